@@ -1,0 +1,1 @@
+"""From a model to decisions, from decisions to scores with intervals."""

@@ -1,0 +1,1 @@
+"""Recipes, cells, the store, the experiment and its report. No torch in the imports."""

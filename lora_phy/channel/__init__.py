@@ -1,0 +1,1 @@
+"""What happens to IQ between two antennas: noise, fading, offsets, interference. Knows no modem."""

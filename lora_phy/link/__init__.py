@@ -1,0 +1,1 @@
+"""Whole frames over whole links: transmit, receive, count errors, compare with theory."""

@@ -1,0 +1,1 @@
+"""Chirp symbols to IQ and back. Knows nothing of bytes, codes or channels."""
