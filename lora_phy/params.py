@@ -18,7 +18,7 @@ LDRO_SYMBOL_DURATION_S = 16e-3
 def _require_int(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ValueError(f"'{name}' must be an integer in [{low}, {high}] (got {value!r})")
-    if not low <= int(value) <= high:  # type: ignore[call-overload]
+    if not low <= int(value) <= high:
         raise ValueError(f"'{name}' must be in [{low}, {high}] (got {value!r})")
 
 

@@ -1,0 +1,118 @@
+"""Symbols to IQ: synchronised chirps, and whole frames.
+
+| preamble_len x upchirp | sync 1 | sync 2 | 2.25 downchirps | (2 upchirps: SF5, SF6 of the sx126x) | data symbols |
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lora_phy.arrays import IQ
+from lora_phy.modem.chirps import downchirp, symbol_phases, upchirp
+from lora_phy.params import LoRaParams
+
+NUM_SYNC_SYMBOLS = 2
+NUM_DOWNCHIRPS = 2.25
+
+
+def modulate(symbols: npt.ArrayLike, params: LoRaParams) -> IQ:
+    """Chirps of symbol values, one after the other, without framing.
+
+    Parameters
+    ----------
+    symbols
+        ``(..., num_symbols)`` integers in [0, 2**sf).
+    params
+        `sf`, `oversampling` and `inverted_iq` shape the result.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(..., num_symbols * 2**sf * oversampling)`` complex64 of unit magnitude.
+
+    Raises
+    ------
+    ValueError
+        A symbol out of range.
+
+    Examples
+    --------
+    >>> modulate([3, 77], LoRaParams(sf=7, oversampling=2)).shape
+    (512,)
+    """
+    values = checked_symbols(symbols, params)
+    length = params.samples_per_symbol
+    doubled = np.concatenate([upchirp(params), upchirp(params)])
+    shifts = np.lib.stride_tricks.sliding_window_view(doubled, length)
+    phases = symbol_phases(params.sf)[values]
+    iq: IQ = shifts[values * params.oversampling]
+    iq *= (phases.conj() if params.inverted_iq else phases)[..., np.newaxis]
+    return iq.reshape(*values.shape[:-1], values.shape[-1] * length)
+
+
+def modulate_frame(symbols: npt.ArrayLike, params: LoRaParams) -> IQ:
+    """A whole frame around data symbols.
+
+    Parameters
+    ----------
+    symbols
+        ``(num_symbols,)`` integers in [0, 2**sf).
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(frame_samples(num_symbols, params),)`` complex64 of unit magnitude.
+
+    Raises
+    ------
+    ValueError
+        ``params.sync_word`` is None: only a receiver may leave it open.
+
+    Examples
+    --------
+    >>> params = LoRaParams(sf=7)
+    >>> len(modulate_frame([1, 2, 3], params)) == frame_samples(3, params) == int((8 + 2 + 2.25 + 3) * 128)
+    True
+    """
+    if params.sync_symbols is None:
+        raise ValueError("'sync_word' must be a byte to transmit (got None, which means any at a receiver)")
+    quarter = params.samples_per_symbol // 4
+    down = downchirp(params)
+    head = np.concatenate([np.zeros(params.preamble_len, dtype=np.int32), params.sync_symbols])
+    tail = np.concatenate([np.zeros(params.extra_upchirps, dtype=np.int32), checked_symbols(symbols, params)])
+    return np.concatenate([modulate(head, params), down, down, down[:quarter], modulate(tail, params)])
+
+
+def data_start(params: LoRaParams) -> int:
+    """Samples from the start of a frame to its first data symbol.
+
+    Examples
+    --------
+    >>> data_start(LoRaParams(sf=7)) / 128
+    12.25
+    """
+    quarters = 4 * (params.preamble_len + NUM_SYNC_SYMBOLS + params.extra_upchirps) + int(4 * NUM_DOWNCHIRPS)
+    return quarters * params.samples_per_symbol // 4
+
+
+def frame_samples(num_symbols: int, params: LoRaParams) -> int:
+    """Samples of a whole frame of `num_symbols` data symbols."""
+    return data_start(params) + num_symbols * params.samples_per_symbol
+
+
+def checked_symbols(symbols: npt.ArrayLike, params: LoRaParams) -> npt.NDArray[Any]:
+    """Symbols as an integer array, or the error that says what is wrong with them."""
+    values = np.asarray(symbols)
+    if values.ndim == 0:
+        raise ValueError("'symbols' must have at least one dimension (got a scalar)")
+    if values.size == 0:
+        return values.astype(np.int32)
+    if not np.issubdtype(values.dtype, np.integer):
+        raise TypeError(f"'symbols' must be integers (got dtype {values.dtype})")
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= params.num_bins:
+        raise ValueError(f"'symbols' must be in [0, {params.num_bins}) (got {low if low < 0 else high})")
+    return values
