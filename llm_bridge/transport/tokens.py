@@ -1,0 +1,429 @@
+r"""Program text to units that cross the link, and back to text with the place of every character.
+
+A *unit* is what a fragment is cut into: a byte (``utf8``) or a token id of 17 bits (``token_ids``)::
+
+    text ── encode_text ──► units, spans ── pack_units ──► bytes │ link │ bytes ── unpack_units ──► units, mask
+    DecodedText(text, spans, holes) ◄── decode_units ────────────┘
+
+`spans` says, in bytes of the transmitted text's UTF-8 form, what each unit stands for; after the link it says what each
+received character stands for. Missing units come as runs of a boolean mask: each run is a *hole*, shown as one U+FFFD.
+
+UTF-8 is decoded with ``errors="replace"``: one U+FFFD for each maximal ill-formed subsequence (Unicode 15, section 3.9).
+Token ids hold Llama-3's 128,256 entries in 17 bits; a received id outside the vocabulary, or special, becomes U+FFFD
+and never reaches a model as a control token. No torch and no transformers are imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+REPLACEMENT = "\ufffd"
+TOKEN_ID_BITS = 17
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back; ids run from 0 to ``vocab_size - 1``, of which `special_ids` are never text."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, special ones included."""
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids that stand for no text (begin of text, end of turn, reserved)."""
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of `text`, no special id added."""
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of `ids`, nothing stripped or tidied."""
+
+
+@dataclass(frozen=True)
+class ByteTokenizer:
+    """One id for each UTF-8 byte: the smallest lossless tokenizer.
+
+    Examples
+    --------
+    >>> ByteTokenizer().tokenize("é")
+    [195, 169]
+    """
+
+    vocab_size: int = 256
+    special_ids: frozenset[int] = frozenset()
+
+    def tokenize(self, text: str) -> list[int]:
+        """Bytes of the UTF-8 form."""
+        return list(text.encode())
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """UTF-8 with ``errors="replace"``."""
+        return bytes(ids).decode(errors="replace")
+
+
+@dataclass(frozen=True)
+class _Adapted:
+    """A foreign tokenizer behind the two functions."""
+
+    vocab_size: int
+    special_ids: frozenset[int]
+    tokenize: Callable[[str], list[int]]
+    detokenize: Callable[[Sequence[int]], str]
+
+
+def adapt_tokenizer(tokenizer: Any) -> Tokenizer:
+    """Put any usual tokenizer behind `Tokenizer`'s two functions.
+
+    Parameters
+    ----------
+    tokenizer
+        A `Tokenizer` (returned as it is), a ``tokenizers.Tokenizer``, or a ``transformers`` tokenizer. They are told
+        apart by their methods; neither library is imported.
+
+    Raises
+    ------
+    ValueError
+        Where none of the three fits, or where the vocabulary does not fit 17 bits.
+
+    Examples
+    --------
+    >>> adapt_tokenizer(ByteTokenizer()).vocab_size
+    256
+    """
+    if hasattr(tokenizer, "detokenize"):
+        adapted: Tokenizer = tokenizer
+    elif hasattr(tokenizer, "get_added_tokens_decoder"):  # tokenizers.Tokenizer
+        added = tokenizer.get_added_tokens_decoder()
+        adapted = _Adapted(
+            vocab_size=tokenizer.get_vocab_size(with_added_tokens=True),
+            special_ids=frozenset(index for index, token in added.items() if token.special),
+            tokenize=lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids),
+            detokenize=lambda ids: tokenizer.decode(list(ids), skip_special_tokens=False),
+        )
+    elif hasattr(tokenizer, "all_special_ids"):  # transformers.PreTrainedTokenizerBase
+        added = getattr(tokenizer, "added_tokens_decoder", {})
+        special = {index for index, token in added.items() if getattr(token, "special", True)}
+        adapted = _Adapted(
+            vocab_size=len(tokenizer),
+            special_ids=frozenset(special | set(tokenizer.all_special_ids)),
+            tokenize=lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
+            detokenize=lambda ids: tokenizer.decode(
+                list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+            ),
+        )
+    else:
+        raise ValueError(
+            "'tokenizer' must offer tokenize and detokenize, or be one of the tokenizers or transformers libraries "
+            f"(got {type(tokenizer).__name__})"
+        )
+    if adapted.vocab_size > 1 << TOKEN_ID_BITS:
+        raise ValueError(f"'tokenizer' must have at most {1 << TOKEN_ID_BITS} ids (got {adapted.vocab_size})")
+    return adapted
+
+
+def load_tokenizer(path: str) -> Tokenizer:
+    """Read a ``tokenizer.json`` with the `tokenizers` library, imported here and only here."""
+    from tokenizers import Tokenizer as JsonTokenizer
+
+    return adapt_tokenizer(JsonTokenizer.from_file(str(path)))
+
+
+@dataclass(frozen=True)
+class SourceText:
+    """A text as units.
+
+    Parameters
+    ----------
+    units
+        ``(num_units,)`` values below ``2**unit_bits``.
+    spans
+        ``(num_units, 2)`` start and end of each unit in the text's UTF-8 bytes; they follow each other without gaps.
+    unit_bits
+        8 (bytes) or 17 (token ids).
+    """
+
+    units: Ints
+    spans: Ints
+    unit_bits: int
+
+
+@dataclass(frozen=True)
+class DecodedText:
+    """A received text and what its characters stand for.
+
+    Parameters
+    ----------
+    text
+        Each hole is one U+FFFD.
+    spans
+        ``(len(text), 2)`` start and end, in the transmitted text's UTF-8 bytes, of what each character stands for.
+    holes
+        Byte spans of the transmitted text that are missing.
+    """
+
+    text: str
+    spans: Ints
+    holes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class SourceCoding:
+    """A way to turn text into units; one entry of `SOURCE_CODINGS`."""
+
+    unit_bits: int
+    encode: Callable[[str, Tokenizer | None], SourceText]
+    pieces: Callable[[Ints, Mask, Tokenizer | None], tuple[list[str], Mask]] = field(repr=False)
+
+
+def encode_text(text: str, coding: str, tokenizer: Tokenizer | None = None) -> SourceText:
+    r"""Units of a text.
+
+    Parameters
+    ----------
+    text
+        Any text that has a UTF-8 form.
+    coding
+        A key of `SOURCE_CODINGS`: "utf8" or "token_ids".
+    tokenizer
+        Needed by "token_ids". It must be lossless on `text`.
+
+    Raises
+    ------
+    ValueError
+        Unknown coding; no tokenizer where one is needed; a tokenizer that does not give the text back.
+
+    Examples
+    --------
+    >>> encode_text("a\n", "utf8").units.tolist()
+    [97, 10]
+    """
+    return find_coding(coding).encode(text, tokenizer)
+
+
+def find_coding(name: str) -> SourceCoding:
+    """The source coding called `name`; a `ValueError` that lists the known ones otherwise."""
+    if name not in SOURCE_CODINGS:
+        raise ValueError(f"'source_coding' must be one of {', '.join(SOURCE_CODINGS)} (got {name!r})")
+    return SOURCE_CODINGS[name]
+
+
+def pack_units(units: npt.ArrayLike, unit_bits: int) -> bytes:
+    """Units as bytes: each unit most significant bit first, units in order, zero bits up to a whole byte.
+
+    Examples
+    --------
+    >>> pack_units([1, 2], 17).hex()
+    '0000800080'
+    """
+    values = np.asarray(units, dtype=np.int64).reshape(-1)
+    shifts = np.arange(unit_bits - 1, -1, -1)
+    bits = ((values[:, None] >> shifts) & 1).astype(np.uint8)
+    return np.packbits(bits.reshape(-1)).tobytes()
+
+
+def unpack_units(data: bytes, unit_bits: int) -> Ints:
+    """Inverse of `pack_units`: as many whole units as `data` holds (padding may look like one more of a narrow unit).
+
+    Examples
+    --------
+    >>> unpack_units(bytes.fromhex("0000800080"), 17).tolist()
+    [1, 2]
+    """
+    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
+    num_units = bits.size // unit_bits
+    weights = np.int64(1) << np.arange(unit_bits - 1, -1, -1)
+    return bits[: num_units * unit_bits].reshape(num_units, unit_bits).astype(np.int64) @ weights
+
+
+def decode_units(
+    units: npt.ArrayLike, present: npt.ArrayLike, source: SourceText, coding: str, tokenizer: Tokenizer | None = None
+) -> DecodedText:
+    r"""Text of received units, with holes and the place of every character.
+
+    Units that arrived but cannot be read because a hole cut their character in two belong to that hole.
+
+    Parameters
+    ----------
+    units
+        ``(num_units,)`` received values; where `present` is false they are ignored.
+    present
+        ``(num_units,)`` booleans; each run of false is one hole.
+    source
+        What was sent: only its spans are used, never its units.
+
+    Examples
+    --------
+    >>> source = encode_text("abcdef", "utf8")
+    >>> decode_units(source.units, [1, 0, 0, 1, 1, 1], source, "utf8")
+    DecodedText(text='a\ufffddef', spans=array([[0, 1], [1, 3], [3, 4], [4, 5], [5, 6]]), holes=((1, 3),))
+    """
+    values = np.asarray(units, dtype=np.int64)
+    pieces, mask = find_coding(coding).pieces(values, np.asarray(present, dtype=bool), tokenizer)
+    text: list[str] = []
+    spans: list[npt.NDArray[np.int64]] = []
+    holes: list[tuple[int, int]] = []
+    for start, end, here in _runs(mask):
+        if not here:
+            hole = (int(source.spans[start, 0]), int(source.spans[end - 1, 1]))
+            holes.append(hole)
+            text.append(REPLACEMENT)
+            spans.append(np.array([hole], dtype=np.int64))
+            continue
+        for piece, span in zip(pieces[start:end], source.spans[start:end], strict=True):
+            text.append(piece)
+            spans.append(_character_spans(piece, int(span[0]), int(span[1])))
+    joined = np.concatenate(spans) if spans else np.empty((0, 2), dtype=np.int64)
+    if find_coding(coding).unit_bits == 8:
+        joined = _close_characters(text, joined, source.spans, mask)
+    return DecodedText("".join(text), joined, tuple(holes))
+
+
+# --- one coding after the other
+
+
+def _encode_utf8(text: str, tokenizer: Tokenizer | None) -> SourceText:
+    units = np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64)
+    places = np.arange(units.size, dtype=np.int64)
+    return SourceText(units, np.stack([places, places + 1], axis=-1), 8)
+
+
+def _utf8_pieces(units: Ints, present: Mask, tokenizer: Tokenizer | None) -> tuple[list[str], Mask]:
+    """Characters of each run of bytes; the bytes of a character stand as ``[character, "", …]``."""
+    mask = present.copy()
+    pieces = [""] * units.size
+    for start, end, here in _runs(present):
+        if not here:
+            continue
+        data = units[start:end].astype(np.uint8).tobytes()
+        first, last = 0, len(data)
+        if start > 0:  # after a hole: the tail of a character whose head is missing
+            while first < min(3, last) and 0x80 <= data[first] < 0xC0:
+                first += 1
+        characters, cut = _decode_utf8(data[first:])
+        if end < units.size:  # before a hole: the head of a character whose tail is missing
+            last = first + cut
+        mask[start : start + first] = False
+        mask[start + last : end] = False
+        for place, character in characters:
+            if first + place < last:
+                pieces[start + first + place] = character
+    return pieces, mask
+
+
+def _decode_utf8(data: bytes) -> tuple[list[tuple[int, str]], int]:
+    """``(offset, character)`` pairs of ``data.decode(errors="replace")``, and where an unfinished character begins."""
+    characters: list[tuple[int, str]] = []
+    offset, cut = 0, len(data)
+    while offset < len(data):
+        try:
+            good, bad = data[offset:].decode(), None
+        except UnicodeDecodeError as error:
+            good, bad = data[offset : offset + error.start].decode(), error
+        for character in good:
+            characters.append((offset, character))
+            offset += len(character.encode())
+        if bad is not None:
+            characters.append((offset, REPLACEMENT))
+            if bad.reason == "unexpected end of data":
+                cut = offset
+            offset += bad.end - bad.start
+    return characters, cut
+
+
+def _close_characters(text: list[str], spans: Ints, unit_spans: Ints, mask: Mask) -> Ints:
+    """Stretch the span of a character of several bytes over all of them: up to the next character, or to the end."""
+    if spans.size == 0:
+        return spans
+    ends = np.append(spans[1:, 0], unit_spans[-1, 1])
+    return np.stack([spans[:, 0], np.maximum(spans[:, 1], ends)], axis=-1)
+
+
+def _encode_token_ids(text: str, tokenizer: Tokenizer | None) -> SourceText:
+    if tokenizer is None:
+        raise ValueError("'tokenizer' must be given with source_coding 'token_ids' (got None)")
+    ids = tokenizer.tokenize(text)
+    pieces = _token_pieces(ids, tokenizer)
+    if "".join(pieces) != text:
+        raise ValueError(f"'tokenizer' must give the text back unchanged; use 'utf8' for {text[:40]!r}…")
+    ends = np.cumsum([0, *(len(piece.encode()) for piece in pieces)])
+    spans = np.array(list(pairwise(ends.tolist())), dtype=np.int64).reshape(-1, 2)
+    return SourceText(np.array(ids, dtype=np.int64), spans, TOKEN_ID_BITS)
+
+
+def _token_id_pieces(units: Ints, present: Mask, tokenizer: Tokenizer | None) -> tuple[list[str], Mask]:
+    """Text of each token; ids that are not text give U+FFFD; halves of characters beside a hole join the hole."""
+    if tokenizer is None:
+        raise ValueError("'tokenizer' must be given with source_coding 'token_ids' (got None)")
+    special = np.array(sorted(tokenizer.special_ids), dtype=np.int64)
+    readable = present & (units < tokenizer.vocab_size) & ~np.isin(units, special)
+    pieces = [REPLACEMENT] * units.size
+    mask = present.copy()
+    for start, end, here in _runs(readable):
+        if not here:
+            continue
+        pieces[start:end] = _token_pieces(units[start:end].tolist(), tokenizer)
+        first, last = start, end
+        while start > 0 and not present[start - 1] and first < last and _is_half(pieces[first]):
+            first += 1
+        while end < units.size and not present[end] and first < last and _is_half(pieces[last - 1]):
+            last -= 1
+        mask[start:first] = False
+        mask[last:end] = False
+    return pieces, mask
+
+
+def _is_half(piece: str) -> bool:
+    return piece != "" and not piece.strip(REPLACEMENT)
+
+
+def _token_pieces(ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:
+    """What each token adds to the text of the run; the last token of a split character carries it."""
+    whole = tokenizer.detokenize(ids)
+    pieces = [tokenizer.detokenize([index]) for index in ids]
+    if "".join(pieces) == whole:
+        return pieces
+    ends = [0]
+    for count in range(1, len(ids) + 1):
+        prefix = tokenizer.detokenize(ids[:count])
+        if count < len(ids):
+            prefix = prefix.rstrip(REPLACEMENT)
+        agree = len(prefix) if whole.startswith(prefix) else ends[-1]
+        ends.append(max(ends[-1], agree))
+    ends[-1] = len(whole)
+    return [whole[start:end] for start, end in pairwise(ends)]
+
+
+# --- helpers
+
+
+def _runs(mask: Mask) -> list[tuple[int, int, bool]]:
+    """Maximal runs ``(start, end, value)`` of a mask."""
+    edges = [0, *(np.flatnonzero(np.diff(mask)) + 1).tolist(), mask.size]
+    return [(start, end, bool(mask[start])) for start, end in pairwise(edges) if start < end]
+
+
+def _character_spans(piece: str, start: int, end: int) -> Ints:
+    """Spread a piece's characters over the span of its unit: exact where the lengths agree, in proportion else."""
+    sizes = [len(character.encode()) for character in piece]
+    total = sum(sizes)
+    if total == 0:
+        return np.empty((0, 2), dtype=np.int64)
+    edges = np.cumsum([0, *sizes])
+    width = end - start
+    return np.stack([start + edges[:-1] * width // total, start - (-edges[1:] * width // total)], axis=-1)
+
+
+SOURCE_CODINGS: dict[str, SourceCoding] = {
+    "utf8": SourceCoding(8, _encode_utf8, _utf8_pieces),
+    "token_ids": SourceCoding(TOKEN_ID_BITS, _encode_token_ids, _token_id_pieces),
+}
+"""Source codings by name: a new one is one entry here."""
