@@ -19,6 +19,24 @@ from typing import Any
 
 COMPARISONS = ("equal", "list", "tuples", "approx_last_argument")
 
+#: The 14 defect classes of QuixBugs (Lin et al., SPLASH Companion 2017, Table 1), in the table's order.
+DEFECT_CLASSES = (
+    "missing/added +1",
+    "variable swap",
+    "incorrect variable",
+    "incorrect comparison operator",
+    "missing function call",
+    "missing line",
+    "missing condition",
+    "incorrect array slice",
+    "variable prepend",
+    "incorrect data structure constant",
+    "incorrect assignment operator",
+    "incorrect method called",
+    "incorrect field dereference",
+    "missing arithmetic expression",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TestSuite:
@@ -118,7 +136,7 @@ def normalise(source: str) -> str:
 
     Examples
     --------
-    >>> print(normalise('def f(x):\n    "doc"\n    return  x # same\n\ndef f(y): return 0\n"""f(1)"""\n'), end="")
+    >>> print(normalise("def f(x):\n    'doc'\n    return  x # same\n\ndef f(y): return 0\n'f(1)'\n"), end="")
     def f(x):
         return x
     """
