@@ -1,0 +1,569 @@
+"""Scores of one cell from its item rows: F1 and its companions, each with direction, n, interval and baseline.
+
+With tp, fp, fn, tn counted over items (positive = the *transmitted* text is buggy),
+
+    F1 = 2 tp / (2 tp + fp + fn),      localise: F1 = 2 hits / (P predicted + gold lines),      paired: F1 = accuracy.
+
+Intention to treat: an item that did not arrive stays in the count. It is a miss in *localise* and *paired*, and the
+decision "not buggy" in *detect*, so that a dead link scores F1 0, macro-F1 1/3 and MCC 0. Scores over delivered items
+alone are always named so (`f1_delivered`).
+
+An item row is a mapping with the columns of ``items.jsonl`` and these fields more:
+
+=============== =======================================================================================================
+`group`         cluster of the bootstrap: the program, or the module that a mutant was made from (default: `program`)
+`num_lines`     lines of the transmitted text (*localise*)
+`num_gold`      how many of them are gold (*localise*)
+`rank`          rank of the first gold line, 1-based; null where unknown (*localise*, optional)
+`longer`        this version is the longer of its pair, null at ties; in a row of version "pair" it tells whether the
+                *correct* version is the longer one, which is when the length rule is right (*paired*)
+`num_candidates`, `num_plausible`, `copy_plausible`
+                generated candidates, how many pass all tests, whether the unchanged input does (*repair*, optional)
+=============== =======================================================================================================
+
+Sources: Chen et al., arXiv 2107.03374 (unbiased pass@k); Matthews, BBA 405, 1975; Guo et al., ICML 2017 (calibration).
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import math
+import re
+import tokenize
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .statistics import (
+    NUM_RESAMPLES,
+    FloatArray,
+    Interval,
+    Statistic,
+    cluster_bootstrap,
+    paired_difference,
+    quantile_interval,
+    resample_weights,
+)
+
+TASKS = ("localise", "paired", "detect", "repair")
+ItemRow = Mapping[str, Any]
+
+SCORE_COLUMNS = (
+    "n",
+    "delivered",
+    "intact",
+    "f1",
+    "f1_low",
+    "f1_high",
+    "f1_delivered",
+    "baseline",
+    "macro_f1",
+    "mcc",
+)
+"""The columns of ``results.csv`` that `score_cell` fills."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One number of a cell: its `value` with ``[low, high]``, the `n` items behind it, and which way is better."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    n: int
+    higher_is_better: bool
+    method: str
+
+
+# --- a cell's scores --------------------------------------------------------------------------------------------------
+
+
+def score_cell(
+    item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int = NUM_RESAMPLES
+) -> dict[str, float | int | None]:
+    """The `SCORE_COLUMNS` of one cell and one task; None where undefined.
+
+    Parameters
+    ----------
+    item_rows
+        Rows of one task (an empty iterable gives n = 0 and None for all scores).
+    seed
+        Of the bootstrap; cells of equally many clusters are resampled alike.
+
+    Raises
+    ------
+    ValueError
+        For rows of several tasks, or of an unknown one, and for a row that lacks a field.
+
+    Examples
+    --------
+    >>> row = {"cell": "c", "task": "paired", "version": "pair", "delivered": True, "intact": True, "longer": True}
+    >>> rows = [{**row, "program": f"p{i}", "decision": "buggy" if i < 30 else "correct"} for i in range(42)]
+    >>> scores = score_cell(rows)
+    >>> scores["n"], round(scores["f1"], 3), round(scores["f1_low"], 2), round(scores["f1_high"], 2), scores["baseline"]
+    (42, 0.714, 0.57, 0.83, 1.0)
+    """
+    rows = list(item_rows)
+    result: dict[str, float | int | None] = dict.fromkeys(SCORE_COLUMNS)
+    result["n"] = len(rows)
+    result["delivered"] = sum(bool(row["delivered"]) for row in rows)
+    result["intact"] = sum(bool(row["intact"]) for row in rows)
+    if not rows:
+        return result
+    task = _task(rows)
+    result["baseline"] = baseline(rows)
+    if task == "repair":
+        return result
+    f1 = _f1_interval(rows, seed=seed, num_resamples=num_resamples)
+    result |= {"f1": f1.value, "f1_low": f1.low, "f1_high": f1.high}
+    result["f1_delivered"] = f1_delivered(rows)
+    if task == "detect":
+        sums = binary_counts(rows)
+        result["macro_f1"], result["mcc"] = float(macro_f1(sums)), float(mcc(sums))
+    return result
+
+
+def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> dict[str, Measure]:
+    """All numbers of one cell and one task by name, each with interval, n and direction.
+
+    All tasks: ``coverage`` (share delivered), ``intact``. *localise*: ``f1, top1``, and ``top3, mrr`` where ranks are
+    known. *paired*: ``f1``, ``ties``. *detect*: ``f1, macro_f1, mcc, balanced_accuracy, auroc``. *repair*:
+    ``plausible@1``.
+    """
+    rows = list(item_rows)
+    if not rows:
+        return {}
+    task = _task(rows)
+    boot = partial(cluster_bootstrap, seed=seed, num_resamples=num_resamples)
+    found: dict[str, Measure] = {}
+
+    def add(name: str, interval: Interval, higher_is_better: bool = True) -> None:
+        found[name] = Measure(
+            name=name,
+            value=interval.value,
+            low=interval.low,
+            high=interval.high,
+            n=len(rows),
+            higher_is_better=higher_is_better,
+            method=interval.method,
+        )
+
+    def add_share(name: str, flags: Sequence[float], higher_is_better: bool = True) -> None:
+        share = np.asarray(flags, dtype=np.float64)
+        add(name, boot(_by_cluster(rows, np.stack([share, 1 - share], axis=1)), _share), higher_is_better)
+
+    if task == "localise":
+        add("f1", _f1_interval(rows, seed=seed, num_resamples=num_resamples))
+        add_share("top1", [_hit(row) for row in rows])
+        if all("rank" in row for row in rows):
+            add_share("top3", [_reciprocal_rank(row) >= 1 / 3 for row in rows])
+            add_share("mrr", [_reciprocal_rank(row) for row in rows])
+    elif task == "paired":
+        add("f1", _f1_interval(rows, seed=seed, num_resamples=num_resamples))
+        add_share("ties", [row["decision"] == "tie" for row in rows], higher_is_better=False)
+    elif task == "detect":
+        table = _by_cluster(rows, _binary_table(rows))
+        both = ((0, 1), (3, 2))  # sensitivity and specificity
+        add("f1", boot(table, f1_score, proportions=both))
+        add("macro_f1", boot(table, macro_f1, proportions=both))
+        add("mcc", boot(table, mcc, proportions=both, bounds=(-1.0, 1.0)))
+        add("balanced_accuracy", boot(table, balanced_accuracy, proportions=both))
+        add("auroc", _auroc_interval(rows, seed=seed, num_resamples=num_resamples))
+    else:
+        add_share("plausible@1", [plausible_at_k(*_candidates(row), 1) for row in rows])
+    add_share("coverage", [bool(row["delivered"]) for row in rows])
+    add_share("intact", [bool(row["intact"]) for row in rows])
+    return found
+
+
+def compare_cells(
+    rows_a: Iterable[ItemRow], rows_b: Iterable[ItemRow], *, seed: int = 0, num_resamples: int = NUM_RESAMPLES
+) -> Interval:
+    """Interval of ``F1(a) - F1(b)`` of one task, paired by cluster (the same programs, the same noise).
+
+    Raises
+    ------
+    ValueError
+        Where the tasks or the clusters differ.
+    """
+    first, second = list(rows_a), list(rows_b)
+    if not first and not second:
+        return Interval(value=math.nan, low=-1.0, high=1.0, num_clusters=0, method="range")
+    task = _task(first + second)
+    clusters_a, clusters_b = {_cluster(row) for row in first}, {_cluster(row) for row in second}
+    if clusters_a != clusters_b:
+        odd = sorted(map(str, clusters_a ^ clusters_b))
+        raise ValueError(f"'rows_b' must hold the clusters of rows_a (only on one side: {', '.join(odd[:5])})")
+    table, statistic, _ = _F1_TABLES[task]
+    return paired_difference(
+        _by_cluster(first, table(first)),
+        _by_cluster(second, table(second)),
+        statistic,
+        seed=seed,
+        num_resamples=num_resamples,
+    )
+
+
+def f1_delivered(item_rows: Iterable[ItemRow]) -> float | None:
+    """F1 over the items of which any byte arrived; None where there is none."""
+    rows = [row for row in item_rows if row["delivered"]]
+    if not rows:
+        return None
+    table, statistic, _ = _F1_TABLES[_task(rows)]
+    return _defined(statistic(table(rows).sum(axis=0)))
+
+
+def baseline(item_rows: Iterable[ItemRow]) -> float | None:
+    """What needs no model: the score of the task's trivial rule on these very items.
+
+    *localise*: one random line, mean of gold lines / lines. *paired*: the better of 1/2 and the rule "the longer text
+    is correct" (ties count half). *detect*: F1 of the constant answer "buggy", 2/3 on pairs. *repair*: the input,
+    unchanged.
+
+    Examples
+    --------
+    >>> rows = [{"task": "localise", "program": "a", "num_lines": 8, "num_gold": 1},
+    ...         {"task": "localise", "program": "b", "num_lines": 4, "num_gold": 2}]
+    >>> baseline(rows)
+    0.3125
+    """
+    rows = list(item_rows)
+    if not rows:
+        return None
+    task = _task(rows)
+    if task == "localise":
+        return float(np.mean([_field(row, "num_gold") / _field(row, "num_lines") for row in rows]))
+    if task == "paired":
+        return max(0.5, float(np.mean([_length_rule(row) for row in rows])))
+    if task == "detect":
+        num_buggy = sum(row["version"] == "buggy" for row in rows)
+        return _defined(f1_score(np.array([num_buggy, 0.0, len(rows) - num_buggy, 0.0])))
+    return float(np.mean([bool(row.get("copy_plausible", False)) for row in rows]))
+
+
+# --- scores of summed counts ------------------------------------------------------------------------------------------
+
+
+def binary_counts(item_rows: Iterable[ItemRow]) -> FloatArray:
+    """``(tp, fn, fp, tn)`` of *detect* rows: positive = buggy; undelivered or undecided = "not buggy"."""
+    return _binary_table(list(item_rows)).sum(axis=0)
+
+
+def f1_score(counts: npt.ArrayLike) -> FloatArray:
+    """``2 tp / (2 tp + fp + fn)`` of counts ``(..., [tp, fn, fp, tn])``; NaN without positives and predictions.
+
+    Examples
+    --------
+    >>> float(f1_score([40, 0, 40, 0])), float(f1_score([0, 40, 0, 40]))
+    (0.6666666666666666, 0.0)
+    """
+    tp, fn, fp, _ = _split(counts)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def macro_f1(counts: npt.ArrayLike) -> FloatArray:
+    """Mean of the F1 of both classes, of counts ``(..., [tp, fn, fp, tn])``.
+
+    Examples
+    --------
+    >>> round(float(macro_f1([0, 40, 0, 40])), 4)
+    0.3333
+    """
+    tp, fn, fp, tn = _split(counts)
+    return (_ratio(2 * tp, 2 * tp + fp + fn) + _ratio(2 * tn, 2 * tn + fp + fn)) / 2
+
+
+def mcc(counts: npt.ArrayLike) -> FloatArray:
+    """Matthews' correlation of counts ``(..., [tp, fn, fp, tn])``, in [-1, 1]; 0 for a constant answer.
+
+    Examples
+    --------
+    >>> float(mcc([0, 40, 0, 40])), float(mcc([30, 10, 10, 30]))
+    (0.0, 0.5)
+    """
+    tp, fn, fp, tn = _split(counts)
+    scale = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return np.where(scale > 0, (tp * tn - fp * fn) / np.where(scale > 0, scale, 1.0), 0.0)
+
+
+def balanced_accuracy(counts: npt.ArrayLike) -> FloatArray:
+    """Mean of sensitivity and specificity of counts ``(..., [tp, fn, fp, tn])``.
+
+    Examples
+    --------
+    >>> float(balanced_accuracy([30, 10, 20, 20]))
+    0.625
+    """
+    tp, fn, fp, tn = _split(counts)
+    return (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2
+
+
+def auroc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    """Probability that a random positive scores above a random negative, ties half; NaN where a class is empty.
+
+    Parameters
+    ----------
+    scores : array (n,)
+        Larger is likelier positive; minus infinity for what did not arrive.
+
+    Examples
+    --------
+    >>> auroc([3.0, 1.0, 2.0, 0.0], [True, True, False, False])
+    0.75
+    """
+    values, labels = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=bool)
+    wins = _wins(values[labels], values[~labels])
+    return float(wins.mean()) if wins.size else math.nan
+
+
+def localise_f1(counts: npt.ArrayLike) -> FloatArray:
+    """``2 hits / (P + gold)`` of counts ``(..., [hits, misses, gold])``: one predicted line for each text.
+
+    Examples
+    --------
+    >>> float(localise_f1([21, 21, 42]))
+    0.5
+    """
+    hits, misses, gold = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
+    return _ratio(2 * hits, hits + misses + gold)
+
+
+def plausible_at_k(num_candidates: int, num_plausible: int, k: int) -> float:
+    """Probability that k of the candidates, drawn without replacement, hold a plausible one.
+
+    ``1 - C(n - c, k) / C(n, k)``; 1 where fewer than k are implausible.
+
+    Examples
+    --------
+    >>> round(plausible_at_k(10, 3, 1), 12), plausible_at_k(10, 8, 5)
+    (0.3, 1.0)
+    """
+    if not 0 <= num_plausible <= num_candidates:
+        raise ValueError(f"'num_plausible' must lie between 0 and {num_candidates} (got {num_plausible})")
+    if not 1 <= k <= num_candidates:
+        raise ValueError(f"'k' must lie between 1 and the number of candidates, {num_candidates} (got {k})")
+    return 1.0 - math.comb(num_candidates - num_plausible, k) / math.comb(num_candidates, k)
+
+
+def brier(probabilities: npt.ArrayLike, outcomes: npt.ArrayLike) -> float:
+    """Mean squared distance of the probability from what came true (0 or 1); lower is better.
+
+    Examples
+    --------
+    >>> brier([0.5, 0.5], [True, False])
+    0.25
+    """
+    return float(np.mean((np.asarray(probabilities, dtype=np.float64) - np.asarray(outcomes, dtype=np.float64)) ** 2))
+
+
+def expected_calibration_error(probabilities: npt.ArrayLike, outcomes: npt.ArrayLike, *, num_bins: int = 10) -> float:
+    """Mean |share come true - mean probability| over bins of equal mass; lower is better, above 0 even if calibrated.
+
+    Examples
+    --------
+    >>> expected_calibration_error([0.25] * 4 + [0.75] * 4, [1, 0, 0, 0, 1, 1, 1, 1], num_bins=2)
+    0.125
+    """
+    predicted, actual = np.asarray(probabilities, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
+    if predicted.size == 0:
+        return math.nan
+    order = np.argsort(predicted, kind="stable")
+    chunks = [chunk for chunk in np.array_split(order, num_bins) if chunk.size]
+    return float(sum(abs(actual[c].mean() - predicted[c].mean()) * c.size for c in chunks) / predicted.size)
+
+
+def edit_token_f1(buggy: str, candidate: str, gold: str) -> float:
+    """F1 of the candidate's edit against the gold edit, as multisets of Python tokens added and removed.
+
+    Measured on the edit alone, because the unchanged input shares 98 % of its tokens with the fix.
+
+    Examples
+    --------
+    >>> edit_token_f1("return a + b", "return a - b", "return a - b")
+    1.0
+    >>> edit_token_f1("return a + b", "return a + b", "return a - b")
+    0.0
+    """
+    wanted, made = _edit_tokens(buggy, gold), _edit_tokens(buggy, candidate)
+    total = wanted.total() + made.total()
+    return 2 * (wanted & made).total() / total if total else 1.0
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _task(rows: Sequence[ItemRow]) -> str:
+    """The one task of the rows."""
+    tasks = {row["task"] for row in rows}
+    if len(tasks) != 1 or not tasks <= set(TASKS):
+        raise ValueError(f"'item_rows' must be of one task of {', '.join(TASKS)} (got {sorted(map(str, tasks))})")
+    return str(tasks.pop())
+
+
+def _field(row: ItemRow, name: str) -> Any:
+    """A field of a row, or an error that names it."""
+    if row.get(name) is None:
+        raise ValueError(f"'item_rows' must carry {name!r} (missing for program {row.get('program')!r})")
+    return row[name]
+
+
+def _cluster(row: ItemRow) -> Hashable:
+    """The unit that a bootstrap resamples."""
+    group = row.get("group")
+    return row["program"] if group is None else group
+
+
+def _by_cluster(rows: Sequence[ItemRow], table: FloatArray) -> FloatArray:
+    """Sum the rows' counts (n, K) over each cluster: (C, K), clusters in sorted order."""
+    _, index = np.unique([str(_cluster(row)) for row in rows], return_inverse=True)
+    sums = np.zeros((int(index.max()) + 1, table.shape[1]))
+    np.add.at(sums, index, table)
+    return sums
+
+
+def _hit(row: ItemRow) -> bool:
+    """Whether a *localise* row names a gold line."""
+    return bool(row["delivered"]) and bool(row["correct"])
+
+
+def _reciprocal_rank(row: ItemRow) -> float:
+    """1 / rank of the first gold line; 0 where none is ranked."""
+    return 1 / row["rank"] if row["delivered"] and row["rank"] is not None else 0.0
+
+
+def _length_rule(row: ItemRow) -> float:
+    """How right "the longer text is correct" is on a pair: 1, 0, or 1/2 at equal length."""
+    if "longer" not in row:
+        raise ValueError(f"'item_rows' must carry 'longer' (missing for program {row.get('program')!r})")
+    if row["longer"] is None:
+        return 0.5
+    return float(bool(row["longer"]) != (row["version"] == "buggy"))
+
+
+def _candidates(row: ItemRow) -> tuple[int, int]:
+    """Numbers of candidates and of plausible ones in a *repair* row."""
+    if row.get("num_candidates") is None:
+        return 1, int(bool(row["delivered"]) and bool(row["correct"]))
+    return int(row["num_candidates"]), int(row["num_plausible"]) if row["delivered"] else 0
+
+
+def _localise_table(rows: Sequence[ItemRow]) -> FloatArray:
+    """(hit, miss, gold lines) of each row."""
+    return np.array([[_hit(row), not _hit(row), _field(row, "num_gold")] for row in rows], dtype=np.float64)
+
+
+def _paired_table(rows: Sequence[ItemRow]) -> FloatArray:
+    """(right, wrong) of each row; ties are wrong."""
+    right = [bool(row["delivered"]) and row["decision"] == "buggy" for row in rows]
+    return np.array([[flag, not flag] for flag in right], dtype=np.float64)
+
+
+def _binary_table(rows: Sequence[ItemRow]) -> FloatArray:
+    """(tp, fn, fp, tn) of each row."""
+    table = np.zeros((len(rows), 4))
+    for line, row in zip(table, rows, strict=True):
+        says_buggy = bool(row["delivered"]) and row["decision"] == "buggy"
+        line[(0 if says_buggy else 1) if row["version"] == "buggy" else (2 if says_buggy else 3)] = 1
+    return table
+
+
+def _split(counts: npt.ArrayLike) -> FloatArray:
+    """Counts (..., 4) as four arrays."""
+    return np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
+
+
+def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
+    """above / below; 0/0 is NaN, silently."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(above / below)
+
+
+def _share(sums: FloatArray) -> FloatArray:
+    """First column's share of both."""
+    return _ratio(sums[..., 0], sums[..., 0] + sums[..., 1])
+
+
+def _defined(value: FloatArray | float) -> float | None:
+    """The number, or None for a NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
+_RowCounts = Callable[[Sequence[ItemRow]], FloatArray]
+
+_F1_TABLES: dict[str, tuple[_RowCounts, Statistic, tuple[tuple[int, int], ...]]] = {
+    "localise": (_localise_table, localise_f1, ((0, 1),)),
+    "paired": (_paired_table, _share, ((0, 1),)),
+    "detect": (_binary_table, f1_score, ((0, 1), (3, 2))),
+}
+"""Task -> counts of each row, F1 of summed counts, the proportions behind it."""
+
+
+def _f1_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -> Interval:
+    """F1 of the rows' task with its interval."""
+    table, statistic, proportions = _F1_TABLES[_task(rows)]
+    counts = _by_cluster(rows, table(rows))
+    return cluster_bootstrap(counts, statistic, proportions=proportions, seed=seed, num_resamples=num_resamples)
+
+
+def _wins(positive: FloatArray, negative: FloatArray) -> FloatArray:
+    """1, 1/2 or 0 for each (positive, negative): above, tied, below."""
+    return (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+
+
+def _auroc_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -> Interval:
+    """AUROC with a cluster bootstrap: with weights w it is the quadratic form ``w' W w / w' N w`` of clusters."""
+    scores = np.array(
+        [row["score"] if row["delivered"] and row["score"] is not None else -math.inf for row in rows], dtype=np.float64
+    )
+    positive = np.array([row["version"] == "buggy" for row in rows])
+    value = auroc(scores, positive)
+    _, index = np.unique([str(_cluster(row)) for row in rows], return_inverse=True)
+    num_clusters = int(index.max()) + 1
+    pair_of = num_clusters * index[positive][:, None] + index[~positive]
+    size = num_clusters * num_clusters
+    shape = (num_clusters, num_clusters)
+    won = np.bincount(pair_of.ravel(), _wins(scores[positive], scores[~positive]).ravel(), minlength=size)
+    compared = np.bincount(pair_of.ravel(), minlength=size).astype(np.float64)
+    weights = resample_weights(num_clusters, num_resamples, seed)
+    replicates = _ratio(
+        np.einsum("bc,bc->b", weights @ won.reshape(shape), weights),
+        np.einsum("bc,bc->b", weights @ compared.reshape(shape), weights),
+    )
+    replicates = replicates[np.isfinite(replicates)]
+    if math.isnan(value) or len(replicates) == 0:
+        return Interval(value=value, low=0.0, high=1.0, num_clusters=num_clusters, method="range")
+    if np.ptp(replicates) < 1e-12:
+        # all tied, or fully separated: as far off as one proportion that came out alike in every cluster
+        table = np.tile([value, 1 - value], (num_clusters, 1))
+        box = cluster_bootstrap(table, _share, num_resamples=num_resamples, seed=seed)
+        return Interval(value=value, low=box.low, high=box.high, num_clusters=num_clusters, method=box.method)
+    low, high = quantile_interval(value, replicates)
+    return Interval(value=value, low=low, high=high, num_clusters=num_clusters)
+
+
+def _edit_tokens(before: str, after: str) -> Counter[tuple[str, str]]:
+    """Multiset of ("-", token) and ("+", token) between two texts."""
+    old, new = _python_tokens(before), _python_tokens(after)
+    changed: Counter[tuple[str, str]] = Counter()
+    for code, i0, i1, j0, j1 in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
+        if code != "equal":
+            changed.update(("-", token) for token in old[i0:i1])
+            changed.update(("+", token) for token in new[j0:j1])
+    return changed
+
+
+def _python_tokens(text: str) -> list[str]:
+    """Tokens of a text, layout left out; of a damaged text the words and signs."""
+    layout = {tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER, tokenize.COMMENT}
+    try:
+        read = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return re.findall(r"\w+|[^\w\s]", text)
+    return [token.string for token in read if token.type not in layout]
