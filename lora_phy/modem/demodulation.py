@@ -145,7 +145,8 @@ def _checked_iq(iq: npt.ArrayLike, params: LoRaParams) -> IQ:
 def _conjugate_spectrum(sf: int, oversampling: int) -> npt.NDArray[np.complex64]:
     """Conjugate spectrum of the upchirp, double precision inside."""
     chirp = upchirp(LoRaParams(sf=sf, oversampling=oversampling)).astype(np.complex128)
-    return np.conjugate(scipy.fft.fft(chirp)).astype(np.complex64)
+    spectrum: npt.NDArray[np.complex64] = np.conjugate(scipy.fft.fft(chirp)).astype(np.complex64)
+    return spectrum
 
 
 @cache
