@@ -1,0 +1,57 @@
+# make demo   fresh clone to the F1-against-spreading-factor table and report
+# make test   fresh clone to a green test suite
+# make lint   style, types and import contracts alone
+
+# the first interpreter of a supported version
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+# one well-tested torch, asked for by name first so that no resolver picks a larger build
+TORCH := torch==2.13.0
+DEFAULT_TESTS := not slow and not gpu and not network and not model
+DEMO_DIR ?= runs/demo
+
+.PHONY: demo test lint slow bench docs clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python benchmarks/f1_vs_sf.py --out $(DEMO_DIR)
+
+test: $(VENV)/.test lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "$(DEFAULT_TESTS)"
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -q -m "slow or model"
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "chirpbridge needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/one"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	touch $@
+
+$(VENV)/.demo: pyproject.toml $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[llm]"
+	touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[llm,dev]"
+	touch $@
+
+$(VENV)/.docs: pyproject.toml $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[llm,dev,docs]"
+	touch $@

@@ -1,0 +1,203 @@
+"""Files of a study: written whole or not at all, appended line by line, read back tolerant of a torn last line.
+
+    DIR/<cell>/config.json  provenance.json  items.jsonl  result.json     result.json is written last: it is the seal
+    DIR/cache/…                                                           links, models and scores that cells share
+    DIR/.lock                                                             held while a run is in the folder
+
+A line of JSON is appended with one write; a process killed in the middle leaves a torn last line, which reading
+ignores and the next append overwrites.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class StoreError(RuntimeError):
+    """A study's folder cannot be used as asked; the message says why and what to do."""
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces, infinities as in Python's json."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any, *, length: int = 16) -> str:
+    """First `length` hex digits of the SHA-256 of a value's canonical JSON.
+
+    Examples
+    --------
+    >>> digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    True
+    """
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or nothing: to a temporary neighbour, flushed to disk, then renamed.
+
+    Raises
+    ------
+    StoreError
+        No space left, or no permission; whatever stood at `path` before stands there still.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _store_error(error, path) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    write_atomically(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a file that is not JSON is a `StoreError` that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path} is not JSON ({error}); delete its folder and run again") from error
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write all rows, a line each, atomically."""
+    write_atomically(path, "".join(canonical_json(row) + "\n" for row in rows))
+
+
+def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append rows whole; a torn line left by a killed process is cut off first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(canonical_json(row) + "\n" for row in rows).encode()
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("r+b" if size else "wb") as file:
+            start = _whole_length(path)
+            file.truncate(start)
+            file.seek(start)
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    file.truncate(start)
+                raise
+    except OSError as error:
+        raise _store_error(error, path) from error
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a file; a torn last line is ignored, a missing file is empty.
+
+    Raises
+    ------
+    StoreError
+        A line that is not JSON anywhere but at the end: the file was edited or damaged.
+    """
+    if not path.exists():
+        return []
+    rows = []
+    whole = path.read_bytes()[: _whole_length(path)].decode("utf-8", errors="replace")
+    for number, line in enumerate(whole.split("\n")[:-1], start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise StoreError(f"{path}, line {number}, is not JSON: the file was damaged or edited by hand") from error
+    return rows
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a study's folder; a second run into it is refused while the first lives.
+
+    The lock is the operating system's, so that it goes with the process, however that ends.
+    """
+    import fcntl
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / ".lock").open("a+")
+    except OSError as error:
+        raise _store_error(error, directory) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise StoreError(f"{directory} is in use by {holder}: wait for it, or choose another --out") from error
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+def seal(cell_dir: Path, result: Mapping[str, Any]) -> None:
+    """Write `result.json` last, with the digests of the files it summarises."""
+    sealed = {path.name: file_digest(path) for path in sorted(cell_dir.iterdir()) if path.suffix in (".json", ".jsonl")}
+    sealed.pop("result.json", None)
+    write_json(cell_dir / "result.json", {**result, "sealed": sealed})
+
+
+def is_finished(cell_dir: Path) -> bool:
+    """Whether a cell has a result and its files are as they were when it was written.
+
+    Raises
+    ------
+    StoreError
+        A file was changed, or is missing, since the result was written.
+    """
+    path = cell_dir / "result.json"
+    if not path.exists():
+        return False
+    for name, expected in read_json(path).get("sealed", {}).items():
+        file = cell_dir / name
+        if not file.exists() or file_digest(file) != expected:
+            raise StoreError(f"{file} was changed after its result was written: delete {cell_dir} and run again")
+    return True
+
+
+def cell_dirs(directory: Path) -> list[Path]:
+    """Folders of finished cells, in the order of their names."""
+    return [path.parent for path in sorted(directory.glob("*/result.json")) if (path.parent / "config.json").exists()]
+
+
+def free_bytes(directory: Path) -> int:
+    """Free space where `directory` is, or will be."""
+    while not directory.exists():
+        directory = directory.parent
+    return shutil.disk_usage(directory).free
+
+
+def _whole_length(path: Path) -> int:
+    """Bytes up to and including the last newline."""
+    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+
+
+def _store_error(error: OSError, path: Path) -> StoreError:
+    if error.errno == errno.ENOSPC:
+        return StoreError(f"no space left on the disk while writing {path}; nothing was lost: free some and run again")
+    return StoreError(f"cannot write {path}: {error.strerror or error}")
