@@ -8,7 +8,7 @@ A *unit* is what a fragment is cut into: a byte (``utf8``) or a token id of 17 b
 `spans` says, in bytes of the transmitted text's UTF-8 form, what each unit stands for; after the link it says what each
 received character stands for. Missing units come as runs of a boolean mask: each run is a *hole*, shown as one U+FFFD.
 
-UTF-8 is decoded with ``errors="replace"``: one U+FFFD for each maximal ill-formed subsequence (Unicode 15, section 3.9).
+UTF-8 is decoded with ``errors="replace"``: one U+FFFD for each maximal ill-formed subsequence (Unicode, section 3.9).
 Token ids hold Llama-3's 128,256 entries in 17 bits; a received id outside the vocabulary, or special, becomes U+FFFD
 and never reaches a model as a control token. No torch and no transformers are imported here.
 """

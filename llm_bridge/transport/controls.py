@@ -1,0 +1,183 @@
+r"""Controls: damage of the same amount as a radio link's, without its texture. No spreading factor enters.
+
+==============  ======================================  ================================================
+policy value    what happens to a packet                what it is compared with
+==============  ======================================  ================================================
+random-bytes    lost with `packet_loss_rate`; else each  "deliver": same error rate, errors independent
+                byte wrong with `byte_error_rate`
+bursts          the same rates, errors in bursts of      "deliver": same rate and bursts, no chirps
+                `burst_len` bytes and `burst_density`
+drops           lost with `frame_loss_rate`              "drop": same loss, independent of length and SNR
+==============  ======================================  ================================================
+
+A wrong byte is any of the 255 others with equal probability. The bursts are those of Gilbert and Elliott: a two-state
+chain, started in its stationary state, leaves the bad state with probability :math:`1/L`, enters it with
+:math:`π / ((1 - π) L)` where :math:`π = r / h`, and makes bytes wrong with probability `h` in the bad state only, for
+error rate r, burst length L and density h.
+
+The rates are given (`LinkStatistics`) or measured on the same packets over the real link (`measure`).
+Gilbert, Bell Syst. Tech. J. 39, 1960; Elliott, Bell Syst. Tech. J. 42, 1963.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_bridge.transport.packets import HEADER_LEN, unpack_packet
+from llm_bridge.transport.radio import Arrival, Packet, noise_seed
+
+BURST_GAP = 4
+"""So many right bytes in a row end a burst."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkStatistics:
+    """What a control reproduces. All rates in [0, 1].
+
+    Parameters
+    ----------
+    packet_loss_rate
+        Packets whose frame header or packet header could not be read: lost under every policy.
+    frame_loss_rate
+        Packets lost when frames with a bad CRC are dropped; at least `packet_loss_rate`.
+    byte_error_rate
+        Wrong bytes in the fragments that are not lost under "deliver".
+    burst_len
+        Mean bytes from the first wrong byte of a burst to its last.
+    burst_density
+        Share of wrong bytes inside bursts, in (0, 1].
+    """
+
+    packet_loss_rate: float = 0.0
+    frame_loss_rate: float = 0.0
+    byte_error_rate: float = 0.0
+    burst_len: float = 1.0
+    burst_density: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Validate the ranges."""
+        for name in ("packet_loss_rate", "frame_loss_rate", "byte_error_rate", "burst_density"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"'{name}' must be in [0, 1] (got {getattr(self, name)})")
+        if self.burst_len < 1:
+            raise ValueError(f"'burst_len' must be at least 1 (got {self.burst_len})")
+        if self.burst_density == 0 or self.burst_density < self.byte_error_rate:
+            raise ValueError(
+                f"'burst_density' must be positive and at least 'byte_error_rate' (got {self.burst_density})"
+            )
+
+
+def measure(packets: Sequence[Packet], arrivals: Sequence[Arrival]) -> LinkStatistics:
+    """Statistics of a real run, for its controls.
+
+    Parameters
+    ----------
+    packets, arrivals
+        What was sent and what came of it, in the same order.
+    """
+    lost = dropped = num_bytes = num_wrong = num_bursts = covered = 0
+    for packet, arrival in zip(packets, arrivals, strict=True):
+        got = None if arrival.payload is None else unpack_packet(arrival.payload)
+        readable = got is not None and got[0] == _sent_header(packet)
+        lost += not readable
+        dropped += not (readable and arrival.crc_ok)
+        if got is None or not readable:
+            continue
+        wrong = _differences(packet.payload[HEADER_LEN:], got[1])
+        bursts = find_bursts(wrong)
+        num_bytes += wrong.size
+        num_wrong += int(wrong.sum())
+        num_bursts += len(bursts)
+        covered += sum(end - start for start, end in bursts)
+    return LinkStatistics(
+        packet_loss_rate=lost / max(1, len(packets)),
+        frame_loss_rate=dropped / max(1, len(packets)),
+        byte_error_rate=num_wrong / max(1, num_bytes),
+        burst_len=covered / num_bursts if num_bursts else 1.0,
+        burst_density=num_wrong / covered if covered else 1.0,
+    )
+
+
+def find_bursts(wrong: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Bursts ``(start, end)`` of a row of right and wrong bytes; `BURST_GAP` right bytes in a row end one.
+
+    Examples
+    --------
+    >>> find_bursts(np.array([0, 1, 0, 1, 0, 0, 0, 0, 1], dtype=bool))
+    [(1, 4), (8, 9)]
+    """
+    places = np.flatnonzero(wrong)
+    if places.size == 0:
+        return []
+    breaks = np.flatnonzero(np.diff(places) > BURST_GAP)
+    starts = places[np.concatenate([[0], breaks + 1])]
+    ends = places[np.concatenate([breaks, [-1]])] + 1
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def random_bytes(packets: Sequence[Packet], statistics: LinkStatistics, *, channel_seed: int) -> list[Arrival]:
+    """Independent byte errors at the link's byte-error rate, packets lost at its rate of unreadable headers."""
+
+    def errors(num_bytes: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+        return rng.random(num_bytes) < statistics.byte_error_rate
+
+    return _disturb(packets, statistics.packet_loss_rate, errors, channel_seed)
+
+
+def bursts(packets: Sequence[Packet], statistics: LinkStatistics, *, channel_seed: int) -> list[Arrival]:
+    """Gilbert-Elliott byte errors of the link's rate, burst length and density; packets lost as in `random_bytes`."""
+    share = min(1.0, statistics.byte_error_rate / statistics.burst_density)
+    leave = 1 / statistics.burst_len
+    enter = 1.0 if share == 1 else min(1.0, share / (1 - share) * leave)
+
+    def errors(num_bytes: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+        step = rng.random(num_bytes)
+        bad = np.empty(num_bytes, dtype=bool)
+        state = share == 1 or rng.random() < share
+        for place in range(num_bytes):
+            bad[place] = state
+            state = share == 1 or (step[place] >= leave if state else step[place] < enter)
+        return bad & (rng.random(num_bytes) < statistics.burst_density)
+
+    return _disturb(packets, statistics.packet_loss_rate, errors, channel_seed)
+
+
+def drops(packets: Sequence[Packet], statistics: LinkStatistics, *, channel_seed: int) -> list[Arrival]:
+    """Independent losses at the link's rate of frames with a bad CRC or header; what arrives is right."""
+    return _disturb(packets, statistics.frame_loss_rate, lambda n, rng: np.zeros(n, dtype=bool), channel_seed)
+
+
+def _disturb(
+    packets: Sequence[Packet],
+    loss_rate: float,
+    errors: Callable[[int, np.random.Generator], npt.NDArray[np.bool_]],
+    channel_seed: int,
+) -> list[Arrival]:
+    """Lose each packet with `loss_rate`, or put errors into its fragment; its header stays whole."""
+    arrivals = []
+    for packet in packets:
+        rng = np.random.default_rng(noise_seed(packet, channel_seed, purpose="control"))
+        if rng.random() < loss_rate:
+            arrivals.append(Arrival(payload=None, crc_ok=False))
+            continue
+        data = np.frombuffer(packet.payload[HEADER_LEN:], dtype=np.uint8)
+        wrong = errors(data.size, rng)
+        changes = rng.integers(1, 256, data.size, dtype=np.uint8)  # never 0: a wrong byte differs
+        payload = packet.payload[:HEADER_LEN] + (data ^ np.where(wrong, changes, np.uint8(0))).tobytes()
+        arrivals.append(Arrival(payload=payload, crc_ok=not wrong.any()))
+    return arrivals
+
+
+def _sent_header(packet: Packet) -> object:
+    sent = unpack_packet(packet.payload)
+    return None if sent is None else sent[0]
+
+
+def _differences(sent: bytes, received: bytes) -> npt.NDArray[np.bool_]:
+    """Where received bytes differ from those sent, over their common length."""
+    length = min(len(sent), len(received))
+    return np.frombuffer(sent[:length], dtype=np.uint8) != np.frombuffer(received[:length], dtype=np.uint8)
