@@ -531,11 +531,12 @@ def _auroc_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -
     shape = (num_clusters, num_clusters)
     won = np.bincount(pair_of.ravel(), _wins(scores[positive], scores[~positive]).ravel(), minlength=size)
     compared = np.bincount(pair_of.ravel(), minlength=size).astype(np.float64)
-    weights = resample_weights(num_clusters, num_resamples, seed)
-    replicates = _ratio(
-        np.einsum("bc,bc->b", weights @ won.reshape(shape), weights),
-        np.einsum("bc,bc->b", weights @ compared.reshape(shape), weights),
-    )
+    won, compared = won.reshape(shape), compared.reshape(shape)
+
+    def weighted(weights: FloatArray) -> FloatArray:
+        return _ratio(np.einsum("bc,bc->b", weights @ won, weights), np.einsum("bc,bc->b", weights @ compared, weights))
+
+    replicates = weighted(resample_weights(num_clusters, num_resamples, seed))
     replicates = replicates[np.isfinite(replicates)]
     if math.isnan(value) or len(replicates) == 0:
         return Interval(value=value, low=0.0, high=1.0, num_clusters=num_clusters, method="range")
@@ -544,8 +545,8 @@ def _auroc_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -
         table = np.tile([value, 1 - value], (num_clusters, 1))
         box = cluster_bootstrap(table, _share, num_resamples=num_resamples, seed=seed)
         return Interval(value=value, low=box.low, high=box.high, num_clusters=num_clusters, method=box.method)
-    low, high = quantile_interval(value, replicates)
-    return Interval(value=value, low=low, high=high, num_clusters=num_clusters)
+    low, high = quantile_interval(value, replicates, weighted(1 - np.eye(num_clusters)))
+    return Interval(value=value, low=low, high=high, num_clusters=num_clusters, method="bca")
 
 
 def _edit_tokens(before: str, after: str) -> Counter[tuple[str, str]]:

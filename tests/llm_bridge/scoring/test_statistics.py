@@ -1,0 +1,363 @@
+"""Intervals, tests and the regression, against scipy and statsmodels, and by simulation under a known truth.
+
+Simulations have fixed seeds. A coverage claim "at least c" fails where the count of covering intervals lies below the
+1e-6 quantile of Binomial(N, c): that is the probability of a false alarm.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from llm_bridge.scoring import statistics as st
+from llm_bridge.scoring.collapse import _design, fit_collapse, log_byte_error
+from llm_bridge.scoring.metrics import f1_score
+
+FALSE_ALARM = 1e-6
+
+
+def accuracy(sums):
+    return sums[..., 0] / sums.sum(-1)
+
+
+def right_wrong(right):
+    right = np.asarray(right, dtype=float)
+    return np.stack([right, 1 - right], axis=1)
+
+
+def least(num_runs, probability):
+    """Smallest count that does not contradict "at least `probability`"."""
+    return stats.binom.ppf(FALSE_ALARM, num_runs, probability)
+
+
+def most(num_runs, probability):
+    """Largest count that does not contradict "at most `probability`"."""
+    return stats.binom.isf(FALSE_ALARM, num_runs, probability)
+
+
+# --- proportions ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trials", [1, 5, 40, 395])
+def test_proportion_intervals_agree_with_scipy(trials):
+    for successes in {0, 1, trials // 3, trials // 2, trials - 1, trials}:
+        test = stats.binomtest(successes, trials)
+        for level in (0.9, 0.95, 0.99):
+            exact = test.proportion_ci(level, method="exact")
+            assert st.clopper_pearson(successes, trials, level=level) == pytest.approx(
+                (exact.low, exact.high), abs=1e-12
+            )
+            score = test.proportion_ci(level, method="wilson")
+            assert st.wilson(successes, trials, level=level) == pytest.approx((score.low, score.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("interval", [st.clopper_pearson, st.wilson])
+def test_proportion_intervals_of_nothing_and_of_bad_counts(interval):
+    assert interval(0, 0) == (0.0, 1.0)
+    with pytest.raises(ValueError, match=r"'successes'.*trials = 4.*got 5"):
+        interval(5, 4)
+    with pytest.raises(ValueError, match=r"'level'.*got 95"):
+        interval(1, 4, level=95)
+
+
+def test_clopper_pearson_covers_for_every_truth():
+    """Exact by summation: the coverage is never below the level."""
+    for truth in np.linspace(0.01, 0.99, 33):
+        bounds = np.array([st.clopper_pearson(k, 42) for k in range(43)])
+        covers = (bounds[:, 0] <= truth) & (truth <= bounds[:, 1])
+        assert stats.binom.pmf(np.arange(43), 42, truth)[covers].sum() >= 0.95
+
+
+# --- bootstrap --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_bootstrap_agrees_with_scipy(method):
+    """Both draw 10,000 resamples of 42 clusters of unequal size; their quantiles differ by Monte-Carlo error alone."""
+    rng = np.random.default_rng(0)
+    size = rng.integers(1, 20, 42)
+    right = rng.binomial(size, rng.beta(8, 2, 42))
+    counts = np.stack([right, size - right], axis=1).astype(float)
+    ours = st.cluster_bootstrap(counts, accuracy, method=method)
+    theirs = stats.bootstrap(
+        (counts[:, 0], counts.sum(1)),
+        lambda a, b, axis=-1: a.sum(axis) / b.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=10_000,
+        method={"percentile": "percentile", "bca": "BCa"}[method],
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    # sd of a 2.5 % quantile of 10,000 draws: sqrt(.025 * .975 / 1e4) / density there, about 0.027 standard errors;
+    # six times that, for both sides
+    tolerance = 6 * math.sqrt(2) * 0.027 * (theirs.high - theirs.low) / 3.92
+    assert ours.method == method
+    assert ours.low == pytest.approx(theirs.low, abs=tolerance)
+    assert ours.high == pytest.approx(theirs.high, abs=tolerance)
+
+
+def test_weights_resample_whole_clusters_and_repeat():
+    weights = st.resample_weights(42, 2000, 3)
+    assert weights.shape == (2000, 42)
+    assert (weights.sum(axis=1) == 42).all()
+    assert np.array_equal(weights, st.resample_weights(42, 2000, 3))
+    assert not np.array_equal(weights, st.resample_weights(42, 2000, 4))
+    # 2000 * 42 draws, each cluster with probability 1/42: chi-square test of uniformity
+    assert stats.chisquare(weights.sum(axis=0)).pvalue > FALSE_ALARM
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+@pytest.mark.parametrize("truth", [0.3, 0.7, 0.95])
+def test_coverage_of_accuracy_over_clusters(method, truth):
+    """Programs differ (Beta, intra-cluster correlation 1/6), 5 items each, 42 programs: 92 % to 99 % cover."""
+    rng, num_runs = np.random.default_rng(7), 600
+    covered = 0
+    for _ in range(num_runs):
+        right = rng.binomial(5, rng.beta(5 * truth, 5 * (1 - truth), 42))
+        counts = np.stack([right, 5 - right], axis=1)
+        interval = st.cluster_bootstrap(counts, accuracy, method=method, num_resamples=1000)
+        covered += not interval.excludes(truth)
+    assert least(num_runs, 0.92) <= covered <= most(num_runs, 0.99)
+
+
+@pytest.mark.parametrize("truth", [0.5, 0.7, 0.9, 0.97, 0.99])
+def test_coverage_for_42_programs_and_one_item_each(truth):
+    """Exact by summation over 0 to 42 right ones: BCa keeps 0.94; without the exact bound at 42 of 42 it would not."""
+    chances = stats.binom.pmf(np.arange(43), 42, truth)
+    intervals = [st.cluster_bootstrap(right_wrong(np.arange(42) < right), accuracy) for right in range(43)]
+    covers = np.array([not interval.excludes(truth) for interval in intervals])
+    assert chances @ covers >= 0.94
+    if truth > 0.95:
+        bootstrapped = np.array([interval.method == "bca" for interval in intervals])
+        assert chances @ (covers & bootstrapped) < 0.8
+
+
+def test_coverage_of_detection_f1():
+    """Counts (tp, fn, fp, tn), each program's two texts correlated; truth from the expected counts."""
+    rng, num_runs, shape = np.random.default_rng(11), 600, (3.0, 2.0)
+    says_buggy = shape[0] / sum(shape)
+    hit = 0.25  # how much likelier "buggy" is for the buggy text, where the program leaves room
+    truth_tp = says_buggy + hit * (1 - says_buggy)
+    truth = 2 * truth_tp / (2 * truth_tp + says_buggy + (1 - truth_tp))
+    covered = 0
+    for _ in range(num_runs):
+        lean = rng.beta(*shape, 42)
+        tp, fp = rng.random(42) < lean + hit * (1 - lean), rng.random(42) < lean
+        counts = np.stack([tp, ~tp, fp, ~fp], axis=1)
+        interval = st.cluster_bootstrap(counts, f1_score, proportions=((0, 1), (3, 2)), num_resamples=1000)
+        covered += not interval.excludes(truth)
+    assert least(num_runs, 0.92) <= covered <= most(num_runs, 0.99)
+
+
+def test_clusters_matter():
+    """Ten draws of each of 20 very different programs: an interval that takes them for 200 independent items lies."""
+    rng, num_runs, truth = np.random.default_rng(5), 500, 0.6
+    by_cluster = as_items = 0
+    for _ in range(num_runs):
+        right = rng.binomial(10, rng.beta(0.6, 0.4, 20))
+        interval = st.cluster_bootstrap(np.stack([right, 10 - right], axis=1), accuracy, num_resamples=1000)
+        by_cluster += not interval.excludes(truth)
+        low, high = st.clopper_pearson(int(right.sum()), 200)
+        as_items += low <= truth <= high
+    assert by_cluster >= least(num_runs, 0.88)  # 20 clusters are few
+    assert as_items <= most(num_runs, 0.75)
+
+
+def test_paired_difference_covers_and_is_shorter_than_unpaired():
+    rng, num_runs = np.random.default_rng(13), 500
+    covered, paired_width, unpaired_width = 0, 0.0, 0.0
+    for _ in range(num_runs):
+        ease = rng.random(42)
+        a, b = right_wrong(ease < 0.7), right_wrong(np.where(rng.random(42) < 0.15, rng.random(42), ease) < 0.6)
+        interval = st.paired_difference(a, b, accuracy, num_resamples=1000)
+        covered += not interval.excludes(0.1)
+        paired_width += interval.high - interval.low
+        shuffled = st.paired_difference(a, rng.permutation(b), accuracy, num_resamples=1000)
+        unpaired_width += shuffled.high - shuffled.low
+    assert least(num_runs, 0.92) <= covered <= most(num_runs, 0.99)
+    assert paired_width < 0.7 * unpaired_width
+
+
+def test_degenerate_bootstraps_have_honest_intervals():
+    """All right, all wrong, one cluster, none: never a claim of certainty, never a NaN bound."""
+    all_right = st.cluster_bootstrap(right_wrong(np.ones(42)), accuracy)
+    assert (all_right.value, all_right.low, all_right.high) == pytest.approx((1.0, *st.clopper_pearson(42, 42)))
+    all_wrong = st.cluster_bootstrap(right_wrong(np.zeros(42)), accuracy)
+    assert (all_wrong.value, all_wrong.low, all_wrong.high) == pytest.approx((0.0, *st.clopper_pearson(0, 42)))
+    one = st.cluster_bootstrap([[17, 3]], accuracy)
+    assert one.method == "exact-box" and one.low < 0.1 and one.high == pytest.approx(1.0, abs=0.02)
+    none = st.cluster_bootstrap(np.empty((0, 2)), accuracy)
+    assert math.isnan(none.value) and (none.low, none.high, none.num_clusters, none.method) == (0.0, 1.0, 0, "range")
+    always_buggy = np.tile([1, 0, 1, 0], (42, 1))
+    f1 = st.cluster_bootstrap(always_buggy, f1_score, proportions=((0, 1), (3, 2)))
+    assert f1.value == pytest.approx(2 / 3) and 0.55 < f1.low < 2 / 3 < f1.high < 0.75
+
+
+def test_degenerate_differences_have_honest_intervals():
+    same = right_wrong(np.arange(42) < 30)
+    tie = st.paired_difference(same, same, accuracy)
+    upper = st.clopper_pearson(0, 42)[1]
+    assert (tie.value, tie.low, tie.high) == pytest.approx((0.0, -upper, upper))
+    sweep = st.paired_difference(right_wrong(np.ones(42)), right_wrong(np.zeros(42)), accuracy)
+    assert (sweep.value, sweep.low, sweep.high) == pytest.approx((1.0, 1 - upper, 1.0))
+    none = st.paired_difference(np.empty((0, 2)), np.empty((0, 2)), accuracy)
+    assert (none.low, none.high, none.method) == (-1.0, 1.0, "range")
+    with pytest.raises(ValueError, match=r"'counts_b'.*\(42, 2\)"):
+        st.paired_difference(same, same[:40], accuracy)
+
+
+def test_undefined_resamples_are_left_out():
+    """Score = share of delivered items that are right; resamples without a delivered item have none."""
+    counts = np.zeros((10, 2))
+    counts[0], counts[1] = (3, 1), (1, 3)
+    interval = st.cluster_bootstrap(counts, accuracy)
+    assert interval.value == 0.5 and (interval.low, interval.high) == (0.25, 0.75)
+
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+
+
+def test_mcnemar_agrees_with_statsmodels():
+    contingency = pytest.importorskip("statsmodels.stats.contingency_tables")
+    for only_a, only_b in [(0, 1), (6, 0), (8, 1), (10, 2), (12, 3), (5, 5), (30, 31)]:
+        expected = contingency.mcnemar([[10, only_a], [only_b, 10]], exact=True).pvalue
+        assert st.mcnemar_exact(only_a, only_b) == pytest.approx(expected)
+    assert st.mcnemar_exact(6, 0) < 0.05 < st.mcnemar_exact(5, 0)
+
+
+def test_corrections_agree_with_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    rng = np.random.default_rng(2)
+    for size in (1, 2, 6, 30):
+        p_values = rng.random(size) ** 3
+        p_values[0] = p_values[-1]  # a tie
+        assert st.holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])
+        assert st.benjamini_hochberg(p_values) == pytest.approx(multitest.multipletests(p_values, method="fdr_bh")[1])
+    assert st.holm([]).size == 0 and st.benjamini_hochberg([]).size == 0
+
+
+def test_sign_flip_exact_and_sampled_agree_with_scipy():
+    rng = np.random.default_rng(4)
+    few = rng.normal(0.4, 1, 12)
+    expected = stats.permutation_test(
+        (few,), lambda x, axis=-1: x.sum(axis), permutation_type="samples", n_resamples=np.inf, vectorized=True
+    ).pvalue
+    assert st.sign_flip_test(few) == pytest.approx(expected)
+    many = rng.choice([-1, 0, 1], 200, p=[0.1, 0.7, 0.2])
+    only_a, only_b = int((many == 1).sum()), int((many == -1).sum())
+    p_exact = st.mcnemar_exact(only_a, only_b)  # the same test where differences are signs
+    sampled = st.sign_flip_test(many)
+    assert abs(sampled - p_exact) < 6 * math.sqrt(p_exact / 20_000)
+    assert st.sign_flip_test(np.zeros(40)) == 1.0
+    assert st.sign_flip_test(np.ones(40)) == pytest.approx(1 / 20_001)
+
+
+def test_power_is_the_simulated_power():
+    """The exact sum against 40,000 simulated experiments; six standard errors are a false alarm of 2e-9."""
+    rng = np.random.default_rng(6)
+    for n, difference in [(40, 0.10), (40, 0.25), (42, 0.27), (80, 0.15)]:
+        drawn = rng.multinomial(n, [difference + 0.05, 0.05, 0.9 - difference], size=40_000)
+        p_values = np.minimum(1, 2 * stats.binom.cdf(drawn[:, :2].min(1), drawn[:, :2].sum(1), 0.5))
+        assert st.mcnemar_power(n, difference) == pytest.approx(np.mean(p_values < 0.05), abs=6 * 0.0025)
+
+
+def test_smallest_detectable_difference_is_where_the_power_crosses():
+    for n in (20, 42, 80, 400):
+        smallest = st.smallest_detectable_difference(n)
+        assert st.mcnemar_power(n, smallest) >= 0.8 > st.mcnemar_power(n, smallest - 0.01)
+    assert st.smallest_detectable_difference(4) is None
+    rows = st.power_table(sizes=(40, 80), differences=(0.1, 0.3))
+    assert [(row["n"], row["difference"]) for row in rows] == [(40, 0.1), (40, 0.3), (80, 0.1), (80, 0.3)]
+    assert rows[0]["power"] < rows[1]["power"] < rows[3]["power"]
+
+
+def test_contrast_sentence_says_no_more_than_the_interval():
+    def interval(value, low, high, n=42):
+        return st.Interval(value=value, low=low, high=high, num_clusters=n)
+
+    assert st.contrast_sentence("QLoRA", "full", interval(-0.001, -0.1, 0.1)) == (
+        "QLoRA against full: difference 0.00 [-0.10, 0.10], n = 42, one seed: not distinguishable"
+    )
+    assert st.contrast_sentence("a", "b", interval(0.3, 0.1, 0.5), num_seeds=5).endswith("5 seeds: a scores higher")
+    assert st.contrast_sentence("a", "b", interval(-0.3, -0.5, -0.1)).endswith("a scores lower")
+    assert st.contrast_sentence("a", "b", interval(0.0, -0.04, 0.05), margin=0.1).endswith("equivalent within 0.10")
+    assert st.contrast_sentence("a", "b", interval(0.0, -0.14, 0.05), margin=0.1).endswith("not distinguishable")
+    assert "by less than 0.10" in st.contrast_sentence("a", "b", interval(0.05, 0.01, 0.09), margin=0.1)
+    assert "could show: none" in st.contrast_sentence("a", "b", interval(0.0, -1, 1, n=3), say_smallest=True)
+    assert "nothing can be said" in st.contrast_sentence("a", "b", interval(math.nan, -1, 1, n=0))
+
+
+# --- does SF matter beyond the residual error rate? -------------------------------------------------------------------
+
+
+def collapse_rows(rng, *, sf_effect=0.0, spread=1.0, num_programs=42):
+    """Rows of two methods whose chance depends on the byte error rate, the program, and on SF by `sf_effect`."""
+    ease = rng.normal(0, spread, num_programs)
+    rows = []
+    for method, level, slope in (("full", 0.5, -1.0), ("qlora", 0.3, -0.8)):
+        for sf in range(7, 13):
+            for program in range(num_programs):
+                errors = int(rng.binomial(200, 10 ** (-(sf - 6) * 0.6)))
+                eta = level + slope * (log_byte_error(errors, 200) + 1.6) + sf_effect * (sf - 9.5) + ease[program]
+                rows.append(
+                    {
+                        "correct": rng.random() < 1 / (1 + math.exp(-eta)),
+                        "method": method,
+                        "sf": sf,
+                        "program": f"p{program}",
+                        "byte_errors": errors,
+                        "bytes_sent": 200,
+                    }
+                )
+    return rows
+
+
+@pytest.mark.parametrize("engine", ["mixed", "gee"])
+def test_collapse_keeps_its_error_probability_and_sees_an_effect(engine):
+    """Without an effect of SF at most 8 % of p values lie below 0.05; with 0.5 log-odds a step at least half do."""
+    pytest.importorskip("statsmodels")
+    num_runs = 40
+    null = [fit_collapse(collapse_rows(np.random.default_rng(seed)), engine=engine) for seed in range(num_runs)]
+    assert {fit.engine for fit in null} == {engine}
+    assert sum(fit.sf.p_value < 0.05 for fit in null) <= most(num_runs, 0.08)
+    shifted = [
+        fit_collapse(collapse_rows(np.random.default_rng(seed), sf_effect=0.5), engine=engine) for seed in range(20)
+    ]
+    assert sum(fit.sf.p_value < 0.05 for fit in shifted) >= least(20, 0.5)
+    assert np.mean([fit.sf.value for fit in shifted]) == pytest.approx(0.5, abs=0.2)
+    assert shifted[0].sentence().endswith("an effect remains")
+
+
+def test_collapse_agrees_with_statsmodels_variational_fit():
+    """The same model by mean-field variational Bayes: its errors are too small, its means are not."""
+    mixed = pytest.importorskip("statsmodels.genmod.bayes_mixed_glm")
+    from scipy import sparse
+
+    rows = collapse_rows(np.random.default_rng(5), sf_effect=0.3, spread=1.5)
+    fit = fit_collapse(rows)
+    names, design = _design(rows)
+    right = np.array([float(row["correct"]) for row in rows])
+    _, program = np.unique([row["program"] for row in rows], return_inverse=True)
+    intercepts = sparse.csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), program)))
+    model = mixed.BinomialBayesMixedGLM(right, design, intercepts, np.zeros(42, dtype=int), fe_p=5.0, vcp_p=2.0)
+    theirs = model.fit_vb(rng=1)
+    assert [effect.name for effect in fit.effects] == names
+    assert [effect.value for effect in fit.effects] == pytest.approx(theirs.fe_mean, abs=0.03)
+
+
+def test_collapse_of_data_that_cannot_tell():
+    pytest.importorskip("statsmodels")
+    rows = collapse_rows(np.random.default_rng(1))
+    assert fit_collapse([]).reason == "no items"
+    assert fit_collapse([{**row, "correct": True} for row in rows]).reason == "every item is right"
+    assert fit_collapse([row for row in rows if row["program"] == "p0"]).reason == "one program only"
+    one_sf = fit_collapse([row for row in rows if row["sf"] == 8])
+    assert one_sf.sf is None and "one SF only" in one_sf.sentence()
+    alike = fit_collapse([{**row, "program": f"p{index % 42}"} for index, row in enumerate(rows)])
+    assert alike.engine == "mixed" and all(math.isfinite(effect.low) for effect in alike.effects)
+    split = fit_collapse([{**row, "correct": row["method"] == "full"} for row in rows])  # fully separated
+    assert split.engine in ("mixed", "gee", "none")
+    assert all(math.isfinite(effect.low) and math.isfinite(effect.high) for effect in split.effects)
+    with pytest.raises(ValueError, match="'engine'"):
+        fit_collapse(rows, engine="bayes")
