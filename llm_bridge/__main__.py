@@ -1,0 +1,134 @@
+"""Command line: `python -m llm_bridge run RECIPE.toml --out DIR`, `report`, `models`, `corpora`.
+
+A user's mistake ends in one line that says what to do, and exit status 2; an interruption in status 130, and the same
+command again continues.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+    from rich.console import Console
+except ImportError as error:  # pragma: no cover - depends on the installation
+    raise SystemExit(
+        f"python -m llm_bridge needs the optional packages of chirpbridge[bridge] ({error.name} is missing):"
+        " pip install 'chirpbridge[bridge]'"
+    ) from error
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Program text over a LoRa radio link into the fine-tuning of a language model, scored on bugs.",
+)
+models_app = typer.Typer(no_args_is_help=True, help="Language models: fetch the default one, estimate memory.")
+corpora_app = typer.Typer(no_args_is_help=True, help="Corpora: check one for leaks, balance and right tests.")
+app.add_typer(models_app, name="models")
+app.add_typer(corpora_app, name="corpora")
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe.")
+]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a published recipe.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results; the same one again continues.")],
+    set_: Overrides = None,
+) -> None:
+    """Run a recipe: send, train, score, report. What is finished is skipped."""
+    from llm_bridge.study.config import load_recipe
+    from llm_bridge.study.experiment import run_recipe
+
+    run_recipe(load_recipe(recipe, set_ or []), out, console=Console())
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Write report.html, results.csv and items.jsonl from the finished cells of a run."""
+    from llm_bridge.study.report import write_report
+
+    path = write_report(directory)
+    Console().print(f"wrote {path}", soft_wrap=True)
+
+
+@models_app.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(help="A known name, or a hub id.")] = "smollm2-135m-instruct",
+) -> None:
+    """Download a model, check its hash, convert it once; a cached one is checked and kept."""
+    from llm_bridge.training.models import fetch_model
+
+    console = Console()
+    with console.status(f"fetching {name}") as status:
+        path = fetch_model(name, progress=lambda what, done, total: status.update(_progress_line(what, done, total)))
+    console.print(f"{name} is ready in {path}", soft_wrap=True)
+
+
+@models_app.command("estimate")
+def models_estimate(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a published recipe.")],
+    set_: Overrides = None,
+) -> None:
+    """Memory that a recipe's methods need, from the model's configuration alone."""
+    from llm_bridge.study.config import load_recipe
+    from llm_bridge.study.experiment import estimate_recipe
+
+    estimate_recipe(load_recipe(recipe, set_ or []), console=Console())
+
+
+@corpora_app.command("check")
+def corpora_check(
+    path: Annotated[Path | None, typer.Argument(help="A clone of QuixBugs or its JSONL file; none: MiniBugs.")] = None,
+) -> None:
+    """Check a corpus: one hunk each, balance, duplicates, leaks, and every test run in the sandbox."""
+    from llm_bridge.corpora import checks, minibugs, quixbugs
+    from llm_bridge.scoring.sandbox import run_tests
+
+    pairs = minibugs.load() if path is None else quixbugs.load(path)
+    found = checks.check(pairs, run_tests=run_tests)
+    Console().print(checks.render(found), soft_wrap=True, markup=False, highlight=False)
+
+
+def _progress_line(what: str, done: int, total: int) -> str:
+    return f"{what} ({done / total:.0%})" if total else what
+
+
+def main() -> None:
+    """Run the command line; turn the errors that a user can mend into one line."""
+    try:
+        app(standalone_mode=False)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing finished was lost, the same command continues", 130)
+    except (typer.Abort, typer.Exit) as stop:
+        raise SystemExit(getattr(stop, "exit_code", 1)) from None
+    except ImportError as error:
+        extra = "llm" if error.name in {"torch", "transformers", "peft", "bitsandbytes", "safetensors"} else "bridge"
+        _fail(f"{error.name or error} is missing: pip install 'chirpbridge[{extra}]'", 2)
+    except (ValueError, RuntimeError, OSError, KeyError) as error:
+        if type(error) in (RuntimeError, KeyError) or (
+            type(error) is ValueError and not str(error).startswith("'")
+        ):
+            raise  # a fault of ours, not of the user's: show where
+        _fail(str(error), 2)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):  # wrong use of the command line
+            show = getattr(error, "show", None)
+            if show is not None:
+                show()
+            raise SystemExit(getattr(error, "exit_code", 2)) from None
+        raise
+
+
+def _fail(message: str, status: int) -> None:
+    Console(stderr=True).print(f"error: {message}", soft_wrap=True, markup=False, highlight=False)
+    raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,293 @@
+"""Recipes: one TOML file per experiment, read once into frozen dataclasses.
+
+Below this border nobody sees a dict. An unknown key is an error that names it and the nearest known one; a scalar where
+a list is expected is a list of one; what shapes a result and is left out takes the default written here, and the
+resolved recipe is stored with the results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+RECIPE_VERSION = 1
+CORPORA = ("minibugs", "mutants", "quixbugs")
+CORRUPTED_SPLITS = ("none", "train", "eval", "both")
+AXES = ("fixed_snr", "equal_airtime")
+TASKS = ("localise", "paired", "detect")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run; the message names the key, what is allowed and what was found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which language model: a known name, a hub id, or a path."""
+
+    name: str = "smollm2-135m-instruct"
+    device: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """What is tested, and what the model is trained on.
+
+    `test` names corpora; `limit` keeps the first pairs of each (0: all). `quixbugs_path` is a clone's root or the JSONL
+    file. Training and validation pairs are mutants of the installed standard library.
+    """
+
+    test: tuple[str, ...] = ("minibugs",)
+    limit: int = 0
+    quixbugs_path: str = ""
+    train_pairs: int = 512
+    validation_pairs: int = 60
+    mutants_seed: int = 0
+    mutants_max_chars: int = 600
+
+    def __post_init__(self) -> None:
+        """Validate names and counts."""
+        _require_each("corpus.test", self.test, CORPORA)
+        _require_at_least("corpus.limit", self.limit, 0)
+        _require_at_least("corpus.train_pairs", self.train_pairs, 1)
+        _require_at_least("corpus.validation_pairs", self.validation_pairs, 0)
+        if "quixbugs" in self.test and not self.quixbugs_path:
+            raise RecipeError("'corpus.quixbugs_path' must name a clone of QuixBugs or its JSONL file (got '')")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadioConfig:
+    """The grid of radio links: every combination is a cell. `axis` says what is held equal between spreading factors.
+
+    "fixed_snr": every item is sent once. "equal_airtime": every spreading factor has the airtime that
+    `airtime_reference_sf` needs to send the test corpus once, and uses it by repeating everything, or by sending what
+    fits.
+    """
+
+    axis: tuple[str, ...] = ("fixed_snr",)
+    sf: tuple[int, ...] = (7, 8, 9, 10, 11, 12)
+    snr_db: tuple[float, ...] = (-10.0,)
+    fading: tuple[str, ...] = ("none",)
+    cr: tuple[int, ...] = (1,)
+    policy: tuple[str, ...] = ("drop",)
+    source_coding: tuple[str, ...] = ("utf8",)
+    corrupted_split: tuple[str, ...] = ("none", "eval")
+    channel_seeds: tuple[int, ...] = (0,)
+    bandwidth_hz: float = 125e3
+    redundancy: float = 0.5
+    fragment: str = "48"
+    decoding: str = "hard"
+    airtime_reference_sf: int = 9
+
+    def __post_init__(self) -> None:
+        """Validate what the link itself does not."""
+        _require_each("radio.axis", self.axis, AXES)
+        _require_each("radio.corrupted_split", self.corrupted_split, CORRUPTED_SPLITS)
+        _require_each("radio.fading", self.fading, ("none", "rayleigh", "rician", "nakagami"))
+        for name in ("sf", "snr_db", "cr", "policy", "source_coding", "channel_seeds"):
+            if not getattr(self, name):
+                raise RecipeError(f"'radio.{name}' must have at least one value (got an empty list)")
+        for sf in (*self.sf, self.airtime_reference_sf):
+            if not 5 <= sf <= 12:
+                raise RecipeError(f"'radio.sf' must be in [5, 12] (got {sf})")
+        if self.fragment != "max" and not self.fragment.isdecimal():
+            raise RecipeError(f"'radio.fragment' must be a number of bytes or 'max' (got {self.fragment!r})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What is trained and how; the same steps, batches and schedule for every method, a learning rate for each.
+
+    `learning_rate` maps a method (or "lora", "qlora" for their layer-wise variants) to its rate, tuned on the clean link
+    with equal trials. `objectives` maps "localise" and "detect" to their weights.
+    """
+
+    methods: tuple[str, ...] = ("zero-shot",)
+    seeds: tuple[int, ...] = (0,)
+    steps: int = 40
+    batch_programs: int = 8
+    learning_rate: Mapping[str, float] = field(default_factory=dict)
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"localise": 1.0})
+    warmup_fraction: float = 0.1
+    schedule: str = "constant"
+    clip_norm: float = 1.0
+    adapter_rank: int = 8
+    adapter_alpha: int = 16
+    adapter_dropout: float = 0.0
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate counts."""
+        if not self.methods or not self.seeds:
+            raise RecipeError("'training.methods' and 'training.seeds' must have at least one value")
+        _require_at_least("training.steps", self.steps, 1)
+        _require_at_least("training.batch_programs", self.batch_programs, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig:
+    """Which tasks are scored, and how intervals are made.
+
+    `trained_tasks` are the tasks scored for fine-tuned models (empty: all of `tasks`).
+    """
+
+    tasks: tuple[str, ...] = ("localise", "paired", "detect")
+    trained_tasks: tuple[str, ...] = ()
+    bootstrap: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Validate names and counts."""
+        _require_each("score.tasks", self.tasks, TASKS)
+        _require_each("score.trained_tasks", self.trained_tasks, TASKS, may_be_empty=True)
+        _require_at_least("score.bootstrap", self.bootstrap, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One experiment, whole."""
+
+    version: int = RECIPE_VERSION
+    name: str = "unnamed"
+    description: str = ""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    radio: RadioConfig = field(default_factory=RadioConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse a recipe of another version."""
+        if self.version != RECIPE_VERSION:
+            raise RecipeError(f"this program reads recipes of version {RECIPE_VERSION} (got version {self.version})")
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    path
+        A TOML file; a bare name means one of the published recipes.
+    overrides
+        ``"section.key=value"``, values in TOML's notation; a bare word is a string.
+
+    Raises
+    ------
+    RecipeError
+        No such file, not TOML, an unknown key, a value of the wrong kind.
+
+    Examples
+    --------
+    >>> load_recipe("toy", ["radio.sf=[7, 12]"]).radio.sf
+    (7, 12)
+    """
+    file = Path(path)
+    if not file.exists() and file.name == str(path):
+        file = recipes_dir() / f"{file.name.removesuffix('.toml')}.toml"
+    if not file.exists():
+        known = ", ".join(sorted(p.stem for p in recipes_dir().glob("*.toml")))
+        raise RecipeError(f"no recipe at {path} (published ones: {known})")
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{file} is not TOML: {error}") from error
+    for override in overrides:
+        _override(tree, override)
+    recipe = _build(Recipe, tree, "")
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def recipes_dir() -> Path:
+    """Where the published recipes lie."""
+    return Path(__file__).resolve().parents[1] / "recipes"
+
+
+def as_plain(value: Any) -> Any:
+    """A recipe, or part of it, as dicts and lists: what is hashed and stored."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: as_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: as_plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [as_plain(item) for item in value]
+    return value
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise RecipeError(f"--set takes key=value (got {override!r})")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise RecipeError(f"--set {key}: {section!r} is no section")
+    tree[last] = value
+
+
+def _build(cls: type, tree: Any, where: str) -> Any:
+    """A dataclass from a TOML table; every key must be a field."""
+    if not isinstance(tree, dict):
+        raise RecipeError(f"'{where}' must be a section (got {tree!r})")
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in tree.items():
+        dotted = f"{where}.{key}" if where else key
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(hints)}"
+            raise RecipeError(f"unknown key '{dotted}' in the recipe{hint}")
+        values[key] = _convert(hints[key], value, dotted)
+    try:
+        return cls(**values)
+    except RecipeError:
+        raise
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, where)  # type: ignore[arg-type]
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        items = value if isinstance(value, list) else [value]
+        return tuple(_convert(typing.get_args(hint)[0], item, where) for item in items)
+    if origin is types.UnionType:
+        return None if value is None else _convert(typing.get_args(hint)[0], value, where)
+    if origin is not None:  # a mapping of names to numbers
+        if not isinstance(value, dict):
+            raise RecipeError(f"'{where}' must be a table (got {value!r})")
+        return {key: _convert(typing.get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is str and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise RecipeError(f"'{where}' must be of type {hint.__name__} (got {value!r})")
+    return value
+
+
+def _require_each(name: str, values: Sequence[str], allowed: Sequence[str], *, may_be_empty: bool = False) -> None:
+    if not values and not may_be_empty:
+        raise RecipeError(f"'{name}' must have at least one of {', '.join(allowed)} (got an empty list)")
+    for value in values:
+        if value not in allowed:
+            raise RecipeError(f"'{name}' must be among {', '.join(allowed)} (got {value!r})")
+
+
+def _require_at_least(name: str, value: int, low: int) -> None:
+    if value < low:
+        raise RecipeError(f"'{name}' must be at least {low} (got {value})")
