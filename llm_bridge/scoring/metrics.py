@@ -21,26 +21,20 @@ An item row is a mapping with the columns of ``items.jsonl`` and these fields mo
                 generated candidates, how many pass all tests, whether the unchanged input does (*repair*, optional)
 =============== =======================================================================================================
 
-Sources: Chen et al., arXiv 2107.03374 (unbiased pass@k); Matthews, BBA 405, 1975; Guo et al., ICML 2017 (calibration).
+The scores themselves are in `llm_bridge.scoring.scores`, re-exported here.
 """
 
 from __future__ import annotations
 
-import difflib
-import io
 import math
-import re
-import tokenize
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .statistics import (
+from .intervals import (
     NUM_RESAMPLES,
     FloatArray,
     Interval,
@@ -50,6 +44,42 @@ from .statistics import (
     quantile_interval,
     resample_weights,
 )
+from .scores import (
+    auroc,
+    balanced_accuracy,
+    brier,
+    edit_token_f1,
+    expected_calibration_error,
+    f1_score,
+    localise_f1,
+    macro_f1,
+    mcc,
+    plausible_at_k,
+    ratio,
+    wins_matrix,
+)
+
+__all__ = [
+    "SCORE_COLUMNS",
+    "TASKS",
+    "Measure",
+    "auroc",
+    "balanced_accuracy",
+    "baseline",
+    "binary_counts",
+    "brier",
+    "compare_cells",
+    "edit_token_f1",
+    "expected_calibration_error",
+    "f1_delivered",
+    "f1_score",
+    "localise_f1",
+    "macro_f1",
+    "mcc",
+    "measures",
+    "plausible_at_k",
+    "score_cell",
+]
 
 TASKS = ("localise", "paired", "detect", "repair")
 ItemRow = Mapping[str, Any]
@@ -248,152 +278,9 @@ def baseline(item_rows: Iterable[ItemRow]) -> float | None:
     return float(np.mean([bool(row.get("copy_plausible", False)) for row in rows]))
 
 
-# --- scores of summed counts ------------------------------------------------------------------------------------------
-
-
 def binary_counts(item_rows: Iterable[ItemRow]) -> FloatArray:
     """``(tp, fn, fp, tn)`` of *detect* rows: positive = buggy; undelivered or undecided = "not buggy"."""
     return _binary_table(list(item_rows)).sum(axis=0)
-
-
-def f1_score(counts: npt.ArrayLike) -> FloatArray:
-    """``2 tp / (2 tp + fp + fn)`` of counts ``(..., [tp, fn, fp, tn])``; NaN without positives and predictions.
-
-    Examples
-    --------
-    >>> float(f1_score([40, 0, 40, 0])), float(f1_score([0, 40, 0, 40]))
-    (0.6666666666666666, 0.0)
-    """
-    tp, fn, fp, _ = _split(counts)
-    return _ratio(2 * tp, 2 * tp + fp + fn)
-
-
-def macro_f1(counts: npt.ArrayLike) -> FloatArray:
-    """Mean of the F1 of both classes, of counts ``(..., [tp, fn, fp, tn])``.
-
-    Examples
-    --------
-    >>> round(float(macro_f1([0, 40, 0, 40])), 4)
-    0.3333
-    """
-    tp, fn, fp, tn = _split(counts)
-    return (_ratio(2 * tp, 2 * tp + fp + fn) + _ratio(2 * tn, 2 * tn + fp + fn)) / 2
-
-
-def mcc(counts: npt.ArrayLike) -> FloatArray:
-    """Matthews' correlation of counts ``(..., [tp, fn, fp, tn])``, in [-1, 1]; 0 for a constant answer.
-
-    Examples
-    --------
-    >>> float(mcc([0, 40, 0, 40])), float(mcc([30, 10, 10, 30]))
-    (0.0, 0.5)
-    """
-    tp, fn, fp, tn = _split(counts)
-    scale = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
-    return np.where(scale > 0, (tp * tn - fp * fn) / np.where(scale > 0, scale, 1.0), 0.0)
-
-
-def balanced_accuracy(counts: npt.ArrayLike) -> FloatArray:
-    """Mean of sensitivity and specificity of counts ``(..., [tp, fn, fp, tn])``.
-
-    Examples
-    --------
-    >>> float(balanced_accuracy([30, 10, 20, 20]))
-    0.625
-    """
-    tp, fn, fp, tn = _split(counts)
-    return (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2
-
-
-def auroc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
-    """Probability that a random positive scores above a random negative, ties half; NaN where a class is empty.
-
-    Parameters
-    ----------
-    scores : array (n,)
-        Larger is likelier positive; minus infinity for what did not arrive.
-
-    Examples
-    --------
-    >>> auroc([3.0, 1.0, 2.0, 0.0], [True, True, False, False])
-    0.75
-    """
-    values, labels = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=bool)
-    wins = _wins(values[labels], values[~labels])
-    return float(wins.mean()) if wins.size else math.nan
-
-
-def localise_f1(counts: npt.ArrayLike) -> FloatArray:
-    """``2 hits / (P + gold)`` of counts ``(..., [hits, misses, gold])``: one predicted line for each text.
-
-    Examples
-    --------
-    >>> float(localise_f1([21, 21, 42]))
-    0.5
-    """
-    hits, misses, gold = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
-    return _ratio(2 * hits, hits + misses + gold)
-
-
-def plausible_at_k(num_candidates: int, num_plausible: int, k: int) -> float:
-    """Probability that k of the candidates, drawn without replacement, hold a plausible one.
-
-    ``1 - C(n - c, k) / C(n, k)``; 1 where fewer than k are implausible.
-
-    Examples
-    --------
-    >>> round(plausible_at_k(10, 3, 1), 12), plausible_at_k(10, 8, 5)
-    (0.3, 1.0)
-    """
-    if not 0 <= num_plausible <= num_candidates:
-        raise ValueError(f"'num_plausible' must lie between 0 and {num_candidates} (got {num_plausible})")
-    if not 1 <= k <= num_candidates:
-        raise ValueError(f"'k' must lie between 1 and the number of candidates, {num_candidates} (got {k})")
-    return 1.0 - math.comb(num_candidates - num_plausible, k) / math.comb(num_candidates, k)
-
-
-def brier(probabilities: npt.ArrayLike, outcomes: npt.ArrayLike) -> float:
-    """Mean squared distance of the probability from what came true (0 or 1); lower is better.
-
-    Examples
-    --------
-    >>> brier([0.5, 0.5], [True, False])
-    0.25
-    """
-    return float(np.mean((np.asarray(probabilities, dtype=np.float64) - np.asarray(outcomes, dtype=np.float64)) ** 2))
-
-
-def expected_calibration_error(probabilities: npt.ArrayLike, outcomes: npt.ArrayLike, *, num_bins: int = 10) -> float:
-    """Mean |share come true - mean probability| over bins of equal mass; lower is better, above 0 even if calibrated.
-
-    Examples
-    --------
-    >>> expected_calibration_error([0.25] * 4 + [0.75] * 4, [1, 0, 0, 0, 1, 1, 1, 1], num_bins=2)
-    0.125
-    """
-    predicted, actual = np.asarray(probabilities, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
-    if predicted.size == 0:
-        return math.nan
-    order = np.argsort(predicted, kind="stable")
-    chunks = [chunk for chunk in np.array_split(order, num_bins) if chunk.size]
-    return float(sum(abs(actual[c].mean() - predicted[c].mean()) * c.size for c in chunks) / predicted.size)
-
-
-def edit_token_f1(buggy: str, candidate: str, gold: str) -> float:
-    """F1 of the candidate's edit against the gold edit, as multisets of Python tokens added and removed.
-
-    Measured on the edit alone, because the unchanged input shares 98 % of its tokens with the fix.
-
-    Examples
-    --------
-    >>> edit_token_f1("return a + b", "return a - b", "return a - b")
-    1.0
-    >>> edit_token_f1("return a + b", "return a + b", "return a - b")
-    0.0
-    """
-    wanted, made = _edit_tokens(buggy, gold), _edit_tokens(buggy, candidate)
-    total = wanted.total() + made.total()
-    return 2 * (wanted & made).total() / total if total else 1.0
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -474,20 +361,9 @@ def _binary_table(rows: Sequence[ItemRow]) -> FloatArray:
     return table
 
 
-def _split(counts: npt.ArrayLike) -> FloatArray:
-    """Counts (..., 4) as four arrays."""
-    return np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
-
-
-def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    """above / below; 0/0 is NaN, silently."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(above / below)
-
-
 def _share(sums: FloatArray) -> FloatArray:
     """First column's share of both."""
-    return _ratio(sums[..., 0], sums[..., 0] + sums[..., 1])
+    return ratio(sums[..., 0], sums[..., 0] + sums[..., 1])
 
 
 def _defined(value: FloatArray | float) -> float | None:
@@ -512,11 +388,6 @@ def _f1_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -> I
     return cluster_bootstrap(counts, statistic, proportions=proportions, seed=seed, num_resamples=num_resamples)
 
 
-def _wins(positive: FloatArray, negative: FloatArray) -> FloatArray:
-    """1, 1/2 or 0 for each (positive, negative): above, tied, below."""
-    return (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
-
-
 def _auroc_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -> Interval:
     """AUROC with a cluster bootstrap: with weights w it is the quadratic form ``w' W w / w' N w`` of clusters."""
     scores = np.array(
@@ -529,12 +400,12 @@ def _auroc_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -
     pair_of = num_clusters * index[positive][:, None] + index[~positive]
     size = num_clusters * num_clusters
     shape = (num_clusters, num_clusters)
-    won = np.bincount(pair_of.ravel(), _wins(scores[positive], scores[~positive]).ravel(), minlength=size)
+    won = np.bincount(pair_of.ravel(), wins_matrix(scores[positive], scores[~positive]).ravel(), minlength=size)
     compared = np.bincount(pair_of.ravel(), minlength=size).astype(np.float64)
     won, compared = won.reshape(shape), compared.reshape(shape)
 
     def weighted(weights: FloatArray) -> FloatArray:
-        return _ratio(np.einsum("bc,bc->b", weights @ won, weights), np.einsum("bc,bc->b", weights @ compared, weights))
+        return ratio(np.einsum("bc,bc->b", weights @ won, weights), np.einsum("bc,bc->b", weights @ compared, weights))
 
     replicates = weighted(resample_weights(num_clusters, num_resamples, seed))
     replicates = replicates[np.isfinite(replicates)]
@@ -547,24 +418,3 @@ def _auroc_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -
         return Interval(value=value, low=box.low, high=box.high, num_clusters=num_clusters, method=box.method)
     low, high = quantile_interval(value, replicates, weighted(1 - np.eye(num_clusters)))
     return Interval(value=value, low=low, high=high, num_clusters=num_clusters, method="bca")
-
-
-def _edit_tokens(before: str, after: str) -> Counter[tuple[str, str]]:
-    """Multiset of ("-", token) and ("+", token) between two texts."""
-    old, new = _python_tokens(before), _python_tokens(after)
-    changed: Counter[tuple[str, str]] = Counter()
-    for code, i0, i1, j0, j1 in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
-        if code != "equal":
-            changed.update(("-", token) for token in old[i0:i1])
-            changed.update(("+", token) for token in new[j0:j1])
-    return changed
-
-
-def _python_tokens(text: str) -> list[str]:
-    """Tokens of a text, layout left out; of a damaged text the words and signs."""
-    layout = {tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER, tokenize.COMMENT}
-    try:
-        read = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    except (tokenize.TokenError, SyntaxError):
-        return re.findall(r"\w+|[^\w\s]", text)
-    return [token.string for token in read if token.type not in layout]

@@ -1,257 +1,57 @@
-"""Intervals, tests and power for a few dozen programs: what may be said about a score, and what may not.
+"""What may be said about two scores of a few dozen programs: tests, corrections, power, and the sentence.
 
-The sampling unit is the *cluster* (a program, or the module that a mutant was made from), resampled with all its items,
-seeds and channel draws. A score is a function of counts that add over clusters,
+Paired throughout: the same programs under the same noise. With 42 programs only differences of about 0.27 are shown
+with 80 % power, so that a null result is worded "not distinguishable" and carries the smallest difference that n could
+have shown. Intervals come from `llm_bridge.scoring.intervals` (re-exported here); the regression on the residual error
+rate is in `llm_bridge.scoring.collapse`.
 
-    score = g(sum over clusters of w_c * counts_c),     w = multiplicities of the clusters in one bootstrap resample,
-
-so that 10,000 resamples are one matrix product. Normal approximations are not used at this size.
-
-Where every cluster says the same (42 of 42 right), a bootstrap knows no width and would claim certainty; then the
-interval is the image of the exact Clopper-Pearson box of the proportions behind the score, one trial per cluster.
-
-Sources: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 14 (BCa); Clopper and Pearson, Biometrika
-26, 1934; Miller, arXiv 2411.00640 (clustered, paired differences); Holm, Scand. J. Statist. 6, 1979; Benjamini and
-Hochberg, JRSS B 57, 1995. The regression on the residual error rate is in `llm_bridge.scoring.collapse`.
+Sources: McNemar, Psychometrika 12, 1947; Holm, Scand. J. Statist. 6, 1979; Benjamini and Hochberg, JRSS B 57, 1995.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-FloatArray = npt.NDArray[np.float64]
-Statistic = Callable[[FloatArray], FloatArray]
-"""Maps summed counts ``(..., K)`` to scores ``(...)``, broadcasting; NaN where a score is undefined."""
+from .intervals import (
+    NUM_RESAMPLES,
+    FloatArray,
+    Interval,
+    Statistic,
+    clopper_pearson,
+    cluster_bootstrap,
+    paired_difference,
+    quantile_interval,
+    resample_weights,
+    wilson,
+)
 
-NUM_RESAMPLES = 10_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A confidence interval ``[low, high]`` for `value`; `method` names how it came about.
-
-    `method` is "percentile", "bca", "clopper-pearson", "exact-box" (clusters all alike: no bootstrap can be had) or
-    "range" (no data: everything is possible, and `value` is NaN).
-    """
-
-    value: float
-    low: float
-    high: float
-    num_clusters: int
-    level: float = 0.95
-    method: str = "bca"
-
-    def excludes(self, reference: float) -> bool:
-        """Whether `reference` lies outside the interval."""
-        return not self.low <= reference <= self.high
-
-
-# --- one proportion ---------------------------------------------------------------------------------------------------
-
-
-def clopper_pearson(successes: float, trials: float, *, level: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a proportion: all p that neither tail of Binomial(trials, p) rejects at (1 - level) / 2.
-
-    Parameters
-    ----------
-    successes, trials
-        ``0 <= successes <= trials``; fractions interpolate through the Beta quantiles. No trials give (0, 1).
-
-    Examples
-    --------
-    >>> [round(bound, 3) for bound in clopper_pearson(31, 40)]
-    [0.615, 0.892]
-    >>> [round(bound, 3) for bound in clopper_pearson(42, 42)]
-    [0.916, 1.0]
-    """
-    if not 0 <= successes <= trials:
-        raise ValueError(f"'successes' must lie between 0 and trials = {trials} (got {successes})")
-    tail = _tail(level)
-    low = 0.0 if successes == 0 else float(stats.beta.ppf(tail, successes, trials - successes + 1))
-    high = 1.0 if successes == trials else float(stats.beta.ppf(1 - tail, successes + 1, trials - successes))
-    return low, high
-
-
-def wilson(successes: float, trials: float, *, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of a proportion (Wilson 1927): the p with ``|p_hat - p| <= z sqrt(p (1 - p) / n)``.
-
-    Shorter than Clopper-Pearson, right on average instead of always. No trials give (0, 1).
-
-    Examples
-    --------
-    >>> [round(bound, 3) for bound in wilson(31, 40)]
-    [0.625, 0.877]
-    """
-    if not 0 <= successes <= trials:
-        raise ValueError(f"'successes' must lie between 0 and trials = {trials} (got {successes})")
-    if trials == 0:
-        return 0.0, 1.0
-    z = float(stats.norm.ppf(1 - _tail(level)))
-    share, shrink = successes / trials, 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / shrink
-    half = z / shrink * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    return low, 1.0 if successes == trials else min(1.0, centre + half)
-
-
-# --- bootstrap over clusters ------------------------------------------------------------------------------------------
-
-
-def cluster_bootstrap(
-    counts: npt.ArrayLike,
-    statistic: Statistic,
-    *,
-    proportions: Sequence[tuple[int, int]] = ((0, 1),),
-    bounds: tuple[float, float] = (0.0, 1.0),
-    method: str = "bca",
-    level: float = 0.95,
-    num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """Interval of ``statistic(counts summed over clusters)`` by resampling whole clusters with replacement.
-
-    Parameters
-    ----------
-    counts : array (C, K)
-        Counts of each cluster.
-    statistic
-        Score from summed counts, ``(..., K) -> (...)``.
-    proportions
-        Pairs of columns (successes, failures) behind the score; they give the exact interval where resampling has no
-        width. Two proportions share the error probability (Bonferroni).
-    bounds
-        Range of the score: the interval where there is no cluster at all, and the clip of the exact box.
-    method
-        "bca" (bias-corrected and accelerated; acceleration from the jackknife over clusters) or "percentile". For 42
-        clusters of one item and any true share from 0.5 to 0.99, BCa covers 0.94 to 0.99, percentile 0.92 to 1.00.
-    seed
-        Equal seeds resample equally many clusters alike: intervals of two methods share their random numbers.
-
-    Resamples in which the score is undefined are left out.
-
-    Examples
-    --------
-    >>> accuracy = lambda sums: sums[..., 0] / sums.sum(-1)
-    >>> right = np.array([1] * 30 + [0] * 10)
-    >>> interval = cluster_bootstrap(np.stack([right, 1 - right], axis=1), accuracy)
-    >>> interval.value, round(interval.low, 2), round(interval.high, 2)
-    (0.75, 0.6, 0.88)
-    >>> cluster_bootstrap(np.tile([1, 0], (42, 1)), accuracy).method
-    'exact-box'
-    """
-    if method not in ("percentile", "bca"):
-        raise ValueError(f"'method' must be 'percentile' or 'bca' (got {method!r})")
-    table = _table(counts)
-    num_clusters = len(table)
-    if num_clusters == 0:
-        return Interval(value=math.nan, low=bounds[0], high=bounds[1], num_clusters=0, level=level, method="range")
-    value = float(_quiet(statistic, table.sum(axis=0)))
-    replicates = _quiet(statistic, resample_weights(num_clusters, num_resamples, seed) @ table)
-    replicates = replicates[np.isfinite(replicates)]
-    if len(replicates) == 0 or np.ptp(replicates) < 1e-12:
-        low, high = _exact_box(table, statistic, proportions, bounds, level)
-        return Interval(value=value, low=low, high=high, num_clusters=num_clusters, level=level, method="exact-box")
-    jackknife = _quiet(statistic, table.sum(axis=0) - table) if method == "bca" else None
-    low, high = quantile_interval(value, replicates, jackknife, level=level)
-    return Interval(value=value, low=low, high=high, num_clusters=num_clusters, level=level, method=method)
-
-
-def paired_difference(
-    counts_a: npt.ArrayLike,
-    counts_b: npt.ArrayLike,
-    statistic: Statistic,
-    *,
-    method: str = "bca",
-    level: float = 0.95,
-    num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """Interval of ``score(a) - score(b)`` for two conditions on the same clusters, both resampled alike.
-
-    Parameters
-    ----------
-    counts_a, counts_b : array (C, K)
-        Row c of both belongs to the same cluster.
-
-    Where the difference is the same in every resample (two methods that never disagree), the half-width is the exact
-    upper bound on the share of clusters that would tell otherwise, having seen none in C (for large C about 3.7 / C).
-
-    Examples
-    --------
-    >>> accuracy = lambda sums: sums[..., 0] / sums.sum(-1)
-    >>> same = np.tile([1, 0], (42, 1))
-    >>> interval = paired_difference(same, same, accuracy)
-    >>> interval.value, round(interval.low, 3), round(interval.high, 3)
-    (0.0, -0.084, 0.084)
-    """
-    first, second = _table(counts_a), _table(counts_b)
-    if first.shape != second.shape:
-        raise ValueError(f"'counts_b' must have the shape of counts_a, {first.shape} (got {second.shape})")
-    num_columns = first.shape[1]
-
-    def difference(sums: FloatArray) -> FloatArray:
-        return statistic(sums[..., :num_columns]) - statistic(sums[..., num_columns:])
-
-    both = np.concatenate([first, second], axis=1)
-    interval = cluster_bootstrap(
-        both,
-        difference,
-        proportions=(),
-        bounds=(-1.0, 1.0),
-        method=method,
-        level=level,
-        num_resamples=num_resamples,
-        seed=seed,
-    )
-    if interval.method != "exact-box":
-        return interval
-    half = clopper_pearson(0, len(both), level=level)[1]
-    low, high = max(-1.0, interval.value - half), min(1.0, interval.value + half)
-    return Interval(value=interval.value, low=low, high=high, num_clusters=len(both), level=level, method="exact-box")
-
-
-@lru_cache(maxsize=8)
-def resample_weights(num_clusters: int, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> FloatArray:
-    """How often each cluster occurs in each resample: array (num_resamples, num_clusters), each row sums to C."""
-    rng = np.random.default_rng([seed, num_clusters])
-    drawn = rng.integers(0, num_clusters, size=(num_resamples, num_clusters))
-    flat = (drawn + num_clusters * np.arange(num_resamples)[:, None]).ravel()
-    weights = np.bincount(flat, minlength=num_resamples * num_clusters).astype(np.float64)
-    weights.flags.writeable = False
-    return weights.reshape(num_resamples, num_clusters)
-
-
-def quantile_interval(
-    value: float, replicates: npt.ArrayLike, jackknife: npt.ArrayLike | None = None, *, level: float = 0.95
-) -> tuple[float, float]:
-    """Bounds from bootstrap replicates (R,): percentile, or BCa where the leave-one-cluster-out scores (C,) are given.
-
-    BCa reads the quantiles at ``Phi(z0 + (z0 + z) / (1 - a (z0 + z)))`` with the bias ``z0`` from the share of
-    replicates below `value` (ties count half) and the acceleration ``a`` from the skewness of the jackknife.
-    """
-    draws = np.asarray(replicates, dtype=np.float64)
-    tail = _tail(level)
-    levels = np.array([tail, 1 - tail])
-    if jackknife is not None:
-        below = np.mean(draws < value) + 0.5 * np.mean(draws == value)
-        left_out = np.asarray(jackknife, dtype=np.float64)
-        left_out = left_out[np.isfinite(left_out)]
-        spread = left_out.mean() - left_out if len(left_out) else np.zeros(1)
-        scale = np.sum(spread**2) ** 1.5
-        acceleration = np.sum(spread**3) / (6 * scale) if scale > 0 else 0.0
-        if 0 < below < 1:  # else the bias is infinite: stay with the percentiles
-            shifted = stats.norm.ppf(below) + stats.norm.ppf(levels)
-            levels = stats.norm.cdf(stats.norm.ppf(below) + shifted / (1 - acceleration * shifted))
-    low, high = np.quantile(draws, levels)
-    return float(low), float(high)
+__all__ = [
+    "NUM_RESAMPLES",
+    "FloatArray",
+    "Interval",
+    "Statistic",
+    "benjamini_hochberg",
+    "clopper_pearson",
+    "cluster_bootstrap",
+    "contrast_sentence",
+    "holm",
+    "mcnemar_exact",
+    "mcnemar_power",
+    "paired_difference",
+    "power_table",
+    "quantile_interval",
+    "resample_weights",
+    "sign_flip_test",
+    "smallest_detectable_difference",
+    "wilson",
+]
 
 
 # --- tests ------------------------------------------------------------------------------------------------------------
@@ -451,64 +251,6 @@ def contrast_sentence(
         smallest = smallest_detectable_difference(n)
         verdict += f" (smallest difference that n could show: {'none' if smallest is None else f'{smallest:.2f}'})"
     return f"{name_a} against {name_b}: difference {spelled}, n = {n}, {seeds}: {verdict}"
-
-
-# --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def _tail(level: float) -> float:
-    """Probability left out on each side."""
-    if not 0 < level < 1:
-        raise ValueError(f"'level' must lie between 0 and 1 (got {level})")
-    return (1 - level) / 2
-
-
-def _table(counts: npt.ArrayLike) -> FloatArray:
-    """Counts as a float array (C, K)."""
-    table = np.asarray(counts, dtype=np.float64)
-    if table.size == 0:
-        return table.reshape(0, table.shape[-1] if table.ndim == 2 else 0)
-    if table.ndim != 2:
-        raise ValueError(f"'counts' must have two dimensions, (clusters, columns) (got {table.ndim})")
-    return table
-
-
-def _quiet(statistic: Statistic, sums: FloatArray) -> FloatArray:
-    """The score, with 0/0 as a NaN and no warning."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(statistic(sums), dtype=np.float64)
-
-
-def _exact_box(
-    table: FloatArray,
-    statistic: Statistic,
-    proportions: Sequence[tuple[int, int]],
-    bounds: tuple[float, float],
-    level: float,
-) -> tuple[float, float]:
-    """Smallest and largest score over the corners of the Clopper-Pearson box, one trial per cluster.
-
-    Corners suffice because every score here is monotone in each proportion behind it.
-    """
-    sums = table.sum(axis=0)
-    shared_level = 1 - (1 - level) / max(1, len(proportions))
-    choices = []
-    for success, failure in proportions:
-        total = sums[success] + sums[failure]
-        share = sums[success] / total if total else 0.0
-        trials = float(np.count_nonzero(table[:, success] + table[:, failure]))
-        choices.append(clopper_pearson(share * trials, trials, level=shared_level))
-    scores = []
-    for corner in itertools.product(*choices):
-        at_corner = sums.copy()
-        for (success, failure), share in zip(proportions, corner, strict=True):
-            total = sums[success] + sums[failure]
-            at_corner[[success, failure]] = total * share, total * (1 - share)
-        scores.append(float(_quiet(statistic, at_corner)))
-    finite = [score for score in scores if math.isfinite(score)]
-    if not finite:
-        return bounds
-    return max(bounds[0], min(finite)), min(bounds[1], max(finite))
 
 
 def _two_digits(value: float) -> str:

@@ -174,7 +174,7 @@ def test_auroc_agrees_with_mann_whitney_and_its_interval_with_plain_resampling()
     found = mt.measures(rows)["auroc"]
     assert found.value == pytest.approx(u / (positive.sum() * (~positive).sum()))
     # the quadratic form against copies of rows, resample by resample
-    from llm_bridge.scoring.statistics import resample_weights
+    from llm_bridge.scoring.statistics import quantile_interval, resample_weights
 
     weights = resample_weights(30, 200, 0)
     plain = []
@@ -185,7 +185,7 @@ def test_auroc_agrees_with_mann_whitney_and_its_interval_with_plain_resampling()
     jackknife = [
         mt.auroc(np.delete(values, [2 * c, 2 * c + 1]), np.delete(positive, [2 * c, 2 * c + 1])) for c in range(30)
     ]
-    expected = mt.quantile_interval(found.value, plain, jackknife)
+    expected = quantile_interval(found.value, plain, jackknife)
     assert (interval.low, interval.high) == pytest.approx(expected)
 
 
