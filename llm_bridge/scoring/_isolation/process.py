@@ -1,0 +1,224 @@
+"""The parent's end: start a caged child, ask it questions with a deadline, and leave nothing behind.
+
+The parent never blocks on a child: requests, replies and the program's output go through one poll loop, so neither a
+full pipe, nor a slow drip, nor a flood can hold it. It reads at most one frame of bounded size per question and at
+most `MAX_OUTPUT_BYTES` of output, which it throws away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import paths, wire
+
+LEVELS = ("namespaces", "landlock+seccomp", "rlimits")  # strongest first
+MAX_OUTPUT_BYTES = 1 << 20
+SET_UP_S = 60.0
+_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_START = "import sys; sys.path.insert(0, sys.argv[1]); import _isolation.child as child; sys.path.pop(0); "
+_START += "child.main(*map(int, sys.argv[2:]))"
+_MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a child is for: list cases of `entry_point`, or (with a `test_file` among `files`) a pytest module."""
+
+    level: str
+    entry_point: str
+    cpu_s: float
+    files: Mapping[str, str] = field(default_factory=dict)
+    test_file: str | None = None
+    memory_bytes: int = 1024 * _MEGABYTE
+
+
+class CageError(RuntimeError):
+    """The cage could not be built; the program has not run."""
+
+
+class Ended(Exception):
+    """The child is of no further use. `how` is "timeout" or "crash" (died, flooded, or broke the protocol)."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
+
+
+class Child:
+    """One caged worker; a context manager that kills whatever is left.
+
+    Raises `CageError` on entering where `job.level` is not to be had on this machine.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._id = 0
+        self._open: list[int] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Child:
+        """Start the child and wait until the cage is closed."""
+        self._base = tempfile.mkdtemp(prefix="sandbox-")
+        try:
+            self._start()
+            answer = self._exchange(wire.pack(self._describe()), SET_UP_S)
+            if answer != {"ready": True}:
+                raise CageError(f"{self._job.level}: {answer.get('error', 'no answer')}")
+        except Ended as ended:
+            self._end()
+            raise CageError(f"{self._job.level}: {ended.how} while the cage was built") from ended
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill every process of the child's and remove its folder."""
+        self._end()
+
+    def ask(self, request: dict[str, Any], limit_s: float) -> dict[str, Any]:
+        """Send a request and return the answer to it; `Ended` where none comes in time."""
+        self._id += 1
+        answer = self._exchange(wire.pack({"id": self._id, **request}), limit_s)
+        if answer.get("id") != self._id:
+            raise Ended("crash")
+        return answer
+
+    def _start(self) -> None:
+        their_requests, self._requests = os.pipe()
+        self._replies, their_replies = os.pipe()
+        self._output, their_output = os.pipe()
+        their_lifeline, self._lifeline = os.pipe()
+        self._open = [self._requests, self._replies, self._output, self._lifeline]
+        theirs = [their_requests, their_replies, their_lifeline]
+        try:
+            os.set_blocking(self._requests, False)
+            self._process = subprocess.Popen(
+                [paths.interpreter(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START, _FOLDER, *map(str, theirs)],
+                stdin=subprocess.DEVNULL,
+                stdout=their_output,
+                stderr=their_output,
+                cwd="/",
+                env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"},
+                pass_fds=theirs,
+                start_new_session=True,
+            )
+        finally:
+            for fd in (*theirs, their_output):
+                os.close(fd)
+
+    def _describe(self) -> dict[str, Any]:
+        job = self._job
+        site = paths.pytest_parts() if job.test_file else {}
+        # without a private root the worker may take another id only if that id can read what it needs
+        needed = [paths.interpreter(), paths.standard_library(), *site.values()]
+        drop_uid = job.level == "namespaces" or all(map(paths.open_to_all, needed))
+        if job.level != "namespaces":
+            os.chmod(self._base, 0o755)  # readable for the id that the worker drops to; it holds no secret
+        limits = {
+            "AS": job.memory_bytes,
+            "CPU": math.ceil(job.cpu_s),
+            "FSIZE": 16 * _MEGABYTE,
+            "NOFILE": 64,
+            "NPROC": 64,
+            "STACK": 8 * _MEGABYTE,
+            "CORE": 0,
+            "MEMLOCK": 0,
+            "MSGQUEUE": 0,
+            "NICE": 0,
+            "RTPRIO": 0,
+        }
+        return {
+            "level": job.level,
+            "base": self._base,
+            "readable": paths.readable(),
+            "files": {f"box/{name}": text for name, text in job.files.items()},
+            "site": site,
+            "limits": limits,
+            "drop_uid": drop_uid,
+            "mode": "module" if job.test_file else "cases",
+            "entry_point": job.entry_point,
+            "test_file": job.test_file,
+        }
+
+    def _exchange(self, request: bytes, limit_s: float) -> dict[str, Any]:
+        """Write the request and read one frame, while throwing the program's output away."""
+        deadline = time.monotonic() + limit_s
+        to_send = memoryview(request)
+        received = bytearray()
+        flood = 0
+        poll = select.poll()
+        poll.register(self._replies, select.POLLIN)
+        poll.register(self._output, select.POLLIN)
+        poll.register(self._requests, select.POLLOUT)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Ended("timeout")
+            for fd, _ in poll.poll(min(left, 3600.0) * 1000 + 1):
+                if fd == self._requests:
+                    try:
+                        to_send = to_send[os.write(fd, to_send) :]
+                    except BlockingIOError:
+                        continue
+                    except OSError as error:
+                        raise Ended("crash") from error
+                    if not to_send:
+                        poll.unregister(fd)
+                elif fd == self._output:
+                    flood += (size := len(os.read(fd, 1 << 16)))
+                    if flood > MAX_OUTPUT_BYTES:
+                        raise Ended("crash")
+                    if not size:
+                        poll.unregister(fd)
+                else:
+                    part = os.read(fd, 1 << 16)
+                    received += part
+                    if not part or (answer := _complete(received)) is None:
+                        if not part:
+                            raise Ended("crash")
+                        continue
+                    return answer
+
+    def _end(self) -> None:
+        """Cut the lifeline: the keeper kills all and exits. It is killed itself should it not."""
+        for fd in self._open:
+            os.close(fd)
+        self._open = []
+        if self._process is not None:
+            try:
+                self._process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        shutil.rmtree(self._base, ignore_errors=True)
+
+
+def _complete(received: bytearray) -> dict[str, Any] | None:
+    """The answer, once all of its bytes are there; `Ended` for what cannot become one."""
+    if len(received) < wire.HEADER.size:
+        return None
+    (length,) = wire.HEADER.unpack_from(received)
+    if length > wire.MAX_FRAME_BYTES or len(received) > wire.HEADER.size + length:
+        raise Ended("crash")
+    if len(received) < wire.HEADER.size + length:
+        return None
+    try:
+        answer = wire.unpack(bytes(received[wire.HEADER.size :]))
+    except wire.WireError as error:
+        raise Ended("crash") from error
+    if not isinstance(answer, dict):
+        raise Ended("crash")
+    return answer

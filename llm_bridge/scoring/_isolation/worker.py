@@ -1,0 +1,128 @@
+"""Inside the cage: run the program's cases one by one, as the parent asks for them.
+
+The parent sends ``{"id", "load": source}``, then ``{"id", "call": arguments, "consume": which}`` for a list case;
+``{"id", "collect": true}``, then ``{"id", "run": index}`` for a case of a pytest module. Answers carry the id:
+
+    load     {"id", "loaded": bool}
+    call     {"id", "value": plain value}, or {"id", "raised": true}
+    collect  {"id", "cases": count}
+    run      {"id", "outcome": "passed" | "failed" | "skipped"}
+
+The program shares this interpreter and may change anything in it. Nothing here is a defence against that: the expected
+values are not here, the parent checks every answer, and the cage holds whatever the program does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from . import wire
+
+Serve = Callable[[int, int], None]
+_MAX_ITEMS = 200_000
+
+
+def prepare(job: Any, base: str) -> Serve:
+    """What serves `job`, with its imports done: they cost the program no time, and no file is read after this."""
+    folders = [f"{base}/box"] if job["files"] else []
+    if job["mode"] == "cases":
+        sys.path[:0] = folders
+        return lambda requests, replies: _serve_cases(job["entry_point"], requests, replies)
+    sys.path[:0] = [*folders, f"{base}/site"]
+    # the same folders are read from the outside now and from the inside later, where they have these very names
+    import pytest
+
+    return lambda requests, replies: _serve_module(pytest, f"{base}/box/{job['test_file']}", requests, replies)
+
+
+def _serve_cases(entry_point: str, requests: int, replies: int) -> None:
+    function: Any = None
+    while True:
+        try:
+            request: Any = wire.read_frame(requests)
+        except EOFError:
+            return
+        answer = {"id": request["id"]}
+        try:
+            if "load" in request:
+                function = _load(request["load"], entry_point)
+                answer["loaded"] = True
+            else:
+                result = function(*[wire.decode(item) for item in request["call"]])
+                if request["consume"] == "all" or (request["consume"] == "generators" and _is_generator(result)):
+                    result = _consume(result)
+                answer["value"] = wire.encode(result)
+        except BaseException:  # SystemExit and KeyboardInterrupt are the program's too
+            answer["loaded" if "load" in request else "raised"] = "load" not in request
+        wire.write_frame(replies, answer)
+
+
+def _load(source: str, entry_point: str) -> Any:
+    """Run the program's text as a module, and find its function."""
+    module = types.ModuleType("program_under_test")
+    sys.modules[module.__name__] = module  # dataclasses and pickle look the module up by name
+    exec(compile(source, "program.py", "exec", dont_inherit=True), module.__dict__)
+    function = module.__dict__[entry_point]
+    if not callable(function):
+        raise TypeError("the entry point is not a function")
+    return function
+
+
+def _is_generator(result: Any) -> bool:
+    return issubclass(type(result), types.GeneratorType)
+
+
+def _consume(result: Any) -> Any:
+    """Items of a generator or another iterable, as a list; infinite ones end here or at the time limit."""
+    items = []
+    for item in result:
+        items.append(item)
+        if len(items) > _MAX_ITEMS:
+            raise OverflowError("too many items")
+    return items
+
+
+def _serve_module(pytest: Any, test_file: str, requests: int, replies: int) -> None:
+    """Collect the module with pytest, then run the tests that the parent names."""
+    first: Any = wire.read_frame(requests)
+    plugin = _Plugin(first["id"], requests, replies)
+    options = ["-q", "-s", "-c", os.devnull, "--rootdir", os.path.dirname(test_file)]
+    options += ["-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:tmpdir", test_file]
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(options, plugins=[plugin])
+    if not plugin.served:
+        wire.write_frame(replies, {"id": first["id"], "cases": 0})
+
+
+class _Plugin:
+    """pytest's view of the parent: it asks, we run one test and answer."""
+
+    def __init__(self, first_id: int, requests: int, replies: int) -> None:
+        self.first_id, self.requests, self.replies = first_id, requests, replies
+        self.served = False
+        self.outcomes: list[str] = []
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.outcomes.append(report.outcome)
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        if session.testsfailed:
+            return True  # the module could not be imported
+        self.served = True
+        wire.write_frame(self.replies, {"id": self.first_id, "cases": len(session.items)})
+        while True:
+            try:
+                request: Any = wire.read_frame(self.requests)
+            except EOFError:
+                return True
+            self.outcomes.clear()
+            item = session.items[request["run"]]
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            outcome = "failed" if "failed" in self.outcomes else "skipped" if "skipped" in self.outcomes else "passed"
+            wire.write_frame(self.replies, {"id": request["id"], "outcome": outcome})

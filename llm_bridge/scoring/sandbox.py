@@ -1,0 +1,319 @@
+"""Run a program that nobody vouches for, and judge it by its tests.
+
+Generated programs, and programs that a radio link has damaged, are hostile until shown otherwise: they loop, eat
+memory, delete files, and now and then cheat. A program therefore runs in a cage of its own, and a case is judged
+outside of it:
+
+    parent                         │ cage: no files, no network, no other process, no time, no memory to speak of
+    arguments of case i ───────────┼──► program.entry_point(*arguments)
+    result == expected ◄── data ───┼──  its result, as plain data
+
+**List cases** (``[arguments, expected]``): the expected values never enter the cage, and what comes back is rebuilt
+from builtin types before it is compared, so that neither a look around, nor a class with a friendly ``__eq__``, nor a
+forged answer helps: a program passes by returning the right values. **A pytest module** runs beside the program in one
+interpreter; its verdict is only as honest as the program, which could patch pytest. It is caged all the same.
+
+Isolation is the strongest that is there, and `TestOutcome.isolation` names it:
+
+========================  ==============================================================================================
+``namespaces``            own mount, process, network, IPC and (where allowed) user namespaces: a private root with a
+                          read-only system and interpreter, a private ``/tmp`` in memory, no ``/proc``; unprivileged id,
+                          no capabilities, no new privileges; seccomp on x86-64 and AArch64
+``landlock+seccomp``      reading is confined to the system and the interpreter, writing to nothing; no new process, no
+                          socket, no signal to others
+``rlimits``               limits on memory, time and files only: refused, unless the caller says otherwise
+========================  ==============================================================================================
+
+Each has its own session and process group, resource limits, a wall-clock limit, an empty environment, bounded output,
+and leaves neither a process nor a file. The programs have the standard library and nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_bridge.corpora.programs import TestSuite
+
+from ._isolation import wire
+from ._isolation.process import LEVELS, CageError, Child, Ended, Job
+
+DEFAULT_TIME_LIMIT_S = 10.0
+_REFERENCE_LOOP_S = 0.020  # what `machine_factor` measures on one core of the machine the limit was chosen on
+_CPU_RESERVE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOutcome:
+    """How a program did.
+
+    Attributes
+    ----------
+    passed, failed, skipped
+        Numbers of cases. Every case is judged on its own; one that ran out of time or died is failed.
+    verdict
+        "pass": every case that is not skipped passed. "timeout", "crash": at least one case ran out of time; at least
+        one ended the process, flooded the output or broke the protocol, and none ran out of time. "fail": all else,
+        exceptions included. "no_tests": there was nothing to run. "refused": only weak isolation was to be had.
+    isolation
+        What the program was shut in with; for "refused", what there would have been.
+    cases
+        "pass", "fail", "timeout", "crash" or "skip" for each case, in order.
+    """
+
+    __test__ = False  # not a pytest class, whatever its name begins with
+
+    passed: int
+    failed: int
+    skipped: int
+    verdict: str
+    isolation: str
+    cases: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+
+def run_tests(
+    source: str,
+    entry_point: str,
+    tests: TestSuite | Iterable[Sequence[Any]],
+    *,
+    time_limit_s: float | None = None,
+    allow_weak_isolation: bool = False,
+) -> TestOutcome:
+    r"""Judge a program by its tests, in the strongest isolation there is.
+
+    Parameters
+    ----------
+    source
+        Python source text of the program; need not parse.
+    entry_point
+        Name of the function under test; for a pytest module, also the name it imports the program by.
+    tests
+        ``[arguments, expected]`` pairs, compared by ``==`` (a generator that comes back is consumed first; a single
+        argument may stand unwrapped), or a `TestSuite`, which says how to compare and what to skip. Arguments must be
+        plain data; the program gets its own copy for each case.
+    time_limit_s
+        Wall-clock limit for each case, and for the program's import. None: 10 s times `machine_factor()`.
+    allow_weak_isolation
+        Run with nothing but resource limits where there is neither a namespace nor Landlock. The program can then
+        read and delete the user's files.
+
+    Returns
+    -------
+    TestOutcome
+        Counts, verdict and isolation. Nothing that the program does raises.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of bounds, or arguments that are not plain data.
+
+    Examples
+    --------
+    >>> double = "def double(x):\n    return x + x\n"
+    >>> outcome = run_tests(double, "double", [[[2], 4], [["ab"], "abab"], [[3], 7]], allow_weak_isolation=True)
+    >>> outcome.passed, outcome.failed, outcome.verdict
+    (2, 1, 'fail')
+    """
+    suite, consume = _as_suite(tests)
+    limit_s = _checked_limit(time_limit_s)
+    if not isinstance(source, str):
+        raise ValueError(f"'source' must be text (got {type(source).__name__})")
+    if not isinstance(entry_point, str) or not entry_point.isidentifier():
+        raise ValueError(f"'entry_point' must be an identifier (got {entry_point!r})")
+    level = isolation_level()
+    if level == LEVELS[-1] and not allow_weak_isolation:
+        return TestOutcome(passed=0, failed=0, skipped=0, verdict="refused", isolation=level)
+    if suite.test_module is None:
+        cases = _run_list(source, entry_point, suite, consume, limit_s, level)
+    else:
+        cases = _run_module(source, entry_point, suite, limit_s, level)
+    return _outcome(cases, level)
+
+
+@functools.cache
+def isolation_level() -> str:
+    """Strongest isolation of this machine, found once by building each in turn: one of `LEVELS`."""
+    for level in LEVELS[:-1] if sys.platform == "linux" else ():
+        try:
+            with Child(Job(level=level, entry_point="f", cpu_s=_CPU_RESERVE_S)):
+                return level
+        except CageError:
+            continue
+    return LEVELS[-1]
+
+
+@functools.cache
+def machine_factor() -> float:
+    """How much slower than the reference this machine runs Python, measured once; at least 1, at most 10.
+
+    The best of five short loops: other load on the machine is not the machine's speed.
+    """
+
+    def loop() -> float:
+        start = time.perf_counter()
+        total = 0
+        for number in range(400_000):
+            total += number & 7
+        return time.perf_counter() - start
+
+    return min(10.0, max(1.0, min(loop() for _ in range(5)) / _REFERENCE_LOOP_S))
+
+
+def _as_suite(tests: TestSuite | Iterable[Sequence[Any]]) -> tuple[TestSuite, str]:
+    """The suite, and which results the child consumes: "all" iterables, "generators", or "" none."""
+    if isinstance(tests, TestSuite):
+        suite, consume = tests, "all" if tests.compare == "list" else ""
+    else:
+        pairs = [tuple(pair) for pair in tests]
+        for index, pair in enumerate(pairs):
+            if len(pair) != 2:
+                raise ValueError(f"'tests[{index}]' must be [arguments, expected] (got {len(pair)} items)")
+        suite, consume = TestSuite(cases=tuple(pairs)), "generators"  # type: ignore[arg-type]
+    for name in suite.helpers:
+        if not name.endswith(".py") or not name[:-3].isidentifier():
+            raise ValueError(f"'tests.helpers' must map module file names to texts (got {name!r})")
+    return suite, consume
+
+
+def _checked_limit(time_limit_s: float | None) -> float:
+    if time_limit_s is None:
+        return DEFAULT_TIME_LIMIT_S * machine_factor()
+    if not (time_limit_s > 0 and math.isfinite(time_limit_s)):
+        raise ValueError(f"'time_limit_s' must be positive and finite (got {time_limit_s!r})")
+    return float(time_limit_s)
+
+
+def _outcome(cases: Sequence[str], level: str) -> TestOutcome:
+    passed, skipped = cases.count("pass"), cases.count("skip")
+    failed = len(cases) - passed - skipped
+    if not passed + failed:
+        verdict = "no_tests"
+    elif not failed:
+        verdict = "pass"
+    else:
+        verdict = next(kind for kind in ("timeout", "crash", "fail") if kind in cases)
+    return TestOutcome(
+        passed=passed, failed=failed, skipped=skipped, verdict=verdict, isolation=level, cases=tuple(cases)
+    )
+
+
+def _run_list(source: str, entry_point: str, suite: TestSuite, consume: str, limit_s: float, level: str) -> list[str]:
+    """Status of each list case. One child runs them all; after one that dies or hangs, a new child runs the rest."""
+    requests = [_encoded_arguments(index, arguments) for index, (arguments, _) in enumerate(suite.cases)]
+    cases = ["skip" if index in suite.skip else "fail" for index in range(len(suite.cases))]
+    job = Job(level=level, entry_point=entry_point, cpu_s=_cpu_s(limit_s, len(cases)), files=dict(suite.helpers))
+
+    def load(child: Child) -> bool:
+        return child.ask({"load": source}, limit_s).get("loaded") is True
+
+    def run(child: Child, index: int) -> str:
+        answer = child.ask({"call": requests[index], "consume": consume}, limit_s)
+        return "pass" if "value" in answer and _matches(answer["value"], suite, index) else "fail"
+
+    _run_in_children(job, cases, load, run)
+    return cases
+
+
+def _run_module(source: str, entry_point: str, suite: TestSuite, limit_s: float, level: str) -> list[str]:
+    """Status of each case of a pytest module."""
+    assert suite.test_module is not None
+    # what the text defines must turn up: a program that ends the collection early has not passed
+    num_cases = _count_tests(suite.test_module)
+    test_file = f"test_{entry_point}.py"
+    files = {**suite.helpers, f"{entry_point}.py": source, test_file: suite.test_module}
+    cases: list[str] = []
+    job = Job(
+        level=level, entry_point=entry_point, cpu_s=_cpu_s(limit_s, max(1, num_cases)), files=files, test_file=test_file
+    )
+
+    def load(child: Child) -> bool:
+        count = child.ask({"collect": True}, limit_s).get("cases")
+        if not isinstance(count, int) or not num_cases <= count <= 100_000:
+            return False
+        cases.extend("fail" for _ in range(len(cases), count))  # parametrised tests are more than the text shows
+        return True
+
+    def run(child: Child, index: int) -> str:
+        outcome = child.ask({"run": index}, limit_s).get("outcome")
+        return {"passed": "pass", "skipped": "skip"}.get(str(outcome), "fail")
+
+    cases.extend("skip" if index in suite.skip else "fail" for index in range(num_cases))
+    _run_in_children(job, cases, load, run)
+    return cases
+
+
+def _run_in_children(
+    job: Job, cases: list[str], load: Callable[[Child], bool], run: Callable[[Child, int], str]
+) -> None:
+    """Fill in the status of every case that is not "skip", in as few children as the program allows."""
+    index = 0
+    while True:
+        while index < len(cases) and cases[index] == "skip":
+            index += 1
+        if index >= len(cases):
+            return
+        with Child(job) as child:
+            try:
+                if not load(child):
+                    return  # it would fail to load for each of the other cases too
+            except Ended as ended:
+                for rest in range(index, len(cases)):
+                    cases[rest] = cases[rest] if cases[rest] == "skip" else ended.how
+                return
+            while index < len(cases):
+                if cases[index] != "skip":
+                    try:
+                        cases[index] = run(child, index)
+                    except Ended as ended:
+                        cases[index] = ended.how
+                        index += 1
+                        break
+                index += 1
+
+
+def _cpu_s(limit_s: float, num_cases: int) -> float:
+    """CPU time of one child: a second line behind the wall clock, should the parent be stopped."""
+    return min(limit_s * (num_cases + 1) + _CPU_RESERVE_S, 1e6)
+
+
+def _encoded_arguments(index: int, arguments: Any) -> object:
+    """Arguments of a case as plain data; a single one may stand unwrapped."""
+    if not isinstance(arguments, (list, tuple)):
+        arguments = [arguments]
+    try:
+        return [wire.encode(item, strict=True) for item in arguments]
+    except (TypeError, wire.WireError) as error:
+        raise ValueError(f"arguments of 'tests[{index}]' must be plain data ({error})") from error
+
+
+def _matches(value: object, suite: TestSuite, index: int) -> bool:
+    """Whether a result, as it came back, is what the case expects."""
+    arguments, expected = suite.cases[index]
+    if suite.compare == "tuples":
+        expected = [tuple(item) for item in expected]
+    try:
+        result = wire.decode(value, max_hashed=wire.largest_hashed(expected))
+        if suite.compare == "approx_last_argument" and isinstance(result, (int, float)):
+            return bool(result == expected or abs(result - expected) <= arguments[-1])
+        return bool(result == expected)
+    except (wire.WireError, RecursionError, OverflowError):
+        return False
+
+
+def _count_tests(test_module: str) -> int:
+    """Number of test functions and methods that pytest is bound to find in a module's text."""
+    try:
+        body = ast.parse(test_module).body
+    except SyntaxError as error:
+        raise ValueError(f"'tests.test_module' must be a Python module ({error})") from error
+    groups = [body, *(node.body for node in body if isinstance(node, ast.ClassDef) and node.name.startswith("Test"))]
+    names = [
+        [node.name for node in group if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))] for group in groups
+    ]
+    return sum(len({name for name in group if name.startswith("test")}) for group in names)
