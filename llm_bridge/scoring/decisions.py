@@ -1,0 +1,68 @@
+"""What every task's rows share: the columns of ``items.jsonl`` that come from the link, and the helpers on lines.
+
+A row is a plain dictionary, one per item (per pair in *paired*); the cell's name is added by the study. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llm_bridge.corpora.programs import ProgramPair
+
+if TYPE_CHECKING:
+    from llm_bridge.transport.link import ReceivedItem
+
+HOLE = "\ufffd"
+BUGGY, NOT_BUGGY, CORRECT, TIE = "buggy", "not buggy", "correct", "tie"
+
+Row = dict[str, Any]
+
+
+def pairs_by_name(pairs: Iterable[ProgramPair]) -> Mapping[str, ProgramPair]:
+    """Pairs by name: where labels join the received items."""
+    return {pair.name: pair for pair in pairs}
+
+
+def item_row(arrival: ReceivedItem, pair: ProgramPair, task: str) -> Row:
+    """The columns of one item that no model decides."""
+    return {
+        "program": pair.name,
+        "version": arrival.item.version,
+        "task": task,
+        "group": pair.group,
+        "delivered": arrival.delivered,
+        "intact": arrival.intact,
+        **_damage([arrival]),
+    }
+
+
+def pair_row(buggy: ReceivedItem, correct: ReceivedItem, pair: ProgramPair, task: str) -> Row:
+    """The columns of one pair: delivered or intact where both items are, damage added up, lengths as transmitted."""
+    lengths = len(pair.correct.encode()), len(pair.buggy.encode())
+    return {
+        "program": pair.name,
+        "version": "pair",
+        "task": task,
+        "group": pair.group,
+        "delivered": buggy.delivered and correct.delivered,
+        "intact": buggy.intact and correct.intact,
+        "longer": None if lengths[0] == lengths[1] else lengths[0] > lengths[1],
+        **_damage([buggy, correct]),
+    }
+
+
+def readable_lines(text: str) -> tuple[bool, ...]:
+    r"""For each line, whether there is anything to judge: not blank, and not a hole alone.
+
+    Examples
+    --------
+    >>> readable_lines("a\n  \n \ufffd \nb\ufffd\n")
+    (True, False, False, True)
+    """
+    return tuple(bool(line.replace(HOLE, " ").strip()) for line in text.splitlines())
+
+
+def _damage(arrivals: Sequence[ReceivedItem]) -> Row:
+    names = ("bytes_sent", "byte_errors", "fragments_sent", "fragments_lost", "airtime_s")
+    return {name: sum(getattr(arrival.damage, name) for arrival in arrivals) for name in names}

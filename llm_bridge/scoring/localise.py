@@ -1,0 +1,121 @@
+"""Which line is wrong? One predicted line for each buggy text, from the scores of the received text.
+
+    by="nll"       lines ranked by their summed negative log-likelihood: needs no training
+    by="verdict"   lines ranked by the trained verdict; their probabilities compete with "none" (`none_verdict`)
+
+A predicted received line is right if its byte span overlaps a gold line's span in the transmitted text. Lines with
+nothing to read (blank, or a hole alone) are never predicted: damage is not a bug.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from llm_bridge.corpora.programs import ProgramPair, line_spans
+from llm_bridge.scoring.decisions import Row, item_row, pairs_by_name, readable_lines
+
+if TYPE_CHECKING:
+    from llm_bridge.scoring.likelihood import TextScores
+    from llm_bridge.transport.link import ReceivedItem
+
+RANKINGS = ("nll", "verdict")
+
+Span = tuple[int, int]
+
+
+def localise(
+    received: Iterable[ReceivedItem],
+    pairs: Iterable[ProgramPair],
+    scores: Mapping[str, TextScores],
+    *,
+    by: str,
+) -> list[Row]:
+    """Rows of the task *localise*: the buggy items, in their order.
+
+    Parameters
+    ----------
+    received
+        Items of any version; the correct ones are passed over.
+    pairs
+        Where the gold lines come from.
+    scores
+        By received text.
+    by
+        "nll" or "verdict".
+
+    Returns
+    -------
+    list of dict
+        `decision` is the predicted line of the received text and `gold` the gold lines of the transmitted one, both
+        1-based; `rank` is that of the first right line among the readable ones. Nothing delivered, or nothing to read:
+        no decision, a miss.
+    """
+    by_name = pairs_by_name(pairs)
+    rows = []
+    for arrival in received:
+        if arrival.item.version != "buggy":
+            continue
+        pair = by_name[arrival.item.program]
+        transmitted = line_spans(pair.buggy)
+        gold = [transmitted[line - 1] for line in pair.gold_lines]
+        order = rank_lines(arrival.text, scores[arrival.text], by=by) if arrival.delivered else ()
+        right = [is_hit(arrival.line_spans[line], gold) for line in order]
+        rows.append(
+            item_row(arrival, pair, "localise")
+            | {
+                "score": line_score(arrival.text, scores[arrival.text], order[0], by=by) if order else None,
+                "decision": order[0] + 1 if order else None,
+                "gold": list(pair.gold_lines),
+                "correct": bool(right) and right[0],
+                "num_lines": len(transmitted),
+                "num_gold": len(gold),
+                "rank": right.index(True) + 1 if any(right) else None,
+            }
+        )
+    return rows
+
+
+def rank_lines(text: str, scores: TextScores, *, by: str) -> tuple[int, ...]:
+    """Indices of the readable lines, most suspicious first; earlier lines first among equals."""
+    values = _values(scores, by)
+    candidates = [line for line, ok in enumerate(readable_lines(text)[: len(values)]) if ok]
+    return tuple(sorted(candidates, key=lambda line: (-values[line], line)))
+
+
+def line_score(text: str, scores: TextScores, line: int, *, by: str) -> float:
+    """The predicted line's summed negative log-likelihood in nats, or its probability among lines and "none"."""
+    if by == "nll":
+        return scores.line_nll[line]
+    return line_probabilities(text, scores)[line]
+
+
+def line_probabilities(text: str, scores: TextScores) -> tuple[float, ...]:
+    """Probability of each line to be the wrong one; they add up to 1 minus that of "none". Unreadable lines have 0.
+
+    Examples
+    --------
+    >>> from llm_bridge.scoring.likelihood import TextScores
+    >>> scores = TextScores(num_tokens=2, sum_nll=2.0, mean_nll=1.0, line_nll=(1.0, 1.0), line_verdict=(0.0, 0.0),
+    ...                     none_verdict=0.0, program_verdict=0.0)
+    >>> [round(p, 3) for p in line_probabilities("a\\nb", scores)]
+    [0.333, 0.333]
+    """
+    readable = readable_lines(text)[: len(scores.line_verdict)]
+    values = [value if ok else -math.inf for value, ok in zip(scores.line_verdict, readable, strict=True)]
+    top = max([scores.none_verdict, *values])
+    weights = [math.exp(value - top) for value in values]
+    total = sum(weights) + math.exp(scores.none_verdict - top)
+    return tuple(weight / total for weight in weights)
+
+
+def is_hit(predicted: Span, gold: Sequence[Span]) -> bool:
+    """Whether the predicted span shares a byte with a gold span."""
+    return any(max(predicted[0], target[0]) < min(predicted[1], target[1]) for target in gold)
+
+
+def _values(scores: TextScores, by: str) -> tuple[float, ...]:
+    if by not in RANKINGS:
+        raise ValueError(f"'by' must be one of {', '.join(RANKINGS)} (got {by!r})")
+    return scores.line_nll if by == "nll" else scores.line_verdict

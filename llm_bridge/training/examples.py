@@ -1,0 +1,383 @@
+r"""Training rows: from a received text to token ids, line ends and labels.
+
+A text is read once, from left to right, followed by a fixed suffix and one answer token:
+
+    <bos> def f ( x ) : ⏎··· return x ⏎ # verdict:  bug
+                        ▲            ▲            ▲
+                  end of line 0   end of line 1   end of the suffix
+
+At the end of each line (the token that holds its newline) the model says how much likelier `` bug`` is than `` ok``:
+the line's verdict. The same difference at the end of the suffix is the verdict on the program. Labels of everything but
+the answer token are −100, so that a likelihood loss is taken on the completion only.
+
+Labels never cross the radio link: they belong to the transmitted item and join by its id at the receiver. Line numbers
+here are indices into ``text.splitlines()``, from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llm_bridge.corpora.programs import ProgramPair, line_spans
+from llm_bridge.training.models import byte_characters
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from llm_bridge.transport.link import ReceivedItem
+
+SUFFIX = "# verdict:"
+ANSWERS = (" bug", " ok")
+IGNORED = -100
+MAX_TOKENS = 1024
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One received text with the label of the item that was sent.
+
+    Parameters
+    ----------
+    text
+        As received; a hole is one U+FFFD.
+    label_lines
+        Indices of the lines of `text` that hold the bug. Empty for a correct program, and for a buggy one whose
+        gold lines were lost: such a row says that there is a bug, and not where.
+    buggy
+        Whether the *transmitted* text is the buggy version, whatever the channel did to it.
+    item_id
+        ``corpus/program/version``; rows of the same program stay together in a step.
+    fix
+        The lines that replace the buggy ones, for the objective "repair"; `None` where it is not trained.
+    """
+
+    text: str
+    label_lines: tuple[int, ...]
+    buggy: bool
+    item_id: str
+    fix: str | None = None
+
+    @property
+    def group(self) -> str:
+        """The program, without the version."""
+        return self.item_id.rsplit("/", 1)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """A text as token ids, and where its lines lie among them.
+
+    Parameters
+    ----------
+    input_ids
+        Prefix, text, suffix, and the answer where there is one.
+    labels
+        As long as `input_ids`: −100 except on the answer.
+    num_text
+        Tokens of the text; they start at index 1.
+    token_line
+        For each token of the text, the line in which it begins.
+    line_ends
+        For each line, the index in `input_ids` of the token that holds its last byte. Shorter than the number of lines
+        where the text was truncated.
+    blank
+        For each of these lines, whether there is nothing to judge: white, or a hole alone.
+    suffix_end
+        Index in `input_ids` of the suffix' last token.
+    truncated
+        Whether the text was cut to fit.
+    """
+
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    num_text: int
+    token_line: tuple[int, ...]
+    line_ends: tuple[int, ...]
+    blank: tuple[bool, ...]
+    suffix_end: int
+    truncated: bool
+
+
+# ------------------------------------------------------------------------------------------------ received -> examples
+
+
+def training_examples(received: Iterable[ReceivedItem], pairs: Sequence[ProgramPair]) -> list[Example]:
+    """Rows for what arrived, labelled by what was sent.
+
+    Parameters
+    ----------
+    received
+        Items with ``item.program`` and ``item.version`` ("buggy" or "correct"). What was not delivered gives no row.
+    pairs
+        Where labels come from, by name.
+
+    Raises
+    ------
+    KeyError
+        For an item whose program is in none of `pairs`.
+    """
+    by_name = {pair.name: pair for pair in pairs}
+    rows = []
+    for arrival in received:
+        pair = by_name[arrival.item.program]
+        if not arrival.delivered:
+            continue
+        buggy = arrival.item.version == "buggy"
+        gold = gold_spans(pair) if buggy else ()
+        rows.append(
+            Example(
+                text=arrival.text,
+                label_lines=received_gold_lines(arrival, gold),
+                buggy=buggy,
+                item_id=f"{arrival.item.corpus}/{arrival.item.program}/{arrival.item.version}",
+                fix=fixed_lines(pair) if buggy else None,
+            )
+        )
+    return rows
+
+
+def clean_examples(pairs: Iterable[ProgramPair]) -> list[Example]:
+    """Rows of both versions of each pair, as a perfect link would deliver them."""
+    rows = []
+    for pair in pairs:
+        lines = tuple(line - 1 for line in pair.gold_lines)
+        stem = f"{pair.corpus}/{pair.name}"
+        rows.append(
+            Example(text=pair.buggy, label_lines=lines, buggy=True, item_id=f"{stem}/buggy", fix=fixed_lines(pair))
+        )
+        rows.append(Example(text=pair.correct, label_lines=(), buggy=False, item_id=f"{stem}/correct"))
+    return rows
+
+
+def gold_spans(pair: ProgramPair) -> tuple[Span, ...]:
+    """UTF-8 byte spans of the gold lines in the transmitted buggy text."""
+    spans = line_spans(pair.buggy)
+    return tuple(spans[line - 1] for line in pair.gold_lines)
+
+
+def received_gold_lines(arrival: ReceivedItem, gold: Sequence[Span]) -> tuple[int, ...]:
+    """Lines of the received text whose span in the transmitted text overlaps a gold span that was not wholly lost."""
+    seen = [span for span in gold if not _covered(span, arrival.holes)]
+    return tuple(
+        index for index, span in enumerate(arrival.line_spans) if any(overlaps(span, target) for target in seen)
+    )
+
+
+def fixed_lines(pair: ProgramPair) -> str:
+    """The lines of the correct text that stand where the buggy ones were; an insertion keeps its right neighbour."""
+    buggy, correct = pair.buggy.splitlines(keepends=True), pair.correct.splitlines(keepends=True)
+    first = pair.buggy_line - 1
+    tail = len(buggy) - first - 1
+    return "".join(correct[first : len(correct) - tail])
+
+
+def overlaps(a: Span, b: Span) -> bool:
+    """Whether two half-open spans share a byte.
+
+    Examples
+    --------
+    >>> overlaps((0, 3), (2, 5)), overlaps((0, 3), (3, 5))
+    (True, False)
+    """
+    return max(a[0], b[0]) < min(a[1], b[1])
+
+
+def _covered(span: Span, holes: Sequence[Span]) -> bool:
+    """Whether every byte of `span` lies in a hole."""
+    lost = sum(max(0, min(span[1], hole[1]) - max(span[0], hole[0])) for hole in holes)
+    return lost >= span[1] - span[0]
+
+
+# ------------------------------------------------------------------------------------------------ examples -> token ids
+
+
+def encode_example(example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = MAX_TOKENS) -> Encoding:
+    """`encode_text`, with the true answer at the end."""
+    answer = verdict_ids(tokenizer)[0 if example.buggy else 1]
+    return encode_text(example.text, tokenizer, max_tokens=max_tokens, answer=answer)
+
+
+def encode_text(
+    text: str, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = MAX_TOKENS, answer: int | None = None
+) -> Encoding:
+    r"""Token ids of a text with prefix and suffix, and the place of its lines among them.
+
+    Parameters
+    ----------
+    text
+        Anything: empty, without newline, full of U+FFFD. Names of special tokens in it are read as plain text.
+    tokenizer
+        A fast tokenizer (one that knows which characters a token covers).
+    max_tokens
+        Longest `input_ids`; a longer text is cut at its end.
+    answer
+        Token put behind the suffix, and labelled.
+
+    Examples
+    --------
+    >>> from llm_bridge.training.models import byte_tokenizer
+    >>> encoding = encode_text("a\n\nbc", byte_tokenizer())
+    >>> encoding.token_line, encoding.line_ends, encoding.blank
+    ((0, 0, 1, 2, 2), (2, 3, 5), (False, True, False))
+    """
+    prefix = _prefix_id(tokenizer)
+    suffix = tokenizer(SUFFIX, add_special_tokens=False).input_ids
+    room = max_tokens - 1 - len(suffix) - (answer is not None)
+    if room < 1:
+        raise ValueError(f"'max_tokens' must leave room for the text: more than {1 + len(suffix)} (got {max_tokens})")
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    ids, ends = _tokenise(text, tokenizer)
+    truncated = len(ids) > room
+    ids, ends = ids[:room], ends[:room]
+    lines = line_spans(text)
+    token_line, line_ends = _place_lines(ends, [end for _, end in lines])
+    rows = text.splitlines()[: len(line_ends)]
+    known = [prefix, *ids, *suffix]
+    return Encoding(
+        input_ids=tuple(known if answer is None else [*known, answer]),
+        labels=tuple([IGNORED] * len(known) + ([] if answer is None else [answer])),
+        num_text=len(ids),
+        token_line=tuple(token_line),
+        line_ends=tuple(1 + token for token in line_ends),
+        blank=tuple(not row.replace("\ufffd", " ").strip() for row in rows),
+        suffix_end=len(known) - 1,
+        truncated=truncated,
+    )
+
+
+def verdict_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Token ids of "bug" and "ok": the first tokens in which `ANSWERS` differ (in a large one: the only)."""
+    bug, ok = (tokenizer(answer, add_special_tokens=False).input_ids for answer in ANSWERS)
+    for a, b in zip(bug, ok, strict=False):
+        if a != b:
+            return a, b
+    raise ValueError(f"the tokenizer does not tell {ANSWERS[0]!r} from {ANSWERS[1]!r}")
+
+
+def _prefix_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token before the text: without one the first token would have no likelihood."""
+    for candidate in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if candidate is not None:
+            return int(candidate)
+    raise ValueError("the tokenizer has neither a begin-of-text nor an end-of-text token")
+
+
+def _tokenise(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Token ids of a text, and for each the UTF-8 byte at which it ends."""
+    encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+    ids: list[int] = list(encoded.input_ids)
+    pieces = tokenizer.convert_ids_to_tokens(ids)
+    sizes = [len(piece) for piece in pieces]
+    alphabet = _byte_alphabet()
+    if sum(sizes) == len(text.encode()) and all(alphabet.issuperset(piece) for piece in pieces):
+        ends, total = [], 0  # a byte-level vocabulary: one character for each byte
+        for size in sizes:
+            total += size
+            ends.append(total)
+        return ids, ends
+    byte_at = [0]  # any other: characters to bytes
+    for character in text:
+        byte_at.append(byte_at[-1] + len(character.encode()))
+    ends, reached = [], 0
+    for _, end in encoded.offset_mapping:
+        reached = max(reached, byte_at[end])
+        ends.append(reached)
+    return ids, ends
+
+
+def _byte_alphabet() -> frozenset[str]:
+    return frozenset(byte_characters().values())
+
+
+def _place_lines(token_ends: Sequence[int], line_ends: Sequence[int]) -> tuple[list[int], list[int]]:
+    """For each token the line of its first byte; for each line begun, the token that holds its last byte (or the last).
+
+    Both inputs are rising byte positions, ends exclusive.
+    """
+    token_line: list[int] = []
+    last_token: list[int] = []
+    line = start = 0
+    for token, end in enumerate(token_ends):
+        while line < len(line_ends) - 1 and start >= line_ends[line]:
+            line += 1
+        token_line.append(line)
+        while len(last_token) < len(line_ends) and line_ends[len(last_token)] <= end:
+            last_token.append(token)
+        start = end
+    if token_ends and len(last_token) < len(line_ends) and (not last_token or token_line[-1] >= len(last_token)):
+        last_token.append(len(token_ends) - 1)  # a line cut in its middle is judged by what is there
+    return token_line, last_token
+
+
+# ------------------------------------------------------------------------------------------ token ids -> batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Encodings side by side, padded on the right: later padding changes nothing that was read before.
+
+    Shapes: `input_ids`, `attention_mask`, `labels` (rows, tokens); `line_ends`, `candidate` (rows, lines), where
+    `candidate` marks lines that exist and are not blank; `suffix_end` (rows,).
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    labels: torch.Tensor
+    line_ends: torch.Tensor
+    candidate: torch.Tensor
+    suffix_end: torch.Tensor
+
+
+def make_batch(encodings: Sequence[Encoding], *, pad_id: int, device: torch.device | str = "cpu") -> Batch:
+    """Pad and stack (at least one encoding)."""
+    import torch
+
+    rows, width = len(encodings), max(len(encoding.input_ids) for encoding in encodings)
+    lines = max(1, max(len(encoding.line_ends) for encoding in encodings))
+    input_ids = torch.full((rows, width), pad_id)
+    attention_mask = torch.zeros((rows, width), dtype=torch.long)
+    labels = torch.full((rows, width), IGNORED)
+    line_ends = torch.zeros((rows, lines), dtype=torch.long)
+    candidate = torch.zeros((rows, lines), dtype=torch.bool)
+    for row, encoding in enumerate(encodings):
+        size, count = len(encoding.input_ids), len(encoding.line_ends)
+        input_ids[row, :size] = torch.tensor(encoding.input_ids)
+        attention_mask[row, :size] = 1
+        labels[row, :size] = torch.tensor(encoding.labels)
+        line_ends[row, :count] = torch.tensor(encoding.line_ends, dtype=torch.long)
+        candidate[row, :count] = ~torch.tensor(encoding.blank, dtype=torch.bool)
+    return Batch(
+        input_ids=input_ids.to(device),
+        attention_mask=attention_mask.to(device),
+        labels=labels.to(device),
+        line_ends=line_ends.to(device),
+        candidate=candidate.to(device),
+        suffix_end=torch.tensor([encoding.suffix_end for encoding in encodings], device=device),
+    )
+
+
+def length_batches(lengths: Sequence[int] | Mapping[int, int], batch_tokens: int) -> list[list[int]]:
+    """Indices in batches of near-equal length, each at most `batch_tokens` with its padding (or one index).
+
+    Examples
+    --------
+    >>> length_batches([5, 90, 6, 100], batch_tokens=200)
+    [[0, 2], [1, 3]]
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    batches: list[list[int]] = []
+    for index in order:
+        if (
+            batches
+            and (len(batches[-1]) + 1) * lengths[index] <= batch_tokens
+            and (lengths[index] <= 1.5 * lengths[batches[-1][0]] + 8)
+        ):
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches

@@ -1,0 +1,468 @@
+"""One training loop, the same for every method: only what is trainable differs, and the learning rate.
+
+    order ──► the step's programs ──► micro-batches by length ──► loss, backward ──► clip ──► AdamW ──► schedule
+      ▲                                                                                          │
+      └────────────── checkpoint: weights, optimiser, schedule, random state, position ◄─────────┘
+
+The number of optimiser steps is fixed by the settings and does not depend on what arrived; a short training set is
+gone through again in a new order. The order is a function of (seed, pass) alone. A run that was stopped and resumed
+gives the same weights to the last bit as one that went straight through (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from llm_bridge.training.examples import (
+    MAX_TOKENS,
+    Encoding,
+    Example,
+    encode_example,
+    length_batches,
+    make_batch,
+    verdict_ids,
+)
+from llm_bridge.training.models import LoadedModel, Progress
+from llm_bridge.training.objectives import OBJECTIVES, BugLoss, gold_mask
+
+CHECKPOINT_FILE = "checkpoint.pt"
+SCHEDULES = ("cosine", "constant")
+OPTIMISERS = ("auto", "adamw", "paged_adamw_32bit", "paged_adamw_8bit")
+
+
+class CheckpointError(ValueError):
+    """The checkpoint on disk belongs to another run, or cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Everything that shapes a training run, given the model and the examples.
+
+    Parameters
+    ----------
+    learning_rate
+        Peak value; tuned for each method (`adapters.METHODS`).
+    steps
+        Optimiser steps.
+    batch_programs
+        Texts whose gradients are added up before a step.
+    batch_tokens
+        Largest micro-batch, in tokens with padding: bounds the memory, not the result (beyond rounding).
+    schedule, warmup_fraction, warmup_steps
+        Linear warm-up over `warmup_steps` (``ceil(warmup_fraction * steps)`` where `None`), then "cosine" to zero or
+        "constant".
+    objectives
+        Weight of each of "localise" and "detect" (see `objectives`).
+    optimiser
+        "auto" is AdamW; for a 4-bit base on a GPU the paged one of bitsandbytes.
+    gradient_checkpointing
+        Keep only each block's input and compute the block again on the way back.
+    eval_every, patience
+        With validation examples: steps between two validations (0: never), and how many in a row may fail to improve
+        before training stops and goes back to the best weights (0: never stop, keep the last).
+    checkpoint_every
+        Steps between two checkpoints, where a folder is given.
+    seed
+        Of the data order and of dropout.
+    """
+
+    learning_rate: float
+    steps: int = 40
+    batch_programs: int = 8
+    batch_tokens: int = 1024
+    max_tokens: int = MAX_TOKENS
+    schedule: str = "cosine"
+    warmup_fraction: float = 0.1
+    warmup_steps: int | None = None
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    clip_norm: float = 1.0
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"localise": 1.0})
+    optimiser: str = "auto"
+    gradient_checkpointing: bool = False
+    eval_every: int = 0
+    patience: int = 0
+    checkpoint_every: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check each bound once."""
+        for name, low in (("learning_rate", 0.0), ("clip_norm", 0.0)):
+            value = getattr(self, name)
+            if not (value > low and math.isfinite(value)):
+                raise ValueError(f"{name!r} must be positive and finite (got {value})")
+        for name, floor in (("steps", 1), ("batch_programs", 1), ("batch_tokens", 1), ("checkpoint_every", 1)):
+            if getattr(self, name) < floor:
+                raise ValueError(f"{name!r} must be at least {floor} (got {getattr(self, name)})")
+        for name in ("weight_decay", "eval_every", "patience", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name!r} must not be negative (got {getattr(self, name)})")
+        if not 0 <= self.warmup_fraction <= 1:
+            raise ValueError(f"'warmup_fraction' must lie in [0, 1] (got {self.warmup_fraction})")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"'schedule' must be one of {', '.join(SCHEDULES)} (got {self.schedule!r})")
+        if self.optimiser not in OPTIMISERS:
+            raise ValueError(f"'optimiser' must be one of {', '.join(OPTIMISERS)} (got {self.optimiser!r})")
+        if set(self.objectives) - set(OBJECTIVES) or not any(weight > 0 for weight in self.objectives.values()):
+            raise ValueError(f"'objectives' must weigh some of {', '.join(OBJECTIVES)} (got {dict(self.objectives)})")
+        if any(weight < 0 for weight in self.objectives.values()):
+            raise ValueError(f"'objectives' must not be negative (got {dict(self.objectives)})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """What happened: enough for a results table and a loss curve. No field here decides anything later.
+
+    `status` is "finished", "early_stopped", "diverged" (a loss or gradient that is not a number; the model holds the
+    last good weights), "empty" (no example arrived; the model is the untrained one) or "zero-shot".
+    """
+
+    status: str
+    message: str
+    steps: int
+    num_examples: int
+    num_trainable: int
+    losses: tuple[float, ...] = ()
+    validation: tuple[tuple[int, float], ...] = ()
+    tokens: int = 0
+    resumed_at: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_rss_bytes: int = 0
+    peak_gpu_bytes: int = 0
+    run_hash: str = ""
+
+
+def finetune(
+    loaded: LoadedModel,
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    *,
+    validation: Sequence[Example] = (),
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> TrainingRecord:
+    """Train what `attach` made trainable; the model is changed in place and left in evaluation mode.
+
+    Parameters
+    ----------
+    loaded
+        From `adapters.attach`.
+    examples
+        What arrived. Empty (a dead link) is no error: the record says so and the model stays as it was.
+    validation
+        Scored with the same loss every `settings.eval_every` steps.
+    checkpoint_dir
+        Where the checkpoint lies, written every `settings.checkpoint_every` steps and at the end. One that is there
+        is resumed.
+    progress
+        Called as ``progress(steps done, steps in all)``.
+
+    Raises
+    ------
+    CheckpointError
+        When the checkpoint comes from other settings, another model or other examples.
+
+    Notes
+    -----
+    Optimiser: Loshchilov & Hutter, arXiv 1711.05101 (AdamW).
+    """
+    started, started_cpu = time.monotonic(), time.process_time()
+    trainable = _trainable(loaded)
+    count = sum(parameter.numel() for parameter in trainable.values())
+
+    def record(status: str, message: str, run: _Run | None = None) -> TrainingRecord:
+        return TrainingRecord(
+            status=status,
+            message=message,
+            steps=run.step if run else 0,
+            num_examples=len(examples),
+            num_trainable=count,
+            losses=tuple(run.losses) if run else (),
+            validation=tuple(run.validation) if run else (),
+            tokens=run.tokens if run else 0,
+            resumed_at=run.resumed_at if run else 0,
+            wall_s=time.monotonic() - started,
+            cpu_s=time.process_time() - started_cpu,
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_gpu_bytes=torch.cuda.max_memory_allocated() if loaded.device.type == "cuda" else 0,
+            run_hash=run.run_hash if run else "",
+        )
+
+    if not trainable:
+        return record("zero-shot", "nothing is trainable")
+    if not examples:
+        return record("empty", "no training example arrived: the model is the untrained one")
+
+    run = _Run(loaded, trainable, examples, validation, settings, checkpoint_dir)
+    run.resume()
+    try:
+        while run.step < settings.steps:
+            loss, grad_norm = run.backward(run.step)
+            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+                run.restore_good_weights()
+                return record("diverged", f"the loss was {loss} and the gradient {grad_norm} at step {run.step}", run)
+            run.update(loss)
+            if progress:
+                progress(run.step, settings.steps)
+            if run.validate():
+                run.restore_best_weights()
+                return record("early_stopped", f"no better validation loss in {settings.patience} validations", run)
+            if run.step % settings.checkpoint_every == 0 or run.step == settings.steps:
+                run.save()
+        if settings.patience:
+            run.restore_best_weights()
+        return record("finished", f"{settings.steps} steps", run)
+    finally:
+        run.close()
+
+
+class _Run:
+    """The state of one training run: what a checkpoint holds, and the few verbs of the loop."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        trainable: dict[str, torch.nn.Parameter],
+        examples: Sequence[Example],
+        validation: Sequence[Example],
+        settings: TrainSettings,
+        checkpoint_dir: str | os.PathLike[str] | None,
+    ):
+        self.loaded, self.trainable, self.settings = loaded, trainable, settings
+        self.examples, self.held_out = list(examples), list(validation)
+        self.rows = [encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in examples]
+        self.held_out_rows = [
+            encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in validation
+        ]
+        self.order = _order(self.examples, settings)
+        self.step = self.resumed_at = self.tokens = 0
+        self.losses: list[float] = []
+        self.validation: list[tuple[int, float]] = []
+        self.best: tuple[float, dict[str, torch.Tensor]] | None = None
+        self.run_hash = _run_hash(loaded, self.examples, self.held_out, settings)
+        self.file = None if checkpoint_dir is None else Path(checkpoint_dir) / CHECKPOINT_FILE
+        self.loss = BugLoss(loaded.model, loaded.base, verdict_ids(loaded.tokenizer), settings.objectives)
+        self.optimiser = _optimiser(loaded, list(trainable.values()), settings)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, _schedule(settings))
+        if settings.gradient_checkpointing:
+            loaded.base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        torch.manual_seed(settings.seed)
+        loaded.model.train()
+
+    def backward(self, step: int) -> tuple[float, float]:
+        """Gradients of one step's mean loss, clipped; the loss and the gradient's norm before clipping."""
+        self.optimiser.zero_grad(set_to_none=True)
+        total = 0.0
+        chosen = self.order(step)
+        for picked in length_batches([len(self.rows[index].input_ids) for index in chosen], self.settings.batch_tokens):
+            some = [chosen[index] for index in picked]
+            loss = self._loss([self.examples[i] for i in some], [self.rows[i] for i in some]).sum() / len(chosen)
+            if not torch.isfinite(loss):
+                return float(loss.detach()), math.nan
+            loss.backward()
+            total += float(loss.detach())
+            self.tokens += sum(len(self.rows[index].input_ids) for index in some)
+        norm = torch.nn.utils.clip_grad_norm_(list(self.trainable.values()), self.settings.clip_norm)
+        return total, float(norm)
+
+    def _loss(self, examples: Sequence[Example], rows: Sequence[Encoding]) -> torch.Tensor:
+        device = self.loaded.device
+        batch = make_batch(rows, pad_id=int(self.loaded.tokenizer.pad_token_id), device=device)
+        gold = gold_mask(
+            [row.label_lines for row in examples], [row.buggy for row in examples], batch.line_ends.shape[1]
+        )
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            return self.loss(batch, gold.to(device))
+
+    def update(self, loss: float) -> None:
+        """One optimiser step."""
+        self.optimiser.step()
+        self.schedule.step()
+        self.step += 1
+        self.losses.append(loss)
+
+    def validate(self) -> bool:
+        """Validate where it is due; whether training should stop."""
+        every = self.settings.eval_every
+        if not every or not self.held_out or self.step % every:
+            return False
+        total = 0.0
+        self.loaded.model.eval()
+        with torch.inference_mode():
+            for picked in length_batches(
+                [len(row.input_ids) for row in self.held_out_rows], self.settings.batch_tokens
+            ):
+                some = self._loss([self.held_out[i] for i in picked], [self.held_out_rows[i] for i in picked])
+                total += float(some.sum())
+        self.loaded.model.train()
+        value = total / len(self.held_out)
+        self.validation.append((self.step, value))
+        if self.settings.patience and (self.best is None or value < self.best[0]):
+            self.best = (value, self._weights())
+        since = len(self.validation) - 1 - min(range(len(self.validation)), key=lambda i: self.validation[i][1])
+        return bool(self.settings.patience) and since >= self.settings.patience
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {name: parameter.detach().clone() for name, parameter in self.trainable.items()}
+
+    def _set_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.trainable.items():
+                parameter.copy_(weights[name])
+
+    def restore_best_weights(self) -> None:
+        """Back to the weights of the best validation, where there was one."""
+        if self.best is not None:
+            self._set_weights(self.best[1])
+
+    def restore_good_weights(self) -> None:
+        """After a loss that is no number: the weights before this step where they are finite, else the checkpoint's."""
+        if all(bool(torch.isfinite(parameter).all()) for parameter in self.trainable.values()):
+            return
+        if self.file is not None and self.file.is_file():
+            self.resume()
+
+    def save(self) -> None:
+        """Write the checkpoint beside the old one, then put it in its place."""
+        if self.file is None:
+            return
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "run_hash": self.run_hash,
+            "step": self.step,
+            "tokens": self.tokens,
+            "losses": self.losses,
+            "validation": self.validation,
+            "best": self.best,
+            "weights": self._weights(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_gpu": torch.cuda.get_rng_state_all() if self.loaded.device.type == "cuda" else [],
+        }
+        temporary = self.file.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            torch.save(state, temporary)
+            os.replace(temporary, self.file)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def resume(self) -> None:
+        """Take up the checkpoint where there is one."""
+        if self.file is None or not self.file.is_file():
+            return
+        try:
+            state = torch.load(self.file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a torn or foreign file raises whatever its reader raises
+            raise CheckpointError(f"{self.file} cannot be read ({error}); delete it to start again") from error
+        if state["run_hash"] != self.run_hash:
+            raise CheckpointError(
+                f"{self.file} belongs to another run (other settings, model or examples); "
+                "delete it, or choose another folder"
+            )
+        self._set_weights(state["weights"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step, self.tokens = state["step"], state["tokens"]
+        self.losses, self.validation, self.best = list(state["losses"]), list(state["validation"]), state["best"]
+        self.resumed_at = self.step
+        torch.set_rng_state(state["random"])
+        if state["random_gpu"]:
+            torch.cuda.set_rng_state_all(state["random_gpu"])
+
+    def close(self) -> None:
+        """Leave the model ready to score."""
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.settings.gradient_checkpointing:
+            self.loaded.base.gradient_checkpointing_disable()
+        self.loaded.model.eval()
+
+
+# -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _trainable(loaded: LoadedModel) -> dict[str, torch.nn.Parameter]:
+    return {name: parameter for name, parameter in loaded.model.named_parameters() if parameter.requires_grad}
+
+
+def _order(examples: Sequence[Example], settings: TrainSettings) -> Callable[[int], list[int]]:
+    """Which examples step `k` takes: programs in a new random order each pass, both versions of a program together."""
+    groups: dict[str, list[int]] = {}
+    for index, example in enumerate(examples):
+        groups.setdefault(example.group, []).append(index)
+    members = list(groups.values())
+    size = settings.batch_programs
+
+    def one_pass(number: int) -> Iterator[int]:
+        for group in np.random.default_rng([settings.seed, number]).permutation(len(members)):
+            yield from members[group]
+
+    def step_rows(step: int) -> list[int]:
+        first, last = divmod(step * size, len(examples)), divmod((step + 1) * size - 1, len(examples))
+        stream = [index for number in range(first[0], last[0] + 1) for index in one_pass(number)]
+        return stream[first[1] : first[1] + size]
+
+    return step_rows
+
+
+def _schedule(settings: TrainSettings) -> Callable[[int], float]:
+    """Factor on the learning rate at step k, from 0."""
+    steps = settings.steps
+    warm = math.ceil(settings.warmup_fraction * steps) if settings.warmup_steps is None else settings.warmup_steps
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        if settings.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+    return factor
+
+
+def _optimiser(
+    loaded: LoadedModel, parameters: list[torch.nn.Parameter], settings: TrainSettings
+) -> torch.optim.Optimizer:
+    on_gpu = loaded.device.type == "cuda"
+    kind = settings.optimiser
+    if kind == "auto":
+        kind = "paged_adamw_32bit" if on_gpu and loaded.fingerprint["storage"] == "nf4" else "adamw"
+    options: dict[str, Any] = {
+        "lr": settings.learning_rate,
+        "betas": (settings.beta1, settings.beta2),
+        "weight_decay": settings.weight_decay,
+    }
+    if kind == "adamw":
+        return torch.optim.AdamW(parameters, fused=True, **options)
+    import bitsandbytes
+
+    paged = {
+        "paged_adamw_32bit": bitsandbytes.optim.PagedAdamW32bit,
+        "paged_adamw_8bit": bitsandbytes.optim.PagedAdamW8bit,
+    }
+    return paged[kind](parameters, **options)
+
+
+def _run_hash(
+    loaded: LoadedModel, examples: Sequence[Example], validation: Sequence[Example], settings: TrainSettings
+) -> str:
+    """SHA-256 of all that shapes the run; how often a checkpoint is written does not."""
+    shape = asdict(settings)
+    shape.pop("checkpoint_every")
+    model = {key: value for key, value in loaded.fingerprint.items() if key not in ("name", "layer_scores")}
+    content = [shape, model, [asdict(row) for row in examples], [asdict(row) for row in validation]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

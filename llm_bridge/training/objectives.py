@@ -1,0 +1,118 @@
+"""What the model is asked, and what it is trained on: verdicts read from hidden states, and their losses.
+
+With h_t the last hidden state at token t and w the rows of the output head,
+
+    verdict(t)   = h_t · (w_bug − w_ok)                                          one number, no vocabulary needed
+    localise     = −log softmax([verdict(line ends), none])[gold],  none = −verdict(end of the suffix)
+    detect       = −log p(answer | text, suffix)                                  over the whole vocabulary
+    repair       = mean −log p(fix | text, suffix)                                over the whole vocabulary
+
+A correct program's gold is "none"; a missing line has two gold lines, and their probabilities add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from llm_bridge.training.examples import IGNORED, Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+OBJECTIVES = ("localise", "detect")
+
+
+def hidden_states(model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Last hidden states ``(rows, tokens, width)``, without the product with the vocabulary (a quarter of the work)."""
+    decoder = model.get_decoder()
+    return decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+
+
+def verdict_direction(model: PreTrainedModel, ids: tuple[int, int]) -> torch.Tensor:
+    """The difference of the head's rows for "bug" and "ok", ``(width,)``."""
+    weight = model.get_output_embeddings().weight
+    return weight[ids[0]] - weight[ids[1]]
+
+
+def line_verdicts(hidden: torch.Tensor, direction: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Verdicts at the line ends ``(rows, lines)`` and at the suffix' end ``(rows,)``."""
+    verdicts = hidden @ direction.to(hidden.dtype)
+    rows = torch.arange(hidden.shape[0], device=hidden.device)
+    return verdicts.gather(1, batch.line_ends).float(), verdicts[rows, batch.suffix_end].float()
+
+
+def line_log_probabilities(lines: torch.Tensor, program: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
+    """Log-probability of each line, and last of "none": ``(rows, lines + 1)``; −inf where a line is no candidate."""
+    scores = torch.cat([lines.masked_fill(~candidate, float("-inf")), -program[:, None]], dim=1)
+    return torch.log_softmax(scores, dim=1)
+
+
+class BugLoss(nn.Module):
+    """The weighted sum of the objectives, one value for each row.
+
+    A module, so that whatever wraps modules for several devices can wrap it.
+    """
+
+    def __init__(self, model: nn.Module, base: PreTrainedModel, ids: tuple[int, int], weights: Mapping[str, float]):
+        """Hold `model` (perhaps wrapped), the language model in it, the answers' token ids and the weights."""
+        super().__init__()
+        unknown = sorted(set(weights) - set(OBJECTIVES))
+        if unknown or not any(weights.values()):
+            raise ValueError(f"'objectives' must weigh some of {', '.join(OBJECTIVES)} (got {dict(weights)})")
+        self.model = model
+        self._base = [base]  # in a list: the same weights are not registered twice
+        self._ids = ids
+        self._weights = dict(weights)
+
+    def forward(self, batch: Batch, gold: torch.Tensor) -> torch.Tensor:
+        """Loss of each row ``(rows,)``; `gold` is ``(rows, lines + 1)``, all False where the place is not known."""
+        base = self._base[0]
+        hidden = hidden_states(base, batch.input_ids, batch.attention_mask)
+        total = torch.zeros(hidden.shape[0], device=hidden.device)
+        if self._weights.get("localise"):
+            lines, program = line_verdicts(hidden, verdict_direction(base, self._ids), batch)
+            total = total + self._weights["localise"] * localise_loss(lines, program, batch.candidate, gold)
+        if self._weights.get("detect"):
+            total = total + self._weights["detect"] * completion_loss(
+                hidden, base.get_output_embeddings(), batch.labels
+            )
+        return total
+
+
+def localise_loss(
+    lines: torch.Tensor, program: torch.Tensor, candidate: torch.Tensor, gold: torch.Tensor
+) -> torch.Tensor:
+    """Minus log of the probability on gold ``(rows,)``; 0 for a row whose gold is unknown or lies on no candidate."""
+    usable = gold & torch.cat([candidate, torch.ones_like(candidate[:, :1])], dim=1)
+    known = usable.any(dim=1)
+    log_p = line_log_probabilities(lines, program, candidate)
+    picked = torch.where(usable | ~known[:, None], log_p, float("-inf"))
+    return torch.where(known, -torch.logsumexp(picked, dim=1), torch.zeros_like(program))
+
+
+def completion_loss(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor) -> torch.Tensor:
+    """Mean negative log-likelihood of the labelled tokens of each row ``(rows,)``; the rest (−100) costs nothing."""
+    targets = labels[:, 1:]
+    wanted = targets != IGNORED
+    logits = head(hidden[:, :-1][wanted]).float()
+    nll = functional.cross_entropy(logits, targets[wanted], reduction="none")
+    rows = torch.nonzero(wanted)[:, 0]
+    sums = torch.zeros(labels.shape[0], device=hidden.device).index_add(0, rows, nll)
+    return sums / wanted.sum(dim=1).clamp(min=1)
+
+
+def gold_mask(label_lines: list[tuple[int, ...]], buggy: list[bool], num_lines: int) -> torch.Tensor:
+    """Gold ``(rows, num_lines + 1)``: the labelled lines of a buggy row, "none" of a correct one."""
+    mask = torch.zeros((len(buggy), num_lines + 1), dtype=torch.bool)
+    for row, lines in enumerate(label_lines):
+        if not buggy[row]:
+            mask[row, -1] = True
+        for line in lines:
+            if line < num_lines:
+                mask[row, line] = True
+    return mask
