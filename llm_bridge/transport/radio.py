@@ -4,7 +4,8 @@
 
 Synchronisation is perfect: the receiver knows where a frame's data symbols begin, and the preamble is not simulated
 (its noise could change nothing; its airtime is counted elsewhere). Fading is flat, one fade a frame. Nothing is
-approximated: only where there is no noise at all is the waveform left out, since every decision is then the symbol sent.
+approximated: the waveform is left out only where there is no noise at all, since every decision is then the symbol
+sent.
 
 The noise of a frame is drawn from a generator of its own, seeded by `noise_seed`: a function of (channel seed, corpus,
 program, version, fragment, attempt) and of nothing else. So all methods, policies and training seeds meet the same

@@ -283,7 +283,7 @@ def decode_units(
             spans.append(_character_spans(piece, int(span[0]), int(span[1])))
     joined = np.concatenate(spans) if spans else np.empty((0, 2), dtype=np.int64)
     if find_coding(coding).unit_bits == 8:
-        joined = _close_characters(text, joined, source.spans, mask)
+        joined = _close_characters(joined, source.spans)
     return DecodedText("".join(text), joined, tuple(holes))
 
 
@@ -339,7 +339,7 @@ def _decode_utf8(data: bytes) -> tuple[list[tuple[int, str]], int]:
     return characters, cut
 
 
-def _close_characters(text: list[str], spans: Ints, unit_spans: Ints, mask: Mask) -> Ints:
+def _close_characters(spans: Ints, unit_spans: Ints) -> Ints:
     """Stretch the span of a character of several bytes over all of them: up to the next character, or to the end."""
     if spans.size == 0:
         return spans
