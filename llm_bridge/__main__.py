@@ -6,6 +6,7 @@ command again continues.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,9 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         f"python -m llm_bridge needs the optional packages of chirpbridge[bridge] ({error.name} is missing):"
         " pip install 'chirpbridge[bridge]'"
     ) from error
+
+from llm_bridge.study.store import StoreError
+from llm_bridge.training.models import ModelDownloadError
 
 app = typer.Typer(
     add_completion=False,
@@ -66,7 +70,9 @@ def models_fetch(
 
     console = Console()
     with console.status(f"fetching {name}") as status:
-        path = fetch_model(name, progress=lambda what, done, total: status.update(_progress_line(what, done, total)))
+        path = fetch_model(
+            name, progress=lambda done, total: status.update(f"fetching {name}: {done / max(total, 1):.0%}")
+        )
     console.print(f"{name} is ready in {path}", soft_wrap=True)
 
 
@@ -95,10 +101,6 @@ def corpora_check(
     Console().print(checks.render(found), soft_wrap=True, markup=False, highlight=False)
 
 
-def _progress_line(what: str, done: int, total: int) -> str:
-    return f"{what} ({done / total:.0%})" if total else what
-
-
 def main() -> None:
     """Run the command line; turn the errors that a user can mend into one line."""
     try:
@@ -110,12 +112,10 @@ def main() -> None:
     except ImportError as error:
         extra = "llm" if error.name in {"torch", "transformers", "peft", "bitsandbytes", "safetensors"} else "bridge"
         _fail(f"{error.name or error} is missing: pip install 'chirpbridge[{extra}]'", 2)
-    except (ValueError, RuntimeError, OSError, KeyError) as error:
-        if type(error) in (RuntimeError, KeyError) or (
-            type(error) is ValueError and not str(error).startswith("'")
-        ):
-            raise  # a fault of ours, not of the user's: show where
-        _fail(str(error), 2)
+    except (ValueError, OSError, StoreError, ModelDownloadError) as error:
+        if os.environ.get("CHIRPBRIDGE_TRACEBACK"):
+            raise
+        _fail(f"{error} (CHIRPBRIDGE_TRACEBACK=1 shows where)", 2)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # wrong use of the command line
             show = getattr(error, "show", None)

@@ -82,7 +82,7 @@ def expand(recipe: Recipe) -> list[Cell]:
 
 
 def cell_config(cell: Cell, recipe: Recipe, corpus_hashes: dict[str, str]) -> dict[str, Any]:
-    """All that shapes a cell's numbers: its fields, the recipe's settings that matter to it, the corpora, our version."""
+    """All that shapes a cell's numbers: its fields, the recipe's settings that matter, the corpora, our version."""
     config: dict[str, Any] = {
         **as_plain(cell),
         "recipe": recipe.name,

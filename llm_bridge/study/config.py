@@ -105,8 +105,8 @@ class RadioConfig:
 class TrainingConfig:
     """What is trained and how; the same steps, batches and schedule for every method, a learning rate for each.
 
-    `learning_rate` maps a method (or "lora", "qlora" for their layer-wise variants) to its rate, tuned on the clean link
-    with equal trials. `objectives` maps "localise" and "detect" to their weights.
+    `learning_rate` maps a method (or "lora", "qlora" for their layer-wise variants) to its rate, tuned on the clean
+    link with equal trials. `objectives` maps "localise" and "detect" to their weights.
     """
 
     methods: tuple[str, ...] = ("zero-shot",)

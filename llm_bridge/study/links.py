@@ -1,6 +1,6 @@
 """First stage: texts over the radio link, once for every link and set of texts, kept as a file.
 
-    DIR/cache/links/<hash>.jsonl     a line per item: what arrived, and the record of the damage
+DIR/cache/links/<hash>.jsonl     a line per item: what arrived, and the record of the damage
 """
 
 from __future__ import annotations

@@ -1,0 +1,190 @@
+"""Middle stages: a model for each way of learning, and its scores of each text, computed once and kept as files.
+
+    DIR/cache/models/<hash>/        record.json, and the checkpoint of an unfinished study
+    DIR/cache/scores/<hash>.jsonl   a line per distinct text, appended as it is scored
+
+A model is identified by everything that shaped it: base, method, settings, seed and the texts it learnt from. It is
+loaded only when a text has no score yet. Torch is imported here when a model is used, and not before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_bridge.study.cells import Cell, simulator_version
+from llm_bridge.study.config import Recipe
+from llm_bridge.study.store import append_jsonl, digest, read_json, read_jsonl, write_json
+
+if TYPE_CHECKING:
+    from llm_bridge.scoring.likelihood import TextScores
+    from llm_bridge.training.examples import Example
+    from llm_bridge.training.models import LoadedModel
+
+Progress = Callable[[int, int], None]
+
+SCORES_PER_LINE_FLUSH = 32
+"""Texts scored between two writes: what an interruption can cost."""
+
+
+@dataclass(kw_only=True)
+class Learner:
+    """One model of a study: how it is made, and where its files lie."""
+
+    directory: Path
+    recipe: Recipe
+    method: str
+    seed: int | None
+    examples: tuple[Example, ...] = ()
+    _loaded: LoadedModel | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that shapes the model."""
+        return digest(
+            {
+                "model": self.recipe.model.name,
+                "method": self.method,
+                "seed": self.seed,
+                "settings": self._settings() if self.seed is not None else None,
+                "examples": [asdict(example) for example in self.examples],
+                "chirpbridge": simulator_version(),
+            }
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Fingerprint of the model and what happened in training; empty until it was made once."""
+        path = self.folder / "record.json"
+        return dict(read_json(path)) if path.exists() else {}
+
+    @property
+    def folder(self) -> Path:
+        """Where the model's own files lie."""
+        return self.directory / "cache" / "models" / self.key
+
+    def model(self, *, progress: Progress | None = None) -> LoadedModel:
+        """The model, made or taken up where it was left."""
+        if self._loaded is not None:
+            return self._loaded
+        from llm_bridge.training.adapters import AdapterSettings, attach, method_named
+        from llm_bridge.training.finetune import TrainSettings, finetune
+        from llm_bridge.training.models import load_model
+
+        row = method_named(self.method)
+        model = self.recipe.model
+        loaded = load_model(model.name, storage=row.storage, device=model.device)
+        if self.seed is None:
+            self._loaded = attach(loaded, self.method)
+            self._remember(None)
+            return self._loaded
+        settings = self._settings()
+        self._loaded = attach(
+            loaded, self.method, AdapterSettings(**settings["adapter"]), texts=[row.text for row in self.examples]
+        )
+        outcome = finetune(
+            self._loaded,
+            self.examples,
+            TrainSettings(**settings["training"]),
+            checkpoint_dir=self.folder,
+            progress=progress,
+        )
+        self._remember(asdict(outcome))
+        return self._loaded
+
+    def known_scores(self) -> dict[str, TextScores]:
+        """Scores on file, by the SHA-256 of their text."""
+        from llm_bridge.scoring.likelihood import TextScores
+
+        known = {}
+        for row in read_jsonl(self._scores_path):
+            values = {name: tuple(v) if isinstance(v, list) else v for name, v in row["scores"].items()}
+            known[row["text_sha256"]] = TextScores(**values)
+        return known
+
+    def missing(self, texts: Iterable[str]) -> list[str]:
+        """Distinct texts without a score."""
+        known = self.known_scores()
+        return [text for text in dict.fromkeys(texts) if _sha256(text) not in known]
+
+    def scores(self, texts: Sequence[str], *, progress: Progress | None = None) -> dict[str, TextScores]:
+        """Scores of every text: from the file where they are there, from the model where not."""
+        missing = self.missing(texts)
+        if missing:
+            from llm_bridge.scoring.likelihood import score_texts
+
+            loaded = self.model()
+            missing.sort(key=len)  # texts of near-equal length share a batch
+            for start in range(0, len(missing), SCORES_PER_LINE_FLUSH):
+                part = missing[start : start + SCORES_PER_LINE_FLUSH]
+                found = score_texts(loaded, part)
+                append_jsonl(
+                    self._scores_path,
+                    ({"text_sha256": _sha256(text), "scores": asdict(found[text])} for text in part),
+                )
+                if progress is not None:
+                    progress(start + len(part), len(missing))
+        known = self.known_scores()
+        return {text: known[_sha256(text)] for text in dict.fromkeys(texts)}
+
+    def release(self) -> None:
+        """Forget the model in memory; its files stay."""
+        self._loaded = None
+
+    def discard_checkpoint(self) -> None:
+        """Delete the large files once every cell that needs them has its result; the record stays."""
+        for path in self.folder.glob("*"):
+            if path.name != "record.json":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    @property
+    def _scores_path(self) -> Path:
+        return self.directory / "cache" / "scores" / f"{self.key}.jsonl"
+
+    def _remember(self, training: dict[str, Any] | None) -> None:
+        if self._loaded is None or (self.folder / "record.json").exists():
+            return
+        write_json(self.folder / "record.json", {"fingerprint": self._loaded.fingerprint, "training": training})
+
+    def _settings(self) -> dict[str, Any]:
+        from llm_bridge.training.adapters import method_named
+
+        training = self.recipe.training
+        stem = self.method.split("-")[0]
+        rate = training.learning_rate.get(self.method, training.learning_rate.get(stem))
+        return {
+            "adapter": {
+                "rank": training.adapter_rank,
+                "alpha": float(training.adapter_alpha),
+                "dropout": training.adapter_dropout,
+                "seed": self.seed,
+            },
+            "training": {
+                "learning_rate": method_named(self.method).learning_rate if rate is None else rate,
+                "steps": training.steps,
+                "batch_programs": training.batch_programs,
+                "schedule": training.schedule,
+                "warmup_fraction": training.warmup_fraction,
+                "clip_norm": training.clip_norm,
+                "objectives": dict(training.objectives),
+                "gradient_checkpointing": training.gradient_checkpointing,
+                "seed": self.seed,
+            },
+        }
+
+
+def learner_for(cell: Cell, recipe: Recipe, directory: Path, examples: Sequence[Example]) -> Learner:
+    """The model that a cell needs; `examples` are what the training set became on its way."""
+    if not cell.trained:
+        return Learner(directory=directory, recipe=recipe, method=cell.method, seed=None)
+    return Learner(
+        directory=directory, recipe=recipe, method=cell.method, seed=cell.train_seed, examples=tuple(examples)
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
