@@ -212,7 +212,7 @@ def attach(
         loaded.model.requires_grad_(True)
         return _named(loaded, loaded.model, method, {})
     layers, scores = _choose_layers(loaded, row, settings, texts, progress)
-    model = _with_adapters(loaded, settings, layers)
+    model = with_adapters(loaded, settings, layers)
     details: dict[str, Any] = {"adapter": json.loads(json.dumps(asdict(settings))), "layers": list(layers)}
     if scores is not None:
         details["layer_scores"] = scores
@@ -261,7 +261,7 @@ def _checked_layers(layers: Sequence[int], blocks: int) -> tuple[int, ...]:
     return tuple(sorted(set(layers)))
 
 
-def _with_adapters(loaded: LoadedModel, settings: AdapterSettings, layers: tuple[int, ...]) -> Any:
+def with_adapters(loaded: LoadedModel, settings: AdapterSettings, layers: tuple[int, ...]) -> Any:
     """The base wrapped by the adapter library, and the proof that adapters sit in exactly these layers."""
     import torch
 

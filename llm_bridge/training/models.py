@@ -403,7 +403,20 @@ def _from_folder(folder: Path, storage: str, place: torch.device, number_format:
     options: dict[str, Any] = {"dtype": number_format, "device_map": {"": str(place)}}
     if storage == "nf4":
         options["quantization_config"] = nf4_config(number_format)
-    return AutoModelForCausalLM.from_pretrained(folder, **options)
+    model = AutoModelForCausalLM.from_pretrained(folder, **options)
+    _keep_differentiable(model)
+    return model
+
+
+def _keep_differentiable(model: torch.nn.Module) -> None:
+    """Switch off the repacking of 4-bit weights on CPUs with bfloat16 units.
+
+    There bitsandbytes (0.50) packs the weights at the first evaluation for a bfloat16 kernel that has no backward pass,
+    and never unpacks them: scores would depend on the CPU, and training after scoring would lose gradients silently.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def nf4_config(compute_dtype: torch.dtype) -> Any:
