@@ -103,13 +103,7 @@ def _work(job: Any, requests: int, replies: int, lifeline: int, base: str) -> No
     os.setsid()
     serve = worker.prepare(job, base)  # imports what it needs, before the doors close
     os.chdir(f"{base}/tmp" if base == "" else base)
-    if os.geteuid() == 0 and job["drop_uid"]:
-        os.setgroups([])
-        os.setresgid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
-        os.setresuid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
-    if sys.platform == "linux":
-        syscalls.drop_capabilities()
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    _drop_privileges(job)
     for name, value in job["limits"].items():
         number = getattr(resource, f"RLIMIT_{name}", None)
         if number is not None:
@@ -129,6 +123,25 @@ def _work(job: Any, requests: int, replies: int, lifeline: int, base: str) -> No
     wire.write_frame(replies, {"ready": True})
     serve(requests, replies)
     os._exit(0)
+
+
+def _drop_privileges(job: Any) -> None:
+    """Become nobody, without capabilities.
+
+    Under Landlock, root's interpreter may lie where nobody cannot read; one capability that opens it is kept then:
+    Landlock confines what is read, whatever the capabilities.
+    """
+    keep: tuple[int, ...] = ()
+    if os.geteuid() == 0 and (job["drop_uid"] or job["level"] == "landlock+seccomp"):
+        if not job["drop_uid"]:
+            syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+            keep = (syscalls.CAP_DAC_READ_SEARCH, syscalls.CAP_DAC_OVERRIDE)
+        os.setgroups([])
+        os.setresgid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
+        os.setresuid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
+    if sys.platform == "linux":
+        syscalls.drop_capabilities(keep_one_of=keep)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _fork(action: Callable[[], None], replies: int) -> int:

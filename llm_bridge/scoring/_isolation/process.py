@@ -110,7 +110,7 @@ class Child:
                 stdout=their_output,
                 stderr=their_output,
                 cwd="/",
-                env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"},
+                env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"} | _start_variables(),
                 pass_fds=theirs,
                 start_new_session=True,
             )
@@ -204,6 +204,11 @@ class Child:
                     os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
         shutil.rmtree(self._base, ignore_errors=True)
+
+
+def _start_variables() -> dict[str, str]:
+    """What some interpreters cannot start without; the worker's environment is emptied before the program runs."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
 
 
 def _complete(received: bytearray) -> dict[str, Any] | None:

@@ -6,10 +6,12 @@ Numbers and structures are the kernel's ABI (``include/uapi/linux``), which does
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
 import struct
+from collections.abc import Sequence
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_NOATIME, MS_NODIRATIME, MS_BIND = 32, 1024, 2048, 4096
@@ -19,11 +21,12 @@ MNT_DETACH = 2
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_SECCOMP = 1, 4, 8, 22
 PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 24, 36, 38
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -67,20 +70,28 @@ def set_host_name(name: bytes) -> None:
     _checked("sethostname", _libc.sethostname(name, ctypes.c_size_t(len(name))))
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, for this process and all that it may execute."""
+def drop_capabilities(*, keep_one_of: Sequence[int] = ()) -> None:
+    """Give up every capability and the way to get any back by executing a file.
+
+    The first of `keep_one_of` that this process has stays.
+    """
     for capability in range(64):
         try:
             prctl(PR_CAPBSET_DROP, capability)
         except OSError:  # not permitted without CAP_SETPCAP, or past the last capability that the kernel knows
             break
-    try:
+    with contextlib.suppress(OSError):  # before Linux 4.3 there were no ambient ones
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-    except OSError:  # before Linux 4.3 there were none
-        pass
-    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    syscall("capset", _CAPSET[MACHINE], header, bytes(24))
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    for kept in [1 << capability for capability in keep_one_of] + [0]:
+        try:
+            # effective, permitted, inheritable: of capabilities 0-31, then of 32-63
+            syscall("capset", _CAPSET[MACHINE], header, struct.pack("=6I", kept, kept, 0, 0, 0, 0))
+            return
+        except OSError:
+            if not kept:
+                raise
 
 
 def _checked(name: str, result: int) -> int:
