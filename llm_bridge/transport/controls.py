@@ -180,4 +180,5 @@ def _sent_header(packet: Packet) -> object:
 def _differences(sent: bytes, received: bytes) -> npt.NDArray[np.bool_]:
     """Where received bytes differ from those sent, over their common length."""
     length = min(len(sent), len(received))
-    return np.frombuffer(sent[:length], dtype=np.uint8) != np.frombuffer(received[:length], dtype=np.uint8)
+    different = np.frombuffer(sent[:length], dtype=np.uint8) != np.frombuffer(received[:length], dtype=np.uint8)
+    return np.asarray(different)

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -109,6 +109,8 @@ class RadioSettings:
 
     def __post_init__(self) -> None:
         """Validate once; the radio's own parameters by the radio."""
+        if self.fading not in (None, "rayleigh", "rician"):
+            raise ValueError(f"'fading' must be None, 'rayleigh' or 'rician' (got {self.fading!r})")
         self.radio_link()
         find_policy(self.policy)
         tokens.find_coding(self.source_coding)
@@ -130,7 +132,11 @@ class RadioSettings:
         """The radio that these settings describe."""
         return RadioLink(
             params=LoRaParams(sf=self.sf, cr=self.cr, bandwidth_hz=self.bandwidth_hz),
-            channel=ChannelParams(snr_db=self.snr_db, fading=self.fading, k_factor_db=self.k_factor_db),
+            channel=ChannelParams(
+                snr_db=self.snr_db,
+                fading=cast(Literal["rayleigh", "rician"] | None, self.fading),
+                k_factor_db=self.k_factor_db,
+            ),
             channel_seed=self.channel_seed,
             decoding=self.decoding,
         )

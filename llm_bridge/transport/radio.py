@@ -166,7 +166,7 @@ def decide(iq: IQ, params: LoRaParams) -> Symbols:
     """
     if params.reduced_rate:
         return decide_bins(demodulate(iq, params, soft="bins"), params)
-    symbols = demodulate(iq, params)
+    symbols: Symbols = demodulate(iq, params)
     if params.header_reduced_rate:  # bins only where they are needed: magnitudes cost more than powers
         head = demodulate(iq[: FIRST_BLOCK_LEN * params.samples_per_symbol], params, soft="bins")
         symbols[:FIRST_BLOCK_LEN] = decide_bins(head, params)
@@ -178,7 +178,8 @@ def decide_bins(bins: Bins, params: LoRaParams) -> Symbols:
     reduced = np.full(len(bins), params.reduced_rate)
     reduced[:FIRST_BLOCK_LEN] = params.header_reduced_rate
     legal = 4 * np.argmax(bins[:, 1::4], axis=-1) + 1
-    return np.where(reduced, legal, np.argmax(bins, axis=-1)).astype(np.int32)
+    decided: Symbols = np.where(reduced, legal, np.argmax(bins, axis=-1)).astype(np.int32)
+    return decided
 
 
 def _arrival(observed: Symbols | Bins, decided: Symbols, sent: Symbols, link: RadioLink) -> Arrival:

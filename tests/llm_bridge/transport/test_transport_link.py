@@ -107,7 +107,7 @@ def test_the_record_of_an_intact_item():
 def test_a_dead_link_delivers_nothing_and_raises_nothing(policy):
     items = [item(program=f"p{number}") for number in range(4)] + [item("", "empty")]
     received = send_items(items, radio(snr_db=-40.0, policy=policy, source_coding="utf8"))
-    # under "deliver", noise must pass for the frame's header, for the packet's CRC-8 and for this transmission's numbers
+    # under "deliver", noise would have to pass for a frame header, a packet's CRC-8 and this transmission's numbers
     for one in received:
         assert not one.delivered and not one.intact
         assert one.text == "" and one.line_spans == ()

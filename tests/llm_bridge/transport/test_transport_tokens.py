@@ -198,6 +198,18 @@ def test_byte_level_bpe_of_the_tokenizers_library(tmp_path):
     check()
 
 
+@pytest.mark.slow  # importing transformers takes seconds
+def test_a_tokenizer_of_the_transformers_library():
+    transformers = pytest.importorskip("transformers")
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=byte_level_bpe(), bos_token="<s>", pad_token="<pad>")
+    tokenizer = adapt_tokenizer(fast)
+    assert tokenizer.vocab_size == len(fast)
+    assert tokenizer.special_ids == set(fast.all_special_ids)
+    text = "def f(x) :\n    return '→𝄞' , x\n"  # spaces before punctuation: nothing is tidied
+    source = encode_text(text, "token_ids", tokenizer)
+    assert decode_units(source.units, np.ones(source.units.size, bool), source, "token_ids", tokenizer).text == text
+
+
 def test_bad_parameters_are_named():
     with pytest.raises(ValueError, match=r"'source_coding' must be one of utf8, token_ids \(got 'zlib'\)"):
         encode_text("a", "zlib")
