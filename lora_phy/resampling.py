@@ -130,6 +130,18 @@ def change_rate(iq: npt.ArrayLike, rate_in_hz: float, rate_out_hz: float) -> IQ:
     return resample(iq, rate_in_hz / rate_out_hz)
 
 
+def fractional_delay_taps(delay_samples: float, half_width: int, reach: int) -> npt.NDArray[np.float64]:
+    """Impulse response of a delay in [0, reach - half_width): ``(half_width + reach,)``, entry `half_width` is time 0.
+
+    Examples
+    --------
+    >>> np.flatnonzero(fractional_delay_taps(2.0, 4, 8).round(12)) - 4
+    array([2])
+    """
+    times = np.arange(-half_width, reach, dtype=np.float64)
+    return _taps(times - delay_samples, half_width)
+
+
 def _shift(x: IQ, whole: int) -> IQ:
     n = x.shape[-1]
     y = np.zeros(x.shape, dtype=np.complex64)

@@ -2,14 +2,19 @@
 
 ::
 
-    x ─► delay, clock ─► carrier ─► fading ─►(+)─►(+)─► y
-         sto, sfo        cfo        h(t)      ▲    ▲
-                                              │    └ noise, oversampling · 10^(-snr/10)
-                                              └ interferers, as heard at the antenna
+      transmitter                          air                                   receiver
+    ┌─────────────────────────┐  ┌──────────────────────────────┐  ┌──────────────────────────────────────┐
+    x ─► IQ imbalance, leak     ─► delay, clock (sto, sfo)        ─►(+)◄ interferers, as heard here
+      ─► phase noise              ─► carrier (cfo, drift, Doppler)   (+)◄ narrow-band, impulsive noise
+      ─► amplifier                ─► fading or multipath, h(t)       (+)◄ noise, oversampling · 10^(-snr/10)
+                                                                      ─► phase noise ─► IQ imbalance, DC
+                                                                      ─► gain control, clipping, ADC ─► y
 
-The wanted signal alone fades and is offset: interferers arrive with what their own `Interferer` says.
+The wanted signal alone is delayed, offset and fades: interferers arrive with what their own `Interferer` says.
 
-Draws from `rng`, in this order: fading of all rows, row by row; then noise, in C order.
+Draws from `rng`, in this order, each row by row: transmitter's phase noise, drift, fading or multipath, noise sources
+one after the other, noise in C order, receiver's phase noise. So the same seed gives the same samples, whatever the
+blocks the work is done in, and a stage that is off draws nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +24,14 @@ import numpy.typing as npt
 
 from lora_phy.arrays import IQ
 from lora_phy.channel.awgn import add_noise, noise_power
+from lora_phy.channel.checks import as_rows
+from lora_phy.channel.drift import carrier_drift
 from lora_phy.channel.fading import fading_gain
-from lora_phy.channel.interference import add_interferers
+from lora_phy.channel.hardware import apply_front_end, apply_transmitter
+from lora_phy.channel.interference import add_interferers, add_noise_source
+from lora_phy.channel.multipath import tapped_delay_line
 from lora_phy.channel.offsets import carrier_offset, time_and_clock_offset
-from lora_phy.channel.params import ChannelParams, as_rows
+from lora_phy.channel.params import ChannelParams
 from lora_phy.params import LoRaParams
 
 
@@ -66,13 +75,29 @@ def apply_channel(iq: npt.ArrayLike, channel: ChannelParams, params: LoRaParams,
         raise TypeError(f"'rng' must be a numpy.random.Generator (got {type(rng).__name__})")
     x, shape = as_rows(iq)
     rows, n = x.shape
-    y = time_and_clock_offset(x, channel.sto_samples, channel.sfo_ppm)
+    rate_hz = params.sample_rate_hz
+    y = x
+    if channel.transmitter is not None:
+        y = apply_transmitter(y, channel.transmitter, rate_hz, rng=rng)
+    y = time_and_clock_offset(y, channel.sto_samples, channel.sfo_ppm)
     if channel.cfo_hz:
-        y = carrier_offset(y, channel.cfo_hz, params.sample_rate_hz)
+        y = carrier_offset(y, channel.cfo_hz, rate_hz)
+    if channel.drift is not None:
+        y = carrier_drift(y, channel.drift, rate_hz, rng=rng)
+    if channel.doppler_hz > rate_hz / 2:
+        raise ValueError(
+            f"'doppler_hz' must be at most half the sample rate, {rate_hz / 2:g} (got {channel.doppler_hz!r})"
+        )
     if channel.fading is not None:
-        y = y * fading_gain(channel, rows, n, params.sample_rate_hz, rng=rng)
+        y = y * fading_gain(channel, rows, n, rate_hz, rng=rng)
+    if channel.multipath is not None:
+        y = tapped_delay_line(y, channel.multipath, channel.doppler_hz, rate_hz, rng=rng)
     if np.shares_memory(y, x):
         y = np.array(x, dtype=np.complex64, order="C")
-    add_interferers(y, channel.interferers, params.sample_rate_hz)
+    add_interferers(y, channel.interferers, rate_hz)
+    for source in channel.noise_sources:
+        add_noise_source(y, source, rate_hz, rng=rng)
     add_noise(y, noise_power(channel.snr_db, params.oversampling), rng=rng)
+    if channel.front_end is not None:
+        y = apply_front_end(y, channel.front_end, rate_hz, rng=rng)
     return y.reshape(shape)

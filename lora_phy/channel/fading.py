@@ -17,11 +17,13 @@ Clarke, Bell Syst. Tech. J. 47, 1968; Zheng and Xiao, IEEE Trans. Commun. 51(6),
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from lora_phy.channel.params import ChannelParams
+if TYPE_CHECKING:
+    from lora_phy.channel.params import ChannelParams
 
 ComplexArray = npt.NDArray[np.complex128]
 
@@ -41,6 +43,7 @@ def fading_gain(
 
     Examples
     --------
+    >>> from lora_phy.channel import ChannelParams
     >>> gain = fading_gain(ChannelParams(fading="rayleigh"), 50_000, 1, 125e3, rng=np.random.default_rng(1))
     >>> gain.shape, round(float(np.mean(np.abs(gain) ** 2)), 1)
     ((50000, 1), 1.0)

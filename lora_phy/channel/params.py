@@ -1,6 +1,5 @@
-"""What happens to a frame between the transmitter's modulator and the receiver's first sample.
+"""What happens to a frame between the transmitter's modulator and the receiver's first sample, in numbers.
 
-`ChannelParams` says it in numbers, `Interferer` carries the signals of others as ready IQ: a channel knows no modem.
 Everything is off by default, and `ChannelParams()` returns the IQ as it came.
 """
 
@@ -9,97 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
-
-from lora_phy.arrays import IQ
+from lora_phy.channel.checks import finite, number
+from lora_phy.channel.drift import CarrierDrift
+from lora_phy.channel.hardware import ReceiverFrontEnd, Transmitter
+from lora_phy.channel.interference import ImpulsiveNoise, Interferer, NarrowbandNoise
+from lora_phy.channel.multipath import Multipath
 
 Fading = Literal["rayleigh", "rician", "nakagami"]
 
 MIN_SNR_DB = -300.0
 """Below this the noise no longer fits complex64 once a receiver squares it."""
-
-
-def finite(name: str, value: object, *, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return `value` as a float, or raise the ValueError that names it: a finite number in [low, high]."""
-    number = _number(name, value)
-    if not (math.isfinite(number) and low <= number <= high):
-        bound = "finite" if (low, high) == (-math.inf, math.inf) else f"finite and in [{low:g}, {high:g}]"
-        raise ValueError(f"'{name}' must be {bound} (got {value!r})")
-    return number
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, bool | str | bytes | complex) or not hasattr(value, "__float__"):
-        raise ValueError(f"'{name}' must be a number (got {value!r})")
-    try:
-        return float(value)
-    except TypeError as error:
-        raise ValueError(f"'{name}' must be a number (got {value!r})") from error
-
-
-@dataclass(frozen=True, eq=False)
-class Interferer:
-    """Somebody else's signal: `iq` starting at sample `start_sample` of the stream, at a power and a carrier offset.
-
-    ``10**(power_db/20) * iq[n - start_sample] * exp(2πj cfo_hz (n - start_sample)/sample_rate)`` is added to every row.
-
-    Parameters
-    ----------
-    iq
-        (num_samples,) complex, of power 1 by definition, at the sample rate of the stream.
-    start_sample
-        Any integer; what lies before sample 0 or beyond the end of the stream is not heard.
-    power_db
-        Relative to the wanted signal's power of 1. Minus infinity: silent.
-    cfo_hz
-        Carrier offset against the receiver, Hz.
-
-    Raises
-    ------
-    ValueError
-        `iq` not one-dimensional, `power_db` NaN or plus infinity, `cfo_hz` not finite.
-
-    Examples
-    --------
-    >>> tone = Interferer(np.ones(4), start_sample=2, power_db=-6.0)
-    >>> tone.iq.dtype, tone == Interferer(np.ones(4), 2, -6.0)
-    (dtype('complex64'), True)
-    """
-
-    iq: IQ
-    start_sample: int = 0
-    power_db: float = 0.0
-    cfo_hz: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Validate, and keep a private read-only copy of the samples."""
-        iq = np.array(self.iq, dtype=np.complex64)
-        if iq.ndim != 1:
-            raise ValueError(f"'iq' of an interferer must be one-dimensional (got shape {iq.shape})")
-        iq.setflags(write=False)
-        if isinstance(self.start_sample, bool) or not hasattr(self.start_sample, "__index__"):
-            raise ValueError(f"'start_sample' must be an integer (got {self.start_sample!r})")
-        power_db = _number("power_db", self.power_db)
-        if math.isnan(power_db) or power_db > -MIN_SNR_DB:
-            raise ValueError(f"'power_db' must be at most {-MIN_SNR_DB:g} (got {self.power_db!r})")
-        object.__setattr__(self, "iq", iq)
-        object.__setattr__(self, "start_sample", int(self.start_sample))
-        object.__setattr__(self, "power_db", power_db)
-        object.__setattr__(self, "cfo_hz", finite("cfo_hz", self.cfo_hz))
-
-    def _key(self) -> tuple[Any, ...]:
-        return self.iq.tobytes(), self.start_sample, self.power_db, self.cfo_hz
-
-    def __eq__(self, other: object) -> bool:
-        """Equal samples and equal numbers."""
-        return isinstance(other, Interferer) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        """Agree with equality."""
-        return hash(self._key())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +48,15 @@ class ChannelParams:
     interferers
         Any number of `Interferer`, added to every row at the receiver's antenna.
     nakagami_m
-        Nakagami only, and needed there: shape, at least 0.5; 1 is Rayleigh.
+        Nakagami only, and needed there: shape, at least 0.5; 1 is Rayleigh. One fade per row (no Doppler spread).
+    multipath
+        A tapped delay line instead of flat `fading`; its taps fade with `doppler_hz`.
+    drift
+        How the carrier offset moves during the row.
+    noise_sources
+        Narrow-band and impulsive noise on top of the thermal one.
+    transmitter, front_end
+        Faults of the radios at either end.
 
     Raises
     ------
@@ -153,6 +82,11 @@ class ChannelParams:
     doppler_hz: float = 0.0
     interferers: tuple[Interferer, ...] = ()
     nakagami_m: float | None = None
+    multipath: Multipath | None = None
+    drift: CarrierDrift | None = None
+    noise_sources: tuple[NarrowbandNoise | ImpulsiveNoise, ...] = ()
+    transmitter: Transmitter | None = None
+    front_end: ReceiverFrontEnd | None = None
 
     def __post_init__(self) -> None:
         """Validate every field once and store plain floats."""
@@ -160,7 +94,7 @@ class ChannelParams:
         def store(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        snr_db = _number("snr_db", self.snr_db)
+        snr_db = number("snr_db", self.snr_db)
         if not snr_db >= MIN_SNR_DB:
             raise ValueError(f"'snr_db' must be at least {MIN_SNR_DB:g} (got {self.snr_db!r})")
         store("snr_db", snr_db)
@@ -172,21 +106,22 @@ class ChannelParams:
             raise ValueError(f"'fading' must be None or one of {get_args(Fading)} (got {self.fading!r})")
         self._only_with("k_factor_db", "rician")
         if self.k_factor_db is not None:
-            k_factor_db = _number("k_factor_db", self.k_factor_db)
+            k_factor_db = number("k_factor_db", self.k_factor_db)
             if math.isnan(k_factor_db):
                 raise ValueError(f"'k_factor_db' must not be NaN (got {self.k_factor_db!r})")
             store("k_factor_db", k_factor_db)
         self._only_with("nakagami_m", "nakagami")
         if self.nakagami_m is not None:
             store("nakagami_m", finite("nakagami_m", self.nakagami_m, low=0.5, high=1e6))
-        if self.doppler_hz > 0 and self.fading is None:
-            raise ValueError(f"'doppler_hz' must be 0 where nothing fades (got {self.doppler_hz!r})")
-        if isinstance(self.interferers, Interferer) or not isinstance(self.interferers, Iterable):
-            raise ValueError(f"'interferers' must be a sequence of Interferer (got {self.interferers!r})")
-        store("interferers", tuple(self.interferers))
-        for interferer in self.interferers:
-            if not isinstance(interferer, Interferer):
-                raise ValueError(f"'interferers' must hold Interferer objects (got {interferer!r})")
+        if self.doppler_hz > 0 and self.fading in (None, "nakagami") and self.multipath is None:
+            raise ValueError(f"'doppler_hz' must be 0 with fading={self.fading!r} (got {self.doppler_hz!r})")
+        if self.multipath is not None and self.fading is not None:
+            raise ValueError(f"'fading' must be None with a multipath profile, whose taps fade (got {self.fading!r})")
+        store("interferers", self._all_of("interferers", Interferer))
+        store("noise_sources", self._all_of("noise_sources", NarrowbandNoise | ImpulsiveNoise))
+        for name, kind in _STAGES.items():
+            if not isinstance(getattr(self, name), kind | None):
+                raise ValueError(f"'{name}' must be a {kind.__name__} or None (got {getattr(self, name)!r})")
 
     def _only_with(self, name: str, fading: Fading) -> None:
         value = getattr(self, name)
@@ -195,13 +130,17 @@ class ChannelParams:
         if self.fading != fading and value is not None:
             raise ValueError(f"'{name}' has a meaning with fading={fading!r} only (got {value!r})")
 
+    def _all_of(self, name: str, kind: type | UnionType) -> tuple[Any, ...]:
+        value = getattr(self, name)
+        items = tuple(value) if isinstance(value, Iterable) else (value, None)
+        if not all(isinstance(item, kind) for item in items):
+            raise ValueError(f"'{name}' must be a sequence of {getattr(kind, '__name__', kind)} (got {value!r})")
+        return items
 
-def as_rows(iq: npt.ArrayLike) -> tuple[IQ, tuple[int, ...]]:
-    """``(..., n)`` as ``(rows, n)`` complex64, and the shape to return to."""
-    array = np.asarray(iq)
-    if array.ndim == 0:
-        raise ValueError("'iq' must have at least one dimension (got a scalar)")
-    if array.dtype.kind not in "fciu":
-        raise ValueError(f"'iq' must be complex samples (got dtype {array.dtype})")
-    rows = int(np.prod(array.shape[:-1], dtype=np.int64))
-    return array.astype(np.complex64, copy=False).reshape(rows, array.shape[-1]), array.shape
+
+_STAGES: dict[str, type] = {
+    "multipath": Multipath,
+    "drift": CarrierDrift,
+    "transmitter": Transmitter,
+    "front_end": ReceiverFrontEnd,
+}
