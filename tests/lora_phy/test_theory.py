@@ -96,9 +96,11 @@ def test_ser_awgn_agrees_with_the_alternating_sum_down_to_1e_15(sf: int, target:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sf", [10, 11, 12])
-def test_ser_awgn_agrees_with_the_alternating_sum_at_high_sf(sf: int) -> None:
-    for target in (0.5, 1e-3, 1e-15):
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("sf", "targets"), [(10, (0.5, 1e-3, 1e-15)), (11, (0.5, 1e-3, 1e-15)), (12, (1e-15,))])
+def test_ser_awgn_agrees_with_the_alternating_sum_at_high_sf(sf: int, targets: tuple[float, ...]) -> None:
+    """Binomials of 4095 have 1231 digits, which cancel to 15."""
+    for target in targets:
         snr_db = round(snr_at(target, theory.ser_awgn, sf), 2)
         expected = float(exact_sum(2**sf, 2.0**sf * 10 ** (snr_db / 10), digits=1300))
         assert theory.ser_awgn(sf, snr_db) == pytest.approx(expected, rel=1e-10)
