@@ -12,7 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from llm_bridge.study.links import (
 from llm_bridge.study.provenance import provenance
 from llm_bridge.study.rows import cell_rows, damage_example, result_row, texts_needed
 from llm_bridge.study.store import is_finished, locked, seal, write_json, write_jsonl
-from llm_bridge.transport.link import ReceivedItem
+from llm_bridge.transport.link import Item, ReceivedItem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +57,13 @@ class Study:
             "mutants-train": corpus_hash(self.train),
             "mutants-validation": corpus_hash(self.validation),
         }
+
+    @cached_property
+    def tokenizer(self) -> object:
+        """The model's tokenizer: needed where token ids cross the link."""
+        from llm_bridge.training.models import load_model
+
+        return load_model(self.recipe.model.name, device="cpu").tokenizer
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Any]:
@@ -140,40 +148,32 @@ def transmit_all(study: Study, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
     """First stage: everything that has to cross a link crosses it; the delivery table is shown at once."""
     arrivals: dict[Cell, Arrivals] = {}
     training_items = items_of(study.train)
-    table: dict[Cell, dict[str, Any]] = {}
-    tokenizer, tokenizer_name = _tokenizer(study.recipe)
-    todo = [cell for cell in cells if cell.sf is not None]
+    clean = {name: perfect_arrival(items_of(pairs)) for name, pairs in study.test.items()}
+    clean_training = perfect_arrival(training_items)
+    delivered: dict[Cell, dict[str, Any]] = {}
     with study.phase("radio links: frames over the air") as advance:
         for number, cell in enumerate(cells):
-            items = items_of(study.test[cell.corpus])
-            evaluated, learnt = perfect_arrival(items), perfect_arrival(training_items)
-            if cell.sf is not None:
-                for crosses, texts, store in (
-                    (cell.crosses_link_in_evaluation, items, "evaluated"),
-                    (cell.crosses_link_in_training, training_items, "learnt"),
-                ):
-                    if not crosses:
-                        continue
-                    radio = radio_settings(cell, study.recipe)
-                    if cell.axis == "equal_airtime":
-                        radio = equal_airtime(texts, radio, study.recipe.radio.airtime_reference_sf, tokenizer)
-                    received = transmit_items(
-                        texts, radio, study.directory, tokenizer=tokenizer, tokenizer_name=tokenizer_name
-                    )
-                    if store == "evaluated":
-                        evaluated = received
-                        label = f"{cell.axis} {cell.snr_db:g} dB {cell.fading} {cell.policy}"
-                        row = {"link": label, **delivery_row(radio, received)}
-                        table[f"{label}/{cell.corpus}/{cell.sf}/{cell.channel_seed}/{cell.cr}/{cell.source_coding}"] = (
-                            row
-                        )
-                    else:
-                        learnt = received
+            evaluated, learnt = clean[cell.corpus], clean_training
+            if cell.crosses_link_in_evaluation:
+                evaluated = _over_the_link(study, cell, items_of(study.test[cell.corpus]))
+                link = replace(cell, method="", train_seed=None, corrupted_split="")
+                delivered[link] = delivery_row(evaluated)
+            if cell.crosses_link_in_training:
+                learnt = _over_the_link(study, cell, training_items)
             arrivals[cell] = Arrivals(evaluated=evaluated, learnt=learnt)
             advance(number + 1, len(cells))
-    if todo:
-        _print_delivery(study.console, table)
+    if delivered:
+        _print_delivery(study.console, delivered)
     return arrivals
+
+
+def _over_the_link(study: Study, cell: Cell, items: Sequence[Item]) -> list[ReceivedItem]:
+    """Items over a cell's link, from the file where they crossed it before."""
+    recipe, radio = study.recipe, radio_settings(cell, study.recipe)
+    tokenizer = study.tokenizer if radio.source_coding == "token_ids" else None
+    if cell.axis == "equal_airtime":
+        radio = equal_airtime(items, radio, recipe.radio.airtime_reference_sf, tokenizer)
+    return transmit_items(items, radio, study.directory, tokenizer=tokenizer, tokenizer_name=recipe.model.name)
 
 
 def learn_and_score(
@@ -282,15 +282,6 @@ def _configured_cells(study: Study) -> list[tuple[Cell, dict[str, Any], Path]]:
     return cells
 
 
-def _tokenizer(recipe: Recipe) -> tuple[object, str]:
-    """The model's tokenizer, where token ids cross the link."""
-    if "token_ids" not in recipe.radio.source_coding:
-        return None, ""
-    from llm_bridge.training.models import load_model
-
-    return load_model(recipe.model.name, device="cpu").tokenizer, recipe.model.name
-
-
 def _print_delivery(console: Console, rows: Mapping[Cell, dict[str, Any]]) -> None:
     """What each link brought over; columns in which all links agree are said once, above the table."""
     from rich.table import Table
@@ -303,7 +294,7 @@ def _print_delivery(console: Console, rows: Mapping[Cell, dict[str, Any]]) -> No
         table.add_column(name, justify="right")
     for cell, row in rows.items():
         lost = row["fragments_lost"] / row["fragments_sent"] if row["fragments_sent"] else 0.0
-        counts = (row["sf"], row["n"], row["delivered"], row["intact"], row["fragments_sent"])
+        counts = (cell.sf, row["n"], row["delivered"], row["intact"], row["fragments_sent"])
         table.add_row(
             *(str(getattr(cell, name)) for name in varying),
             *map(str, counts),

@@ -79,10 +79,9 @@ def transmit_items(
     return received
 
 
-def delivery_row(radio: RadioSettings, received: Sequence[ReceivedItem]) -> dict[str, Any]:
+def delivery_row(received: Sequence[ReceivedItem]) -> dict[str, Any]:
     """Counts of one link: items, delivered, intact, fragments sent and lost, airtime."""
     return {
-        "sf": radio.sf,
         "n": len(received),
         "delivered": sum(arrival.delivered for arrival in received),
         "intact": sum(arrival.intact for arrival in received),
