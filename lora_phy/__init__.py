@@ -1,10 +1,14 @@
 """LoRa (the radio) at the physical layer: coding, modem, channel, links and their theory."""
 
+from lora_phy.channel import ChannelParams as ChannelParams
+from lora_phy.channel import Interferer as Interferer
+from lora_phy.channel import apply_channel as apply_channel
 from lora_phy.coding.chain import Decoded as Decoded
 from lora_phy.coding.chain import FrameStatus as FrameStatus
 from lora_phy.coding.chain import decode_symbols as decode_symbols
 from lora_phy.coding.chain import encode_payload as encode_payload
 from lora_phy.coding.header import Header as Header
+from lora_phy.link import theory as theory
 from lora_phy.link.airtime import airtime_s as airtime_s
 from lora_phy.link.transceiver import transmit as transmit
 from lora_phy.modem.demodulation import demodulate as demodulate
