@@ -5,19 +5,7 @@ r"""Program texts over the radio link: `send_items`, from text to received text 
     Item ─ tokens ─ packets (─ parity) ─► frames on air ─► keep? (─ repair) ─ reassemble ─ tokens ─► ReceivedItem
 
 Each item is its own transmission and each packet one LoRa frame (explicit header, CRC on). A *policy* says which
-arrivals are kept, whether parity packets are sent, and whether a control takes the radio's place; it is one entry of
-`POLICIES`:
-
-============  =========================================================================================
-policy        what the receiver does
-============  =========================================================================================
-drop          keeps frames whose CRC holds; the rest are holes
-deliver       keeps every frame whose header it can read, errors and all; a short one leaves a hole
-erasure       drop, and parity packets (`redundancy` of the data packets) that repair holes
-random-bytes  control for deliver: independent byte errors at equal rates
-bursts        control for deliver: byte errors in bursts of equal statistics
-drops         control for drop: independent packet losses at equal rate
-============  =========================================================================================
+arrivals are kept, whether parity packets are sent, and whether a control takes the radio's place (see `policies`).
 
 Under every policy a frame is lost whose LoRa header cannot be read, and a packet whose own header fails its CRC-8 or
 names another transmission. There is no acknowledgement: every attempt is sent, and counted in airtime; a fragment is
@@ -26,21 +14,19 @@ there if any of its attempts is kept (one with a good CRC is preferred). Synchro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal, cast
-
-import numpy as np
 
 from llm_bridge.transport import controls, tokens
 from llm_bridge.transport.controls import LinkStatistics
 from llm_bridge.transport.erasure import add_parity, recover
+from llm_bridge.transport.items import VERSIONS, Item
+from llm_bridge.transport.items import Damage as Damage
+from llm_bridge.transport.items import ReceivedItem as ReceivedItem
 from llm_bridge.transport.packets import (
-    DEFAULT_FRAGMENT_LEN,
-    HEADER_LEN,
     MAX_FRAGMENTS,
-    MAX_PHY_PAYLOAD_LEN,
     FragmentPlan,
     PacketHeader,
     pack_packet,
@@ -49,178 +35,13 @@ from llm_bridge.transport.packets import (
     split,
     unpack_packet,
 )
-from llm_bridge.transport.radio import Arrival, Packet, Progress, RadioLink, carry
-from llm_bridge.transport.tokens import SourceText, Tokenizer
-from lora_phy import LoRaParams, airtime_s
-from lora_phy.channel import ChannelParams
-
-VERSIONS = ("buggy", "correct")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RadioSettings:
-    """Everything about the link that shapes what arrives.
-
-    Parameters
-    ----------
-    sf, cr, bandwidth_hz
-        Spreading factor, coding rate 4/(4 + cr), bandwidth in Hz.
-    snr_db
-        Signal over noise in the bandwidth, dB; the mean under fading; ``math.inf``: no noise.
-    fading, k_factor_db
-        None (AWGN), "rayleigh" or "rician": one fade a frame. Rician needs the K factor.
-    policy
-        A key of `POLICIES`.
-    source_coding
-        "utf8" or "token_ids".
-    redundancy
-        Parity packets over data packets, rounded up; used by the policy "erasure" only.
-    fragment_len
-        Most bytes of text in a packet, 3…251; the same at every SF, since size would be confounded with SF. "max": the
-        longest that EU868 permits at this SF (60 bytes at SF10 and above, 124 at SF9, 231 at SF7 and SF8).
-    channel_seed
-        Seed of all noise and fades.
-    max_attempts
-        Times each packet is sent; blind repetition.
-    airtime_budget_s
-        Seconds on air for all items together. Items are sent whole and in the given order, first all once, then all
-        again, and so on up to `max_attempts`, until the next item does not fit; None: no limit.
-    decoding
-        "hard" (default: what published thresholds assume, and `lora_phy.theory.per_awgn`) or "soft".
-    control
-        Rates for the policies that are controls; None: measured over the radio with these settings on the same packets.
-    """
-
-    sf: int
-    snr_db: float
-    cr: int = 1
-    fading: str | None = None
-    bandwidth_hz: float = 125e3
-    policy: str = "drop"
-    source_coding: str = "utf8"
-    redundancy: float = 0.5
-    fragment_len: int | Literal["max"] = DEFAULT_FRAGMENT_LEN
-    channel_seed: int = 0
-    max_attempts: int = 1
-    airtime_budget_s: float | None = None
-    k_factor_db: float | None = None
-    decoding: Literal["hard", "soft"] = "hard"
-    control: LinkStatistics | None = None
-
-    def __post_init__(self) -> None:
-        """Validate once; the radio's own parameters by the radio."""
-        if self.fading not in (None, "rayleigh", "rician"):
-            raise ValueError(f"'fading' must be None, 'rayleigh' or 'rician' (got {self.fading!r})")
-        self.radio_link()
-        find_policy(self.policy)
-        tokens.find_coding(self.source_coding)
-        if not 0 <= self.redundancy < float("inf"):
-            raise ValueError(f"'redundancy' must be at least 0 and finite (got {self.redundancy})")
-        longest = 255 - HEADER_LEN
-        if self.fragment_len != "max" and not (
-            isinstance(self.fragment_len, int) and 3 <= self.fragment_len <= longest
-        ):
-            raise ValueError(f"'fragment_len' must be in [3, {longest}] or 'max' (got {self.fragment_len!r})")
-        if self.max_attempts < 1:
-            raise ValueError(f"'max_attempts' must be at least 1 (got {self.max_attempts})")
-        if self.airtime_budget_s is not None and not self.airtime_budget_s >= 0:
-            raise ValueError(f"'airtime_budget_s' must be at least 0 (got {self.airtime_budget_s})")
-        if self.decoding not in ("hard", "soft"):
-            raise ValueError(f"'decoding' must be 'hard' or 'soft' (got {self.decoding!r})")
-
-    def radio_link(self) -> RadioLink:
-        """The radio that these settings describe."""
-        return RadioLink(
-            params=LoRaParams(sf=self.sf, cr=self.cr, bandwidth_hz=self.bandwidth_hz),
-            channel=ChannelParams(
-                snr_db=self.snr_db,
-                fading=cast(Literal["rayleigh", "rician"] | None, self.fading),
-                k_factor_db=self.k_factor_db,
-            ),
-            channel_seed=self.channel_seed,
-            decoding=self.decoding,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """One version ("buggy" or "correct") of one program, as sent: its code and nothing else."""
-
-    corpus: str
-    program: str
-    version: str
-    text: str
-
-    def __post_init__(self) -> None:
-        """Validate the version."""
-        if self.version not in VERSIONS:
-            raise ValueError(f"'version' must be one of {', '.join(VERSIONS)} (got {self.version!r})")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Damage:
-    """What the link did to one item, in counts.
-
-    Parameters
-    ----------
-    bytes_sent
-        Bytes of the source-coded text, each counted once: no headers, no parity, no repetition.
-    byte_errors
-        Those of them that reached the text wrong. Missing ones are holes, not errors.
-    symbol_errors
-        Wrong chirp symbols over all frames sent; 0 under a control.
-    fragments_sent, fragments_lost
-        Frames on air, parity and repetitions included, and those of them that were not kept.
-    airtime_s
-        Seconds on air of all these frames.
-    """
-
-    bytes_sent: int
-    byte_errors: int
-    symbol_errors: int
-    fragments_sent: int
-    fragments_lost: int
-    airtime_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReceivedItem:
-    """An item as it arrived.
-
-    Parameters
-    ----------
-    item
-        What was sent.
-    text
-        Each hole is one U+FFFD; empty where nothing arrived.
-    holes
-        Byte spans of the transmitted text's UTF-8 form that are missing, in order.
-    line_spans
-        For every line of `text` (`str.splitlines`), the byte span of the transmitted text that it stands for.
-    delivered
-        Whether any byte arrived.
-    intact
-        Whether `text` is the text sent.
-    damage
-        The record.
-    """
-
-    item: Item
-    text: str
-    holes: tuple[tuple[int, int], ...]
-    line_spans: tuple[tuple[int, int], ...]
-    delivered: bool
-    intact: bool
-    damage: Damage
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """What the receiver keeps, whether the sender adds parity, and the control in the radio's place, if any."""
-
-    keep: Callable[[Arrival], bool]
-    parity: bool = False
-    control: Callable[..., list[Arrival]] | None = None
+from llm_bridge.transport.policies import POLICIES as POLICIES
+from llm_bridge.transport.policies import Policy, find_policy
+from llm_bridge.transport.radio import Arrival, Packet, Progress, carry
+from llm_bridge.transport.settings import RadioSettings as RadioSettings
+from llm_bridge.transport.tokenizer import Tokenizer, adapt_tokenizer
+from llm_bridge.transport.tokens import SourceText
+from lora_phy import airtime_s
 
 
 def send_items(
@@ -240,7 +61,7 @@ def send_items(
     radio
         The link.
     tokenizer
-        For ``source_coding="token_ids"``: anything that `tokens.adapt_tokenizer` takes.
+        For ``source_coding="token_ids"``: anything that `tokenizer.adapt_tokenizer` takes.
     workers
         Processes; the result does not depend on it.
     progress
@@ -264,7 +85,7 @@ def send_items(
     (True, ((0, 10), (10, 23)), 1)
     """
     policy = find_policy(radio.policy)
-    adapted = None if tokenizer is None else tokens.adapt_tokenizer(tokenizer)
+    adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
     transmissions = [_prepare(item, radio, adapted) for item in items]
     attempts = _attempts(transmissions, radio)
     packets = [packet for sent, times in zip(transmissions, attempts, strict=True) for packet in sent.packets(times)]
@@ -286,7 +107,7 @@ def measure_link(
     items: Sequence[Item], radio: RadioSettings, *, tokenizer: object = None, workers: int = 1
 ) -> LinkStatistics:
     """Statistics of the radio on these items: a reference run, to be given to controls as `RadioSettings.control`."""
-    adapted = None if tokenizer is None else tokens.adapt_tokenizer(tokenizer)
+    adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
     packets = [packet for item in items for packet in _prepare(item, radio, adapted).packets(radio.max_attempts)]
     return controls.measure(packets, carry(packets, radio.radio_link(), workers=workers))
 
@@ -302,7 +123,7 @@ def attempts_for_budget(
     >>> [attempts_for_budget([item], RadioSettings(sf=sf, snr_db=0.0), 2.5) for sf in (7, 12)]
     [24, 1]
     """
-    adapted = None if tokenizer is None else tokens.adapt_tokenizer(tokenizer)
+    adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
     once = sum(_prepare(item, radio, adapted).airtime_s for item in items)
     return int(airtime_budget_s / once + 1e-9) if once else radio.max_attempts
 
@@ -313,24 +134,6 @@ def within_budget(
     """The same radio at equal airtime: as many whole rounds as fit; where not even one fits, the items that do."""
     attempts = max(1, attempts_for_budget(items, radio, airtime_budget_s, tokenizer=tokenizer))
     return replace(radio, max_attempts=attempts, airtime_budget_s=airtime_budget_s)
-
-
-def find_policy(name: str) -> Policy:
-    """The policy called `name`; a `ValueError` that lists the known ones otherwise."""
-    if name not in POLICIES:
-        raise ValueError(f"'policy' must be one of {', '.join(POLICIES)} (got {name!r})")
-    return POLICIES[name]
-
-
-POLICIES: dict[str, Policy] = {
-    "drop": Policy(keep=lambda arrival: arrival.crc_ok),
-    "deliver": Policy(keep=lambda arrival: True),
-    "erasure": Policy(keep=lambda arrival: arrival.crc_ok, parity=True),
-    "random-bytes": Policy(keep=lambda arrival: True, control=controls.random_bytes),
-    "bursts": Policy(keep=lambda arrival: True, control=controls.bursts),
-    "drops": Policy(keep=lambda arrival: arrival.crc_ok, control=controls.drops),
-}
-"""Policies by name: a new one is one entry here."""
 
 
 # --- one transmission
@@ -380,10 +183,9 @@ class _Transmission:
 def _prepare(item: Item, radio: RadioSettings, tokenizer: Tokenizer | None) -> _Transmission:
     params = radio.radio_link().params
     source = tokens.encode_text(item.text, radio.source_coding, tokenizer)
-    length = MAX_PHY_PAYLOAD_LEN[radio.sf] - HEADER_LEN if radio.fragment_len == "max" else radio.fragment_len
-    plan = FragmentPlan(num_units=source.units.size, unit_bits=source.unit_bits, fragment_len=length)
+    plan = FragmentPlan(num_units=source.units.size, unit_bits=source.unit_bits, fragment_len=radio.max_fragment_len)
     fragments = split(source.units, plan)
-    num_parity = int(np.ceil(radio.redundancy * plan.count)) if find_policy(radio.policy).parity else 0
+    num_parity = math.ceil(radio.redundancy * plan.count) if find_policy(radio.policy).parity else 0
     if plan.count + num_parity > MAX_FRAGMENTS:
         raise ValueError(
             f"'text' must fit {MAX_FRAGMENTS} packets, parity included (got {plan.count} + {num_parity}"

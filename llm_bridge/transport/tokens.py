@@ -17,124 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, Protocol
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from llm_bridge.transport.tokenizer import TOKEN_ID_BITS, Tokenizer
+from llm_bridge.transport.tokenizer import ByteTokenizer as ByteTokenizer
+from llm_bridge.transport.tokenizer import adapt_tokenizer as adapt_tokenizer
+from llm_bridge.transport.tokenizer import load_tokenizer as load_tokenizer
+
 REPLACEMENT = "\ufffd"
-TOKEN_ID_BITS = 17
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-
-class Tokenizer(Protocol):
-    """Text to token ids and back; ids run from 0 to ``vocab_size - 1``, of which `special_ids` are never text."""
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of ids, special ones included."""
-
-    @property
-    def special_ids(self) -> frozenset[int]:
-        """Ids that stand for no text (begin of text, end of turn, reserved)."""
-
-    def tokenize(self, text: str) -> list[int]:
-        """Ids of `text`, no special id added."""
-
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """Text of `ids`, nothing stripped or tidied."""
-
-
-@dataclass(frozen=True)
-class ByteTokenizer:
-    """One id for each UTF-8 byte: the smallest lossless tokenizer.
-
-    Examples
-    --------
-    >>> ByteTokenizer().tokenize("é")
-    [195, 169]
-    """
-
-    vocab_size: int = 256
-    special_ids: frozenset[int] = frozenset()
-
-    def tokenize(self, text: str) -> list[int]:
-        """Bytes of the UTF-8 form."""
-        return list(text.encode())
-
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """UTF-8 with ``errors="replace"``."""
-        return bytes(ids).decode(errors="replace")
-
-
-@dataclass(frozen=True)
-class _Adapted:
-    """A foreign tokenizer behind the two functions."""
-
-    vocab_size: int
-    special_ids: frozenset[int]
-    tokenize: Callable[[str], list[int]]
-    detokenize: Callable[[Sequence[int]], str]
-
-
-def adapt_tokenizer(tokenizer: Any) -> Tokenizer:
-    """Put any usual tokenizer behind `Tokenizer`'s two functions.
-
-    Parameters
-    ----------
-    tokenizer
-        A `Tokenizer` (returned as it is), a ``tokenizers.Tokenizer``, or a ``transformers`` tokenizer. They are told
-        apart by their methods; neither library is imported.
-
-    Raises
-    ------
-    ValueError
-        Where none of the three fits, or where the vocabulary does not fit 17 bits.
-
-    Examples
-    --------
-    >>> adapt_tokenizer(ByteTokenizer()).vocab_size
-    256
-    """
-    if hasattr(tokenizer, "detokenize"):
-        adapted: Tokenizer = tokenizer
-    elif hasattr(tokenizer, "get_added_tokens_decoder"):  # tokenizers.Tokenizer
-        added = tokenizer.get_added_tokens_decoder()
-        adapted = _Adapted(
-            vocab_size=tokenizer.get_vocab_size(with_added_tokens=True),
-            special_ids=frozenset(index for index, token in added.items() if token.special),
-            tokenize=lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids),
-            detokenize=lambda ids: tokenizer.decode(list(ids), skip_special_tokens=False),
-        )
-    elif hasattr(tokenizer, "all_special_ids"):  # transformers.PreTrainedTokenizerBase
-        added = getattr(tokenizer, "added_tokens_decoder", {})
-        special = {index for index, token in added.items() if getattr(token, "special", True)}
-        adapted = _Adapted(
-            vocab_size=len(tokenizer),
-            special_ids=frozenset(special | set(tokenizer.all_special_ids)),
-            tokenize=lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
-            detokenize=lambda ids: tokenizer.decode(
-                list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-            ),
-        )
-    else:
-        raise ValueError(
-            "'tokenizer' must offer tokenize and detokenize, or be one of the tokenizers or transformers libraries "
-            f"(got {type(tokenizer).__name__})"
-        )
-    if adapted.vocab_size > 1 << TOKEN_ID_BITS:
-        raise ValueError(f"'tokenizer' must have at most {1 << TOKEN_ID_BITS} ids (got {adapted.vocab_size})")
-    return adapted
-
-
-def load_tokenizer(path: str) -> Tokenizer:
-    """Read a ``tokenizer.json`` with the `tokenizers` library, imported here and only here."""
-    from tokenizers import Tokenizer as JsonTokenizer
-
-    return adapt_tokenizer(JsonTokenizer.from_file(str(path)))
 
 
 @dataclass(frozen=True)
@@ -269,19 +165,19 @@ def decode_units(
     values = np.asarray(units, dtype=np.int64)
     pieces, mask = find_coding(coding).pieces(values, np.asarray(present, dtype=bool), tokenizer)
     text: list[str] = []
-    spans: list[npt.NDArray[np.int64]] = []
+    spans: list[tuple[int, int]] = []
     holes: list[tuple[int, int]] = []
     for start, end, here in _runs(mask):
         if not here:
             hole = (int(source.spans[start, 0]), int(source.spans[end - 1, 1]))
             holes.append(hole)
             text.append(REPLACEMENT)
-            spans.append(np.array([hole], dtype=np.int64))
+            spans.append(hole)
             continue
-        for piece, span in zip(pieces[start:end], source.spans[start:end], strict=True):
+        for piece, span in zip(pieces[start:end], source.spans[start:end].tolist(), strict=True):
             text.append(piece)
-            spans.append(_character_spans(piece, int(span[0]), int(span[1])))
-    joined = np.concatenate(spans) if spans else np.empty((0, 2), dtype=np.int64)
+            spans += _character_spans(piece, *span)
+    joined = np.array(spans, dtype=np.int64).reshape(-1, 2)
     if find_coding(coding).unit_bits == 8:
         joined = _close_characters(joined, source.spans)
     return DecodedText("".join(text), joined, tuple(holes))
@@ -411,15 +307,13 @@ def _runs(mask: Mask) -> list[tuple[int, int, bool]]:
     return [(start, end, bool(mask[start])) for start, end in pairwise(edges) if start < end]
 
 
-def _character_spans(piece: str, start: int, end: int) -> Ints:
+def _character_spans(piece: str, start: int, end: int) -> list[tuple[int, int]]:
     """Spread a piece's characters over the span of its unit: exact where the lengths agree, in proportion else."""
-    sizes = [len(character.encode()) for character in piece]
-    total = sum(sizes)
-    if total == 0:
-        return np.empty((0, 2), dtype=np.int64)
-    edges = np.cumsum([0, *sizes])
-    width = end - start
-    return np.stack([start + edges[:-1] * width // total, start - (-edges[1:] * width // total)], axis=-1)
+    if len(piece) == 1:
+        return [(start, end)]
+    edges = list(accumulate((len(character.encode()) for character in piece), initial=0))
+    width, total = end - start, edges[-1]
+    return [(start + first * width // total, start - (-last * width // total)) for first, last in pairwise(edges)]
 
 
 SOURCE_CODINGS: dict[str, SourceCoding] = {

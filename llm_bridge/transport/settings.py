@@ -1,0 +1,104 @@
+"""`RadioSettings`: everything about the link that shapes what arrives, validated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from llm_bridge.transport.controls import LinkStatistics
+from llm_bridge.transport.packets import DEFAULT_FRAGMENT_LEN, HEADER_LEN, MAX_PHY_PAYLOAD_LEN
+from llm_bridge.transport.policies import find_policy
+from llm_bridge.transport.radio import RadioLink
+from llm_bridge.transport.tokens import find_coding
+from lora_phy import LoRaParams
+from lora_phy.channel import ChannelParams
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadioSettings:
+    """Everything about the link that shapes what arrives.
+
+    Parameters
+    ----------
+    sf, cr, bandwidth_hz
+        Spreading factor, coding rate 4/(4 + cr), bandwidth in Hz.
+    snr_db
+        Signal over noise in the bandwidth, dB; the mean under fading; ``math.inf``: no noise.
+    fading, k_factor_db
+        None (AWGN), "rayleigh" or "rician": one fade a frame. Rician needs the K factor.
+    policy
+        A key of `POLICIES`.
+    source_coding
+        "utf8" or "token_ids".
+    redundancy
+        Parity packets over data packets, rounded up; used by the policy "erasure" only.
+    fragment_len
+        Most bytes of text in a packet, 3…251; the same at every SF, since size would be confounded with SF. "max": the
+        longest that EU868 permits at this SF (60 bytes at SF10 and above, 124 at SF9, 231 at SF7 and SF8).
+    channel_seed
+        Seed of all noise and fades.
+    max_attempts
+        Times each packet is sent; blind repetition.
+    airtime_budget_s
+        Seconds on air for all items together. Items are sent whole and in the given order, first all once, then all
+        again, and so on up to `max_attempts`, until the next item does not fit; None: no limit.
+    decoding
+        "hard" (default: what published thresholds assume, and `lora_phy.theory.per_awgn`) or "soft".
+    control
+        Rates for the policies that are controls; None: measured over the radio with these settings on the same packets.
+    """
+
+    sf: int
+    snr_db: float
+    cr: int = 1
+    fading: str | None = None
+    bandwidth_hz: float = 125e3
+    policy: str = "drop"
+    source_coding: str = "utf8"
+    redundancy: float = 0.5
+    fragment_len: int | Literal["max"] = DEFAULT_FRAGMENT_LEN
+    channel_seed: int = 0
+    max_attempts: int = 1
+    airtime_budget_s: float | None = None
+    k_factor_db: float | None = None
+    decoding: Literal["hard", "soft"] = "hard"
+    control: LinkStatistics | None = None
+
+    def __post_init__(self) -> None:
+        """Validate once; the radio's own parameters by the radio."""
+        if self.fading not in (None, "rayleigh", "rician"):
+            raise ValueError(f"'fading' must be None, 'rayleigh' or 'rician' (got {self.fading!r})")
+        self.radio_link()
+        find_policy(self.policy)
+        find_coding(self.source_coding)
+        if not 0 <= self.redundancy < float("inf"):
+            raise ValueError(f"'redundancy' must be at least 0 and finite (got {self.redundancy})")
+        longest = 255 - HEADER_LEN
+        if self.fragment_len != "max" and not (
+            isinstance(self.fragment_len, int) and 3 <= self.fragment_len <= longest
+        ):
+            raise ValueError(f"'fragment_len' must be in [3, {longest}] or 'max' (got {self.fragment_len!r})")
+        if self.max_attempts < 1:
+            raise ValueError(f"'max_attempts' must be at least 1 (got {self.max_attempts})")
+        if self.airtime_budget_s is not None and not self.airtime_budget_s >= 0:
+            raise ValueError(f"'airtime_budget_s' must be at least 0 (got {self.airtime_budget_s})")
+        if self.decoding not in ("hard", "soft"):
+            raise ValueError(f"'decoding' must be 'hard' or 'soft' (got {self.decoding!r})")
+
+    def radio_link(self) -> RadioLink:
+        """The radio that these settings describe."""
+        return RadioLink(
+            params=LoRaParams(sf=self.sf, cr=self.cr, bandwidth_hz=self.bandwidth_hz),
+            channel=ChannelParams(
+                snr_db=self.snr_db,
+                fading=cast(Literal["rayleigh", "rician"] | None, self.fading),
+                k_factor_db=self.k_factor_db,
+            ),
+            channel_seed=self.channel_seed,
+            decoding=self.decoding,
+        )
+
+    @property
+    def max_fragment_len(self) -> int:
+        """Most bytes of text in a packet: `fragment_len`, or what "max" means at this SF."""
+        return MAX_PHY_PAYLOAD_LEN[self.sf] - HEADER_LEN if self.fragment_len == "max" else self.fragment_len

@@ -1,0 +1,117 @@
+"""Tokenizers behind two functions, so that the link knows none of the libraries that bring them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+TOKEN_ID_BITS = 17
+"""Bits of a token id on the link: Llama-3's 128,256 ids fit."""
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back; ids run from 0 to ``vocab_size - 1``, of which `special_ids` are never text."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, special ones included."""
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids that stand for no text (begin of text, end of turn, reserved)."""
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of `text`, no special id added."""
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of `ids`, nothing stripped or tidied."""
+
+
+@dataclass(frozen=True)
+class ByteTokenizer:
+    """One id for each UTF-8 byte: the smallest lossless tokenizer.
+
+    Examples
+    --------
+    >>> ByteTokenizer().tokenize("é")
+    [195, 169]
+    """
+
+    vocab_size: int = 256
+    special_ids: frozenset[int] = frozenset()
+
+    def tokenize(self, text: str) -> list[int]:
+        """Bytes of the UTF-8 form."""
+        return list(text.encode())
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """UTF-8 with ``errors="replace"``."""
+        return bytes(ids).decode(errors="replace")
+
+
+@dataclass(frozen=True)
+class _Adapted:
+    """A foreign tokenizer behind the two functions."""
+
+    vocab_size: int
+    special_ids: frozenset[int]
+    tokenize: Callable[[str], list[int]]
+    detokenize: Callable[[Sequence[int]], str]
+
+
+def adapt_tokenizer(tokenizer: Any) -> Tokenizer:
+    """Put any usual tokenizer behind `Tokenizer`'s two functions.
+
+    Parameters
+    ----------
+    tokenizer
+        A `Tokenizer` (returned as it is), a ``tokenizers.Tokenizer``, or a ``transformers`` tokenizer. They are told
+        apart by their methods; neither library is imported.
+
+    Raises
+    ------
+    ValueError
+        Where none of the three fits, or where the vocabulary does not fit 17 bits.
+
+    Examples
+    --------
+    >>> adapt_tokenizer(ByteTokenizer()).vocab_size
+    256
+    """
+    if hasattr(tokenizer, "detokenize"):
+        adapted: Tokenizer = tokenizer
+    elif hasattr(tokenizer, "get_added_tokens_decoder"):  # tokenizers.Tokenizer
+        added = tokenizer.get_added_tokens_decoder()
+        adapted = _Adapted(
+            vocab_size=tokenizer.get_vocab_size(with_added_tokens=True),
+            special_ids=frozenset(index for index, token in added.items() if token.special),
+            tokenize=lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids),
+            detokenize=lambda ids: tokenizer.decode(list(ids), skip_special_tokens=False),
+        )
+    elif hasattr(tokenizer, "all_special_ids"):  # transformers.PreTrainedTokenizerBase
+        added = getattr(tokenizer, "added_tokens_decoder", {})
+        special = {index for index, token in added.items() if getattr(token, "special", True)}
+        adapted = _Adapted(
+            vocab_size=len(tokenizer),
+            special_ids=frozenset(special | set(tokenizer.all_special_ids)),
+            tokenize=lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
+            detokenize=lambda ids: tokenizer.decode(
+                list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+            ),
+        )
+    else:
+        raise ValueError(
+            "'tokenizer' must offer tokenize and detokenize, or be one of the tokenizers or transformers libraries "
+            f"(got {type(tokenizer).__name__})"
+        )
+    if adapted.vocab_size > 1 << TOKEN_ID_BITS:
+        raise ValueError(f"'tokenizer' must have at most {1 << TOKEN_ID_BITS} ids (got {adapted.vocab_size})")
+    return adapted
+
+
+def load_tokenizer(path: str) -> Tokenizer:
+    """Read a ``tokenizer.json`` with the `tokenizers` library, imported here and only here."""
+    from tokenizers import Tokenizer as JsonTokenizer
+
+    return adapt_tokenizer(JsonTokenizer.from_file(str(path)))
