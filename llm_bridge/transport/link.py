@@ -131,7 +131,7 @@ def attempts_for_budget(
 def within_budget(
     items: Sequence[Item], radio: RadioSettings, airtime_budget_s: float, *, tokenizer: object = None
 ) -> RadioSettings:
-    """The same radio using up an airtime budget: whole rounds, then a last one as far as it goes, in the given order."""
+    """The same radio using up an airtime budget: whole rounds, then a last one as far as it goes, in order."""
     rounds = attempts_for_budget(items, radio, airtime_budget_s, tokenizer=tokenizer) + 1
     return replace(radio, max_attempts=rounds, airtime_budget_s=airtime_budget_s)
 

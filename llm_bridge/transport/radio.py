@@ -111,7 +111,8 @@ def carry(
     packets
         In any order: each has its own noise, so the order changes nothing.
     workers
-        Processes to share the work; the result does not depend on it.
+        Processes to share the work; the result does not depend on it. They are spawned: a script that asks for them
+        needs the usual ``if __name__ == "__main__"`` guard.
     progress
         Called as ``progress(frames done, frames in all)``.
 
