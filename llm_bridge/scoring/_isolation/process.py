@@ -40,7 +40,7 @@ class Job:
     cpu_s: float
     files: Mapping[str, str] = field(default_factory=dict)
     test_file: str | None = None
-    memory_bytes: int = 1024 * _MEGABYTE
+    memory_bytes: int = 512 * _MEGABYTE
 
 
 class CageError(RuntimeError):

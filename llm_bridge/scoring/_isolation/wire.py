@@ -21,7 +21,7 @@ import struct
 HEADER = struct.Struct(">I")
 MAX_FRAME_BYTES = 4 << 20
 MAX_DEPTH = 150
-MAX_ITEMS = 400_000
+_ITEM_COST = 16  # bytes that an item is counted for, beside its characters or digits
 _SAFE_INT = 1 << 53
 
 
@@ -97,14 +97,14 @@ def encode(value: object, *, strict: bool = False) -> object:
     Raises
     ------
     WireError
-        Deeper than `MAX_DEPTH` or more than `MAX_ITEMS` items in all.
+        Deeper than `MAX_DEPTH`, or too large for a frame.
 
     Examples
     --------
     >>> encode([1, (2.5, "x"), {3}])
     [1, {'t': [2.5, 'x']}, {'s': [3]}]
     """
-    return _encode(value, MAX_DEPTH, [MAX_ITEMS], strict)
+    return _encode(value, MAX_DEPTH, [MAX_FRAME_BYTES], strict)
 
 
 def decode(value: object, *, max_hashed: int | None = None) -> object:
@@ -142,23 +142,26 @@ def largest_hashed(value: object) -> int:
 
 
 def _encode(value: object, depth: int, budget: list[int], strict: bool) -> object:
-    budget[0] -= 1
-    if depth <= 0 or budget[0] < 0:
-        raise WireError("a value is too deep or has too many items")
+    if depth <= 0:
+        raise WireError("a value is too deep")
+    _spend(_ITEM_COST, budget)
     kind = type(value)
-    if value is None or kind is bool or kind is str or kind is float:
+    if value is None or kind is bool or kind is float:
         return value
     # issubclass and the base classes' own methods: a subclass cannot answer for its content
     if issubclass(kind, int):
         number = int.__add__(value, 0)  # type: ignore[operator]
+        _spend(number.bit_length() // 4, budget)
         return number if -_SAFE_INT < number < _SAFE_INT else {"i": hex(number)}
     if issubclass(kind, str):
+        _spend(str.__len__(value), budget)  # type: ignore[arg-type]
         return str.__str__(value)  # type: ignore[arg-type]
     if issubclass(kind, float):
         return float.__float__(value)  # type: ignore[arg-type]
     if issubclass(kind, complex):
         return {"c": [complex.real.__get__(value), complex.imag.__get__(value)]}  # type: ignore[attr-defined]
     if issubclass(kind, (bytes, bytearray)):
+        _spend(memoryview(value).nbytes * 2, budget)  # type: ignore[arg-type]
         return {"b": bytes(memoryview(value)).hex()}  # type: ignore[arg-type]
     for base, tag in ((list, ""), (tuple, "t"), (set, "s"), (frozenset, "z")):
         if issubclass(kind, base):
@@ -170,6 +173,12 @@ def _encode(value: object, depth: int, budget: list[int], strict: bool) -> objec
     if strict:
         raise TypeError(f"not plain data: {kind.__name__}")
     return {"o": 0}
+
+
+def _spend(cost: int, budget: list[int]) -> None:
+    budget[0] -= cost
+    if budget[0] < 0:
+        raise WireError("a value is too large")
 
 
 def _decode(value: object, depth: int, max_hashed: int | None) -> object:

@@ -92,8 +92,10 @@ def _serve_module(pytest: Any, test_file: str, requests: int, replies: int) -> N
     """Collect the module with pytest, then run the tests that the parent names."""
     first: Any = wire.read_frame(requests)
     plugin = _Plugin(first["id"], requests, replies)
-    options = ["-q", "-s", "-c", os.devnull, "--rootdir", os.path.dirname(test_file)]
-    options += ["-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:tmpdir", test_file]
+    folder = os.path.dirname(test_file)
+    options = ["-q", "-s", "-c", os.devnull, "--rootdir", folder, "--confcutdir", folder, test_file]
+    for name in ("cacheprovider", "faulthandler", "tmpdir"):
+        options += ["-p", f"no:{name}"]
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main(options, plugins=[plugin])
     if not plugin.served:
