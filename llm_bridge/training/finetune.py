@@ -34,7 +34,7 @@ from llm_bridge.training.examples import (
     make_batch,
     verdict_ids,
 )
-from llm_bridge.training.models import LoadedModel, Progress
+from llm_bridge.training.models import LoadedModel, Progress, quiet
 from llm_bridge.training.objectives import OBJECTIVES, BugLoss, gold_mask
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -259,7 +259,7 @@ class _Run:
         self.optimiser = _optimiser(loaded, list(trainable.values()), settings)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, _schedule(settings))
         if settings.gradient_checkpointing:
-            loaded.base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            _blocks_checkpointing(loaded, True)
         torch.manual_seed(settings.seed)
         loaded.model.train()
 
@@ -388,7 +388,7 @@ class _Run:
         """Leave the model ready to score."""
         self.optimiser.zero_grad(set_to_none=True)
         if self.settings.gradient_checkpointing:
-            self.loaded.base.gradient_checkpointing_disable()
+            _blocks_checkpointing(self.loaded, False)
         self.loaded.model.eval()
 
 
@@ -397,6 +397,15 @@ class _Run:
 
 def _trainable(loaded: LoadedModel) -> dict[str, torch.nn.Parameter]:
     return {name: parameter for name, parameter in loaded.model.named_parameters() if parameter.requires_grad}
+
+
+def _blocks_checkpointing(loaded: LoadedModel, on: bool) -> None:
+    """Switch the recomputation of blocks on or off; the library's verb is being renamed, with a warning."""
+    with quiet():
+        if on:
+            loaded.base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        else:
+            loaded.base.gradient_checkpointing_disable()
 
 
 def _order(examples: Sequence[Example], settings: TrainSettings) -> Callable[[int], list[int]]:

@@ -1,0 +1,218 @@
+"""From scores to decisions: localise, paired and detect on received items, and their rows under the metrics."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_bridge.corpora.programs import ProgramPair, TestSuite, line_spans
+from llm_bridge.scoring.decisions import readable_lines
+from llm_bridge.scoring.detect import detect, fit_threshold, suspicion
+from llm_bridge.scoring.likelihood import TextScores
+from llm_bridge.scoring.localise import is_hit, line_probabilities, localise, rank_lines
+from llm_bridge.scoring.metrics import score_cell
+from llm_bridge.scoring.paired import paired
+from llm_bridge.transport.link import Damage, Item, ReceivedItem
+
+BUGGY = "def f(x):\n    y = x + 1\n    return y\n"
+CORRECT = "def f(x):\n    y = x + 22\n    return y\n"
+DAMAGE = Damage(bytes_sent=30, byte_errors=2, symbol_errors=1, fragments_sent=1, fragments_lost=0, airtime_s=0.5)
+
+
+def pair(name: str = "f", buggy: str = BUGGY, correct: str = CORRECT, line: int = 2) -> ProgramPair:
+    return ProgramPair(
+        name=name,
+        buggy=buggy,
+        correct=correct,
+        docstring="",
+        buggy_line=line,
+        tests=TestSuite(),
+        corpus="toy",
+        group=f"group-{name}",
+    )
+
+
+def arrive(
+    version: str,
+    text: str | None = None,
+    *,
+    name: str = "f",
+    delivered: bool = True,
+    spans: tuple = (),
+    holes: tuple = (),
+) -> ReceivedItem:
+    sent = BUGGY if version == "buggy" else CORRECT
+    text = ("" if not delivered else sent) if text is None else text
+    return ReceivedItem(
+        item=Item(corpus="toy", program=name, version=version, text=sent),
+        text=text,
+        holes=(),
+        line_spans=spans or tuple(line_spans(text)),
+        delivered=delivered,
+        intact=text == sent,
+        damage=DAMAGE,
+    )
+
+
+def scores(
+    nll: tuple[float, ...] = (1.0, 5.0, 2.0),
+    verdict: tuple[float, ...] = (0.0, 1.0, 2.0),
+    program: float = 0.0,
+    tokens: int = 4,
+) -> TextScores:
+    return TextScores(
+        num_tokens=tokens,
+        sum_nll=sum(nll),
+        mean_nll=sum(nll) / tokens,
+        line_nll=nll,
+        line_verdict=verdict,
+        none_verdict=-program,
+        program_verdict=program,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- localise
+
+
+def test_lines_are_ranked_by_likelihood_or_by_verdict() -> None:
+    assert rank_lines(BUGGY, scores(), by="nll") == (1, 2, 0)
+    assert rank_lines(BUGGY, scores(), by="verdict") == (2, 1, 0)
+    assert rank_lines(BUGGY, scores(nll=(1.0, 1.0, 1.0)), by="nll") == (0, 1, 2)
+    with pytest.raises(ValueError, match="'by' must be one of nll, verdict"):
+        rank_lines(BUGGY, scores(), by="guess")
+
+
+def test_a_localise_row_says_what_was_predicted_and_whether_it_is_right() -> None:
+    (row,) = localise([arrive("buggy"), arrive("correct")], [pair()], {BUGGY: scores()}, by="nll")
+    assert (row["decision"], row["gold"], row["correct"], row["score"], row["rank"]) == (2, [2], True, 5.0, 1)
+    assert (row["num_lines"], row["num_gold"], row["group"]) == (3, 1, "group-f")
+    assert (row["bytes_sent"], row["airtime_s"], row["delivered"], row["intact"]) == (30, 0.5, True, True)
+    (other,) = localise([arrive("buggy")], [pair()], {BUGGY: scores()}, by="verdict")
+    assert (other["decision"], other["correct"], other["rank"]) == (3, False, 2)
+
+
+def test_a_prediction_is_judged_by_its_span_in_the_transmitted_text() -> None:
+    """The first line was lost: received line 1 is transmitted line 2."""
+    text = "\ufffd\n    y = x + 1\n    return y\n"
+    spans = ((0, 10), (10, 24), (24, 37))
+    (row,) = localise([arrive("buggy", text, spans=spans)], [pair()], {text: scores(nll=(99.0, 5.0, 2.0))}, by="nll")
+    assert (row["decision"], row["correct"], row["intact"]) == (2, True, False)
+    assert is_hit((0, 5), [(4, 6)]) and not is_hit((0, 4), [(4, 6)])
+
+
+def test_a_hole_alone_is_never_predicted() -> None:
+    assert readable_lines("\ufffd\n  \nx\n") == (False, False, True)
+    text = "\ufffd\n"
+    (row,) = localise(
+        [arrive("buggy", text, spans=((0, 37),))], [pair()], {text: scores(nll=(9.0,), verdict=(9.0,))}, by="nll"
+    )
+    assert (row["decision"], row["correct"], row["rank"], row["delivered"]) == (None, False, None, True)
+
+
+def test_a_missing_line_has_two_gold_lines_either_of_which_is_right() -> None:
+    program = pair(correct=BUGGY.replace("    return", "    y += 1\n    return"), line=3)
+    for values in ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0)):
+        (row,) = localise([arrive("buggy")], [program], {BUGGY: scores(nll=values)}, by="nll")
+        assert row["correct"] and row["num_gold"] == 2 and row["gold"] == [2, 3]
+
+
+def test_an_undelivered_item_is_a_miss_and_needs_no_score() -> None:
+    (row,) = localise([arrive("buggy", delivered=False)], [pair()], {}, by="nll")
+    assert (row["decision"], row["correct"], row["score"], row["rank"]) == (None, False, None, None)
+
+
+def test_line_probabilities_compete_with_none() -> None:
+    p = line_probabilities(BUGGY, scores(verdict=(0.0, 0.0, 0.0), program=-50.0))
+    assert sum(p) < 1e-9
+    assert sum(line_probabilities(BUGGY, scores(program=50.0))) == pytest.approx(1.0)
+    assert line_probabilities("x\n\ny\n", scores(verdict=(0.0, 9.0, 0.0), program=0.0)) == pytest.approx(
+        (1 / 3, 0, 1 / 3)
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- paired
+
+
+def both(**changes: object) -> list[ReceivedItem]:
+    return [arrive("correct"), arrive("buggy", **changes)]
+
+
+def test_the_less_likely_version_is_called_buggy() -> None:
+    table = {BUGGY: scores(nll=(4.0, 0.0, 0.0), tokens=2), CORRECT: scores(nll=(5.0, 0.0, 0.0), tokens=4)}
+    (by_mean,) = paired(both(), [pair()], table, by="mean")
+    (by_sum,) = paired(both(), [pair()], table, by="sum")
+    assert (by_mean["decision"], by_mean["correct"], by_mean["score"]) == ("buggy", True, 2.0 - 1.25)
+    assert (by_sum["decision"], by_sum["correct"], by_sum["score"]) == ("correct", False, -1.0)
+    assert (by_mean["version"], by_mean["gold"], by_mean["longer"]) == ("pair", "buggy", True)
+    assert by_mean["bytes_sent"] == 60 and by_mean["airtime_s"] == 1.0
+    with pytest.raises(ValueError, match="'by' must be one of mean, sum"):
+        paired(both(), [pair()], table, by="max")
+
+
+def test_texts_that_arrive_equal_are_a_tie_and_a_tie_is_wrong() -> None:
+    (row,) = paired(both(text=CORRECT), [pair()], {}, by="mean")
+    assert (row["decision"], row["correct"], row["score"]) == ("tie", False, 0.0)
+
+
+def test_a_pair_with_an_undelivered_version_is_a_miss() -> None:
+    (row,) = paired(both(delivered=False), [pair()], {CORRECT: scores()}, by="mean")
+    assert (row["decision"], row["correct"], row["delivered"], row["intact"]) == (None, False, False, False)
+
+
+def test_a_program_of_which_one_version_was_sent_is_no_pair() -> None:
+    assert paired([arrive("buggy")], [pair()], {BUGGY: scores()}) == []
+
+
+# --------------------------------------------------------------------------------------------------------------- detect
+
+
+def test_detect_decides_by_threshold_and_undelivered_is_not_buggy() -> None:
+    items = [arrive("buggy"), arrive("correct"), arrive("buggy", delivered=False)]
+    table = {BUGGY: scores(program=2.0), CORRECT: scores(program=1.0)}
+    rows = detect(items, [pair()], table, threshold=1.5)
+    assert [row["decision"] for row in rows] == ["buggy", "not buggy", "not buggy"]
+    assert [row["correct"] for row in rows] == [True, True, False]
+    assert [row["score"] for row in rows] == [2.0, 1.0, None]
+
+
+def test_suspicion_by_lines_is_the_log_odds_of_some_line() -> None:
+    row = scores(verdict=(0.0, 1.0, -1.0), program=0.3)
+    p = line_probabilities(BUGGY, row)
+    import math
+
+    assert suspicion(BUGGY, row, by="lines") == pytest.approx(math.log(sum(p) / (1 - sum(p))))
+    assert suspicion(BUGGY, row) == 0.3
+    assert suspicion("\n", scores(nll=(0.0,), verdict=(5.0,), program=-1.0), by="lines") == -1.0
+
+
+def test_the_threshold_maximises_macro_f1_and_not_the_always_buggy_f1() -> None:
+    assert fit_threshold([1.0, 2.0, 3.0, 4.0], [False, False, True, True]) == 2.5
+    values, truth = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [False, False, True, False, True, True]
+    threshold = fit_threshold(values, truth)
+    assert 0.0 < threshold < 5.0
+    with pytest.raises(ValueError, match="'buggy' must hold both classes"):
+        fit_threshold([1.0], [True])
+
+
+# ------------------------------------------------------------------------------------------------ rows under the metrics
+
+
+@pytest.mark.parametrize("task", ["localise", "paired", "detect"])
+def test_rows_are_what_the_metrics_take(task: str) -> None:
+    """A dead link scores as the contract says, a clean one as the decisions were."""
+    names = [f"p{index}" for index in range(6)]
+    pairs = [pair(name) for name in names]
+    clean = [arrive(version, name=name) for name in names for version in ("buggy", "correct")]
+    dead = [arrive(version, name=name, delivered=False) for name in names for version in ("buggy", "correct")]
+    table = {BUGGY: scores(program=1.0), CORRECT: scores(nll=(0.5, 0.5, 0.5), program=-1.0)}
+    make = {
+        "localise": lambda items: localise(items, pairs, table, by="nll"),
+        "paired": lambda items: paired(items, pairs, table),
+        "detect": lambda items: detect(items, pairs, table, threshold=0.0),
+    }[task]
+    good, lost = (
+        score_cell([row | {"cell": "c"} for row in make(items)], num_resamples=200) for items in (clean, dead)
+    )
+    assert good["f1"] == 1.0 and good["n"] == (12 if task == "detect" else 6)
+    assert lost["f1"] == 0.0 and lost["delivered"] == 0
+    if task == "detect":
+        assert lost["macro_f1"] == pytest.approx(1 / 3) and lost["mcc"] == 0.0

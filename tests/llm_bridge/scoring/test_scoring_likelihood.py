@@ -1,0 +1,137 @@
+"""Scores from one forward pass, against the model asked plainly; and the decisions made of them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llm_bridge.scoring import likelihood
+from llm_bridge.scoring.likelihood import TextScores, perplexity, score_texts
+from llm_bridge.training.adapters import attach
+from llm_bridge.training.examples import SUFFIX
+from llm_bridge.training.models import LoadedModel, load_model
+
+TEXTS = [f"def f{n}(x):\n    y = x + {n}\n{'    y += 1' + chr(10) if n % 2 else ''}    return y\n" for n in range(6)]
+BUG, OK = ord("b"), ord("o")
+
+
+@pytest.fixture(scope="module")
+def toy() -> LoadedModel:
+    torch.set_num_threads(1)
+    return load_model("toy")
+
+
+def plain(loaded: LoadedModel, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Token NLLs and all logits of one text with its suffix, from the model's own forward pass."""
+    ids = torch.tensor([[256, *text.encode(), *SUFFIX.encode()]])
+    with torch.inference_mode():
+        logits = loaded.model(ids).logits[0]
+    log_p = torch.log_softmax(logits, dim=1)
+    count = len(text.encode())
+    nll = [-float(log_p[index, ids[0, index + 1]]) for index in range(count)]
+    return np.array(nll), logits.numpy()
+
+
+def test_scores_are_those_of_the_models_own_forward_pass(toy: LoadedModel) -> None:
+    scores = score_texts(toy, TEXTS)
+    for text in TEXTS:
+        nll, logits = plain(toy, text)
+        found = scores[text]
+        assert found.num_tokens == len(text)
+        assert found.sum_nll == pytest.approx(nll.sum(), rel=1e-5)
+        assert found.mean_nll == pytest.approx(nll.mean(), rel=1e-5)
+        ends = np.cumsum([len(line) for line in text.splitlines(keepends=True)])
+        assert found.line_nll == pytest.approx([part.sum() for part in np.split(nll, ends[:-1])], rel=1e-5)
+        assert found.line_verdict == pytest.approx((logits[ends, BUG] - logits[ends, OK]).tolist(), abs=1e-5)
+        assert found.program_verdict == pytest.approx(logits[-1, BUG] - logits[-1, OK], abs=1e-5)
+        assert found.none_verdict == -found.program_verdict
+    assert perplexity(scores.values()) == pytest.approx(
+        math.exp(np.concatenate([plain(toy, text)[0] for text in TEXTS]).mean()), rel=1e-5
+    )
+
+
+def test_scores_do_not_depend_on_batch_mates(toy: LoadedModel) -> None:
+    """Padding is on the right and masked: only rounding may differ (float32, sums of some 300 nats)."""
+    together = score_texts(toy, [*TEXTS, "x" * 300, "y"], batch_tokens=10_000)
+    for text in TEXTS:
+        alone = score_texts(toy, [text])[text]
+        assert alone.sum_nll == pytest.approx(together[text].sum_nll, abs=1e-3)
+        assert alone.line_verdict == pytest.approx(together[text].line_verdict, abs=1e-5)
+        assert alone.program_verdict == pytest.approx(together[text].program_verdict, abs=1e-5)
+
+
+def test_identical_texts_are_scored_once(toy: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    real = likelihood._score_batch
+    monkeypatch.setattr(likelihood, "_score_batch", lambda loaded, some: rows.append(len(some)) or real(loaded, some))
+    scores = score_texts(toy, [TEXTS[0]] * 50 + [TEXTS[1]])
+    assert sum(rows) == 2 and list(scores) == TEXTS[:2]
+
+
+def test_the_vocabulary_is_taken_in_pieces_with_the_same_result(
+    toy: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = score_texts(toy, TEXTS)
+    monkeypatch.setattr(likelihood, "HEAD_TOKENS", 7)
+    parts = score_texts(toy, TEXTS)
+    assert all(parts[text].sum_nll == pytest.approx(whole[text].sum_nll, rel=1e-6) for text in TEXTS)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(alphabet=st.sampled_from("ab \n\t\ufffdé😀\x00\x0b\u2028"), max_size=30), max_size=4))
+def test_damaged_text_never_raises(toy: LoadedModel, texts: list[str]) -> None:
+    scores = score_texts(toy, texts)
+    assert set(scores) == set(texts)
+    for text, found in scores.items():
+        assert len(found.line_nll) == len(found.line_verdict) == len(text.splitlines())
+        assert math.isfinite(found.sum_nll) and math.isfinite(found.program_verdict)
+        assert sum(found.line_nll) == pytest.approx(found.sum_nll, abs=1e-6)
+
+
+def test_an_empty_text_has_no_lines_and_a_program_verdict(toy: LoadedModel) -> None:
+    found = score_texts(toy, [""])[""]
+    assert (found.num_tokens, found.sum_nll, found.mean_nll, found.line_nll) == (0, 0.0, 0.0, ())
+    assert math.isfinite(found.program_verdict)
+    assert score_texts(toy, []) == {}
+
+
+def test_a_long_text_is_truncated_with_a_flag(toy: LoadedModel) -> None:
+    text = "x = 1\n" * 400
+    found = score_texts(toy, [text], max_tokens=128)[text]
+    assert found.truncated and found.num_tokens == 128 - 1 - len(SUFFIX)
+    assert len(found.line_nll) == math.ceil(found.num_tokens / 6)
+    assert not score_texts(toy, [TEXTS[0]])[TEXTS[0]].truncated
+
+
+def test_the_models_mode_is_left_as_it_was(toy: LoadedModel) -> None:
+    loaded = attach(load_model("toy"), "lora")
+    loaded.model.train()
+    score_texts(loaded, TEXTS[:1])
+    assert loaded.model.training
+
+
+def test_progress_counts_distinct_texts(toy: LoadedModel) -> None:
+    seen: list[tuple[int, int]] = []
+    score_texts(toy, TEXTS + TEXTS, batch_tokens=1, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(count, 6) for count in range(1, 7)]
+
+
+def test_scores_survive_json() -> None:
+    import json
+    from dataclasses import asdict
+
+    row = TextScores(
+        num_tokens=1,
+        sum_nll=0.5,
+        mean_nll=0.5,
+        line_nll=(0.5,),
+        line_verdict=(1.0,),
+        none_verdict=0.0,
+        program_verdict=0.0,
+    )
+    assert json.loads(json.dumps(asdict(row), allow_nan=False))["line_nll"] == [0.5]
