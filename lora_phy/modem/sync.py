@@ -1,0 +1,360 @@
+"""Synchronisation: from a preamble's peak to the start of its downchirps, the carrier offset and the clock's drift.
+
+    | upchirps | sync 1 | sync 2 | down | down | 1/4 down | data …
+                                 ^ start
+
+A delay D and a carrier offset move an upchirp's tone to cfo - D bins and a downchirp's to cfo + D: one alone cannot tell
+them apart, both together can, up to half a symbol and half the bandwidth at once; which windows hold what settles that.
+Estimators `(samples, …) -> estimate` and one corrector:
+
+    joint_candidates    every start and offset that agrees with the upchirps' tone, by summed energy on the window grid
+    fine_estimate       fractional delay, offset and drift: the maximum of the summed energy of upchirps, sync word and
+                        downchirps; run twice, the second time on samples corrected by the first
+    preamble_extent     how many upchirps there are
+    extract             the corrector: carrier removed, then samples interpolated at fractional times
+
+Interpolating is what undoes a fractional delay at one sample per chip: moving the tone alone leaves a phase step at each
+chirp's fold. Signal model: M. Xhonneux et al., IEEE IoT-J 2021 (arXiv 1912.11344).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+import scipy.special
+
+from lora_phy.arrays import IQ
+from lora_phy.modem import _kernels
+from lora_phy.modem.chirps import downchirp, upchirp
+from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, window_energies
+from lora_phy.params import LoRaParams
+
+NUM_UPCHIRPS = 8
+GUARD = 128
+"""Samples on either side of an interpolated stretch."""
+INSIDE_BONUS = 8.0
+"""In units of noise energy: offsets within a quarter of the bandwidth are the usual ones."""
+CLOCK_SIGMA_PPM = 20.0
+MAX_CLOCK_PPM = 60.0
+SYNC_MARGIN = 7.0
+"""Nats by which another sync word must be likelier before a frame counts as another network's."""
+_ZOOM_STEP = 0.125
+_ZOOM_RANGE = 1.5
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sync:
+    """Where a frame is, as far as its preamble tells. Energies are in units of the noise energy in one bin.
+
+    Parameters
+    ----------
+    start
+        Sample (fractional, one per chip) at which the first downchirp begins.
+    cfo_bins
+        Carrier offset in units of bandwidth / 2**sf.
+    drift
+        Chips by which each symbol is shorter than 2**sf: 2**sf times the clock offset.
+    sync_symbols
+        The two chirps of the sync word, as decided.
+    up_energy, sync_energy, down_energy
+        Matched energy of `num_up` upchirps, of the two sync chirps and of two downchirps.
+    signal_power, noise_power
+        Per sample, the noise's within the bandwidth.
+    own_network
+        False where another sync word than that of the parameters is clearly likelier.
+    """
+
+    start: float
+    cfo_bins: float
+    drift: float = 0.0
+    sync_symbols: tuple[int, int] = (0, 0)
+    num_up: int = NUM_UPCHIRPS
+    up_energy: float = 0.0
+    sync_energy: float = 0.0
+    down_energy: float = 0.0
+    signal_power: float = 0.0
+    noise_power: float = 0.0
+    own_network: bool = True
+
+    @property
+    def energy(self) -> float:
+        """Energy of all matched symbols."""
+        return self.up_energy + self.sync_energy + self.down_energy
+
+
+def synchronise(samples: IQ, peak: Candidate, params: LoRaParams) -> Sync | None:
+    """The frame behind a preamble peak, or None where there is none.
+
+    `samples` at one per chip; positions of the result count from its start.
+    """
+    best: Sync | None = None
+    for coarse in joint_candidates(samples, peak, params):
+        rough = fine_estimate(samples, coarse, params, use_sync=False)
+        sync = fine_estimate(samples, rough, params, use_sync=True)
+        if best is None or sync.energy + _bonus(sync, params) > best.energy + _bonus(best, params):
+            best = sync
+    return best if best is not None and is_frame(best, params) else None
+
+
+def is_frame(sync: Sync, params: LoRaParams) -> bool:
+    """Whether the energies can be a frame's: the sum above what noise reaches, no part missing."""
+    if not sync.own_network or sync.energy < frame_threshold(params.sf, sync.num_up):
+        return False
+    per_symbol = sync.up_energy / sync.num_up
+    return min(sync.down_energy, sync.sync_energy) >= 0.2 * 2 * per_symbol
+
+
+def _bonus(sync: Sync, params: LoRaParams) -> float:
+    return INSIDE_BONUS if abs(sync.cfo_bins) <= params.num_bins / 4 + 2 else 0.0
+
+
+@cache
+def frame_threshold(sf: int, num_up: int, false_per_symbol: float = 1e-11) -> float:
+    """Energy of all preamble symbols that noise passes at most `false_per_symbol` times a symbol.
+
+    The Gamma tail of the summed energies times the number of cells: 4 N starts a symbol, 4 N offsets, 16 sync words.
+    """
+    cells = 4 * (1 << sf) * 4 * (1 << sf) * 256
+    return float(scipy.special.gammainccinv(num_up + 4, false_per_symbol / cells))
+
+
+def joint_candidates(samples: IQ, peak: Candidate, params: LoRaParams, *, ahead: int = 9, behind: int = 4) -> list[Sync]:
+    """Coarse (quarter-chip, half-bin) hypotheses for one preamble peak, best first; two at most.
+
+    Every start from `behind` symbols before to `ahead` symbols after the nominal one, and for each the one carrier
+    offset that agrees with the upchirps' tone. The second is the best one more than 1/8 symbol away from the first.
+    """
+    num_bins = params.num_bins
+    hop = num_bins // HOPS_PER_SYMBOL
+    nominal = peak.start + 3 * num_bins
+    low, high = nominal - behind * num_bins, nominal + ahead * num_bins
+    first_window = low // hop - (3 + peak.num_summed) * HOPS_PER_SYMBOL
+    windows = np.arange(first_window, high // hop + 3 * HOPS_PER_SYMBOL, dtype=np.int64)
+    up = window_energies(samples, windows * hop, params.sf)
+    down = window_energies(samples, windows * hop, params.sf, down=True)
+    tones = (peak.half_bin + 2 * (windows * hop - peak.start)) % (2 * num_bins)
+    own = up[np.arange(len(windows)), tones // 2 + num_bins * (tones % 2)]
+    summed = own.copy()
+    for j in range(1, peak.num_summed):
+        summed[j * HOPS_PER_SYMBOL :] += own[: -j * HOPS_PER_SYMBOL]
+    out = np.empty(4 * (high - low), dtype=np.float32)
+    _kernels.joint_search(
+        up, down, summed, first_window, hop, num_bins, peak.half_bin, peak.start, 2 * sync_alphabet(params),
+        4 * low, 4 * high, np.float32(INSIDE_BONUS), out,
+    )  # fmt: skip
+    hypotheses = []
+    for _ in range(2):
+        best = int(np.argmax(out))
+        if out[best] <= 0:
+            break
+        start = low + best / 4
+        cfo = (peak.half_bin / 2 + start - peak.start + num_bins / 2) % num_bins - num_bins / 2
+        hypotheses.append(Sync(start=start, cfo_bins=cfo))
+        out[max(best - num_bins // 2, 0) : best + num_bins // 2] = 0
+    return hypotheses
+
+
+def sync_alphabet(params: LoRaParams) -> npt.NDArray[np.int64]:
+    """The values each of the two sync chirps may have, ``(2, n)``: those of the parameters, or all where they are open."""
+    if params.sync_symbols is not None:
+        return np.array(params.sync_symbols, dtype=np.int64)[:, np.newaxis]
+    return np.tile(_all_sync_symbols(params.sf), (2, 1))
+
+
+def fine_estimate(samples: IQ, coarse: Sync, params: LoRaParams, *, use_sync: bool) -> Sync:
+    """Maximise the summed energy of the preamble's symbols over delay, carrier offset and drift, near `coarse`.
+
+    With ``use_sync`` the sync word is decided and its chirps take part, and the drift is searched.
+    """
+    num_bins, sf = params.num_bins, params.sf
+    num_up = min(NUM_UPCHIRPS, params.preamble_len)
+    num_before = num_up + 2
+    stretch = extract(
+        samples, coarse.start - num_before * num_bins, (num_before + 2) * num_bins, coarse.cfo_bins / num_bins
+    )
+    rows = stretch.reshape(num_before + 2, num_bins)
+    power = (rows.real**2 + rows.imag**2).sum(axis=1)
+    scale = (1.0 / np.maximum(power, np.float32(1e-30)))[:, np.newaxis]
+    rows[:num_before] *= downchirp(LoRaParams(sf=sf))
+    rows[num_before:] *= upchirp(LoRaParams(sf=sf))
+    sync_symbols, own_network = coarse.sync_symbols, coarse.own_network
+    if use_sync:
+        spectra = scipy.fft.fft(rows[num_up:num_before], axis=-1)
+        bins = (spectra.real**2 + spectra.imag**2) * scale[num_up:num_before]
+        sync_symbols, own_network = decide_sync(bins, params)
+        for i in range(2):
+            rows[num_up + i] *= _tone(sf, -sync_symbols[i])
+    zoom = rows @ _zoom_table(sf)
+    energy = ((zoom.real**2 + zoom.imag**2) * scale).astype(np.float64)
+
+    # symbol i, counted from the first downchirp, begins i * drift chips before its place: upchirps' tones rise by
+    # i * drift bins, downchirps' fall
+    index = np.arange(-num_before, 2, dtype=np.float64)
+    ups = slice(0, num_before if use_sync else num_up)
+    downs = slice(num_before, num_before + 2)
+    up_centre, down_centre = index[ups].mean(), index[downs].mean()
+    best_total, best_drift = -np.inf, 0.0
+    up_tone = down_tone = 0.0
+    for drift in _drift_grid(sf) if use_sync else (coarse.drift,):
+        up_peak, up_at = _peak(energy[ups], (index[ups] - up_centre) * drift)
+        down_peak, down_at = _peak(energy[downs], -(index[downs] - down_centre) * drift)
+        total = up_peak + down_peak - 0.5 * (drift / (CLOCK_SIGMA_PPM * 1e-6 * num_bins)) ** 2
+        if total > best_total:
+            best_total, best_drift, up_tone, down_tone = total, drift, up_at, down_at
+    # tones: cfo - D(up_centre), cfo + D(down_centre), with D(i) = D(0) - i drift
+    cfo_step = 0.5 * (up_tone + down_tone + (down_centre - up_centre) * best_drift)
+    delay = cfo_step - up_tone + up_centre * best_drift
+    at_peak = _energy_at(energy[:num_before], up_tone + (index[:num_before] - up_centre) * best_drift)
+    at_down = _energy_at(energy[downs], down_tone - (index[downs] - down_centre) * best_drift)
+    signal_power, noise_power = _powers(rows, zoom, sf) if use_sync else (0.0, 0.0)
+    return replace(
+        coarse,
+        start=coarse.start + delay,
+        cfo_bins=coarse.cfo_bins + cfo_step,
+        drift=best_drift,
+        sync_symbols=sync_symbols,
+        num_up=num_up,
+        up_energy=float(at_peak[:num_up].sum()),
+        sync_energy=float(at_peak[num_up:].sum()),
+        down_energy=float(at_down.sum()),
+        signal_power=signal_power,
+        noise_power=noise_power,
+        own_network=own_network,
+    )
+
+
+def decide_sync(energies: npt.NDArray[np.float32], params: LoRaParams) -> tuple[tuple[int, int], bool]:
+    """The sync chirps from the energies ``(2, 2**sf)`` of their windows, and whether they may be the network's own.
+
+    Own unless another pair is likelier by `SYNC_MARGIN`: a hard decision among all words would lose frames that the
+    payload's code still decodes.
+    """
+    alphabet = _all_sync_symbols(params.sf)
+    observed = energies[:, alphabet]
+    best = alphabet[np.argmax(observed, axis=1)]
+    if params.sync_symbols is None:
+        return (int(best[0]), int(best[1])), True
+    own = np.array(params.sync_symbols)
+    # log-likelihood ln I0(2 sqrt(es r)) with es the energy of the best pair, known to a fraction of itself
+    es = max(float(observed.max(axis=1).mean()) - 1.0, 0.5)
+    logs = np.log(scipy.special.i0e(2 * np.sqrt(es * energies.astype(np.float64)))) + 2 * np.sqrt(es * energies)
+    margin = logs[[0, 1], best].sum() - logs[[0, 1], own].sum()
+    return (int(own[0]), int(own[1])), bool(margin <= SYNC_MARGIN)
+
+
+def preamble_extent(samples: IQ, sync: Sync, params: LoRaParams, *, most: int = 0) -> int:
+    """Number of upchirps before the sync word, by likelihood; the parameters' own number has the larger prior.
+
+    Looks back as far as `most` upchirps; samples before the array say nothing for or against.
+    """
+    num_bins = params.num_bins
+    most = max(most, params.preamble_len + 4)
+    step = num_bins - sync.drift
+    first = sync.start - 2 * step
+    reach = min(most, max(int((first + num_bins / 2) // num_bins), 0))
+    if reach == 0:
+        return params.preamble_len
+    starts = np.round(first - step * np.arange(1, reach + 1)).astype(np.int64)
+    energies = window_energies(samples, starts, params.sf)
+    late = starts - (first - step * np.arange(1, reach + 1))
+    half_bins = np.round(2 * (sync.cfo_bins + late)).astype(np.int64) % (2 * num_bins)
+    r = energies[np.arange(reach), half_bins // 2 + num_bins * (half_bins % 2)].astype(np.float64)
+    es = max(sync.up_energy / sync.num_up - 1.0, 1.0)
+    argument = 2 * np.sqrt(es * r)
+    evidence = np.cumsum(np.log(scipy.special.i0e(argument)) + argument - es)
+    score = np.concatenate([[0.0], evidence])
+    lengths = np.arange(reach + 1)
+    score[:6] -= 20.0  # no receiver accepts a preamble this short
+    score[lengths != params.preamble_len] -= 9.0
+    if reach < params.preamble_len:  # the stream begins inside the preamble
+        return params.preamble_len if int(np.argmax(evidence)) == reach - 1 else max(int(np.argmax(score)), 1)
+    return int(np.argmax(score))
+
+
+def extract(samples: IQ, start: float, num: int, cycles: float, *, guard: int = GUARD) -> IQ:
+    """`num` samples at the times start, start + 1, …, after removing a carrier of `cycles` per sample.
+
+    Interpolation is a phase ramp over the spectrum of the stretch and `guard` samples on either side; zeros outside the
+    array.
+    """
+    whole = int(np.floor(start + 0.5))
+    fraction = start - whole
+    length = scipy.fft.next_fast_len(num + 2 * guard)
+    lead = (length - num) // 2
+    stretch = np.empty(length, dtype=np.complex64)
+    _kernels.mix(samples, whole - lead, -cycles, cycles * lead, stretch)
+    if abs(fraction) < 1e-9:
+        return stretch[lead : lead + num].copy()
+    spectrum = scipy.fft.fft(stretch, overwrite_x=True)
+    ramp = np.empty(length, dtype=np.complex64)
+    half = length // 2
+    _kernels.mix(np.ones(1, np.complex64).repeat(length), 0, fraction / length, 0.0, ramp)
+    spectrum[: length - half] *= ramp[: length - half]
+    spectrum[length - half :] *= ramp[half:0:-1].conj()
+    return np.asarray(scipy.fft.ifft(spectrum, overwrite_x=True))[lead : lead + num]
+
+
+def _powers(
+    rows: npt.NDArray[np.complex64], zoom: npt.NDArray[np.complex64], sf: int
+) -> tuple[float, float]:
+    """Signal and noise power of symbols whose tones lie near bin 0: the peaks against all bins but the nearest seven."""
+    num_bins = 1 << sf
+    spectra = scipy.fft.fft(rows, axis=-1)
+    power = spectra.real.astype(np.float64) ** 2 + spectra.imag.astype(np.float64) ** 2
+    peak = (zoom.real.astype(np.float64) ** 2 + zoom.imag.astype(np.float64) ** 2).max(axis=1)
+    # medians over the symbols: a neighbour's burst over part of the preamble must not count
+    noise = float(np.median(power[:, 4 : num_bins - 3].mean(axis=1))) / num_bins
+    signal = float(np.minimum(peak, 4 * np.median(peak)).mean()) / num_bins**2 - noise / num_bins
+    return max(signal, 1e-4 * noise, 1e-37), max(noise, 1e-37)
+
+
+def _peak(energy: FloatArray, shifts: FloatArray) -> tuple[float, float]:
+    """Largest value, and its tone in bins, of the rows' sum after each row is read `shifts` bins further on."""
+    total = np.empty(energy.shape[1])
+    _kernels.shifted_sum(energy, shifts / _ZOOM_STEP, total)
+    at = int(np.argmax(total))
+    offset = 0.0
+    if 0 < at < len(total) - 1:
+        left, centre, right = total[at - 1 : at + 2]
+        curvature = left - 2 * centre + right
+        offset = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
+    return float(total[at]), at * _ZOOM_STEP - _ZOOM_RANGE + offset * _ZOOM_STEP
+
+
+def _energy_at(energy: FloatArray, tones: FloatArray) -> FloatArray:
+    """Energy of each row at its own tone, from the nearest column."""
+    columns = np.clip(np.round((tones + _ZOOM_RANGE) / _ZOOM_STEP).astype(np.int64), 0, energy.shape[1] - 1)
+    return np.asarray(energy[np.arange(len(energy)), columns])
+
+
+@cache
+def _zoom_table(sf: int) -> npt.NDArray[np.complex64]:
+    num_bins = 1 << sf
+    tones = np.arange(-_ZOOM_RANGE, _ZOOM_RANGE + _ZOOM_STEP / 2, _ZOOM_STEP)
+    return np.exp(-2j * np.pi / num_bins * np.outer(np.arange(num_bins), tones)).astype(np.complex64)
+
+
+@cache
+def _tone(sf: int, bins: int) -> npt.NDArray[np.complex64]:
+    return np.exp(2j * np.pi * ((bins * np.arange(1 << sf)) % (1 << sf)) / (1 << sf)).astype(np.complex64)
+
+
+@cache
+def _drift_grid(sf: int) -> tuple[float, ...]:
+    """Drifts worth telling apart over a preamble: a quarter bin over its length, within `MAX_CLOCK_PPM`."""
+    largest = MAX_CLOCK_PPM * 1e-6 * (1 << sf)
+    count = int(np.ceil(largest / 0.02))
+    return tuple(float(x) for x in np.linspace(-largest, largest, 2 * count + 1)) if largest > 0.01 else (0.0,)
+
+
+@cache
+def _all_sync_symbols(sf: int) -> npt.NDArray[np.int64]:
+    """Distinct values of ``(nibble << 3) mod 2**sf``."""
+    return np.unique((np.arange(16) << 3) & ((1 << sf) - 1))
