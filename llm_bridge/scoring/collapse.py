@@ -192,12 +192,12 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> tu
 
 def _fit_gee(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Population-average logistic model with cluster-robust standard errors."""
-    import statsmodels.api as sm
+    from statsmodels.genmod.cov_struct import Exchangeable
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_estimating_equations import GEE
     from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-    model = sm.GEE(
-        right, design, groups=program, family=sm.families.Binomial(), cov_struct=sm.cov_struct.Exchangeable()
-    )
+    model = GEE(right, design, groups=program, family=Binomial(), cov_struct=Exchangeable())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", ConvergenceWarning)

@@ -69,6 +69,7 @@ __all__ = [
     "binary_counts",
     "brier",
     "compare_cells",
+    "compare_losses",
     "edit_token_f1",
     "expected_calibration_error",
     "f1_delivered",
@@ -239,6 +240,36 @@ def compare_cells(
         seed=seed,
         num_resamples=num_resamples,
     )
+
+
+def compare_losses(
+    clean_a: Iterable[ItemRow],
+    link_a: Iterable[ItemRow],
+    clean_b: Iterable[ItemRow],
+    link_b: Iterable[ItemRow],
+    *,
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
+) -> Interval:
+    """Interval of ``[F1(clean a) - F1(link a)] - [F1(clean b) - F1(link b)]``: which method the link costs more.
+
+    All four sets of rows hold the same clusters and one task.
+    """
+    groups = [list(rows) for rows in (clean_a, link_a, clean_b, link_b)]
+    if not all(groups):
+        return Interval(value=math.nan, low=-1.0, high=1.0, num_clusters=0, method="range")
+    table, statistic, _ = _F1_TABLES[_task([row for rows in groups for row in rows])]
+    clusters = [{_cluster(row) for row in rows} for rows in groups]
+    if any(found != clusters[0] for found in clusters):
+        raise ValueError("'link_a', 'clean_b' and 'link_b' must hold the clusters of clean_a")
+    counts = [_by_cluster(rows, table(rows)) for rows in groups]
+    width = counts[0].shape[1]
+
+    def loss(sums: FloatArray) -> FloatArray:
+        return statistic(sums[..., :width]) - statistic(sums[..., width:])
+
+    a, b = np.concatenate(counts[:2], axis=1), np.concatenate(counts[2:], axis=1)
+    return paired_difference(a, b, loss, seed=seed, num_resamples=num_resamples)
 
 
 def f1_delivered(item_rows: Iterable[ItemRow]) -> float | None:

@@ -1,0 +1,516 @@
+"""The report as one self-contained page: the answer first, then pictures, tables, limits and provenance.
+
+No request leaves the page (its content policy forbids them), scripts only sort tables, and everything can be reached by
+keyboard. Colours never carry a meaning alone: verdicts have a word and a mark, methods a marker and a line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from llm_bridge.scoring.collapse import fit_collapse
+from llm_bridge.study import figures
+from llm_bridge.study.findings import (
+    TASK_QUESTIONS,
+    axis_name,
+    condition_name,
+    corpus_name,
+    headline_curves,
+    limits,
+    method_name,
+    method_sentences,
+    model_names,
+    seeds_phrase,
+    sf_sentence,
+    verdict,
+    warning_sentence,
+)
+from llm_bridge.study.points import AXIS_ORDER, Point, Study, delivery_rows
+
+MAX_EXAMPLES = 6
+SENT = {"none": "nothing", "eval": "test texts", "train": "training texts", "both": "all texts"}
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
+def render_page(study: Study) -> str:
+    """The whole page as HTML text."""
+    sections = [
+        ("scores", "F1 against spreading factor", _f1_section(study)),
+        ("damage", "Does the model do anything with damaged text?", _damage_section(study)),
+        ("delivery", "What the link delivered", _delivery_section(study)),
+        ("program", "One program, before and after the link", _example_section(study)),
+        ("table", "Every score", _table_section(study)),
+        ("limits", "What this cannot show", _limits_section(study)),
+        ("provenance", "Where the numbers come from", _provenance_section(study)),
+    ]
+    sections = [section for section in sections if section[2]]
+    links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title, _ in sections)
+    body = "".join(
+        f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{escape(title)}</h2>'
+        f"{text}</section>"
+        for name, title, text in sections
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>F1 against spreading factor</title>
+<link rel="icon" href="data:,">
+<style>{_template("report.css")}</style>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the figures</a>
+<header>
+<p class="kicker">chirpbridge study report</p>
+<h1>How does the spreading factor of a LoRa radio link
+change what a language model makes of programs sent over it?</h1>
+{_answer(study)}
+{_facts(study)}
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+</header>
+<main id="main">{body}</main>
+<footer><p>Intervals are 95 % bootstrap intervals over programs (BCa; exact where all programs agree).
+An item that did not arrive counts as a miss.
+results.csv and items.jsonl beside this page hold every number and every decision.</p></footer>
+<script>{_template("report.js")}</script>
+</body>
+</html>
+"""
+
+
+def mark_damage(sent: str, received: str, holes: Sequence[Sequence[int]]) -> tuple[str, str]:
+    """Both sides of a transmission as HTML, the damage marked.
+
+    Parameters
+    ----------
+    holes
+        Byte spans ``(start, end)`` of `sent` that did not arrive; each stands in `received` as one U+FFFD.
+
+    Examples
+    --------
+    >>> mark_damage("ab < cd", "ab �d", [(3, 6)])[0]
+    'ab <mark class="lost">&lt; c</mark>d'
+    >>> mark_damage("a = 1", "a = 7", [])[1]
+    'a = <mark class="changed">7</mark>'
+    """
+    raw = sent.encode()
+    if holes and received.count("\ufffd") == len(holes):
+        left, at = [], 0
+        for start, end in sorted((max(0, int(a)), min(len(raw), int(b))) for a, b in holes):
+            left += [_text(raw[at:start]), f'<mark class="lost">{_text(raw[start:end])}</mark>']
+            at = max(at, end)
+        left.append(_text(raw[at:]))
+        pieces = received.split("\ufffd")
+        right = [escape(pieces[0])]
+        for (start, end), piece in zip(sorted((int(a), int(b)) for a, b in holes), pieces[1:], strict=True):
+            right += [f'<mark class="hole">{end - start} bytes lost</mark>', escape(piece)]
+        return "".join(left), "".join(right)
+    left, right = [], []
+    for code, i0, i1, j0, j1 in difflib.SequenceMatcher(a=sent, b=received, autojunk=False).get_opcodes():
+        before, after = escape(sent[i0:i1]), escape(received[j0:j1])
+        if code == "equal":
+            left.append(before)
+            right.append(after)
+            continue
+        left += [f'<mark class="lost">{before}</mark>'] if before else []
+        right += [f'<mark class="changed">{after}</mark>'] if after else []
+    return "".join(left), "".join(right)
+
+
+# --- sections ---------------------------------------------------------------------------------------------------------
+
+
+def _answer(study: Study) -> str:
+    parts = []
+    for curve in headline_curves(study):
+        p = curve.first
+        parts.append(
+            f"<h2>{escape(_sentence_case(axis_name(p.axis)))}</h2><p>{escape(sf_sentence(curve))}</p>"
+            f'<p class="note">{escape(_sentence_case(condition_name(p)))}; {escape(seeds_phrase(curve))}.</p>'
+        )
+        warning = warning_sentence(curve)
+        if warning:
+            parts.append(f'<p class="small warning">{VERDICT_SIGN} {escape(warning)}</p>')
+    if not parts:
+        parts.append(
+            "<h2>Spreading factor</h2><p>This study holds fewer than two spreading factors of one link: "
+            "it cannot say how F1 goes with SF.</p>"
+        )
+    contrasts = method_sentences(study)
+    parts.append("<h2>QLoRA against full fine-tuning</h2>")
+    parts += [f'<p class="small">{escape(text)}</p>' for text in contrasts] or [
+        '<p class="small">Not compared: this study does not hold both methods over the same link.</p>'
+    ]
+    return f'<div class="answer">{"".join(parts)}</div>'
+
+
+VERDICT_SIGN = "○"
+
+
+def _facts(study: Study) -> str:
+    points = study.points
+    spreading_factors = sorted({p.sf for p in points if p.sf is not None})
+    corpora = {p.corpus: max(q.num_programs for q in points if q.corpus == p.corpus) for p in points}
+    train = {seed for p in points for seed in p.train_seeds}
+    channel = {seed for p in points for seed in p.channel_seeds}
+    facts = {
+        "Model": ", ".join(model_names(study)),
+        "Test programs": ", ".join(f"{corpus_name(name)} ({count})" for name, count in sorted(corpora.items())),
+        "Spreading factors": _span(spreading_factors),
+        "Methods": ", ".join(dict.fromkeys(method_name(p.method) for p in points)),
+        "Seeds": f"{len(train) or 'no'} for training, {len(channel) or 'no'} for the channel",
+        "Cells": str(len(study.cells)),
+    }
+    return '<dl class="facts">' + "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()
+    ) + "</dl>"  # fmt: skip
+
+
+def _f1_section(study: Study) -> str:
+    shown: dict[tuple[Any, ...], str] = {}
+    more = []
+    for panel in figures.panels(study):
+        p = panel[0].first
+        figure = _figure(
+            f"{corpus_name(p.corpus)}, {p.task}: {TASK_QUESTIONS.get(p.task, '')}",
+            _where(p),
+            figures.f1_against_sf(panel),
+        )
+        if (p.corpus, p.task, p.axis) in shown:
+            more.append(figure)
+        else:
+            shown[p.corpus, p.task, p.axis] = figure
+    waterfalls = _snr_figures(study)
+    if not shown:
+        return ""
+    text = (
+        '<p class="note">Bars are 95 % intervals. Filled markers lie above the baseline with their whole interval, '
+        "hollow ones do not, a cross means that nothing arrived. The column on the right, and the dotted lines, are "
+        "the same model without the link.</p>"
+        f'<div class="panels">{"".join(shown.values())}</div>'
+    )
+    if waterfalls:
+        text += f'<div class="panels">{"".join(waterfalls)}</div>'
+    if more:
+        head = f"<details><summary>{len(more)} more conditions of the link</summary>"
+        text += f'{head}<div class="panels">{"".join(more)}</div></details>'
+    return text
+
+
+def _snr_figures(study: Study) -> list[str]:
+    """F1 against SNR where a study has three SNRs or more: the first method of each corpus and task."""
+    groups: dict[tuple[Any, ...], dict[int, list[Point]]] = {}
+    for curve in (curve for panel in figures.panels(study) for curve in panel):
+        for p in curve.points:
+            key = (
+                p.corpus,
+                p.task,
+                p.method,
+                tuple(v for n, v in zip(_AXIS_FIELDS, p.condition, strict=True) if n != "snr_db"),
+            )
+            groups.setdefault(key, {}).setdefault(p.sf or 0, []).append(p)
+    found: dict[tuple[str, str], str] = {}
+    for (corpus, task, method, _), lines in groups.items():
+        if (corpus, task) in found or max(len(points) for points in lines.values()) < 3:
+            continue
+        ordered = {sf: sorted(points, key=lambda p: p.snr_db or 0.0) for sf, points in lines.items()}
+        title = f"{corpus_name(corpus)}, {task}, {method_name(method)}: F1 against SNR"
+        found[corpus, task] = _figure(title, "a line for each spreading factor", figures.f1_against_snr(ordered))
+    return list(found.values())
+
+
+_AXIS_FIELDS = ("axis", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split")
+
+
+def _damage_section(study: Study) -> str:
+    """F1 against the share intact and against residual errors, one pair of figures for each corpus and task."""
+    parts = []
+    groups: dict[tuple[str, str], list[Point]] = {}
+    for panel in figures.panels(study):
+        for point in (p for curve in panel for p in curve.points if p.corrupted_split in ("eval", "both")):
+            groups.setdefault((point.corpus, point.task), []).append(point)
+    for (corpus, task), points in groups.items():
+        clean = [p for p in study.points if p.clean and (p.corpus, p.task) == (corpus, task)]
+        head = f"{corpus_name(corpus)}, {task}"
+        first = [p for p in points if p.condition == points[0].condition]
+        parts.append(_figure(f"{head}: what arrived whole", _where(first[0]), figures.f1_against_intact(first, clean)))
+        if any(p.byte_error_rate is not None for p in points):
+            parts.append(
+                _figure(f"{head}: residual errors", _collapse_sentence(points), figures.f1_against_errors(points))
+            )
+    if not parts:
+        return ""
+    return (
+        '<p class="note">A slanted line is a receiver that uses only what arrived whole: F1 without the link, times '
+        "the share that arrived whole. Points above it: the model gets something out of damaged text. Points on it: it "
+        "does not. Against residual errors, points of all spreading factors on one curve mean that SF acts through "
+        f'those errors alone; the sentence above each figure tests that.</p><div class="panels">{"".join(parts)}</div>'
+    )
+
+
+def _collapse_sentence(points: Sequence[Point]) -> str:
+    rows = [{**item, "method": p.method, "sf": p.sf} for p in points for item in p.items if item.get("bytes_sent")]
+    for row in rows:
+        row["byte_errors"] = row.get("byte_errors") or 0
+    return fit_collapse(rows).sentence()
+
+
+def _delivery_section(study: Study) -> str:
+    rows = delivery_rows(study.cells)
+    if not rows:
+        return ""
+    links: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        links.setdefault(tuple(row.get(name) for name in ("corpus", *_AXIS_FIELDS[:-1])), []).append(row)
+    pictures = []
+    for group in list(links.values())[:4]:
+        if len(group) > 1:
+            head = f"{corpus_name(group[0]['corpus'])}, {axis_name(group[0]['axis'])}"
+            pictures.append(_figure(head, _link_words(group[0]), figures.delivery_against_sf(group)))
+    columns: list[Column] = [
+        ("Corpus", "setting", lambda r: corpus_name(r["corpus"])),
+        ("Held equal", "setting", lambda r: axis_name(r["axis"]).split(" at ")[0]),
+        ("SF", "number", lambda r: r["sf"]),
+        ("SNR / dB", "setting", lambda r: _plain(r["snr_db"])),
+        ("Fading", "setting", lambda r: r["fading"] or "none"),
+        ("Policy", "setting", lambda r: r["policy"]),
+        ("Items", "number", lambda r: r["n"]),
+        ("Delivered", "number", lambda r: r["delivered"]),
+        ("Whole", "number", lambda r: r["intact"]),
+        ("Fragments", "number", lambda r: r["fragments_sent"]),
+        ("Lost", "number", lambda r: r["fragments_lost"]),
+        ("Bytes sent", "number", lambda r: r["bytes_sent"]),
+        ("Wrong or lost", "number", lambda r: r["byte_errors"]),
+        ("Airtime / s", "number", lambda r: round(r["airtime_s"], 1)),
+    ]
+    table = _table("Delivery of each link", columns, rows)
+    return f'<div class="panels">{"".join(pictures)}</div>{table}'
+
+
+def _example_section(study: Study) -> str:
+    parts = []
+    examples = [(cell.config, example) for cell in study.cells for example in cell.examples]
+    examples.sort(key=lambda pair: (_rank_axis(pair[0].get("axis")), pair[0].get("sf") or 0))
+    first_axis = examples[0][0].get("axis") if examples else None
+    seen: dict[Any, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+    for config, example in examples:
+        if config.get("axis") == first_axis:
+            seen.setdefault(config.get("sf"), (config, example))
+    chosen = list(seen.values())[:MAX_EXAMPLES]
+    # open the first one that shows damage and still has something to read
+    shown = [bool(e["received"].strip("\ufffd\n ")) and e["sent"] != e["received"] for _, e in chosen]
+    opened = shown.index(True) if any(shown) else 0
+    for index, (config, example) in enumerate(chosen):
+        sent, received, holes = example["sent"], example["received"], example.get("holes") or []
+        left, right = mark_damage(sent, received, holes)
+        lost, size = sum(int(end) - int(start) for start, end in holes), len(sent.encode())
+        state = "arrived whole" if sent == received else f"{lost} of {size} bytes lost" if holes else "arrived damaged"
+        if not received.strip("\ufffd\n "):
+            right, state = '<mark class="hole">nothing arrived</mark>', "nothing arrived"
+        link = f"SF{config['sf']}, " if config.get("sf") is not None else ""
+        parts.append(
+            f"<details{' open' if index == opened else ''}><summary>{link}{escape(state)}</summary>"
+            f'<p class="note">{escape(str(example.get("program", "a program")))}; {escape(_link_words(config))}</p>'
+            f'<div class="sides"><div><h3>As sent</h3><pre tabindex="0">{left}</pre></div>'
+            f'<div><h3>As received</h3><pre tabindex="0">{right}</pre></div></div></details>'
+        )
+    if not parts:
+        return ""
+    return (
+        '<p class="note">Struck through: bytes that did not arrive. Dashed box: the hole they left, its place known. '
+        f"Wavy: characters that arrived wrong.</p>{''.join(parts)}"
+    )
+
+
+def _table_section(study: Study) -> str:
+    columns: list[Column] = [
+        ("Corpus", "setting", lambda p: corpus_name(p.corpus)),
+        ("Task", "text", lambda p: p.task),
+        ("Method", "text", lambda p: method_name(p.method)),
+        ("Held equal", "setting", lambda p: "no link" if p.clean else axis_name(p.axis).split(" at ")[0]),
+        ("SF", "number", lambda p: p.sf),
+        ("SNR / dB", "setting", lambda p: _plain(p.snr_db)),
+        ("Policy", "setting", lambda p: p.policy or ""),
+        (
+            "Sent",
+            False,
+            lambda p: {"none": "nothing", "eval": "test", "train": "training"}.get(p.corrupted_split, "all"),
+        ),
+        ("n", "number", lambda p: p.scores["n"]),
+        ("Delivered", "number", lambda p: p.scores["delivered"]),
+        ("Whole", "number", lambda p: p.scores["intact"]),
+        ("F1", "number", lambda p: p.f1),
+        ("95 % interval", "text", _interval_cell),
+        ("Verdict", "text", _verdict_cell),
+        ("Delivered only", "number", lambda p: p.scores.get("f1_delivered")),
+        ("Baseline", "number", lambda p: p.baseline),
+        ("Macro-F1", "number", lambda p: p.scores.get("macro_f1")),
+        ("MCC", "number", lambda p: p.scores.get("mcc")),
+    ]
+    text = (
+        '<p class="note">Pooled over seeds. The bar runs from 0 to 1: shaded the interval, solid the score, dashed the '
+        "baseline. Click a head to sort, or reach it with the Tab key.</p>"
+    )
+    return text + _table("Every score of the study", columns, study.points)
+
+
+def _limits_section(study: Study) -> str:
+    return '<ul class="limits">' + "".join(f"<li>{escape(text)}</li>" for text in limits(study)) + "</ul>"
+
+
+def _provenance_section(study: Study) -> str:
+    known: dict[str, dict[str, None]] = {}
+    for cell in study.cells:
+        for source in (cell.provenance, cell.config):
+            for name, value in _flatten(source):
+                known.setdefault(name, {}).setdefault(value, None)
+    rows = []
+    for name, values in sorted(known.items()):
+        listed = list(values)
+        spelled = ", ".join(listed[:6]) + (f" and {len(listed) - 6} more" if len(listed) > 6 else "")
+        rows.append(f"<tr><td>{escape(name)}</td><td>{escape(spelled)}</td></tr>")
+    names = "".join(f"<li>{escape(cell.name)}</li>" for cell in study.cells)
+    return (
+        '<details class="provenance"><summary>Versions, seeds, hashes and hardware</summary>'
+        f"<table><tbody>{''.join(rows)}</tbody></table></details>"
+        f"<details><summary>The {len(study.cells)} cells</summary><ul>{names}</ul></details>"
+    )
+
+
+# --- pieces -----------------------------------------------------------------------------------------------------------
+
+
+def _figure(title: str, where: str, svg: str) -> str:
+    return (
+        f'<figure><figcaption><h3>{escape(title)}</h3><p class="where">{escape(where)}</p></figcaption>{svg}</figure>'
+    )
+
+
+class _Html(str):
+    """Text that is HTML already, with the value that a table sorts by."""
+
+    sort_value: str = ""
+
+
+Column = tuple[str, str, Callable[[Any], Any]]
+"""Head, kind ("number", "text", or "setting": left out where it does not vary), and how a row's cell is read."""
+
+
+def _table(caption: str, columns: Sequence[Column], rows: Iterable[Any]) -> str:
+    """A sortable table in a region that scrolls sideways and takes the keyboard's focus."""
+    rows = list(rows)
+    kept, constant = [], []
+    for name, kind, read in columns:
+        values = {str(value) for value in map(read, rows) if value not in (None, "")}
+        if kind == "setting" and len(values) == 1:
+            constant.append(f"{name}: {values.pop()}")
+        elif values:
+            kept.append((name, kind, read))
+    heads = "".join(
+        f'<th scope="col" aria-sort="none"{_number_class(name, kind)}>'
+        f'<button type="button">{escape(name)}</button></th>'
+        for name, kind, _ in kept
+    )
+    lines = "".join(
+        "<tr>" + "".join(_cell(read(row), _number_class(name, kind)) for name, kind, read in kept) + "</tr>"
+        for row in rows
+    )
+    same = f'<p class="note">The same in every row: {escape("; ".join(constant))}.</p>' if constant else ""
+    return (
+        f'{same}<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table class="sortable">'
+        f"<thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _number_class(name: str, kind: str) -> str:
+    return ' class="number"' if kind == "number" or name.endswith("/ dB") else ""
+
+
+def _cell(value: Any, attributes: str) -> str:
+    if isinstance(value, _Html):
+        return f'<td{attributes} data-value="{escape(value.sort_value)}">{value}</td>'
+    if value is None:
+        return f'<td{attributes} data-value=""></td>'
+    if isinstance(value, float):
+        shown = f"{value:.2f}" if abs(value) < 2 else f"{value:g}"
+        return f'<td{attributes} data-value="{value!r}">{shown.replace("-", "−")}</td>'
+    return f"<td{attributes}>{escape(str(value))}</td>"
+
+
+def _interval_cell(point: Point) -> Any:
+    if point.f1 is None:
+        return None
+    base = "" if point.baseline is None else f'<u style="left:{100 * point.baseline:.1f}%"></u>'
+    html = _Html(
+        f'{point.low:.2f} to {point.high:.2f} <span class="wide" aria-hidden="true">'
+        f'<i style="left:{100 * point.low:.1f}%;width:{100 * (point.high - point.low):.1f}%"></i>'
+        f'<b style="left:{100 * point.f1:.1f}%"></b>{base}</span>'
+    )
+    html.sort_value = f"{point.low:.6f}"
+    return html
+
+
+def _verdict_cell(point: Point) -> Any:
+    found = verdict(point)
+    html = _Html(f'<span class="verdict {found.key}">{found.mark} {escape(found.word)}</span>')
+    html.sort_value = found.word
+    return html
+
+
+def _where(p: Point) -> str:
+    return f"{_sentence_case(axis_name(p.axis))}; {condition_name(p)}"
+
+
+def _link_words(row: Mapping[str, Any]) -> str:
+    """A link without its SF, in words."""
+    parts = [] if row.get("snr_db") is None else [f"SNR {row['snr_db']:g} dB".replace("-", "−")]
+    parts.append("AWGN" if row.get("fading") in (None, "none") else f"{str(row['fading']).capitalize()} fading")
+    parts += [] if row.get("policy") is None else [f"policy {row['policy']}"]
+    parts += [] if row.get("source_coding") in (None, "utf8") else [str(row["source_coding"])]
+    return ", ".join(parts)
+
+
+def _span(spreading_factors: Sequence[int]) -> str:
+    """ "SF7 to SF12", or a list where some between are missing."""
+    if not spreading_factors:
+        return "none: no link"
+    first, last = spreading_factors[0], spreading_factors[-1]
+    if len(spreading_factors) > 2 and last - first == len(spreading_factors) - 1:
+        return f"SF{first} to SF{last}"
+    return ", ".join(f"SF{sf}" for sf in spreading_factors)
+
+
+def _plain(value: float | None) -> str | None:
+    """A number without a trailing ``.0``."""
+    return None if value is None else f"{value:g}"
+
+
+def _rank_axis(axis: Any) -> int:
+    return AXIS_ORDER.index(axis) if axis in AXIS_ORDER else len(AXIS_ORDER)
+
+
+def _sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _text(raw: bytes) -> str:
+    return escape(raw.decode("utf-8", errors="replace"))
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Leaves of nested mappings as dotted names and short texts."""
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flatten(inner, f"{prefix}{name}.")
+        elif inner is not None:
+            yield f"{prefix}{name}", str(inner)
+
+
+def _template(name: str) -> str:
+    return (files("llm_bridge.study") / "templates" / name).read_text(encoding="utf-8")

@@ -1,0 +1,292 @@
+"""What a finished study holds: its cells as files, and its points, pooled over seeds.
+
+    DIR/<cell>/{config.json, provenance.json, items.jsonl, result.json, examples.json?}  ->  Study  ->  [Point, …]
+
+A point is one condition of the link, one method, one task and one corpus; its items are those of all training and
+channel seeds together, and its interval resamples programs with all of them. Nothing here computes anything that is not
+in the files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from llm_bridge.scoring.metrics import TASKS, score_cell
+from llm_bridge.study.store import canonical_json, cell_dirs, is_finished, read_json, read_jsonl
+
+AXIS_ORDER = ("fixed_snr", "equal_airtime", "distance", "equal_energy")
+
+RESULT_COLUMNS = (
+    "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split", "method", "train_seed",
+    "channel_seed", "task", "corpus", "n", "delivered", "intact", "train_delivered", "f1", "f1_low", "f1_high",
+    "f1_delivered", "baseline", "macro_f1", "mcc",
+)  # fmt: skip
+"""The columns of ``results.csv``, in order."""
+
+LINK_FIELDS = ("axis", "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split")
+DELIVERY_COUNTS = (
+    "delivered", "intact", "fragments_sent", "fragments_lost", "bytes_sent", "byte_errors", "airtime_s",
+)  # fmt: skip
+POINT_FIELDS = ("corpus", "task", "method", *LINK_FIELDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFiles:
+    """One finished cell, as read from its folder."""
+
+    name: str
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    items: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
+    examples: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """All finished cells of a folder."""
+
+    directory: Path
+    cells: Sequence[CellFiles]
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """The study's points, in the order corpus, task, axis, link, method."""
+        return pool(self.cells)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One condition, method, task and corpus, over all its seeds.
+
+    `scores` has the columns of `llm_bridge.scoring.metrics.score_cell`; `items` is empty where a study was published
+    without them (then an interval over several seeds is the widest of theirs).
+    """
+
+    corpus: str
+    task: str
+    method: str
+    axis: str | None
+    sf: int | None
+    snr_db: float | None
+    fading: str | None
+    cr: int | None
+    policy: str | None
+    source_coding: str | None
+    corrupted_split: str
+    scores: Mapping[str, Any]
+    num_programs: int
+    train_seeds: tuple[int, ...]
+    channel_seeds: tuple[int, ...]
+    train_delivered: float | None = None
+    items: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+
+    @property
+    def f1(self) -> float | None:
+        """F1, or None where the task has none."""
+        value = self.scores.get("f1")
+        return None if value is None else float(value)
+
+    @property
+    def low(self) -> float:
+        """Lower bound of F1."""
+        return float(self.scores["f1_low"])
+
+    @property
+    def high(self) -> float:
+        """Upper bound of F1."""
+        return float(self.scores["f1_high"])
+
+    @property
+    def baseline(self) -> float | None:
+        """What the task's trivial rule scores on these items."""
+        value = self.scores.get("baseline")
+        return None if value is None else float(value)
+
+    @property
+    def share_intact(self) -> float:
+        """Share of items that arrived whole."""
+        return float(self.scores["intact"]) / max(1, int(self.scores["n"]))
+
+    @property
+    def share_delivered(self) -> float:
+        """Share of items of which any byte arrived."""
+        return float(self.scores["delivered"]) / max(1, int(self.scores["n"]))
+
+    @property
+    def clean(self) -> bool:
+        """Whether no text crossed the link at all."""
+        return self.corrupted_split == "none"
+
+    @property
+    def byte_error_rate(self) -> float | None:
+        """Wrong or missing bytes over bytes sent; None where the items do not tell."""
+        sent = sum(row.get("bytes_sent") or 0 for row in self.items)
+        return sum(row.get("byte_errors") or 0 for row in self.items) / sent if sent else None
+
+    @property
+    def condition(self) -> tuple[Any, ...]:
+        """The link without its spreading factor: what a curve over SF holds fixed."""
+        return tuple(getattr(self, name) for name in LINK_FIELDS if name != "sf")
+
+
+def load_study(directory: Path) -> Study:
+    """Read every finished cell under a folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        No finished cell there.
+    StoreError
+        A file that was changed after its result was written, or that is not what it should be.
+    """
+    cells = []
+    for folder in cell_dirs(Path(directory)):
+        is_finished(folder)
+        examples = read_json(folder / "examples.json") if (folder / "examples.json").exists() else []
+        cells.append(
+            CellFiles(
+                name=folder.name,
+                config=read_json(folder / "config.json"),
+                provenance=read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {},
+                items=[{"cell": folder.name, **row} for row in read_jsonl(folder / "items.jsonl")],
+                rows=read_json(folder / "result.json").get("rows", []),
+                examples=[examples] if isinstance(examples, dict) else examples,
+            )
+        )
+    if not cells:
+        raise FileNotFoundError(f"no finished cell under {directory}: run a recipe with --out {directory} first")
+    return Study(directory=Path(directory), cells=cells)
+
+
+def pool(cells: Iterable[CellFiles], *, num_resamples: int = 10_000) -> list[Point]:
+    """Points of cells: rows of one condition, method, task and corpus, over all seeds."""
+    groups: dict[tuple[Any, ...], list[tuple[CellFiles, Mapping[str, Any]]]] = {}
+    for cell in cells:
+        for row in cell.rows:
+            known = {**cell.config, **{name: value for name, value in row.items() if value is not None}}
+            groups.setdefault(tuple(known.get(name) for name in POINT_FIELDS), []).append((cell, row))
+    points = []
+    for key, members in groups.items():
+        named = dict(zip(POINT_FIELDS, key, strict=True))
+        items = [item for cell, _ in members for item in cell.items if item.get("task") == named["task"]]
+        rows = [row for _, row in members]
+        scores = score_cell(items, num_resamples=num_resamples) if items else _widest(rows)
+        points.append(
+            Point(
+                **named,
+                scores=scores,
+                num_programs=len({item["program"] for item in items}) if items else int(rows[0]["n"]),
+                train_seeds=_seeds(members, "train_seed"),
+                channel_seeds=_seeds(members, "channel_seed"),
+                train_delivered=_mean([row.get("train_delivered") for row in rows]),
+                items=items,
+            )
+        )
+    return sorted(points, key=lambda point: tuple(_sort_key(getattr(point, name)) for name in POINT_FIELDS))
+
+
+def results_csv(cells: Iterable[CellFiles]) -> str:
+    """``results.csv``: a line for every cell and task, `RESULT_COLUMNS`, empty where undefined."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(RESULT_COLUMNS)
+    for cell in cells:
+        for row in cell.rows:
+            writer.writerow([_csv_value({**cell.config, **row}.get(column)) for column in RESULT_COLUMNS])
+    return text.getvalue()
+
+
+def items_jsonl(cells: Iterable[CellFiles]) -> str:
+    """``items.jsonl``: the item rows of all cells."""
+    return "".join(canonical_json(item) + "\n" for cell in cells for item in cell.items)
+
+
+def delivery_rows(cells: Iterable[CellFiles]) -> list[dict[str, Any]]:
+    """What each link delivered, a row for every link of the evaluation, counted over texts and channel seeds once.
+
+    Methods and training seeds see the same noise, so one cell of each link and channel seed is counted, in the task
+    that has the most rows (*detect* has one for every text).
+    """
+    seen: dict[tuple[Any, ...], dict[Any, Sequence[Mapping[str, Any]]]] = {}
+    for cell in cells:
+        if cell.config.get("corrupted_split") not in ("eval", "both") or not cell.items:
+            continue
+        by_task: dict[str, list[Mapping[str, Any]]] = {}
+        for item in cell.items:
+            by_task.setdefault(item["task"], []).append(item)
+        largest = max(by_task.values(), key=len)
+        link = tuple(cell.config.get(name) for name in ("corpus", *LINK_FIELDS[:-1]))
+        known = seen.setdefault(link, {})
+        seed = cell.config.get("channel_seed")
+        if len(largest) > len(known.get(seed, ())):
+            known[seed] = largest
+    rows = []
+    for link, by_seed in seen.items():
+        items = [item for group in by_seed.values() for item in group]
+        row = dict(zip(("corpus", *LINK_FIELDS[:-1]), link, strict=True)) | {"n": len(items)}
+        for name in (
+            "delivered",
+            "intact",
+            "fragments_sent",
+            "fragments_lost",
+            "bytes_sent",
+            "byte_errors",
+            "airtime_s",
+        ):
+            row[name] = sum(item.get(name) or 0 for item in items)
+        rows.append(row)
+    order = ("corpus", "axis", "snr_db", "fading", "cr", "policy", "source_coding", "sf")
+    return sorted(rows, key=lambda row: tuple(_sort_key(row[name]) for name in order))
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _widest(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Scores of several seeds without their items: means, and the widest interval."""
+    scores: dict[str, Any] = {
+        name: _mean([row.get(name) for row in rows]) for name in ("f1", "f1_delivered", "baseline", "macro_f1", "mcc")
+    }
+    for name in ("n", "delivered", "intact"):
+        scores[name] = sum(int(row.get(name) or 0) for row in rows)
+    for name, pick in (("f1_low", min), ("f1_high", max)):
+        known = [float(row[name]) for row in rows if row.get(name) is not None]
+        scores[name] = pick(known) if known else None
+    return scores
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    known = [float(value) for value in values if value is not None and math.isfinite(float(value))]
+    return sum(known) / len(known) if known else None
+
+
+def _seeds(members: Iterable[tuple[CellFiles, Mapping[str, Any]]], name: str) -> tuple[int, ...]:
+    found = {row.get(name, cell.config.get(name)) for cell, row in members}
+    return tuple(sorted(seed for seed in found if seed is not None))
+
+
+def _sort_key(value: Any) -> tuple[int, float, str]:
+    """An order for numbers, words and None in one column."""
+    if value is None:
+        return 0, 0.0, ""
+    for known in (AXIS_ORDER, TASKS):
+        if value in known:
+            return 1, float(known.index(value)), ""
+    if isinstance(value, int | float):
+        return 1, float(value), ""
+    return 2, 0.0, str(value)
+
+
+def _csv_value(value: Any) -> str:
+    """A cell of ``results.csv``; numbers in their shortest exact form."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)

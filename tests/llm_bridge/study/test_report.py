@@ -1,0 +1,373 @@
+"""The report says what the files say: columns, sentences, verdicts, damage marks; nothing that could be misread."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("statsmodels")
+
+from synthetic_study import make_study, read_page, read_rows
+
+from llm_bridge.scoring.metrics import score_cell
+from llm_bridge.study.findings import curves, headline_curves, limits, method_sentences, sf_sentence, verdict
+from llm_bridge.study.page import mark_damage
+from llm_bridge.study.points import RESULT_COLUMNS, load_study
+from llm_bridge.study.report import render_table, write_report
+from llm_bridge.study.store import StoreError, read_json, read_jsonl, seal, write_json
+
+DESIGN_COLUMNS = (
+    "sf, snr_db, fading, cr, policy, source_coding, corrupted_split, method, train_seed, channel_seed, task, corpus, "
+    "n, delivered, intact, train_delivered, f1, f1_low, f1_high, f1_delivered, baseline, macro_f1, mcc"
+)
+
+
+class Outline(HTMLParser):
+    """Tags that are open, ids, and every address that a page could load."""
+
+    VOID = ("meta", "link", "br", "hr", "img", "input", "path", "use")
+
+    def __init__(self):
+        super().__init__()
+        self.stack, self.ids, self.addresses, self.balanced, self.text = [], [], [], True, []
+
+    def handle_starttag(self, tag, attrs):
+        known = dict(attrs)
+        self.ids += [known["id"]] if "id" in known else []
+        self.addresses += [known[name] for name in ("src", "href", "xlink:href", "action", "data") if known.get(name)]
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.stack.pop()
+
+    def handle_endtag(self, tag):
+        if tag in self.VOID:
+            return
+        self.balanced &= bool(self.stack) and self.stack.pop() == tag
+
+    def handle_data(self, data):
+        if "script" not in self.stack and "style" not in self.stack:
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def study_dir(tmp_path_factory):
+    directory = make_study(tmp_path_factory.mktemp("study"))
+    write_report(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def outline(study_dir):
+    parsed = Outline()
+    parsed.feed(read_page(study_dir))
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def study(study_dir):
+    return load_study(study_dir)
+
+
+def point(study, **fields):
+    found = [p for p in study.points if all(getattr(p, name) == value for name, value in fields.items())]
+    assert len(found) == 1
+    return found[0]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_results_csv_has_the_published_columns_and_every_number(study_dir):
+    assert ", ".join(RESULT_COLUMNS) == DESIGN_COLUMNS
+    with (study_dir / "results.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    rows = read_rows(study_dir)
+    assert len(lines) == len(rows) == 13 * 3 * 3
+    for line, row in zip(lines, rows, strict=True):
+        for name in RESULT_COLUMNS:
+            expected = row[name]
+            assert line[name] == ("" if expected is None else str(expected)), name
+
+
+def test_items_jsonl_holds_the_items_of_all_cells(study_dir):
+    written = read_jsonl(study_dir / "items.jsonl")
+    expected = [row for path in sorted(study_dir.glob("*/items.jsonl")) for row in read_jsonl(path)]
+    assert written == expected
+    cells = {row["cell"] for row in written}
+    assert cells == {path.parent.name for path in study_dir.glob("*/result.json")}
+
+
+def test_writing_again_changes_nothing(tmp_path):
+    directory = make_study(tmp_path, axes=("fixed_snr",), spreading_factors=(7, 12), tasks=("localise",))
+    names = ("report.html", "results.csv", "items.jsonl")
+    write_report(directory)
+    before = {name: (directory / name).read_bytes() for name in names}
+    write_report(directory)
+    assert before == {name: (directory / name).read_bytes() for name in names}
+
+
+def test_page_is_whole_and_self_contained(outline):
+    assert outline.balanced and outline.stack == []
+    assert len(outline.ids) == len(set(outline.ids))
+    assert all(address.startswith(("#", "data:")) for address in outline.addresses)
+    assert {address[1:] for address in outline.addresses if address.startswith("#")} <= set(outline.ids)
+
+
+def test_figures_take_their_colours_from_the_page(study_dir):
+    """No placeholder colour is left, and every variable that a figure uses is defined for light and dark."""
+    page = read_page(study_dir)
+    assert not re.search(r"#0000[cf]\d", page)
+    used = set(re.findall(r"var\((--[a-z0-9]+)\)", page))
+    light, dark = page.split("@media (prefers-color-scheme: dark)")[:2]
+    dark = dark[: dark.index("* {")]
+    assert used <= set(re.findall(r"(--[a-z0-9]+):", light))
+    colours = {name for name in used if name.startswith("--m")} | {"--ink", "--page", "--card", "--base"}
+    assert colours <= set(re.findall(r"(--[a-z0-9]+):", dark))
+
+
+def test_what_is_in_the_files_cannot_break_the_page(tmp_path):
+    """A hostile program name and text are shown, not run."""
+    directory = make_study(
+        tmp_path, axes=("fixed_snr",), methods=("zero-shot",), spreading_factors=(7, 12), tasks=("paired",)
+    )
+    folder = next(path.parent for path in directory.glob("*/examples.json"))
+    text = "</pre><script>alert(1)</script>"
+    write_json(folder / "examples.json", {"program": "<img src=x>", "sent": text, "received": text + "&", "holes": []})
+    seal(folder, {"rows": read_json(folder / "result.json")["rows"]})
+    write_report(directory)
+    page = read_page(directory)
+    assert "<script>alert" not in page and "<img" not in page and "&lt;script&gt;alert(1)" in page
+
+
+# --- points -----------------------------------------------------------------------------------------------------------
+
+
+def test_points_pool_seeds_by_program(tmp_path):
+    """Three channel and two training seeds: one point, items of all, its interval over 42 programs."""
+    directory = make_study(
+        tmp_path,
+        spreading_factors=(9,),
+        axes=("fixed_snr",),
+        methods=("qlora",),
+        tasks=("localise",),
+        train_seeds=(0, 1),
+        channel_seeds=(0, 1, 2),
+    )
+    pooled = point(load_study(directory), sf=9)
+    assert (pooled.train_seeds, pooled.channel_seeds, pooled.num_programs) == ((0, 1), (0, 1, 2), 42)
+    assert pooled.scores["n"] == 6 * 42
+    rows = [row for row in read_rows(directory) if row["sf"] == 9]
+    assert pooled.f1 == pytest.approx(sum(row["f1"] for row in rows) / 6)
+    assert pooled.scores == score_cell(pooled.items)
+    as_if_independent = score_cell([{**item, "group": number} for number, item in enumerate(pooled.items)])
+    assert pooled.high - pooled.low > 1.2 * (as_if_independent["f1_high"] - as_if_independent["f1_low"])
+
+
+def test_published_study_without_items_still_reports(tmp_path):
+    directory = make_study(
+        tmp_path, axes=("fixed_snr",), methods=("zero-shot",), tasks=("paired",), channel_seeds=(0, 1)
+    )
+    for path in directory.glob("*/items.jsonl"):
+        path.write_text("")
+        seal(path.parent, {"rows": read_json(path.parent / "result.json")["rows"]})
+    write_report(directory)
+    pooled = point(load_study(directory), sf=12)
+    rows = [row for row in read_rows(directory) if row["sf"] == 12]
+    assert pooled.low == min(row["f1_low"] for row in rows) and pooled.high == max(row["f1_high"] for row in rows)
+    assert "SF12" in read_page(directory)
+
+
+def test_refuses_what_is_no_study(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no finished cell"):
+        write_report(tmp_path)
+    directory = make_study(tmp_path, spreading_factors=(9,), axes=("fixed_snr",), methods=("qlora",), tasks=("paired",))
+    items = next(directory.glob("*/items.jsonl"))
+    items.write_text(items.read_text().replace("true", "false", 1))
+    with pytest.raises(StoreError, match=r"items\.jsonl was changed"):
+        write_report(directory)
+
+
+# --- sentences --------------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_comes_first_and_says_rise_and_peak(study, outline):
+    chosen = headline_curves(study)
+    assert [curve.first.axis for curve in chosen] == ["fixed_snr", "equal_airtime"]
+    assert {curve.first.task for curve in chosen} == {"localise"} and chosen[0].first.method == "qlora"
+    fixed, equal = (sf_sentence(curve) for curve in chosen)
+    low, high = (point(study, task="localise", method="qlora", axis="fixed_snr", sf=sf) for sf in (7, 12))
+    assert f"rises from {low.f1:.2f} [{low.low:.2f}, {low.high:.2f}] at SF7 to {high.f1:.2f}" in fixed
+    assert "n = 42 programs" in fixed and "baseline is 0.15" in fixed and "Without the link it is 0." in fixed
+    assert re.search(r"peaks at SF(8|9|10|11) with", equal)
+    shown = "".join(outline.text)
+    assert shown.index(fixed) < shown.index("F1 against spreading factor", shown.index("study report"))
+
+
+def test_direction_is_claimed_only_where_the_paired_interval_allows(tmp_path):
+    """Two spreading factors under the same loss: not distinguishable."""
+    directory = make_study(
+        tmp_path, spreading_factors=(9, 10), axes=("equal_airtime",), methods=("qlora",), tasks=("localise",)
+    )
+    (curve,) = headline_curves(load_study(directory))
+    assert "is not distinguishable (difference" in sf_sentence(curve)
+
+
+def test_qlora_against_full_is_never_called_equal(study):
+    said = method_sentences(study)
+    assert len(said) == 4 and all("n = 42, one seed" in sentence for sentence in said)
+    assert said[0].startswith("QLoRA against full: difference")
+    assert "not distinguishable (smallest difference that n could show: 0.27)" in said[0]
+    assert said[1].startswith("F1 lost to the link, QLoRA minus full:")
+    assert not any("equal to" in sentence or "same as" in sentence for sentence in said)
+
+
+def test_a_score_at_or_below_its_baseline_looks_like_one(study, study_dir):
+    row = {"delivered": 42, "f1": 0.5, "f1_low": 0.3, "f1_high": 0.7, "baseline": 0.5}
+    assert verdict(row).word == "at baseline"
+    assert verdict({**row, "baseline": 0.2}).word == "above baseline"
+    assert verdict({**row, "baseline": 0.8}).word == "below baseline"
+    assert verdict({**row, "delivered": 0}).word == "nothing arrived"
+    assert verdict({**row, "f1": None}).word == "no F1"
+    marks = [verdict({**row, "baseline": b}).mark for b in (0.2, 0.5, 0.8)] + [verdict({**row, "delivered": 0}).mark]
+    assert len(set(marks)) == 4
+    clean = point(study, task="detect", method="qlora", corrupted_split="none")
+    assert verdict(clean).key == "below"
+    assert "hence no evidence of skill: detect (QLoRA)" in " ".join(limits(study))
+    page = read_page(study_dir)
+    assert page.count("▼ below baseline") > 5 and page.count("▲ above baseline") > 5
+
+
+def test_a_study_at_chance_says_so_in_the_answer(tmp_path):
+    directory = make_study(tmp_path, axes=("fixed_snr",), methods=("zero-shot",), tasks=("detect",))
+    write_report(directory)
+    answer = read_page(directory).split('class="answer"')[1].split("</div>")[0]
+    assert "Read with care: even without the link zero-shot is below the baseline in detect" in answer
+    assert "Not compared: this study does not hold both methods" in answer
+
+
+@pytest.mark.parametrize("model", ["smollm2-135m-instruct", "toy"])
+def test_a_small_model_is_never_called_llama_3(tmp_path, model):
+    directory = make_study(
+        tmp_path, spreading_factors=(7, 12), axes=("fixed_snr",), methods=("zero-shot",), tasks=("paired",), model=model
+    )
+    write_report(directory)
+    page = read_page(directory)
+    assert model in page
+    mentions = re.findall(r"[^.>]*Llama[ -]?3[^.<]*", page, flags=re.IGNORECASE)
+    assert mentions and all("not numbers of Llama 3 8B" in mention for mention in mentions)
+    assert ("random weights" in page) == (model == "toy")
+
+
+def test_limits_follow_from_the_study(study, tmp_path):
+    said = " ".join(limits(study))
+    assert "42 programs (MiniBugs) show a difference of 0.27 or more" in said
+    assert "One training seed" in said and "One channel seed" in said
+    many = make_study(
+        tmp_path, spreading_factors=(9,), axes=("fixed_snr",), methods=("qlora",), tasks=("paired",), num_programs=4,
+        train_seeds=(0, 1), channel_seeds=(0, 1),
+    )  # fmt: skip
+    said = " ".join(limits(load_study(many)))
+    assert "One training seed" not in said and "One channel seed" not in said
+    assert "4 programs (MiniBugs) show no difference at all" in said
+
+
+def test_curves_put_the_telling_condition_first(tmp_path):
+    """Of three SNRs the one whose curve moves most is shown first; the others are folded away."""
+    directory = make_study(
+        tmp_path, axes=("fixed_snr",), methods=("zero-shot",), tasks=("paired",), snrs=(-30.0, -10.0, 20.0)
+    )
+    found = curves(load_study(directory).points)
+    assert found[0].first.snr_db == -10.0
+    write_report(directory)
+    page = read_page(directory)
+    assert "2 more conditions of the link" in page and "F1 against SNR" in page
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+def strip_marks(html):
+    return unescape(re.sub(r"</?mark[^>]*>", "", html))
+
+
+def test_damage_marks_hold_the_sent_text_and_name_the_holes():
+    sent = "def f(a):\n    return a < 3 and 'ä' > a\n"
+    raw = sent.encode()
+    holes = [[4, 9], [20, 31]]
+    received = (raw[:4] + "\ufffd".encode() + raw[9:20] + "\ufffd".encode() + raw[31:]).decode()
+    left, right = mark_damage(sent, received, holes)
+    assert strip_marks(left) == sent
+    assert re.findall(r'<mark class="lost">(.*?)</mark>', left, re.DOTALL)[0] == "f(a):"
+    assert right.count('<mark class="hole">') == 2 and "5 bytes lost" in right and "11 bytes lost" in right
+    assert strip_marks(re.sub(r'<mark class="hole">.*?</mark>', "\ufffd", right)) == received
+
+
+def test_wrong_characters_are_marked_on_both_sides():
+    left, right = mark_damage("return a + b", "retuXn a + b", [])
+    assert left == 'retu<mark class="lost">r</mark>n a + b'
+    assert right == 'retu<mark class="changed">X</mark>n a + b'
+    same = mark_damage("x < 1", "x < 1", [])
+    assert same == ("x &lt; 1", "x &lt; 1")
+
+
+def test_examples_show_wrong_characters_where_damaged_frames_are_delivered(tmp_path):
+    directory = make_study(tmp_path, axes=("fixed_snr",), methods=("zero-shot",), tasks=("paired",), policy="deliver")
+    write_report(directory)
+    assert '<mark class="changed">' in read_page(directory)
+
+
+# --- the terminal -----------------------------------------------------------------------------------------------------
+
+
+def test_table_for_the_terminal(study_dir):
+    rows = [row for row in read_rows(study_dir) if row["method"] == "zero-shot" and row["task"] == "paired"]
+    text = render_table(rows[6:])
+    assert text.count("zero-shot") == 7 and "MiniBugs, paired: which of two versions is buggy?" in text
+    assert max(map(len, text.splitlines())) <= 100
+    first = next(row for row in rows[6:] if row["sf"] is None)
+    assert f"{first['f1']:.2f}" in next(line for line in text.splitlines() if "no link" in line)
+    assert "\x1b[" in render_table(rows[6:], color=True) and "\x1b[" not in text
+
+
+def test_table_splits_axes_and_repeats_the_clean_rows(study_dir):
+    rows = []
+    for path in sorted(study_dir.glob("*/result.json")):
+        axis = read_json(path.parent / "config.json")["axis"]
+        rows += [{**row, "axis": axis} for row in read_json(path)["rows"] if row["task"] == "localise"]
+    text = render_table(rows)
+    assert text.count("which line is wrong?") == 2
+    assert text.count("no link") == 2 * 3 and text.count("SF12") == 2 * 3
+    assert render_table([]) == ""
+
+
+def test_the_report_needs_no_torch_and_its_import_is_light():
+    code = (
+        "import sys\n"
+        "import llm_bridge.study.report\n"
+        "heavy = {'torch', 'transformers', 'peft', 'pandas', 'statsmodels', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_templates_are_declared_as_package_data():
+    """A wheel without them could not write a report."""
+    import tomllib
+
+    root = Path(__file__).parents[3]
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["llm_bridge"]
+    assert "study/templates/*" in declared
+    assert json.dumps(sorted(p.name for p in (root / "llm_bridge/study/templates").iterdir())) == (
+        '["report.css", "report.js"]'
+    )
