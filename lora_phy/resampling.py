@@ -46,11 +46,12 @@ def fractional_delay(iq: npt.ArrayLike, delay_samples: float, *, half_width: int
     fraction = delay_samples - whole
     if fraction == 0.0 or n == 0:
         return _shift(x, whole)
-    times = np.arange(-half_width, half_width + 1, dtype=np.float64) - fraction
+    reach = min(half_width, n)  # taps further out meet only zeros
+    times = np.arange(-reach, reach + 1, dtype=np.float64) - fraction
     taps = _taps(times, half_width).astype(np.float32)
     y = np.zeros(x.shape, dtype=np.complex64)
     rows, out = x.reshape(-1, n), y.reshape(-1, n)
-    shifted = whole - half_width
+    shifted = whole - reach
     low, high = max(0, shifted), min(n, n + taps.size - 1 + shifted)
     if high > low:
         together = max(1, _SAMPLES_AT_ONCE // n)  # bounds memory

@@ -32,6 +32,7 @@ from lora_phy.arrays import FloatArray
 from lora_phy.params import MAX_PAYLOAD_LEN, LoRaParams
 
 _NUM_NODES = 512
+_AT_ONCE = 4096  # SNRs worked on at a time
 _MAX_ESN0 = 1e4  # exp(-g/2) has long underflown: the error rate is 0
 _INFINITE = 1e30  # fading: from here on the error rate is called 0
 _REACH = 9.0  # a Gaussian tail of exp(-81) relative to the peak is nothing
@@ -75,15 +76,19 @@ def ser_awgn_coherent(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
     1.0e-03
     """
     num_bins = _num_bins(sf)
-    centre = np.sqrt(2.0 * np.minimum(_esn0(sf, snr_db), _MAX_ESN0))
     threshold = math.sqrt(2.0 * math.log(num_bins))
-    peak = np.maximum(centre / 2, np.minimum(centre, threshold))
 
-    def integrand(x: FloatArray) -> FloatArray:
-        density = np.exp(-0.5 * (x - centre[..., None]) ** 2) / math.sqrt(2.0 * math.pi)
-        return np.asarray(density * -np.expm1((num_bins - 1) * special.log_ndtr(x)))
+    def rate(g: FloatArray) -> FloatArray:
+        centre = np.sqrt(2.0 * np.minimum(g, _MAX_ESN0))
+        peak = np.maximum(centre / 2, np.minimum(centre, threshold))
 
-    return _integrate(integrand, np.minimum(peak, centre) - 1.5 * _REACH, peak + 1.5 * _REACH)
+        def integrand(x: FloatArray) -> FloatArray:
+            density = np.exp(-0.5 * (x - centre[:, None]) ** 2) / math.sqrt(2.0 * math.pi)
+            return np.asarray(density * -np.expm1((num_bins - 1) * special.log_ndtr(x)))
+
+        return _integrate(integrand, np.minimum(peak, centre) - 1.5 * _REACH, peak + 1.5 * _REACH)
+
+    return _in_pieces(rate, _esn0(sf, snr_db))
 
 
 def ser_rayleigh(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
@@ -130,15 +135,18 @@ def ser_nakagami(sf: int, snr_db: npt.ArrayLike, m: float) -> FloatArray:
     if not (isinstance(m, int | float | np.number) and 0.5 <= m <= 100.0):
         raise ValueError(f"'m' must be in [0.5, 100] (got {m!r})")
     num_bins = _num_bins(sf)
-    g = np.minimum(_esn0(sf, snr_db), _INFINITE)
-    rest = (m / (m + g))[..., None]  # 1 - q
 
-    def integrand(z: FloatArray) -> FloatArray:
-        density = rest**m * np.exp(-z * rest) * special.hyp1f1(1.0 - m, 1.0, -z * (1.0 - rest))
-        return np.asarray(density * _any_above(z, num_bins))
+    def rate(g: FloatArray) -> FloatArray:
+        rest = (m / (m + np.minimum(g, _INFINITE)))[:, None]  # 1 - q
 
-    rate = _integrate(integrand, np.zeros(g.shape), np.full(g.shape, math.log(num_bins) + 60.0))
-    return np.asarray(np.where(g < _INFINITE, rate, 0.0))[()]
+        def integrand(z: FloatArray) -> FloatArray:
+            density = rest**m * np.exp(-z * rest) * special.hyp1f1(1.0 - m, 1.0, -z * (1.0 - rest))
+            return np.asarray(density * _any_above(z, num_bins))
+
+        found = _integrate(integrand, np.zeros(g.size), np.full(g.size, math.log(num_bins) + 60.0))
+        return np.asarray(np.where(g < _INFINITE, found, 0.0))
+
+    return _in_pieces(rate, _esn0(sf, snr_db))
 
 
 def ber_awgn(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
@@ -151,6 +159,18 @@ def ber_awgn(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
     """
     num_bins = _num_bins(sf)
     return np.asarray(ser_awgn(sf, snr_db) * (num_bins / 2) / (num_bins - 1))[()]
+
+
+def ber_rayleigh(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
+    """Uncoded bit error rate under Rayleigh fading, exact: ``ser_rayleigh · (M/2)/(M-1)``.
+
+    Examples
+    --------
+    >>> bool(ber_rayleigh(7, -200.0).round(6) == 0.5)
+    True
+    """
+    num_bins = _num_bins(sf)
+    return np.asarray(ser_rayleigh(sf, snr_db) * (num_bins / 2) / (num_bins - 1))[()]
 
 
 def ber_awgn_elshabrawy(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
@@ -183,6 +203,24 @@ def ber_awgn_legacy(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
     _num_bins(sf)
     argument = np.sqrt(2.0 * _esn0(sf, snr_db)) - math.sqrt(1.386 * sf + 1.154)
     return np.asarray(0.5 * special.ndtr(-argument))[()]
+
+
+def ber_rayleigh_elshabrawy(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
+    """LEGACY APPROXIMATION of `ber_rayleigh`: 5 to 9 % above the exact curve at useful SNRs.
+
+    ½ [Q(-sqrt(2H)) - sqrt(g/(g+1)) e^{-H/(g+1)} Q(sqrt((g+1)/g) (-sqrt(2H) + sqrt(2H)/(g+1)))], H as above.
+    Elshabrawy and Robert, IEEE Commun. Lett. 22(9), 2018.
+
+    Examples
+    --------
+    >>> bool(1.05 < ber_rayleigh_elshabrawy(7, 0.0) / ber_rayleigh(7, 0.0) < 1.09)
+    True
+    """
+    root = math.sqrt(2.0 * float(np.sum(1.0 / np.arange(1, _num_bins(sf)))))
+    g = np.clip(_esn0(sf, snr_db), 1e-12, _INFINITE)
+    fade = np.sqrt(g / (g + 1)) * np.exp(-(root**2) / 2 / (g + 1))
+    tail = special.ndtr(np.sqrt((g + 1) / g) * (root - root / (g + 1)))
+    return np.asarray(0.5 * (special.ndtr(root) - fade * tail))[()]
 
 
 def per_awgn(params: LoRaParams, payload_len: int, snr_db: npt.ArrayLike) -> FloatArray:
@@ -272,33 +310,47 @@ def _any_above(z: FloatArray, num_bins: int) -> FloatArray:
         return np.asarray(-np.expm1((num_bins - 1) * np.log1p(-np.exp(-z))))
 
 
-def _ser_rayleigh(num_bins: int, g: FloatArray) -> FloatArray:
-    a = 1.0 / (1.0 + g)
-    # a difference of log-gammas would lose every digit where a is small; the product has none to lose
-    return np.asarray(-np.expm1(-np.sum(np.log1p(a[..., None] / np.arange(1, num_bins)), axis=-1)) + 0.0)[()]
+def _ser_rayleigh(num_bins: int, esn0: FloatArray) -> FloatArray:
+    def rate(g: FloatArray) -> FloatArray:
+        a = 1.0 / (1.0 + g)
+        # a difference of log-gammas would lose every digit where a is small; the product has none to lose
+        return np.asarray(-np.expm1(-np.sum(np.log1p(a[:, None] / np.arange(1, num_bins)), axis=-1)) + 0.0)
+
+    return _in_pieces(rate, esn0)
 
 
-def _ser_rice(num_bins: int, g: FloatArray, k_factor: float) -> FloatArray:
+def _ser_rice(num_bins: int, esn0: FloatArray, k_factor: float) -> FloatArray:
     """(1) for a right bin with steady power K g/(K+1) and scattered-plus-noise power b = 1 + g/(K+1)."""
-    g = np.minimum(g, _MAX_ESN0 if math.isinf(k_factor) else _INFINITE)
-    if math.isinf(k_factor):
-        steady, b = np.sqrt(g), np.ones(g.shape)
-    else:
-        steady, b = np.sqrt(g * (k_factor / (k_factor + 1.0))), 1.0 + g / (k_factor + 1.0)
-    # Left of r = sqrt(ln M) some wrong bin is above r for sure; right of it the chance falls like M exp(-r²), and the
-    # product with p(r) peaks at steady/(1+b). The window holds whichever of the two is the peak.
     threshold = math.sqrt(math.log(num_bins))
-    width = np.sqrt(b)
-    peak = np.maximum(steady / (1.0 + b), np.minimum(steady, threshold))
-    low = np.maximum(0.0, np.minimum(peak, steady) - _REACH * width)
-    high = np.maximum(peak, np.minimum(steady + _REACH * width, threshold)) + _REACH
 
-    def integrand(r: FloatArray) -> FloatArray:
-        centre, spread = steady[..., None], b[..., None]
-        density = 2.0 * r / spread * np.exp(-((r - centre) ** 2) / spread) * special.i0e(2.0 * r * centre / spread)
-        return np.asarray(density * _any_above(r * r, num_bins))
+    def rate(g: FloatArray) -> FloatArray:
+        if math.isinf(k_factor):
+            steady, b = np.sqrt(np.minimum(g, _MAX_ESN0)), np.ones(g.shape)
+        else:
+            bounded = np.minimum(g, _INFINITE)
+            steady, b = np.sqrt(bounded * (k_factor / (k_factor + 1.0))), 1.0 + bounded / (k_factor + 1.0)
+        # Left of r = sqrt(ln M) some wrong bin is above r for sure; right of it the chance falls like M exp(-r²), and
+        # the product with p(r) peaks at steady/(1+b). The window holds whichever of the two is the peak.
+        width = np.sqrt(b)
+        peak = np.maximum(steady / (1.0 + b), np.minimum(steady, threshold))
+        low = np.maximum(0.0, np.minimum(peak, steady) - _REACH * width)
+        high = np.maximum(peak, np.minimum(steady + _REACH * width, threshold)) + _REACH
 
-    return np.asarray(np.where(g < _INFINITE, _integrate(integrand, low, high), 0.0))[()]
+        def integrand(r: FloatArray) -> FloatArray:
+            centre, spread = steady[:, None], b[:, None]
+            density = 2.0 * r / spread * np.exp(-((r - centre) ** 2) / spread) * special.i0e(2.0 * r * centre / spread)
+            return np.asarray(density * _any_above(r * r, num_bins))
+
+        return np.asarray(np.where(g < _INFINITE, _integrate(integrand, low, high), 0.0))
+
+    return _in_pieces(rate, esn0)
+
+
+def _in_pieces(rate: Callable[[FloatArray], FloatArray], esn0: FloatArray) -> FloatArray:
+    """`rate` of a one-dimensional array, applied to any shape with bounded memory."""
+    flat = esn0.reshape(-1)
+    pieces = [rate(flat[start : start + _AT_ONCE]) for start in range(0, flat.size, _AT_ONCE)]
+    return np.asarray(np.concatenate(pieces).reshape(esn0.shape) if pieces else np.zeros(esn0.shape))[()]
 
 
 @lru_cache(maxsize=1)
@@ -309,9 +361,8 @@ def _nodes() -> tuple[FloatArray, FloatArray]:
 
 def _integrate(integrand: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray) -> FloatArray:
     nodes, weights = _nodes()
-    span = (high - low)[..., None]
-    values = integrand(low[..., None] + span * nodes)
-    return np.asarray(np.sum(values * weights, axis=-1) * (high - low))[()]
+    values = integrand(low[:, None] + (high - low)[:, None] * nodes)
+    return np.asarray(np.sum(values * weights, axis=-1) * (high - low))
 
 
 def _block_error_rate(symbol_error_rate: FloatArray, cr: int, used: int, codewords: int) -> FloatArray:
