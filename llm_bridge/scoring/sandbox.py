@@ -113,6 +113,10 @@ def run_tests(
     ------
     ValueError
         For a parameter out of bounds, or arguments that are not plain data.
+    RuntimeError
+        Where the cage that was there cannot be built any more; the program has not run.
+    ImportError
+        For a pytest module, where pytest is not installed.
 
     Examples
     --------
@@ -262,7 +266,7 @@ def _run_in_children(
             index += 1
         if index >= len(cases):
             return
-        with Child(job) as child:
+        with Child(job, attempts=3) as child:
             try:
                 if not load(child):
                     return  # it would fail to load for each of the other cases too

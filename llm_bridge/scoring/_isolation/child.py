@@ -29,6 +29,7 @@ if sys.platform == "linux":
 def main(requests: int, replies: int, lifeline: int) -> None:
     """Serve one job; never returns."""
     job: Any = wire.read_frame(requests)
+    os.umask(0o022)  # the worker, under another id, reads what is made here
     try:
         _silence_signals()
         if job["level"] == "namespaces":
@@ -128,12 +129,12 @@ def _work(job: Any, requests: int, replies: int, lifeline: int, base: str) -> No
 def _drop_privileges(job: Any) -> None:
     """Become nobody, without capabilities.
 
-    Under Landlock, root's interpreter may lie where nobody cannot read; one capability that opens it is kept then:
-    Landlock confines what is read, whatever the capabilities.
+    Root's interpreter may lie where nobody cannot read. Behind a private root or Landlock the worker then keeps the one
+    capability that opens it, for what can be read is confined anyhow; without either it stays root, and can do harm.
     """
     keep: tuple[int, ...] = ()
-    if os.geteuid() == 0 and (job["drop_uid"] or job["level"] == "landlock+seccomp"):
-        if not job["drop_uid"]:
+    if os.geteuid() == 0 and (job["open_to_all"] or job["level"] != "rlimits"):
+        if not job["open_to_all"]:
             syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
             keep = (syscalls.CAP_DAC_READ_SEARCH, syscalls.CAP_DAC_OVERRIDE)
         os.setgroups([])

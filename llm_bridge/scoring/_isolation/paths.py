@@ -53,12 +53,13 @@ def pytest_parts() -> dict[str, str]:
     return parts
 
 
-def open_to_all(path: str) -> bool:
-    """Whether any user could read `path`: every folder above it lets others through."""
+def open_to_all(path: str, *, with_parents: bool = True) -> bool:
+    """Whether any user could read `path`; with the folders above it, unless a private root makes its own."""
     path = os.path.realpath(path)
-    if not os.stat(path).st_mode & 0o004:
+    needed = 0o005 if os.path.isdir(path) else 0o004
+    if os.stat(path).st_mode & needed != needed:
         return False
-    while path != "/":
+    while with_parents and path != "/":
         path = os.path.dirname(path)
         if not os.stat(path).st_mode & 0o001:
             return False

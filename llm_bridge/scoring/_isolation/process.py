@@ -14,6 +14,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -58,17 +59,39 @@ class Ended(Exception):
 class Child:
     """One caged worker; a context manager that kills whatever is left.
 
-    Raises `CageError` on entering where `job.level` is not to be had on this machine.
+    Raises `CageError` on entering where `job.level` is not to be had on this machine, after `attempts` (a machine may
+    be short of processes or memory for a moment).
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, attempts: int = 1) -> None:
         self._job = job
+        self._attempts = attempts
         self._id = 0
         self._open: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Child:
         """Start the child and wait until the cage is closed."""
+        for attempt in range(1, self._attempts):
+            try:
+                return self._enter()
+            except (CageError, OSError):
+                time.sleep(0.5 * attempt)
+        return self._enter()
+
+    def __exit__(self, *_: object) -> None:
+        """Kill every process of the child's and remove its folder."""
+        self._end()
+
+    def ask(self, request: dict[str, Any], limit_s: float) -> dict[str, Any]:
+        """Send a request and return the answer to it; `Ended` where none comes in time."""
+        self._id += 1
+        answer = self._exchange(wire.pack({"id": self._id, **request}), limit_s)
+        if answer.get("id") != self._id:
+            raise Ended("crash")
+        return answer
+
+    def _enter(self) -> Child:
         self._base = tempfile.mkdtemp(prefix="sandbox-")
         try:
             self._start()
@@ -82,18 +105,6 @@ class Child:
             self._end()
             raise
         return self
-
-    def __exit__(self, *_: object) -> None:
-        """Kill every process of the child's and remove its folder."""
-        self._end()
-
-    def ask(self, request: dict[str, Any], limit_s: float) -> dict[str, Any]:
-        """Send a request and return the answer to it; `Ended` where none comes in time."""
-        self._id += 1
-        answer = self._exchange(wire.pack({"id": self._id, **request}), limit_s)
-        if answer.get("id") != self._id:
-            raise Ended("crash")
-        return answer
 
     def _start(self) -> None:
         their_requests, self._requests = os.pipe()
@@ -121,10 +132,10 @@ class Child:
     def _describe(self) -> dict[str, Any]:
         job = self._job
         site = paths.pytest_parts() if job.test_file else {}
-        # without a private root the worker may take another id only if that id can read what it needs
-        needed = [paths.interpreter(), paths.standard_library(), *site.values()]
-        drop_uid = job.level == "namespaces" or all(map(paths.open_to_all, needed))
-        if job.level != "namespaces":
+        private_root = job.level == "namespaces"
+        needed = [paths.interpreter(), paths.standard_library(), os.__file__, sys.base_prefix, *site.values()]
+        open_to_all = all(paths.open_to_all(path, with_parents=not private_root) for path in needed)
+        if not private_root:
             os.chmod(self._base, 0o755)  # readable for the id that the worker drops to; it holds no secret
         limits = {
             "AS": job.memory_bytes,
@@ -146,7 +157,7 @@ class Child:
             "files": {f"box/{name}": text for name, text in job.files.items()},
             "site": site,
             "limits": limits,
-            "drop_uid": drop_uid,
+            "open_to_all": open_to_all,
             "mode": "module" if job.test_file else "cases",
             "entry_point": job.entry_point,
             "test_file": job.test_file,
@@ -203,6 +214,7 @@ class Child:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
+            self._process = None
         shutil.rmtree(self._base, ignore_errors=True)
 
 
