@@ -3,7 +3,8 @@
     by="nll"       lines ranked by their summed negative log-likelihood: needs no training
     by="verdict"   lines ranked by the trained verdict; their probabilities compete with "none" (`none_verdict`)
 
-A predicted received line is right if its byte span overlaps a gold line's span in the transmitted text. Lines with
+A predicted received line is right if bytes that arrived in it overlap a gold line's span in the transmitted text. Lost
+bytes earn nothing: a line that spans a hole of half the program would otherwise be right half of the time. Lines with
 nothing to read (blank, or a hole alone) are never predicted: damage is not a bug.
 """
 
@@ -15,14 +16,13 @@ from typing import TYPE_CHECKING
 
 from llm_bridge.corpora.programs import ProgramPair, line_spans
 from llm_bridge.scoring.decisions import Row, item_row, pairs_by_name, readable_lines
+from llm_bridge.transport.spans import arrived_within
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.likelihood import TextScores
     from llm_bridge.transport.link import ReceivedItem
 
 RANKINGS = ("nll", "verdict")
-
-Span = tuple[int, int]
 
 
 def localise(
@@ -49,8 +49,8 @@ def localise(
     -------
     list of dict
         `decision` is the predicted line of the received text and `gold` the gold lines of the transmitted one, both
-        1-based; `rank` is that of the first right line among the readable ones. Nothing delivered, or nothing to read:
-        no decision, a miss.
+        1-based; `rank` is that of the first right line among the readable ones, `chance` the share of them that is
+        right: what a random guess would score on this text. Nothing delivered, or nothing to read: no decision, a miss.
     """
     by_name = pairs_by_name(pairs)
     rows = []
@@ -61,7 +61,7 @@ def localise(
         transmitted = line_spans(pair.buggy)
         gold = [transmitted[line - 1] for line in pair.gold_lines]
         order = rank_lines(arrival.text, scores[arrival.text], by=by) if arrival.delivered else ()
-        right = [is_hit(arrival.line_spans[line], gold) for line in order]
+        right = [arrived_within(arrival.line_spans[line], gold, arrival.holes) for line in order]
         rows.append(
             item_row(arrival, pair, "localise")
             | {
@@ -72,6 +72,7 @@ def localise(
                 "num_lines": len(transmitted),
                 "num_gold": len(gold),
                 "rank": right.index(True) + 1 if any(right) else None,
+                "chance": sum(right) / len(right) if right else 0.0,
             }
         )
     return rows
@@ -108,11 +109,6 @@ def line_probabilities(text: str, scores: TextScores) -> tuple[float, ...]:
     weights = [math.exp(value - top) for value in values]
     total = sum(weights) + math.exp(scores.none_verdict - top)
     return tuple(weight / total for weight in weights)
-
-
-def is_hit(predicted: Span, gold: Sequence[Span]) -> bool:
-    """Whether the predicted span shares a byte with a gold span."""
-    return any(max(predicted[0], target[0]) < min(predicted[1], target[1]) for target in gold)
 
 
 def _values(scores: TextScores, by: str) -> tuple[float, ...]:

@@ -30,7 +30,7 @@ from llm_bridge.study.links import (
 )
 from llm_bridge.study.provenance import provenance
 from llm_bridge.study.rows import cell_rows, damage_example, result_row, texts_needed
-from llm_bridge.study.store import is_finished, locked, seal, write_json, write_jsonl
+from llm_bridge.study.store import cell_dirs, is_finished, locked, read_json, seal, write_json, write_jsonl
 from llm_bridge.transport.link import Item, ReceivedItem
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Study:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, transient=True) as bar:
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
             task = bar.add_task(name, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         seconds = time.monotonic() - started
@@ -307,7 +307,38 @@ def _print_delivery(console: Console, rows: Mapping[Cell, dict[str, Any]]) -> No
 def _report(study: Study) -> Path:
     from llm_bridge.study.report import write_report
 
-    with study.phase("report") as advance:
+    with study.phase("report"):
         path = write_report(study.directory)
-        advance(1, 1)
+    study.console.print(f"in all{'':<54}{sum(seconds for _, seconds in study.phases):7.1f} s", highlight=False)
+    _print_results(study)
+    study.console.print(f"\nreport: {path}", soft_wrap=True, highlight=False)
+    for sentence in _closing_sentences(study.directory):
+        study.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
     return path
+
+
+def _closing_sentences(directory: Path) -> list[str]:
+    """What was found, then what cannot be told from it: the contrast of the methods stands last."""
+    from llm_bridge.study import findings, points
+
+    seen = points.load_study(directory)
+    headlines = findings.headline_curves(seen)
+    warnings = [sentence for curve in headlines if (sentence := findings.warning_sentence(curve))]
+    contrasts = sorted(findings.method_sentences(seen), key=lambda sentence: not sentence.startswith("F1 lost"))
+    return [*(findings.sf_sentence(curve) for curve in headlines), *warnings, *contrasts]
+
+
+def _print_results(study: Study) -> None:
+    """All rows of `results.csv`, in tables of a person's terminal."""
+    from rich.text import Text
+
+    from llm_bridge.study.report import render_table
+
+    rows = [
+        {**row, "axis": (read_json(folder / "config.json").get("axis"))}
+        for folder in cell_dirs(study.directory)
+        for row in read_json(folder / "result.json")["rows"]
+    ]
+    width = max(100, study.console.width)
+    text = render_table(rows, width=width, color=study.console.is_terminal)
+    study.console.print(Text.from_ansi(text), soft_wrap=True)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from llm_bridge.corpora.programs import ProgramPair, line_spans
 from llm_bridge.training.models import byte_characters
+from llm_bridge.transport.spans import Span, arrived_within
 
 if TYPE_CHECKING:
     import torch
@@ -33,8 +34,6 @@ SUFFIX = "# verdict:"
 ANSWERS = (" bug", " ok")
 IGNORED = -100
 MAX_TOKENS = 1024
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +160,8 @@ def gold_spans(pair: ProgramPair) -> tuple[Span, ...]:
 
 
 def received_gold_lines(arrival: ReceivedItem, gold: Sequence[Span]) -> tuple[int, ...]:
-    """Lines of the received text whose span in the transmitted text overlaps a gold span that was not wholly lost."""
-    seen = [span for span in gold if not _covered(span, arrival.holes)]
-    return tuple(
-        index for index, span in enumerate(arrival.line_spans) if any(overlaps(span, target) for target in seen)
-    )
+    """Lines of the received text that hold bytes of a gold span which arrived."""
+    return tuple(index for index, span in enumerate(arrival.line_spans) if arrived_within(span, gold, arrival.holes))
 
 
 def fixed_lines(pair: ProgramPair) -> str:
@@ -174,23 +170,6 @@ def fixed_lines(pair: ProgramPair) -> str:
     first = pair.buggy_line - 1
     tail = len(buggy) - first - 1
     return "".join(correct[first : len(correct) - tail])
-
-
-def overlaps(a: Span, b: Span) -> bool:
-    """Whether two half-open spans share a byte.
-
-    Examples
-    --------
-    >>> overlaps((0, 3), (2, 5)), overlaps((0, 3), (3, 5))
-    (True, False)
-    """
-    return max(a[0], b[0]) < min(a[1], b[1])
-
-
-def _covered(span: Span, holes: Sequence[Span]) -> bool:
-    """Whether every byte of `span` lies in a hole."""
-    lost = sum(max(0, min(span[1], hole[1]) - max(span[0], hole[0])) for hole in holes)
-    return lost >= span[1] - span[0]
 
 
 # ------------------------------------------------------------------------------------------------ examples -> token ids

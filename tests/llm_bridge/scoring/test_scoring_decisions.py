@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, line_spans
 from llm_bridge.scoring.decisions import readable_lines
 from llm_bridge.scoring.detect import detect, fit_threshold, suspicion
 from llm_bridge.scoring.likelihood import TextScores
-from llm_bridge.scoring.localise import is_hit, line_probabilities, localise, rank_lines
+from llm_bridge.scoring.localise import line_probabilities, localise, rank_lines
 from llm_bridge.scoring.metrics import score_cell
 from llm_bridge.scoring.paired import paired
 from llm_bridge.transport.link import Damage, Item, ReceivedItem
+from llm_bridge.transport.spans import arrived_within
 
 BUGGY = "def f(x):\n    y = x + 1\n    return y\n"
 CORRECT = "def f(x):\n    y = x + 22\n    return y\n"
@@ -96,7 +99,17 @@ def test_a_prediction_is_judged_by_its_span_in_the_transmitted_text() -> None:
     spans = ((0, 10), (10, 24), (24, 37))
     (row,) = localise([arrive("buggy", text, spans=spans)], [pair()], {text: scores(nll=(99.0, 5.0, 2.0))}, by="nll")
     assert (row["decision"], row["correct"], row["intact"]) == (2, True, False)
-    assert is_hit((0, 5), [(4, 6)]) and not is_hit((0, 4), [(4, 6)])
+    assert arrived_within((0, 5), [(4, 6)]) and not arrived_within((0, 4), [(4, 6)])
+
+
+def test_lost_bytes_earn_nothing() -> None:
+    """One received line spans the whole program; the buggy line inside it was lost, so pointing at it is no hit."""
+    text = "def f(x\ufffdn y\n"
+    lost_bug, lost_else = (7, 34), (24, 34)
+    for hole, hit in ((lost_bug, False), (lost_else, True)):
+        arrival = replace(arrive("buggy", text, spans=((0, 37),)), holes=(hole,))
+        (row,) = localise([arrival], [pair()], {text: scores(nll=(1.0,))}, by="nll")
+        assert (row["correct"], row["chance"]) == (hit, float(hit))
 
 
 def test_a_hole_alone_is_never_predicted() -> None:
