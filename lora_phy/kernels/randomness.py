@@ -14,6 +14,8 @@ Box and Muller, "A note on the generation of random normal deviates", Ann. Math.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -67,13 +69,13 @@ _LOWEST = np.uint32(1)
 _HALF_STEP = np.uint32(0x8000)
 
 
-def new_state(seed: int, *stream: int) -> npt.NDArray[np.uint32]:
+def new_state(seed: int | Sequence[int], *stream: int) -> npt.NDArray[np.uint32]:
     """Uint32 ``(32,)``: the state of eight generators for one stream, word w of lane l at ``8 * w + l``.
 
     Parameters
     ----------
     seed
-        Any non-negative integer.
+        A non-negative integer, or several.
     stream
         Integers that tell the streams of a seed apart, a chunk's number for instance.
 
@@ -116,6 +118,17 @@ def draw(s):
 
 
 @njit
+def log_ratio(exponent, mantissa):
+    """``ln(2^exponent * mantissa)`` for a mantissa in [sqrt(1/2), sqrt(2))."""
+    t = mantissa - splat(_ONE)
+    t2 = t * t
+    low = fma(fma(splat(_L3), t, splat(_L2)), t2, fma(splat(_L1), t, splat(_L0)))
+    high = fma(fma(splat(_L7), t, splat(_L6)), t2, fma(splat(_L5), t, splat(_L4)))
+    p = fma(high, t2 * t2, low)
+    return fma(exponent, splat(_LN2), p * t)
+
+
+@njit
 def _radius(x, minus_power):
     """The signed radius ``sign(x) sqrt(-P ln u)``, u the magnitude of x as a signed number (made odd) over 2^31."""
     odd = x | splat_u32(_LOWEST)
@@ -123,12 +136,7 @@ def _radius(x, minus_power):
     shifted = bits - splat_u32(_SQRT_HALF_BITS + _EXPONENT_31)
     exponent = signed_to_f32(shift_right_signed(shifted, 23))
     mantissa = as_f32(bits - (shifted & splat_u32(_EXPONENT_MASK)) - splat_u32(_EXPONENT_31))
-    t = mantissa - splat(_ONE)
-    t2 = t * t
-    low = fma(fma(splat(_L3), t, splat(_L2)), t2, fma(splat(_L1), t, splat(_L0)))
-    high = fma(fma(splat(_L7), t, splat(_L6)), t2, fma(splat(_L5), t, splat(_L4)))
-    p = fma(high, t2 * t2, low)
-    log = fma(exponent, splat(_LN2), p * t)
+    log = log_ratio(exponent, mantissa)
     return as_f32(as_u32(sqrt(log * minus_power)) ^ (x & splat_u32(_SIGN)))
 
 
