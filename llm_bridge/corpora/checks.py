@@ -1,0 +1,375 @@
+"""Is a corpus fit for the study? What its texts give away without being understood, and what is wrong with its pairs.
+
+    pairs ─► counts · form (one hunk, normal form, duplicates) · leaks (length, tokens, bytes) · tests ─► CorpusReport
+
+A *leak* is a rule that tells the buggy version from the correct one and reads no program. Each is a count of pairs
+decided rightly, wrongly and not at all; a rule that knows nothing is right in half of the decided ones. The bag-of-
+bytes classifier learns from the histograms of bytes: a logistic regression on the difference of the two histograms of
+a pair (so it has no intercept: which one comes first is nothing it could know), fitted on other groups than those it
+judges.
+"""
+
+from __future__ import annotations
+
+import io
+import platform
+import tokenize
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from llm_bridge.corpora import near_duplicates
+from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, corpus_hash, normalise, single_edit
+
+#: A rule that knows nothing is called a leak with at most this probability.
+FALSE_ALARM = 1e-6
+
+TextOf = Callable[[ProgramPair, str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleCount:
+    """How often a rule names the right version of a pair."""
+
+    right: int
+    wrong: int
+    ties: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, a tie counting as half; nan without pairs."""
+        total = self.right + self.wrong + self.ties
+        return (self.right + self.ties / 2) / total if total else float("nan")
+
+    @property
+    def p_value(self) -> float:
+        """Exact two-sided probability of so lopsided a count if the rule knows nothing; 1 where it decides nothing."""
+        decided = self.right + self.wrong
+        return float(stats.binomtest(self.right, decided).pvalue) if decided else 1.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper-Pearson 95 % interval of the share of right answers among the decided pairs."""
+        decided = self.right + self.wrong
+        if not decided:
+            return 0.0, 1.0
+        found = stats.binomtest(self.right, decided).proportion_ci(0.95, method="exact")
+        return float(found.low), float(found.high)
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the rule knows something; wrong with probability `FALSE_ALARM`."""
+        return self.p_value < FALSE_ALARM
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusReport:
+    """What `check` found. Names of pairs stand where something is wrong with them."""
+
+    corpora: tuple[str, ...]
+    num_pairs: int
+    num_groups: int
+    corpus_hash: str
+    python_version: str
+    defect_classes: Mapping[str, int]
+    mean_bytes: float
+    mean_lines: float
+    localise_chance: float
+    longest_line_top1: float
+    longer_bytes: RuleCount
+    more_tokens: RuleCount
+    bag_of_bytes: RuleCount
+    bag_of_bytes_single: RuleCount
+    not_one_hunk: tuple[str, ...]
+    not_normal: tuple[str, ...]
+    not_python: tuple[str, ...]
+    repeated_names: tuple[str, ...]
+    repeated_pairs: tuple[str, ...]
+    near_duplicates: tuple[tuple[str, str], ...]
+    without_tests: int
+    tests_run: bool
+    correct_not_passing: tuple[str, ...]
+    buggy_passing: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What makes the corpus unfit, one sentence each; empty where it is fit.
+
+        What can be told from two versions side by side (on QuixBugs, that the longer one is correct) is no defect of a
+        corpus: it is the baseline of *paired*. What can be told from a single text is.
+        """
+        found = []
+        for names, what in (
+            (self.not_one_hunk, "differ in more than one hunk"),
+            (self.not_normal, "are not in normal form"),
+            (self.not_python, "do not parse"),
+            (self.repeated_names, "share their name with another"),
+            (self.repeated_pairs, "occur more than once"),
+            (self.correct_not_passing, "have a correct version that does not pass its tests"),
+            (self.buggy_passing, "have a buggy version that passes its tests"),
+        ):
+            if names:
+                found.append(f"{len(names)} pairs {what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}")
+        if self.bag_of_bytes_single.leaks:
+            share = self.bag_of_bytes_single.accuracy
+            found.append(f"the histogram of its bytes tells of a single text whether it is buggy: accuracy {share:.2f}")
+        return tuple(found)
+
+
+def check(
+    pairs: Sequence[ProgramPair],
+    *,
+    run_tests: Callable[[str, str, Any], Any] | None = None,
+    num_folds: int = 5,
+) -> CorpusReport:
+    """Check a corpus.
+
+    Parameters
+    ----------
+    pairs
+        At least one pair.
+    run_tests
+        `llm_bridge.scoring.sandbox.run_tests`, or what takes ``(source, entry_point, tests)`` and returns something
+        with a `verdict`. Without it nothing is run.
+    num_folds
+        Folds of the bag-of-bytes classifier, disjoint by group.
+
+    Raises
+    ------
+    ValueError
+        Where `pairs` is empty.
+
+    Examples
+    --------
+    >>> from llm_bridge.corpora import minibugs
+    >>> report = check(minibugs.load())
+    >>> report.problems, report.longer_bytes.accuracy
+    ((), 0.5)
+    """
+    if not pairs:
+        raise ValueError("'pairs' must hold at least one pair (got none)")
+    names = Counter(pair.name for pair in pairs)
+    texts = Counter((pair.buggy, pair.correct) for pair in pairs)
+    originals = list({pair.correct: pair for pair in pairs}.values())
+    close = near_duplicates.near_duplicates([pair.correct for pair in originals])
+    classes = Counter(pair.defect_class or "not classified" for pair in pairs)
+    order = [name for name in (*DEFECT_CLASSES, *sorted(set(classes) - set(DEFECT_CLASSES))) if name in classes]
+    judged = [pair for pair in pairs if pair.tests.cases or pair.tests.test_module]
+    failing, passing = _run(judged, run_tests)
+    bytes_of = [(len(pair.buggy.encode()), len(pair.correct.encode())) for pair in pairs]
+    localisable = [pair for pair in pairs if _hunk(pair)]
+    return CorpusReport(
+        corpora=tuple(sorted({pair.corpus for pair in pairs})),
+        num_pairs=len(pairs),
+        num_groups=len({pair.group for pair in pairs}),
+        corpus_hash=corpus_hash(pairs),
+        python_version=platform.python_version(),
+        defect_classes={name: classes[name] for name in order},
+        mean_bytes=float(np.mean(bytes_of)),
+        mean_lines=float(np.mean([len(pair.buggy.splitlines()) for pair in pairs])),
+        localise_chance=_mean([len(pair.gold_lines) / len(pair.buggy.splitlines()) for pair in localisable]),
+        longest_line_top1=_mean([float(_longest_line(pair.buggy) in pair.gold_lines) for pair in localisable]),
+        longer_bytes=_rule([correct - buggy for buggy, correct in bytes_of]),
+        more_tokens=_rule([num_tokens(pair.correct) - num_tokens(pair.buggy) for pair in pairs]),
+        bag_of_bytes=byte_classifier(pairs, num_folds=num_folds),
+        bag_of_bytes_single=byte_classifier_single(pairs, num_folds=num_folds),
+        not_one_hunk=tuple(pair.name for pair in pairs if not _hunk(pair)),
+        not_normal=tuple(pair.name for pair in pairs if not (_normal(pair.buggy) and _normal(pair.correct))),
+        not_python=tuple(pair.name for pair in pairs if None in (_normal(pair.buggy), _normal(pair.correct))),
+        repeated_names=tuple(name for name, count in names.items() if count > 1),
+        repeated_pairs=tuple(pair.name for pair in pairs if texts[pair.buggy, pair.correct] > 1),
+        near_duplicates=tuple((originals[i].name, originals[j].name) for i, j in close),
+        without_tests=len(pairs) - len(judged),
+        tests_run=run_tests is not None,
+        correct_not_passing=failing,
+        buggy_passing=passing,
+    )
+
+
+def byte_classifier(
+    pairs: Sequence[ProgramPair], *, num_folds: int = 5, text_of: TextOf = getattr, shuffle: int | None = None
+) -> RuleCount:
+    """How often a classifier of byte histograms, fitted on other groups, finds the buggy version of a pair.
+
+    Parameters
+    ----------
+    pairs
+        With at least two groups; with fewer everything is a tie.
+    num_folds
+        Folds, disjoint by group.
+    text_of
+        What is read of a pair: called with the pair and "buggy" or "correct".
+    shuffle
+        Seed for labels shuffled within each pair, for both fitting and judging.
+    """
+    steps = np.array([_histogram(text_of(pair, "buggy")) - _histogram(text_of(pair, "correct")) for pair in pairs])
+    if shuffle is not None:
+        steps *= np.random.default_rng(shuffle).choice([-1.0, 1.0], size=(len(pairs), 1))
+    right = wrong = 0
+    for held in _folds(pairs, num_folds):
+        weights = _logistic(np.concatenate([steps[~held], -steps[~held]]), np.repeat([1.0, 0.0], (~held).sum()))
+        scores = steps[held] @ weights
+        right, wrong = right + int((scores > 1e-9).sum()), wrong + int((scores < -1e-9).sum())
+    return RuleCount(right=right, wrong=wrong, ties=len(pairs) - right - wrong)
+
+
+def byte_classifier_single(pairs: Sequence[ProgramPair], *, num_folds: int = 5, text_of: TextOf = getattr) -> RuleCount:
+    """The same kind of classifier on single texts: is this one buggy?
+
+    A pair counts as right where both answers are, as wrong where none is, and as a tie where both texts get the same
+    answer; so `accuracy` is that over all texts, and the exact test does not take the two texts for independent.
+    """
+    texts = np.array([[_histogram(text_of(pair, version)) for version in ("buggy", "correct")] for pair in pairs])
+    features = np.concatenate([texts, np.ones((*texts.shape[:2], 1))], axis=2)
+    right = wrong = 0
+    for held in _folds(pairs, num_folds):
+        fitted = features[~held].reshape(-1, features.shape[2])
+        weights = _logistic(fitted, np.tile([1.0, 0.0], (~held).sum()))
+        called_buggy = features[held] @ weights > 0
+        right += int((called_buggy[:, 0] & ~called_buggy[:, 1]).sum())
+        wrong += int((~called_buggy[:, 0] & called_buggy[:, 1]).sum())
+    return RuleCount(right=right, wrong=wrong, ties=len(pairs) - right - wrong)
+
+
+def overlap(first: Sequence[ProgramPair], second: Sequence[ProgramPair]) -> tuple[set[str], list[tuple[str, str]]]:
+    """Groups that two corpora share, and pairs of names that are near-duplicates of each other across them."""
+    mine = list({pair.correct: pair for pair in first}.values())
+    other = list({pair.correct: pair for pair in second}.values())
+    found = near_duplicates.near_duplicates([pair.correct for pair in (*mine, *other)])
+    across = [(mine[i].name, other[j - len(mine)].name) for i, j in found if i < len(mine) <= j]
+    return {pair.group for pair in first} & {pair.group for pair in second}, across
+
+
+def num_tokens(text: str) -> int:
+    """Number of Python tokens, without those that only mark layout; of words where the text cannot be read."""
+    try:
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        return sum(bool(token.string.strip()) for token in tokens)
+    except (tokenize.TokenError, SyntaxError):
+        return len(text.split())
+
+
+def render(report: CorpusReport) -> str:
+    """The report as plain text, for a terminal."""
+    low, high = report.bag_of_bytes.interval
+    lines = [
+        f"corpus            {', '.join(report.corpora)}",
+        f"pairs             {report.num_pairs} in {report.num_groups} groups",
+        f"hash              {report.corpus_hash}",
+        f"Python            {report.python_version}",
+        f"mean size         {report.mean_bytes:.0f} bytes, {report.mean_lines:.1f} lines",
+        f"one hunk          {_bad(report.not_one_hunk)}",
+        f"normal form       {_bad(report.not_normal)}",
+        f"repeated          {_bad(report.repeated_names)} by name, {_bad(report.repeated_pairs)} by text",
+        f"near-duplicates   {len(report.near_duplicates)}"
+        + "".join(f"\n                  {first} ~ {second}" for first, second in report.near_duplicates[:5]),
+        "",
+        "rule for the correct version     right wrong  ties  accuracy (ties half)",
+        _row("the longer text", report.longer_bytes),
+        _row("the one with more tokens", report.more_tokens),
+        _row("bag of bytes, other groups", report.bag_of_bytes) + f"  [{low:.3f}, {high:.3f}] of the decided",
+        _row("bag of bytes, single texts", report.bag_of_bytes_single),
+        "",
+        f"localise: chance {report.localise_chance:.3f}, the longest line {report.longest_line_top1:.3f}",
+        "",
+        "defect class                          pairs",
+        *(f"{name:<36s} {count:6d}" for name, count in report.defect_classes.items()),
+        "",
+    ]
+    if report.tests_run:
+        lines.append(
+            f"tests             correct not passing: {_bad(report.correct_not_passing)}; "
+            f"buggy passing: {_bad(report.buggy_passing)}; without tests: {report.without_tests}"
+        )
+    else:
+        lines.append(f"tests             not run; {report.num_pairs - report.without_tests} pairs have some")
+    lines += [f"PROBLEM           {problem}" for problem in report.problems] or ["no problems"]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, rule: RuleCount) -> str:
+    return f"{name:<32s} {rule.right:5d} {rule.wrong:5d} {rule.ties:5d}  {rule.accuracy:.3f}"
+
+
+def _bad(names: Sequence[str]) -> str:
+    return "all good" if not names else f"{len(names)} bad"
+
+
+def _run(
+    pairs: Sequence[ProgramPair], run_tests: Callable[[str, str, Any], Any] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the pairs whose correct version does not pass, and of those whose buggy version does."""
+    if run_tests is None:
+        return (), ()
+    failing = [pair.name for pair in pairs if run_tests(pair.correct, pair.name, pair.tests).verdict != "pass"]
+    passing = [pair.name for pair in pairs if run_tests(pair.buggy, pair.name, pair.tests).verdict == "pass"]
+    return tuple(failing), tuple(passing)
+
+
+def _rule(differences: Sequence[int]) -> RuleCount:
+    signs = np.sign(differences)
+    return RuleCount(right=int((signs > 0).sum()), wrong=int((signs < 0).sum()), ties=int((signs == 0).sum()))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _hunk(pair: ProgramPair) -> bool:
+    try:
+        single_edit(pair.buggy, pair.correct)
+    except ValueError:
+        return False
+    return True
+
+
+def _normal(text: str) -> bool | None:
+    try:
+        return normalise(text) == text
+    except SyntaxError:
+        return None
+
+
+def _longest_line(text: str) -> int:
+    """Number of the longest line, from 1; the first of several."""
+    lengths = [len(line.strip()) for line in text.splitlines()]
+    return lengths.index(max(lengths)) + 1
+
+
+def _histogram(text: str) -> np.ndarray:
+    return np.bincount(np.frombuffer(text.encode(), dtype=np.uint8), minlength=256).astype(float)
+
+
+def _folds(pairs: Sequence[ProgramPair], num_folds: int) -> list[np.ndarray]:
+    """Masks of the pairs held out in each fold: whole groups, the largest first, each into the smallest fold."""
+    sizes = Counter(pair.group for pair in pairs)
+    if len(sizes) < 2:
+        return []
+    fold_of: dict[str, int] = {}
+    loads = [0] * min(num_folds, len(sizes))
+    for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        fold_of[group] = loads.index(min(loads))
+        loads[fold_of[group]] += size
+    assigned = np.array([fold_of[pair.group] for pair in pairs])
+    return [assigned == fold for fold in range(len(loads))]
+
+
+def _logistic(features: np.ndarray, labels: np.ndarray, penalty: float = 1.0, steps: int = 12) -> np.ndarray:
+    """Weights of a ridge logistic regression (Newton); columns that never vary get no weight."""
+    used = features.std(axis=0) + np.abs(features).max(axis=0) > 0
+    x = features[:, used]
+    scale = np.sqrt((x**2).mean(axis=0))
+    x = x / scale
+    weights = np.zeros(x.shape[1])
+    for _ in range(steps):
+        chance = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        gradient = x.T @ (labels - chance) - penalty * weights
+        hessian = (x * (chance * (1 - chance))[:, None]).T @ x + penalty * np.eye(x.shape[1])
+        weights = weights + np.linalg.solve(hessian, gradient)
+    full = np.zeros(features.shape[1])
+    full[used] = weights / scale
+    return full

@@ -1,0 +1,369 @@
+"""Mutants: functions of the standard library with a single-line bug put in, the corpus to train on.
+
+    functions of a split's modules ─► without near-duplicates ─► candidates of an engine ─► drawn in balanced couples
+
+Two engines propose bugs in QuixBugs' 14 defect classes: "trees" (`llm_bridge.corpora.mutation_trees`) works on syntax
+trees and knows scopes; "tokens" (`llm_bridge.corpora.mutation_tokens`) knows only the written line. A model trained on
+the one and tested on the other cannot live on the first one's habits.
+
+Drawn in couples: within a family of bugs (``x + 1`` for ``x``) every bug is joined by one of the opposite direction
+(``x`` for ``x + 1``) that changes the length by the opposite sign, in characters and in tokens; bugs that are their own
+reverse must leave both lengths alone. So the rules "the longer text is correct" and "the one with more tokens is
+correct" are right in exactly half of the decided pairs, overall and in every even prefix, and what a bug looks like
+does not give it away.
+
+The corpus is a function of (Python version, split, seed, engine). Some mutants may behave like the original: without
+tests nobody knows. Texts that compile to the same code are left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import random
+import sys
+import tempfile
+import tokenize
+import types
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_bridge.corpora import mutation_tokens, mutation_trees, near_duplicates, stdlib_functions
+from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, TestSuite, normalise, single_edit
+from llm_bridge.corpora.renaming import rename_identifiers
+from llm_bridge.corpora.stdlib_functions import MODULES, SPLITS, Function
+
+__all__ = ["CORPUS", "ENGINES", "MODULES", "SPLITS", "load", "rename_identifiers"]
+
+CORPUS = "mutants"
+ENGINES = ("trees", "tokens")
+#: Pairs wanted of each defect class, where the material has them.
+QUOTAS = {"train": 360, "validation": 40, "test": 70}
+MAX_PER_FUNCTION = 3
+
+
+def load(
+    split: str = "train",
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    renamed: bool = False,
+    engine: str = "trees",
+    cache: bool = True,
+) -> list[ProgramPair]:
+    """Pairs of a split, the order drawn by `seed`.
+
+    Parameters
+    ----------
+    split
+        "train", "validation" or "test": disjoint by module, and no near-duplicate of one in another.
+    seed
+        Draws the bugs and their order.
+    limit
+        At most that many pairs, the first ones; any prefix is balanced by length but for one pair.
+    renamed
+        The same pairs with every local identifier renamed (`rename_identifiers`), names in the same order.
+    engine
+        "trees" or "tokens".
+    cache
+        Keep the corpus in the user's cache folder (``$XDG_CACHE_HOME/chirpbridge``); the files are named after a hash
+        of everything that they depend on. Without it the corpus is made anew, in some ten seconds for "train".
+
+    Returns
+    -------
+    list of ProgramPair
+        `tests` is empty, `group` is the module, `docstring` is empty.
+
+    Raises
+    ------
+    ValueError
+        For an unknown split or engine, or a limit below 0.
+    FileNotFoundError
+        Where this Python comes without the source text of its library.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"'split' must be one of {', '.join(SPLITS)} (got {split!r})")
+    if engine not in ENGINES:
+        raise ValueError(f"'engine' must be one of {', '.join(ENGINES)} (got {engine!r})")
+    if limit is not None and limit < 0:
+        raise ValueError(f"'limit' must be at least 0 (got {limit})")
+    pairs = _corpus(split, seed, engine, cache)[:limit]
+    if renamed:
+        return [rename_identifiers(pair, seed=seed) for pair in pairs]
+    return list(pairs)
+
+
+@functools.lru_cache(maxsize=8)
+def _corpus(split: str, seed: int, engine: str, cache: bool) -> tuple[ProgramPair, ...]:
+    if not cache:
+        return tuple(_make(split, seed, engine))
+    path = _cache_folder() / f"mutants-{split}-{_key(split, seed, engine)}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or one that cannot be read
+        return tuple(ProgramPair(tests=TestSuite(), corpus=CORPUS, **row) for row in json.loads(path.read_text()))
+    pairs = tuple(_make(split, seed, engine))
+    with contextlib.suppress(OSError):  # a cache that cannot be written is no cache
+        _write_whole(path, json.dumps([_row(pair) for pair in pairs]))
+    return pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Proposal:
+    """A bug that an engine proposes; `make` gives the text, None where it cannot."""
+
+    function: Function
+    defect_class: str
+    family: str
+    orientation: int
+    make: Callable[[], str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mutant:
+    """A realised bug and the signs by which it changes the length in characters and in tokens."""
+
+    proposal: _Proposal
+    text: str
+    line: int
+    signs: tuple[int, int]
+
+
+def _make(split: str, seed: int, engine: str) -> list[ProgramPair]:
+    chosen = _functions(split)
+    originals = {function.text for function in chosen}
+    draw = random.Random(f"draw {seed} {engine} {split}")
+    pools: dict[str, dict[str, dict[int, list[_Proposal]]]] = {name: {} for name in DEFECT_CLASSES}
+    for function in chosen:
+        for proposal in _proposals(function, engine, random.Random(f"{seed} {engine} {function.name}")):
+            family = pools[proposal.defect_class].setdefault(proposal.family, {})
+            family.setdefault(proposal.orientation, []).append(proposal)
+    for families in pools.values():
+        for family in families.values():
+            for orientation in family:
+                draw.shuffle(family[orientation])
+    units: list[list[_Mutant]] = []
+    selection = _Selection(originals)
+    for name in sorted(pools, key=lambda name: (_supply(pools[name]), name)):  # the scarce ones choose first
+        units += _draw_class(pools[name], QUOTAS[split], selection, draw)
+    draw.shuffle(units)
+    counts: dict[str, int] = {}
+    return [_pair(mutant, counts) for unit in units for mutant in unit]
+
+
+def _functions(split: str) -> list[Function]:
+    """Functions of a split without near-duplicates, among themselves and of splits that matter more."""
+    rank = ("test", "validation", "train")
+    before = [function.text for earlier in rank[: rank.index(split)] for function in _module_functions(earlier)]
+    own = _module_functions(split)
+    return [own[index] for index in near_duplicates.distinct([function.text for function in own], against=before)]
+
+
+@functools.lru_cache(maxsize=3)
+def _module_functions(split: str) -> tuple[Function, ...]:
+    return tuple(function for module in MODULES[split] for function in stdlib_functions.functions(module))
+
+
+def _proposals(function: Function, engine: str, rng: random.Random) -> list[_Proposal]:
+    if engine == "tokens":
+        return [
+            _Proposal(
+                function=function,
+                defect_class=edit.defect_class,
+                family=edit.family,
+                orientation=edit.orientation,
+                make=functools.partial(mutation_tokens.mutate, function.text, edit),
+            )
+            for edit in mutation_tokens.edits(function.text, rng)
+        ]
+    tree = ast.parse(function.text).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    return [
+        _Proposal(
+            function=function,
+            defect_class=candidate.defect_class,
+            family=candidate.family,
+            orientation=candidate.orientation,
+            make=functools.partial(mutation_trees.mutate, tree, candidate),
+        )
+        for candidate in mutation_trees.candidates(function, tree, rng)
+    ]
+
+
+class _Selection:
+    """What has been taken: texts, how often a function, which classes of it."""
+
+    def __init__(self, originals: set[str]) -> None:
+        self.texts = set(originals)
+        self.taken: dict[str, list[str]] = {}
+
+    def free(self, proposal: _Proposal) -> bool:
+        classes = self.taken.get(proposal.function.name, [])
+        return len(classes) < MAX_PER_FUNCTION and proposal.defect_class not in classes
+
+    def next_valid(self, pool: list[_Proposal]) -> _Mutant | None:
+        """Take proposals off a pool until one gives a valid mutant."""
+        while pool:
+            proposal = pool.pop()
+            if self.free(proposal):
+                mutant = _realise(proposal)
+                if mutant is not None and mutant.text not in self.texts:
+                    return mutant
+        return None
+
+    def take(self, unit: list[_Mutant]) -> None:
+        for mutant in unit:
+            self.texts.add(mutant.text)
+            self.taken.setdefault(mutant.proposal.function.name, []).append(mutant.proposal.defect_class)
+
+
+def _supply(families: dict[str, dict[int, list[_Proposal]]]) -> int:
+    return sum(_units(family) for family in families.values())
+
+
+def _units(family: dict[int, list[_Proposal]]) -> int:
+    return 2 * min(len(family.get(1, [])), len(family.get(-1, []))) + len(family.get(0, []))
+
+
+def _draw_class(
+    families: dict[str, dict[int, list[_Proposal]]], quota: int, selection: _Selection, draw: random.Random
+) -> list[list[_Mutant]]:
+    """Couples and single ones of one class, up to its quota."""
+    units: list[list[_Mutant]] = []
+    count = 0
+    while count < quota:
+        alive = [(name, _units(family)) for name, family in sorted(families.items()) if _units(family)]
+        if not alive:
+            break
+        # the square root gives the rarer families more room than their share
+        name = draw.choices([name for name, _ in alive], weights=[size**0.5 for _, size in alive])[0]
+        family = families[name]
+        single = len(family.get(0, []))
+        if draw.random() * _units(family) < single:
+            unit = [selection.next_valid(family[0])]
+        else:
+            unit = [selection.next_valid(family[1]), selection.next_valid(family[-1])]
+        mutants = [mutant for mutant in unit if mutant is not None]
+        if len(mutants) < len(unit) or not _balanced(mutants):
+            continue  # each try takes proposals away, so this ends
+        draw.shuffle(mutants)
+        selection.take(mutants)
+        units.append(mutants)
+        count += len(mutants)
+    return units
+
+
+def _balanced(mutants: list[_Mutant]) -> bool:
+    names = [mutant.proposal.function.name for mutant in mutants]
+    return len(set(names)) == len(names) and all(
+        sum(mutant.signs[measure] for mutant in mutants) == 0 for measure in (0, 1)
+    )
+
+
+def _realise(proposal: _Proposal) -> _Mutant | None:
+    """The mutant, None where it is no valid pair: too long, more than one line, not in normal form, the same code."""
+    correct = proposal.function.text
+    buggy = proposal.make()
+    if buggy is None or buggy == correct or not stdlib_functions.fits(buggy):
+        return None
+    try:
+        edit = single_edit(buggy, correct)
+        if edit.last > edit.first or abs(buggy.count("\n") - correct.count("\n")) > 1:
+            return None
+        if edit.last == edit.first and _replaced_lines(buggy, correct) > 1:
+            return None
+        if normalise(buggy) != buggy or _code(buggy) == _code(correct):
+            return None
+    except (SyntaxError, SyntaxWarning, ValueError):
+        return None
+    if edit.insertion or _replaced_lines(buggy, correct) == 0:  # a line less or more
+        tokens = -1 if edit.insertion else 1
+    else:
+        new, old = buggy.splitlines()[edit.first - 1], correct.splitlines()[edit.first - 1]
+        tokens = _num_tokens(new) - _num_tokens(old)
+    signs = (_sign(len(buggy) - len(correct)), _sign(tokens))
+    return _Mutant(proposal=proposal, text=buggy, line=edit.first, signs=signs)
+
+
+def _replaced_lines(buggy: str, correct: str) -> int:
+    """Lines of the correct text that take the one buggy line's place."""
+    return 1 + correct.count("\n") - buggy.count("\n")
+
+
+def _pair(mutant: _Mutant, counts: dict[str, int]) -> ProgramPair:
+    function = mutant.proposal.function
+    counts[function.name] = counts.get(function.name, 0) + 1
+    return ProgramPair(
+        name=f"{function.name}@{counts[function.name]}",
+        buggy=mutant.text,
+        correct=function.text,
+        docstring="",
+        buggy_line=mutant.line,
+        tests=TestSuite(),
+        corpus=CORPUS,
+        group=function.module,
+        defect_class=mutant.proposal.defect_class,
+    )
+
+
+def _code(text: str) -> object:
+    """What a text compiles to, comparable, without line numbers; a SyntaxWarning counts as an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SyntaxWarning)
+        return _frozen(compile(text, "", "exec", dont_inherit=True))
+
+
+def _frozen(code: types.CodeType) -> object:
+    # `0` equals `False`, so a constant is compared with its type
+    constants = tuple(
+        _frozen(value) if isinstance(value, types.CodeType) else (type(value), repr(value)) for value in code.co_consts
+    )
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    return code.co_code, constants, names, code.co_flags, getattr(code, "co_exceptiontable", b"")
+
+
+def _num_tokens(line: str) -> int:
+    readline = io.StringIO(line.strip() + "\n").readline
+    return sum(bool(token.string.strip()) for token in tokenize.generate_tokens(readline))
+
+
+def _sign(value: int) -> int:
+    return (value > 0) - (value < 0)
+
+
+def _row(pair: ProgramPair) -> dict[str, object]:
+    fields = ("name", "buggy", "correct", "docstring", "buggy_line", "group", "defect_class")
+    return {name: getattr(pair, name) for name in fields}
+
+
+def _key(split: str, seed: int, engine: str) -> str:
+    """Hash of everything that the corpus depends on: Python, the library's text, this code, the arguments."""
+    digest = hashlib.sha256(json.dumps([sys.version, split, seed, engine]).encode())
+    modules = (mutation_trees, mutation_tokens, near_duplicates, stdlib_functions)
+    own = [Path(str(module.__file__)) for module in modules] + [Path(__file__)]
+    for path in own + [path for name in SPLITS for path in stdlib_functions.source_files(name)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chirpbridge"
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write by renaming, so that another process sees the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.replace(name, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

@@ -1,0 +1,171 @@
+"""The checks themselves: they see the leaks and defects that are put in, and none where none is."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from scipy import stats
+
+from llm_bridge.corpora import checks, minibugs, near_duplicates, quixbugs
+
+PAIRS = minibugs.load()
+JSONL = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "quixbugs.jsonl"
+needs_data = pytest.mark.skipif(not JSONL.is_file(), reason=f"QuixBugs is not part of this project; no {JSONL}")
+
+
+def test_minibugs_has_no_problems():
+    report = checks.check(PAIRS)
+    assert report.problems == ()
+    assert report.longer_bytes.accuracy == report.more_tokens.accuracy == 0.5
+    assert (report.num_pairs, report.num_groups, report.without_tests) == (42, 42, 0)
+    assert report.near_duplicates == ()
+
+
+def test_bytes_tell_nothing_of_minibugs():
+    # false alarm of each: 1e-6, exact binomial
+    assert not checks.byte_classifier(PAIRS).leaks
+    assert not checks.byte_classifier_single(PAIRS).leaks
+
+
+@needs_data
+def test_bytes_tell_nothing_of_a_single_normalised_quixbugs_program():
+    pairs = quixbugs.load(JSONL)
+    assert not checks.byte_classifier_single(pairs).leaks
+    report = checks.check(pairs)
+    assert report.problems == ()
+    # known: side by side the longer one is correct in 24, wrong in 7, the same length in 9
+    assert (report.longer_bytes.right, report.longer_bytes.wrong, report.longer_bytes.ties) == (24, 7, 9)
+
+
+@needs_data
+def test_the_leak_of_the_raw_quixbugs_files_is_seen():
+    # every buggy file ends with its specification, hardly a correct one does
+    pairs = [
+        dataclasses.replace(pair, buggy=f'{pair.buggy}\n"""\n{pair.docstring}\n"""\n') for pair in quixbugs.load(JSONL)
+    ]
+    assert checks.byte_classifier(pairs).leaks
+    assert checks.byte_classifier_single(pairs).leaks
+    assert any("whether it is buggy" in problem for problem in checks.check(pairs).problems)
+
+
+def test_a_planted_fingerprint_is_seen():
+    marked = [dataclasses.replace(pair, buggy=pair.buggy.replace("return", "return not", 1)) for pair in PAIRS]
+    assert checks.byte_classifier(marked).leaks
+
+
+def test_shuffled_labels_are_at_chance():
+    marked = [dataclasses.replace(pair, buggy=pair.buggy.replace("return", "return not", 1)) for pair in PAIRS]
+    for seed in range(5):
+        assert not checks.byte_classifier(marked, shuffle=seed).leaks  # false alarm 1e-6 each
+
+
+def test_specification_alone_decides_nothing():
+    found = checks.byte_classifier(PAIRS, text_of=lambda pair, version: pair.docstring)
+    assert (found.right, found.wrong, found.ties) == (0, 0, 42)
+    single = checks.byte_classifier_single(PAIRS, text_of=lambda pair, version: pair.docstring)
+    assert single.accuracy == 0.5
+
+
+def test_folds_keep_groups_together():
+    grouped = [dataclasses.replace(pair, group=pair.name[0]) for pair in PAIRS]
+    folds = checks._folds(grouped, 5)
+    assert sum(fold.sum() for fold in folds) == 42
+    for fold in folds:
+        inside = {pair.group for pair, held in zip(grouped, fold, strict=True) if held}
+        outside = {pair.group for pair, held in zip(grouped, fold, strict=True) if not held}
+        assert not inside & outside
+    assert checks._folds([dataclasses.replace(pair, group="one") for pair in PAIRS], 5) == []
+
+
+def test_rule_count():
+    rule = checks.RuleCount(right=24, wrong=7, ties=9)
+    assert rule.accuracy == pytest.approx(28.5 / 40)
+    assert rule.p_value == stats.binomtest(24, 31).pvalue
+    low, high = rule.interval
+    assert low == pytest.approx(stats.beta.ppf(0.025, 24, 8)) and high == pytest.approx(stats.beta.ppf(0.975, 25, 7))
+    nothing = checks.RuleCount(right=0, wrong=0, ties=3)
+    assert (nothing.accuracy, nothing.p_value, nothing.interval) == (0.5, 1.0, (0.0, 1.0))
+
+
+def test_defects_of_pairs_are_named():
+    first, second, third, fourth, *rest = PAIRS
+    bad = [
+        dataclasses.replace(first, buggy="def f(a):\n    return a   # why\n"),
+        dataclasses.replace(second, buggy="def f(:\n"),
+        third,
+        third,
+        dataclasses.replace(fourth, buggy=fourth.correct.replace("    ", "   ")),
+        *rest,
+    ]
+    report = checks.check(bad)
+    assert report.not_normal == (first.name, second.name, fourth.name)
+    assert report.not_python == (second.name,)
+    assert report.repeated_names == (third.name,)
+    assert report.repeated_pairs == (third.name, third.name)
+    assert len(report.problems) >= 4
+    assert "PROBLEM" in checks.render(report)
+
+
+def test_more_than_one_hunk_is_named():
+    lines = PAIRS[0].correct.splitlines()
+    twice = "\n".join([lines[0], "    pass", *lines[1:-1], "    pass", lines[-1]]) + "\n"
+    report = checks.check([dataclasses.replace(PAIRS[0], buggy=twice), PAIRS[1]])
+    assert report.not_one_hunk == (PAIRS[0].name,)
+
+
+def test_tests_are_run_by_what_is_passed_in():
+    seen = []
+
+    def run_tests(source, entry_point, tests):
+        seen.append((source, entry_point, tests))
+        broken = entry_point == PAIRS[3].name
+        right = any(source == pair.correct for pair in PAIRS) != broken
+        return SimpleNamespace(verdict="pass" if right else "fail")
+
+    report = checks.check(PAIRS, run_tests=run_tests)
+    assert len(seen) == 84
+    assert report.correct_not_passing == report.buggy_passing == (PAIRS[3].name,)
+    assert len(report.problems) == 2
+
+
+def test_near_duplicates_and_overlap():
+    renamed = dataclasses.replace(
+        PAIRS[0], name="copy", group="other", correct=PAIRS[0].correct.replace("values", "numbers")
+    )
+    assert checks.overlap(PAIRS, [renamed]) == (set(), [(PAIRS[0].name, "copy")])
+    assert checks.overlap(PAIRS, [PAIRS[1]])[0] == {PAIRS[1].group}
+    assert checks.check([*PAIRS, renamed]).near_duplicates == ((PAIRS[0].name, "copy"),)
+
+
+def test_similarity_counts_shapes():
+    text = PAIRS[0].correct
+    assert near_duplicates.similarity(text, text.replace("window", "part")) == 1.0
+    assert near_duplicates.similarity(text, PAIRS[20].correct) < 0.3
+    assert near_duplicates.distinct([text, PAIRS[5].correct, text], against=[PAIRS[5].correct]) == [0]
+
+
+def test_minhash_finds_what_comparing_all_finds():
+    texts = [pair.correct for pair in PAIRS] + [pair.buggy for pair in PAIRS]
+    found = near_duplicates.near_duplicates(texts)
+    expected = [
+        (i, j)
+        for i in range(len(texts))
+        for j in range(i + 1, len(texts))
+        if near_duplicates.similarity(texts[i], texts[j]) >= near_duplicates.THRESHOLD
+    ]
+    assert len(expected) > 20
+    assert found == expected  # a miss has a probability below 1e-4 for each pair at the threshold, less above it
+
+
+def test_report_reads_well():
+    text = checks.render(checks.check(PAIRS))
+    assert "42 in 42 groups" in text
+    assert "the longer text                     18    18     6  0.500" in text
+    assert text.endswith("no problems\n")
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_no_pairs_is_an_error():
+    with pytest.raises(ValueError, match="'pairs' must hold at least one pair"):
+        checks.check([])
