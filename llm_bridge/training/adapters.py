@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llm_bridge.training.models import LoadedModel, ModelError, Progress, quiet
+from llm_bridge.training.fetching import ModelError, Progress, quiet
+from llm_bridge.training.models import LoadedModel
 
 LLAMA_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 STRATEGIES = ("cka", "fisher", "random", "first", "last", "bottom_and_last", "all", "manual")

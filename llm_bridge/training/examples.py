@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llm_bridge.corpora.programs import ProgramPair, line_spans
-from llm_bridge.training.models import byte_characters
+from llm_bridge.training.toy import byte_characters
 from llm_bridge.transport.spans import Span, arrived_within
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def encode_text(
 
     Examples
     --------
-    >>> from llm_bridge.training.models import byte_tokenizer
+    >>> from llm_bridge.training.toy import byte_tokenizer
     >>> encoding = encode_text("a\n\nbc", byte_tokenizer())
     >>> encoding.token_line, encoding.line_ends, encoding.blank
     ((0, 0, 1, 2, 2), (2, 3, 5), (False, True, False))

@@ -34,7 +34,8 @@ from llm_bridge.training.examples import (
     make_batch,
     verdict_ids,
 )
-from llm_bridge.training.models import LoadedModel, Progress, quiet
+from llm_bridge.training.fetching import Progress, quiet
+from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import OBJECTIVES, BugLoss, gold_mask
 
 CHECKPOINT_FILE = "checkpoint.pt"

@@ -25,7 +25,7 @@ from llm_bridge.training.examples import (
     training_examples,
     verdict_ids,
 )
-from llm_bridge.training.models import byte_tokenizer
+from llm_bridge.training.toy import byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
 BUGGY = "def f(x):\n    y = x + 1\n    return y\n"

