@@ -50,7 +50,7 @@ def rename_identifiers(pair: ProgramPair, seed: int = 0) -> ProgramPair:
     >>> from llm_bridge.corpora import minibugs
     >>> pair = minibugs.load()[0]
     >>> print(rename_identifiers(pair).correct.splitlines()[0].replace("moving_average", "f"))
-    def f(jasper, jade):
+    def f(jasper, harp):
     """
     trees = [ast.parse(pair.correct), ast.parse(pair.buggy)]
     functions = {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)}

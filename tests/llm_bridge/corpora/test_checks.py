@@ -50,12 +50,12 @@ def test_the_leak_of_the_raw_quixbugs_files_is_seen():
 
 
 def test_a_planted_fingerprint_is_seen():
-    marked = [dataclasses.replace(pair, buggy=pair.buggy.replace("return", "return not", 1)) for pair in PAIRS]
+    marked = [dataclasses.replace(pair, buggy=pair.correct.replace("return", "return not", 1)) for pair in PAIRS]
     assert checks.byte_classifier(marked).leaks
 
 
 def test_shuffled_labels_are_at_chance():
-    marked = [dataclasses.replace(pair, buggy=pair.buggy.replace("return", "return not", 1)) for pair in PAIRS]
+    marked = [dataclasses.replace(pair, buggy=pair.correct.replace("return", "return not", 1)) for pair in PAIRS]
     for seed in range(5):
         assert not checks.byte_classifier(marked, shuffle=seed).leaks  # false alarm 1e-6 each
 

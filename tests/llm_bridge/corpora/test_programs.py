@@ -57,7 +57,7 @@ def test_single_edit_kinds():
     assert single_edit("a\nb\nc\n", "a\nx\nc\n") == Edit(first=2, last=2)
     assert single_edit("a\nc\n", "a\nb\nc\n") == Edit(first=2, last=1)
     assert single_edit("a\nb\nc\n", "a\nc\n") == Edit(first=2, last=2)
-    with pytest.raises(ValueError, match="exactly one hunk of lines .got 2."):
+    with pytest.raises(ValueError, match=r"exactly one hunk of lines .got 2."):
         single_edit("a\nb\nc\n", "x\nb\ny\n")
     with pytest.raises(ValueError, match="got 0"):
         single_edit("a\n", "a\n")
@@ -84,7 +84,7 @@ def test_hash_depends_on_texts_names_and_order():
 
 def test_unknown_comparison_is_refused():
     with pytest.raises(
-        ValueError, match="'compare' must be one of equal, list, tuples, approx_last_argument .got 'is'."
+        ValueError, match=r"'compare' must be one of equal, list, tuples, approx_last_argument .got 'is'."
     ):
         TestSuite(compare="is")
 
