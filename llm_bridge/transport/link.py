@@ -9,7 +9,8 @@ arrivals are kept, whether parity packets are sent, and whether a control takes 
 
 Under every policy a frame is lost whose LoRa header cannot be read, and a packet whose own header fails its CRC-8 or
 names another transmission. There is no acknowledgement: every attempt is sent, and counted in airtime; a fragment is
-there if any of its attempts is kept (one with a good CRC is preferred). Synchronisation is perfect (see `radio`).
+there if any of its attempts is kept (one with a good CRC is preferred). Synchronisation is perfect unless
+`RadioSettings.sync` says otherwise (see `radio`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
     payload ─ encode_payload ─ modulate ─ apply_channel ─ demodulate ─ decode_symbols ─► Arrival
 
-Synchronisation is perfect: the receiver knows where a frame's data symbols begin, and the preamble is not simulated
-(its noise could change nothing; its airtime is counted elsewhere). Fading is flat, one fade a frame. Nothing is
+Synchronisation is perfect by default: the receiver knows where a frame's data symbols begin, and the preamble is not
+simulated (its noise could change nothing; its airtime is counted elsewhere). With ``sync="receiver"`` the whole frame
+lies in a stretch of noise, at a place drawn for it, and `lora_phy`'s receiver has to find it; carrier and clocks agree,
+but the receiver does not know that. Fading is flat, one fade a frame. Nothing is
 approximated: the waveform is left out only where there is no noise at all, since every decision is then the symbol
 sent.
 
@@ -25,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 
-from lora_phy import LoRaParams, decode_symbols, demodulate, encode_payload, modulate
+from lora_phy import LoRaParams, decode_symbols, demodulate, encode_payload, modulate, transmit
 from lora_phy.arrays import IQ, Bins, Symbols
 from lora_phy.channel import ChannelParams, apply_channel
 
@@ -33,6 +35,8 @@ Progress = Callable[[int, int], None]
 
 FIRST_BLOCK_LEN = 8
 """Symbols in a frame's first block, which is at reduced rate whatever the payload's rate (not so at SF5 and SF6)."""
+GUARD_SYMBOLS = 6
+"""Symbols of noise before and after a frame that has to be found."""
 CHUNK_FRAMES = 32
 """Frames handed to a worker process at a time."""
 
@@ -70,12 +74,16 @@ class Arrival:
 
 @dataclass(frozen=True, kw_only=True)
 class RadioLink:
-    """The radio that packets cross. `decoding` is "hard" (symbol decisions) or "soft" (matched-filter bins)."""
+    """The radio that packets cross.
+
+    `decoding` is "hard" (symbol decisions) or "soft" (matched-filter bins), `sync` "perfect" or "receiver".
+    """
 
     params: LoRaParams
     channel: ChannelParams
     channel_seed: int = 0
     decoding: Literal["hard", "soft"] = "hard"
+    sync: Literal["perfect", "receiver"] = "perfect"
 
 
 def noise_seed(packet: Packet, channel_seed: int, purpose: str = "radio") -> int:
@@ -144,6 +152,8 @@ def carry(
 def carry_one(packet: Packet, link: RadioLink) -> Arrival:
     """Send one packet as one frame."""
     sent = encode_payload(packet.payload, link.params)
+    if link.sync == "receiver":
+        return _carry_unsynchronised(packet, sent, link)
     if math.isinf(link.channel.snr_db):  # no noise: every decision is the symbol sent, whatever the fade
         return _arrival(sent, sent, sent, link)
     rng = np.random.default_rng(noise_seed(packet, link.channel_seed))
@@ -181,6 +191,31 @@ def decide_bins(bins: Bins, params: LoRaParams) -> Symbols:
     legal = 4 * np.argmax(bins[:, 1::4], axis=-1) + 1
     decided: Symbols = np.where(reduced, legal, np.argmax(bins, axis=-1)).astype(np.int32)
     return decided
+
+
+def _carry_unsynchronised(packet: Packet, sent: Symbols, link: RadioLink) -> Arrival:
+    """Send one packet as a whole frame somewhere in noise and let the receiver look for it.
+
+    Of several frames found, the one with a good CRC counts, else the first with a header. Symbol errors are those of
+    decisions at the true start: what the noise did, not the receiver.
+    """
+    from lora_phy.link.stream import receive
+
+    params, symbol = link.params, link.params.samples_per_symbol
+    place = np.random.default_rng(noise_seed(packet, link.channel_seed, purpose="start"))
+    lead = GUARD_SYMBOLS * symbol + int(place.integers(symbol))
+    frame = transmit(packet.payload, params)
+    stretch = np.concatenate([np.zeros(lead, frame.dtype), frame, np.zeros(GUARD_SYMBOLS * symbol, frame.dtype)])
+    rng = np.random.default_rng(noise_seed(packet, link.channel_seed))
+    heard = apply_channel(stretch, link.channel, params, rng=rng)
+    end = lead + len(frame)
+    decided = decide(heard[end - len(sent) * symbol : end], params)
+    errors = int(np.count_nonzero(decided != sent))
+    found = [one for one in receive(heard, params, soft=link.decoding == "soft") if one.header is not None]
+    if not found:
+        return Arrival(payload=None, crc_ok=False, symbol_errors=errors)
+    best = max(found, key=lambda one: one.crc_ok is True)  # the first of equals
+    return Arrival(payload=best.payload, crc_ok=best.crc_ok is True, symbol_errors=errors)
 
 
 def _arrival(observed: Symbols | Bins, decided: Symbols, sent: Symbols, link: RadioLink) -> Arrival:

@@ -44,6 +44,8 @@ class RadioSettings:
         again, and so on up to `max_attempts`, until the next item does not fit; None: no limit.
     decoding
         "hard" (default: what published thresholds assume, and `lora_phy.theory.per_awgn`) or "soft".
+    sync
+        "perfect" (default) or "receiver": the simulated receiver finds each frame itself, about ten times slower.
     control
         Rates for the policies that are controls; None: measured over the radio with these settings on the same packets.
     """
@@ -62,6 +64,7 @@ class RadioSettings:
     airtime_budget_s: float | None = None
     k_factor_db: float | None = None
     decoding: Literal["hard", "soft"] = "hard"
+    sync: Literal["perfect", "receiver"] = "perfect"
     control: LinkStatistics | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +87,8 @@ class RadioSettings:
             raise ValueError(f"'airtime_budget_s' must be at least 0 (got {self.airtime_budget_s})")
         if self.decoding not in ("hard", "soft"):
             raise ValueError(f"'decoding' must be 'hard' or 'soft' (got {self.decoding!r})")
+        if self.sync not in ("perfect", "receiver"):
+            raise ValueError(f"'sync' must be 'perfect' or 'receiver' (got {self.sync!r})")
 
     def radio_link(self) -> RadioLink:
         """The radio that these settings describe."""
@@ -96,6 +101,7 @@ class RadioSettings:
             ),
             channel_seed=self.channel_seed,
             decoding=self.decoding,
+            sync=self.sync,
         )
 
     @property

@@ -375,6 +375,7 @@ def test_no_spreading_factor_enters_a_control(policy):
         ({"fragment_len": "min"}, "'fragment_len' must be in"),
         ({"max_attempts": 0}, "'max_attempts' must be at least 1"),
         ({"airtime_budget_s": -1.0}, "'airtime_budget_s' must be at least 0"),
+        ({"sync": "luck"}, "'sync' must be 'perfect' or 'receiver'"),
         ({"decoding": "guess"}, "'decoding' must be 'hard' or 'soft'"),
     ],
 )

@@ -127,3 +127,25 @@ def test_soft_decoding_loses_fewer_frames_on_the_same_noise():
     only_soft, only_hard = int((good[1] & ~good[0]).sum()), int((good[0] & ~good[1]).sum())
     assert binomtest(only_soft, only_soft + only_hard, 0.5).pvalue < FALSE_ALARM
     assert only_soft > only_hard
+
+
+@pytest.mark.parametrize("sf", [7, 10])
+def test_a_receiver_that_has_to_find_the_frames_finds_them(sf):
+    packets = [packet(number, payload=bytes([number]) * 20) for number in range(8)]
+    arrivals = carry(packets, link(sf, snr_db=10.0, sync="receiver"))
+    assert [arrival.payload for arrival in arrivals] == [one.payload for one in packets]
+    assert all(arrival.crc_ok and arrival.symbol_errors == 0 for arrival in arrivals)
+
+
+def test_a_receiver_that_has_to_find_the_frames_loses_what_is_lost_and_more():
+    packets = [packet(number) for number in range(40)]
+    found, given = (carry(packets, link(snr_db=-9.0, sync=sync)) for sync in ("receiver", "perfect"))
+    errors = [sum(arrival.symbol_errors for arrival in arrivals) for arrivals in (found, given)]
+    # the same law of symbol errors on other noise: two binomial counts of one rate, compared given their sum
+    assert binomtest(errors[0], sum(errors), 0.5).pvalue > FALSE_ALARM
+    expected = float(theory.per_awgn(LoRaParams(sf=7), 52, -9.0))
+    lost = sum(not arrival.crc_ok for arrival in found)
+    assert binomtest(lost, 40, expected, alternative="less").pvalue > FALSE_ALARM
+    assert 0 < lost < 40
+    dead = carry(packets[:5], link(snr_db=-40.0, sync="receiver"))
+    assert not any(arrival.crc_ok for arrival in dead)
