@@ -14,45 +14,17 @@ Holes count like any other character: one U+FFFD.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 
+from llm_bridge.scoring.text_scores import TextScores as TextScores
 from llm_bridge.training.examples import MAX_TOKENS, Encoding, encode_text, length_batches, make_batch, verdict_ids
 from llm_bridge.training.models import LoadedModel, Progress
 from llm_bridge.training.objectives import hidden_states, line_verdicts, verdict_direction
 
 HEAD_TOKENS = 512  # tokens whose logits exist at once: 100 MB with 49,152 entries, 260 MB with 128,256
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextScores:
-    """Scores of one text; likelihoods in nats.
-
-    Parameters
-    ----------
-    num_tokens, sum_nll, mean_nll
-        Of the text's own tokens; all 0 for an empty text.
-    line_nll, line_verdict
-        For each line of ``text.splitlines()``; shorter where the text was truncated.
-    none_verdict
-        What competes with the line verdicts for "no line is wrong": minus `program_verdict`.
-    program_verdict
-        Verdict at the end of the fixed suffix.
-    truncated
-        Whether the text was longer than the model was shown.
-    """
-
-    num_tokens: int
-    sum_nll: float
-    mean_nll: float
-    line_nll: tuple[float, ...]
-    line_verdict: tuple[float, ...]
-    none_verdict: float
-    program_verdict: float
-    truncated: bool = False
 
 
 def score_texts(

@@ -16,7 +16,8 @@ from llm_bridge.study.config import Recipe, as_plain
 from llm_bridge.study.store import digest
 from llm_bridge.transport.link import RadioSettings
 
-UNTRAINED = ("zero-shot", "zero-shot-nf4")
+RULES = "rules"
+UNTRAINED = ("zero-shot", "zero-shot-nf4", RULES)
 
 
 @dataclass(frozen=True, kw_only=True)

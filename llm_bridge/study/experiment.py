@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
-from llm_bridge.study.cells import Cell, cell_config, cell_name, expand, radio_settings
+from llm_bridge.scoring.rules import fit_position, rule_scores
+from llm_bridge.study.cells import RULES, Cell, cell_config, cell_name, expand, radio_settings
 from llm_bridge.study.config import Recipe, as_plain
 from llm_bridge.study.learning import Learner, learner_for
 from llm_bridge.study.links import (
@@ -204,6 +205,11 @@ def _score_learner(
         tasks = tasks_of(cell, study.recipe)
         texts |= dict.fromkeys(texts_needed(tasks, arrivals[cell].evaluated, study.validation))
     label = learner.method if learner.seed is None else f"{learner.method}, seed {learner.seed}"
+    if learner.method == RULES:
+        scores = rule_scores(texts, fit_position(study.train))
+        for cell, config, folder in cells:
+            write_cell(study, cell, config, folder, arrivals[cell], scores, learner)
+        return
     if learner.missing(texts):
         if learner.seed is not None:
             with study.phase(f"{label}: {study.recipe.training.steps} steps") as advance:
@@ -233,7 +239,7 @@ def write_cell(
     """Write a cell's files, `result.json` last."""
     tasks = tasks_of(cell, study.recipe)
     pairs = study.test[cell.corpus]
-    rows = cell_rows(folder.name, tasks, pairs, arrived.evaluated, scores, study.validation, trained=cell.trained)
+    rows = cell_rows(folder.name, tasks, pairs, arrived.evaluated, scores, study.validation, method=cell.method)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config)
     origin = {

@@ -6,6 +6,7 @@ Every sentence carries its interval and its n. A score is called above its basel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,14 @@ from llm_bridge.study.points import CellFiles, Point, Study
 
 TASK_ORDER = ("localise", "paired", "detect", "repair")
 CORPUS_ORDER = ("quixbugs", "minibugs", "mutants")
-METHOD_ORDER = ("qlora", "full", "lora", "zero-shot", "zero-shot-nf4")
+METHOD_ORDER = ("qlora", "full", "lora", "zero-shot", "zero-shot-nf4", "rules")
 METHOD_NAMES = {
     "qlora": "QLoRA",
     "lora": "LoRA",
     "full": "full",
     "zero-shot": "zero-shot",
     "zero-shot-nf4": "zero-shot NF4",
+    "rules": "rules (no model)",
 }
 CORPUS_NAMES = {"quixbugs": "QuixBugs", "minibugs": "MiniBugs", "mutants": "mutants"}
 TASK_QUESTIONS = {
@@ -97,7 +99,8 @@ def verdict(scores: Any) -> Verdict:
 def curves(points: Iterable[Point]) -> list[Curve]:
     """Curves over SF, most telling first: by corpus, task, axis, then the largest spread of F1 of a condition."""
     points = list(points)
-    clean = {(p.corpus, p.task, p.method): p for p in points if p.clean}
+    clean = {(p.corpus, p.task, p.method): p for p in points if p.noiseless}
+    clean |= {(p.corpus, p.task, p.method): p for p in points if p.clean}
     groups: dict[tuple[Any, ...], list[Point]] = {}
     for point in points:
         if point.sf is not None and point.f1 is not None:
@@ -139,7 +142,7 @@ def headline_curves(study: Study) -> list[Curve]:
     Of several: the first corpus of `CORPUS_ORDER`, a task in which the clean link beats the baseline before one in
     which it does not, then the order of tasks and methods.
     """
-    candidates = [curve for curve in curves(study.points) if len(curve.points) > 1]
+    candidates = [curve for curve in curves(study.points) if len(curve.points) > 1 and curve.first.method != "rules"]
     chosen: dict[Any, Curve] = {}
     for curve in sorted(candidates, key=_telling):
         chosen.setdefault(curve.first.axis, curve)
@@ -176,7 +179,7 @@ def sf_sentence(curve: Curve) -> str:
             f"(difference {_spell_interval(ends)}, {programs})"
         )
     question = TASK_QUESTIONS.get(low.task, low.task).rstrip("?")
-    rest = [] if curve.clean is None or curve.clean.f1 is None else [f"without the link it is {_spell(curve.clean)}"]
+    rest = [] if curve.clean is None or curve.clean.f1 is None else [f"with nothing lost it is {_spell(curve.clean)}"]
     rest += [] if low.baseline is None else [f"the baseline is {low.baseline:.2f}"]
     tail = "; ".join(rest)
     return f"On {corpus_name(low.corpus)}, asked {question}, {said}." + (
@@ -190,7 +193,7 @@ def warning_sentence(curve: Curve) -> str | None:
     reference = curve.clean if curve.clean is not None and curve.clean.f1 is not None else best
     if verdict(reference).key == "above":
         return None
-    where = "even without the link" if reference is curve.clean else f"even at its best, SF{best.sf},"
+    where = "even with nothing lost" if reference is curve.clean else f"even at its best, SF{best.sf},"
     relation = {"at": "is not above", "below": "is below"}.get(verdict(reference).key, "does not beat")
     return (
         f"Read with care: {where} {method_name(best.method)} {relation} the baseline in {best.task}, so this curve "
@@ -260,9 +263,9 @@ def limits(study: Study) -> list[str]:
         {f"{p.task} ({method_name(p.method)})" for p in points if p.clean and verdict(p).key in ("at", "below")}
     )
     if weak:
-        said.append(f"Not above the baseline even without the link, hence no evidence of skill: {', '.join(weak)}.")
-    if not any(point.clean for point in points):
-        said.append("There is no cell without the link: what the model could do on clean text is not known from here.")
+        said.append(f"Not above the baseline even with nothing lost, hence no evidence of skill: {', '.join(weak)}.")
+    if not any(point.clean or point.noiseless for point in points):
+        said.append("No cell without losses: what the model could do on clean text is not known from here.")
     if any(point.sf for point in points):
         said.append("The link is simulated; the largest of several F1 along a curve was picked after looking.")
     return said
@@ -273,8 +276,10 @@ def limits(study: Study) -> list[str]:
 
 def method_name(method: str) -> str:
     """A method as written in prose."""
-    head, _, strategy = method.partition("-")
-    return METHOD_NAMES.get(method) or (f"{METHOD_NAMES[head]} ({strategy})" if head in METHOD_NAMES else method)
+    plain, at, variant = method.partition("@")
+    head, _, strategy = plain.partition("-")
+    name = METHOD_NAMES.get(plain) or (f"{METHOD_NAMES[head]} ({strategy})" if head in METHOD_NAMES else plain)
+    return f"{name} {at}{variant}" if at else name
 
 
 def corpus_name(corpus: str) -> str:
@@ -291,21 +296,24 @@ def condition_name(point: Point) -> str:
     """The link of a point without its SF, in words."""
     if point.clean:
         return "no link"
-    parts = [] if point.snr_db is None else [f"SNR {point.snr_db:g} dB".replace("-", "−")]
-    parts.append("AWGN" if point.fading in (None, "none") else f"{str(point.fading).capitalize()} fading")
-    parts += [] if point.cr is None else [f"CR 4/{4 + point.cr}"]
-    parts += [] if point.policy is None else [f"policy {point.policy}"]
-    parts += [] if point.source_coding in (None, "utf8") else [str(point.source_coding)]
+    parts = link_words(point.snr_db, point.fading, point.cr, point.policy, point.source_coding)
     split = {"eval": "test texts are sent", "train": "training texts are sent", "both": "all texts are sent"}
     return ", ".join([*parts, split.get(point.corrupted_split, point.corrupted_split)])
 
 
+def link_words(snr_db: float | None, fading: Any, cr: Any, policy: Any, source_coding: Any) -> list[str]:
+    """A link in words, its SF and what is usual left out."""
+    parts = [] if snr_db is None else ["no noise" if snr_db == math.inf else f"SNR {snr_db:g} dB".replace("-", "−")]
+    parts.append("AWGN" if fading in (None, "none") else f"{str(fading).capitalize()} fading")
+    parts += [] if cr is None else [f"CR 4/{4 + cr}"]
+    parts += [] if policy is None else [f"policy {policy}"]
+    return [*parts, *([] if source_coding in (None, "utf8") else [str(source_coding)])]
+
+
 def model_names(study: Study) -> list[str]:
     """Names of the models, with their sizes where a fingerprint tells."""
-    names = {}
-    for cell in study.cells:
-        names.setdefault(_model_name(cell), None)
-    return list(names)
+    names = list(dict.fromkeys(_model_name(cell) for cell in study.cells))
+    return [name for name in names if not any(other.startswith(f"{name} (") for other in names)]
 
 
 def seeds_phrase(curve: Curve) -> str:
@@ -367,9 +375,13 @@ def _seed_word(count: int) -> str:
 
 
 def _model_name(cell: CellFiles) -> str:
+    """The model's name as configured, and its size where its fingerprint tells."""
     model = cell.config.get("model") or {}
-    name = model.get("name", "an unnamed model") if isinstance(model, dict) else str(model)
-    return str(name)
+    name = str(model.get("name", "an unnamed model") if isinstance(model, dict) else model)
+    size = (cell.provenance.get("learner") or {}).get("fingerprint", {}).get("num_parameters")
+    if not size or cell.config.get("method") != "zero-shot":  # adapters and packed 4-bit weights count otherwise
+        return name
+    return f"{name} ({size / 1e6:.3g} M parameters)" if size < 1e9 else f"{name} ({size / 1e9:.3g} B parameters)"
 
 
 def _is_llama_3_8b(name: str) -> bool:

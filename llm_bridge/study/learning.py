@@ -21,7 +21,7 @@ from llm_bridge.study.config import Recipe
 from llm_bridge.study.store import append_jsonl, digest, read_json, read_jsonl, write_json
 
 if TYPE_CHECKING:
-    from llm_bridge.scoring.likelihood import TextScores
+    from llm_bridge.scoring.text_scores import TextScores
     from llm_bridge.training.examples import Example
     from llm_bridge.training.models import LoadedModel
 
@@ -98,7 +98,7 @@ class Learner:
 
     def known_scores(self) -> dict[str, TextScores]:
         """Scores on file, by the SHA-256 of their text."""
-        from llm_bridge.scoring.likelihood import TextScores
+        from llm_bridge.scoring.text_scores import TextScores
 
         known = {}
         for row in read_jsonl(self._scores_path):

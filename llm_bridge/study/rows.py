@@ -10,7 +10,7 @@ from llm_bridge.scoring.detect import detect, fit_threshold, suspicion
 from llm_bridge.scoring.localise import localise
 from llm_bridge.scoring.metrics import score_cell
 from llm_bridge.scoring.paired import paired
-from llm_bridge.study.cells import Cell
+from llm_bridge.study.cells import RULES, UNTRAINED, Cell
 from llm_bridge.transport.link import ReceivedItem
 
 Row = dict[str, Any]
@@ -38,9 +38,10 @@ def cell_rows(
     scores: Mapping[str, Any],
     validation: Sequence[ProgramPair],
     *,
-    trained: bool,
+    method: str,
 ) -> dict[str, list[Row]]:
     """Item rows of each task. A trained model localises by its verdicts, an untrained one by likelihood."""
+    trained = method not in UNTRAINED
     rows: dict[str, list[Row]] = {}
     for task in tasks:
         if task == "localise":
@@ -48,9 +49,8 @@ def cell_rows(
         elif task == "paired":
             found = paired(received, pairs, scores, by="mean")
         else:
-            found = detect(
-                received, pairs, scores, threshold=validation_threshold(validation, scores, trained), by=_by(trained)
-            )
+            threshold = 0.0 if method == RULES else validation_threshold(validation, scores, trained)
+            found = detect(received, pairs, scores, threshold=threshold, by=_by(trained))
         rows[task] = [{"cell": cell, **row} for row in found]
     return rows
 
