@@ -5,7 +5,8 @@
 with ``u_program`` normal (programs differ, and one program's rows are not independent) and ``*`` for both main effects
 and their interaction. The collapse hypothesis is ``b_sf = 0``: at equal residual errors every SF gives the same score.
 
-The byte error rate of a row is ``(byte_errors + 1/2) / (bytes_sent + 1)``, so that a clean item has a logarithm.
+Residual errors of a row are its wrong and its lost bytes (`residual_errors`); their rate is ``(errors + 1/2) / (bytes
+sent + 1)``, so that a clean item has a logarithm.
 Mixed fit: maximum likelihood with the integral over u by adaptive Gauss-Hermite quadrature around each program's mode
 (Pinheiro and Bates, JCGS 4, 1995), a wide Gaussian prior (sd 5) on slopes keeping separated data finite. statsmodels'
 `BinomialBayesMixedGLM` is the check in the tests, not the tool: its posterior has a pole at variance 0 and no mode,
@@ -62,7 +63,8 @@ class CollapseFit:
             return f"SF beyond the residual error rate: not estimable ({self.reason})"
         if self.sf is None:
             return "SF beyond the residual error rate: not estimable (one SF only)"
-        span = f"{self.sf.value:.2f} [{self.sf.low:.2f}, {self.sf.high:.2f}]"
+        value, low, high = (round(x, 2) + 0.0 for x in (self.sf.value, self.sf.low, self.sf.high))
+        span = f"{value:.2f} [{low:.2f}, {high:.2f}]"
         verdict = "no effect seen" if self.sf.low <= 0 <= self.sf.high else "an effect remains"
         return (
             f"SF beyond the residual error rate: {span} log-odds a step, {self.num_items} items of "
@@ -77,7 +79,7 @@ def fit_collapse(item_rows: Iterable[Mapping[str, Any]], *, engine: str = "mixed
     ----------
     item_rows
         Rows of ``items.jsonl`` with `method` and `sf` joined from their cells' configurations; fields used: `correct`,
-        `method`, `sf`, `program`, `byte_errors`, `bytes_sent`.
+        `method`, `sf`, `program`, and those that `residual_errors` reads.
     engine
         "mixed" (with "gee" where it fails) or "gee".
 
@@ -118,6 +120,28 @@ def fit_collapse(item_rows: Iterable[Mapping[str, Any]], *, engine: str = "mixed
     )
 
 
+def residual_errors(row: Mapping[str, Any]) -> float:
+    """Bytes of a row's text that did not arrive right: the wrong ones and the lost ones.
+
+    Nothing delivered: all of them. Where a row does not count its lost bytes (`bytes_lost`), the share of fragments
+    lost stands in.
+
+    Examples
+    --------
+    >>> residual_errors({"delivered": True, "intact": False, "bytes_sent": 90, "byte_errors": 2, "bytes_lost": 40})
+    42.0
+    """
+    if row["intact"]:
+        return 0.0
+    sent = float(row["bytes_sent"])
+    if not row["delivered"]:
+        return sent
+    lost = row.get("bytes_lost")
+    if lost is None:
+        lost = sent * row["fragments_lost"] / row["fragments_sent"] if row.get("fragments_sent") else 0.0
+    return min(sent, float(row["byte_errors"]) + float(lost))
+
+
 def log_byte_error(byte_errors: float, bytes_sent: float) -> float:
     """``log10((errors + 1/2) / (bytes + 1))``.
 
@@ -131,7 +155,7 @@ def log_byte_error(byte_errors: float, bytes_sent: float) -> float:
 
 def _design(rows: list[Mapping[str, Any]]) -> tuple[list[str], np.ndarray]:
     """Columns of the fixed effects, those that vary: treatment coding of the method, centred numbers."""
-    errors = np.array([log_byte_error(row["byte_errors"], row["bytes_sent"]) for row in rows])
+    errors = np.array([log_byte_error(residual_errors(row), row["bytes_sent"]) for row in rows])
     errors -= errors.mean()
     sf = np.array([float(row["sf"]) for row in rows])
     columns: dict[str, np.ndarray] = {"intercept": np.ones(len(rows))}
@@ -202,4 +226,5 @@ def _fit_gee(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> tupl
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", ConvergenceWarning)
         fitted = model.fit()
-    return np.asarray(fitted.params), np.asarray(fitted.bse)
+    with np.errstate(invalid="ignore"):  # a covariance without positive variances is no fit: the caller looks
+        return np.asarray(fitted.params), np.asarray(fitted.bse)

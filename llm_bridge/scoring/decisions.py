@@ -65,4 +65,6 @@ def readable_lines(text: str) -> tuple[bool, ...]:
 
 def _damage(arrivals: Sequence[ReceivedItem]) -> Row:
     names = ("bytes_sent", "byte_errors", "fragments_sent", "fragments_lost", "airtime_s")
-    return {name: sum(getattr(arrival.damage, name) for arrival in arrivals) for name in names}
+    counts = {name: sum(getattr(arrival.damage, name) for arrival in arrivals) for name in names}
+    # bytes of the text in holes: `byte_errors` counts only what arrived wrong
+    return counts | {"bytes_lost": sum(end - start for arrival in arrivals for start, end in arrival.holes)}

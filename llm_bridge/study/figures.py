@@ -53,7 +53,7 @@ def f1_against_sf(panel: Sequence[Curve]) -> str:
                 _draw_point(axes, clean_x + shift, curve.clean, colour, marker)
                 axes.axhline(curve.clean.f1, color=colour, lw=0.8, ls=(0, (1, 3)), zorder=1)
         ticks = [*where.values(), *([clean_x] if with_clean else [])]
-        axes.set_xticks(ticks, [*(f"SF{sf}" for sf in where), *(["no link"] if with_clean else [])])
+        axes.set_xticks(ticks, [*(f"SF{sf}" for sf in where), *(["clean"] if with_clean else [])])
         axes.set_xlim(-0.5, (clean_x if with_clean else len(where) - 1) + 0.5)
         _finish(axes, "", "F1")
 
@@ -165,7 +165,8 @@ def panels(study: Study) -> list[list[Curve]]:
 
 def _style(method: str) -> tuple[str, str, Any]:
     """Colour, marker and dash of a method: the same in every figure."""
-    index = FIXED_METHODS.index(method) if method in FIXED_METHODS else 5 + sum(map(ord, method)) % 3
+    known = method in FIXED_METHODS
+    index = FIXED_METHODS.index(method) if known else 5 + zlib.crc32(method.encode()) % 3
     return METHOD_COLOURS[index], MARKERS[index], DASHES[index]
 
 

@@ -7,6 +7,7 @@ keyboard. Colours never carry a meaning alone: verdicts have a word and a mark, 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -21,6 +22,7 @@ from llm_bridge.study.findings import (
     corpus_name,
     headline_curves,
     limits,
+    link_words,
     method_name,
     method_sentences,
     model_names,
@@ -128,6 +130,11 @@ def mark_damage(sent: str, received: str, holes: Sequence[Sequence[int]]) -> tup
 
 def _answer(study: Study) -> str:
     parts = []
+    if any(name.startswith("toy") for name in model_names(study)):
+        parts.append(
+            f'<p class="small warning">{VERDICT_SIGN} A model with random weights: these numbers test the path and say '
+            "nothing about language models.</p>"
+        )
     for curve in headline_curves(study):
         p = curve.first
         parts.append(
@@ -192,7 +199,7 @@ def _f1_section(study: Study) -> str:
     text = (
         '<p class="note">Bars are 95 % intervals. Filled markers lie above the baseline with their whole interval, '
         "hollow ones do not, a cross means that nothing arrived. The column on the right, and the dotted lines, are "
-        "the same model without the link.</p>"
+        "the same model on texts of which nothing was lost.</p>"
         f'<div class="panels">{"".join(shown.values())}</div>'
     )
     if waterfalls:
@@ -214,7 +221,8 @@ def _snr_figures(study: Study) -> list[str]:
                 p.method,
                 tuple(v for n, v in zip(_AXIS_FIELDS, p.condition, strict=True) if n != "snr_db"),
             )
-            groups.setdefault(key, {}).setdefault(p.sf or 0, []).append(p)
+            if math.isfinite(p.snr_db or 0.0):
+                groups.setdefault(key, {}).setdefault(p.sf or 0, []).append(p)
     found: dict[tuple[str, str], str] = {}
     for (corpus, task, method, _), lines in groups.items():
         if (corpus, task) in found or max(len(points) for points in lines.values()) < 3:
@@ -232,11 +240,14 @@ def _damage_section(study: Study) -> str:
     """F1 against the share intact and against residual errors, one pair of figures for each corpus and task."""
     parts = []
     groups: dict[tuple[str, str], list[Point]] = {}
-    for panel in figures.panels(study):
-        for point in (p for curve in panel for p in curve.points if p.corrupted_split in ("eval", "both")):
-            groups.setdefault((point.corpus, point.task), []).append(point)
+    without_loss: dict[tuple[str, str], list[Point]] = {}
+    for curve in (curve for panel in figures.panels(study) for curve in panel):
+        if curve.first.corrupted_split in ("eval", "both"):
+            key = (curve.first.corpus, curve.first.task)
+            groups.setdefault(key, []).extend(curve.points)
+            without_loss.setdefault(key, []).extend([curve.clean] if curve.clean else [])
     for (corpus, task), points in groups.items():
-        clean = [p for p in study.points if p.clean and (p.corpus, p.task) == (corpus, task)]
+        clean = without_loss[corpus, task]
         head = f"{corpus_name(corpus)}, {task}"
         first = [p for p in points if p.condition == points[0].condition]
         parts.append(_figure(f"{head}: what arrived whole", _where(first[0]), figures.f1_against_intact(first, clean)))
@@ -247,7 +258,7 @@ def _damage_section(study: Study) -> str:
     if not parts:
         return ""
     return (
-        '<p class="note">A slanted line is a receiver that uses only what arrived whole: F1 without the link, times '
+        '<p class="note">A slanted line is a receiver that uses only what arrived whole: F1 on clean texts, times '
         "the share that arrived whole. Points above it: the model gets something out of damaged text. Points on it: it "
         "does not. Against residual errors, points of all spreading factors on one curve mean that SF acts through "
         f'those errors alone; the sentence above each figure tests that.</p><div class="panels">{"".join(parts)}</div>'
@@ -256,8 +267,6 @@ def _damage_section(study: Study) -> str:
 
 def _collapse_sentence(points: Sequence[Point]) -> str:
     rows = [{**item, "method": p.method, "sf": p.sf} for p in points for item in p.items if item.get("bytes_sent")]
-    for row in rows:
-        row["byte_errors"] = row.get("byte_errors") or 0
     return fit_collapse(rows).sentence()
 
 
@@ -268,11 +277,14 @@ def _delivery_section(study: Study) -> str:
     links: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         links.setdefault(tuple(row.get(name) for name in ("corpus", *_AXIS_FIELDS[:-1])), []).append(row)
-    pictures = []
-    for group in list(links.values())[:4]:
+    telling: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for group in sorted(links.values(), key=_delivery_spread, reverse=True):
         if len(group) > 1:
-            head = f"{corpus_name(group[0]['corpus'])}, {axis_name(group[0]['axis'])}"
-            pictures.append(_figure(head, _link_words(group[0]), figures.delivery_against_sf(group)))
+            telling.setdefault((group[0]["corpus"], group[0]["axis"]), group)
+    pictures = [
+        _figure(f"{corpus_name(corpus)}, {axis_name(axis)}", _link_words(group[0]), figures.delivery_against_sf(group))
+        for (corpus, axis), group in sorted(telling.items(), key=lambda pair: (pair[0][0], _rank_axis(pair[0][1])))
+    ]
     columns: list[Column] = [
         ("Corpus", "setting", lambda r: corpus_name(r["corpus"])),
         ("Held equal", "setting", lambda r: axis_name(r["axis"]).split(" at ")[0]),
@@ -286,11 +298,17 @@ def _delivery_section(study: Study) -> str:
         ("Fragments", "number", lambda r: r["fragments_sent"]),
         ("Lost", "number", lambda r: r["fragments_lost"]),
         ("Bytes sent", "number", lambda r: r["bytes_sent"]),
-        ("Wrong or lost", "number", lambda r: r["byte_errors"]),
+        ("Wrong or lost", "number", lambda r: r["residual_errors"]),
         ("Airtime / s", "number", lambda r: round(r["airtime_s"], 1)),
     ]
     table = _table("Delivery of each link", columns, rows)
     return f'<div class="panels">{"".join(pictures)}</div>{table}'
+
+
+def _delivery_spread(group: Sequence[Mapping[str, Any]]) -> float:
+    """How much the share of whole items differs between the spreading factors of a link."""
+    shares = [row["intact"] / max(1, row["n"]) for row in group]
+    return max(shares) - min(shares)
 
 
 def _example_section(study: Study) -> str:
@@ -437,6 +455,8 @@ def _cell(value: Any, attributes: str) -> str:
         return f'<td{attributes} data-value="{escape(value.sort_value)}">{value}</td>'
     if value is None:
         return f'<td{attributes} data-value=""></td>'
+    if value == math.inf:
+        return f'<td{attributes} data-value="Infinity">∞</td>'
     if isinstance(value, float):
         shown = f"{value:.2f}" if abs(value) < 2 else f"{value:g}"
         return f'<td{attributes} data-value="{value!r}">{shown.replace("-", "−")}</td>'
@@ -468,12 +488,7 @@ def _where(p: Point) -> str:
 
 
 def _link_words(row: Mapping[str, Any]) -> str:
-    """A link without its SF, in words."""
-    parts = [] if row.get("snr_db") is None else [f"SNR {row['snr_db']:g} dB".replace("-", "−")]
-    parts.append("AWGN" if row.get("fading") in (None, "none") else f"{str(row['fading']).capitalize()} fading")
-    parts += [] if row.get("policy") is None else [f"policy {row['policy']}"]
-    parts += [] if row.get("source_coding") in (None, "utf8") else [str(row["source_coding"])]
-    return ", ".join(parts)
+    return ", ".join(link_words(*(row.get(name) for name in ("snr_db", "fading", "cr", "policy", "source_coding"))))
 
 
 def _span(spreading_factors: Sequence[int]) -> str:
@@ -486,9 +501,9 @@ def _span(spreading_factors: Sequence[int]) -> str:
     return ", ".join(f"SF{sf}" for sf in spreading_factors)
 
 
-def _plain(value: float | None) -> str | None:
-    """A number without a trailing ``.0``."""
-    return None if value is None else f"{value:g}"
+def _plain(value: float | None) -> float | int | None:
+    """A whole number as one."""
+    return int(value) if value is not None and math.isfinite(value) and value == int(value) else value
 
 
 def _rank_axis(axis: Any) -> int:

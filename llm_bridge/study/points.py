@@ -1,10 +1,10 @@
 """What a finished study holds: its cells as files, and its points, pooled over seeds.
 
-    DIR/<cell>/{config.json, provenance.json, items.jsonl, result.json, examples.json?}  ->  Study  ->  [Point, …]
+    DIR/<cell>/{config, provenance, result, example}.json, items.jsonl  ->  Study  ->  [Point, …]
 
 A point is one condition of the link, one method, one task and one corpus; its items are those of all training and
-channel seeds together, and its interval resamples programs with all of them. Nothing here computes anything that is not
-in the files.
+channel seeds together, and its interval resamples programs with all of them. Cells that differ in anything else (model,
+training settings, hash of the corpus, version of this program) are never pooled: their methods get a suffix.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.scoring.collapse import residual_errors
 from llm_bridge.scoring.metrics import TASKS, score_cell
-from llm_bridge.study.store import canonical_json, cell_dirs, is_finished, read_json, read_jsonl
+from llm_bridge.study.store import canonical_json, cell_dirs, digest, is_finished, read_json, read_jsonl
 
 AXIS_ORDER = ("fixed_snr", "equal_airtime", "distance", "equal_energy")
 
@@ -30,10 +31,12 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 """The columns of ``results.csv``, in order."""
 
+EXAMPLE_FILES = ("example.json", "examples.json")
 LINK_FIELDS = ("axis", "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split")
 DELIVERY_COUNTS = (
-    "delivered", "intact", "fragments_sent", "fragments_lost", "bytes_sent", "byte_errors", "airtime_s",
+    "delivered", "intact", "fragments_sent", "fragments_lost", "bytes_sent", "airtime_s",
 )  # fmt: skip
+VARIANT_FIELDS = ("model", "corpus_hash", "corpus_limit", "training", "training_hash", "chirpbridge")
 POINT_FIELDS = ("corpus", "task", "method", *LINK_FIELDS)
 
 
@@ -126,10 +129,15 @@ class Point:
         return self.corrupted_split == "none"
 
     @property
+    def noiseless(self) -> bool:
+        """Whether texts crossed a link without noise: as good as clean, where everything arrived."""
+        return self.snr_db == math.inf and self.share_intact == 1.0
+
+    @property
     def byte_error_rate(self) -> float | None:
-        """Wrong or missing bytes over bytes sent; None where the items do not tell."""
+        """Wrong or lost bytes over bytes sent; None where the items do not tell."""
         sent = sum(row.get("bytes_sent") or 0 for row in self.items)
-        return sum(row.get("byte_errors") or 0 for row in self.items) / sent if sent else None
+        return sum(residual_errors(row) for row in self.items) / sent if sent else None
 
     @property
     def condition(self) -> tuple[Any, ...]:
@@ -150,7 +158,7 @@ def load_study(directory: Path) -> Study:
     cells = []
     for folder in cell_dirs(Path(directory)):
         is_finished(folder)
-        examples = read_json(folder / "examples.json") if (folder / "examples.json").exists() else []
+        found = [read_json(folder / name) for name in EXAMPLE_FILES if (folder / name).exists()]
         cells.append(
             CellFiles(
                 name=folder.name,
@@ -158,7 +166,7 @@ def load_study(directory: Path) -> Study:
                 provenance=read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {},
                 items=[{"cell": folder.name, **row} for row in read_jsonl(folder / "items.jsonl")],
                 rows=read_json(folder / "result.json").get("rows", []),
-                examples=[examples] if isinstance(examples, dict) else examples,
+                examples=[row for entry in found for row in ([entry] if isinstance(entry, dict) else entry)],
             )
         )
     if not cells:
@@ -169,9 +177,12 @@ def load_study(directory: Path) -> Study:
 def pool(cells: Iterable[CellFiles], *, num_resamples: int = 10_000) -> list[Point]:
     """Points of cells: rows of one condition, method, task and corpus, over all seeds."""
     groups: dict[tuple[Any, ...], list[tuple[CellFiles, Mapping[str, Any]]]] = {}
+    cells = list(cells)
+    suffixes = _variant_suffixes(cells)
     for cell in cells:
         for row in cell.rows:
             known = {**cell.config, **{name: value for name, value in row.items() if value is not None}}
+            known["method"] = f"{known['method']}{suffixes[cell.name]}"
             groups.setdefault(tuple(known.get(name) for name in POINT_FIELDS), []).append((cell, row))
     points = []
     for key, members in groups.items():
@@ -242,12 +253,26 @@ def delivery_rows(cells: Iterable[CellFiles]) -> list[dict[str, Any]]:
             "airtime_s",
         ):
             row[name] = sum(item.get(name) or 0 for item in items)
+        row["residual_errors"] = round(sum(residual_errors(item) for item in items))
         rows.append(row)
     order = ("corpus", "axis", "snr_db", "fading", "cr", "policy", "source_coding", "sf")
     return sorted(rows, key=lambda row: tuple(_sort_key(row[name]) for name in order))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _variant_suffixes(cells: Sequence[CellFiles]) -> dict[str, str]:
+    """For each cell "@" and a hash of what its numbers depend on, beside link and seeds; "" where there is but one."""
+    own = {cell.name: digest({name: cell.config.get(name) for name in VARIANT_FIELDS}, length=4) for cell in cells}
+    by_method: dict[Any, set[str]] = {}
+    for cell in cells:
+        by_method.setdefault((cell.config.get("corpus"), cell.config.get("method")), set()).add(own[cell.name])
+    several = {key for key, found in by_method.items() if len(found) > 1}
+    return {
+        cell.name: f"@{own[cell.name]}" if (cell.config.get("corpus"), cell.config.get("method")) in several else ""
+        for cell in cells
+    }
 
 
 def _widest(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

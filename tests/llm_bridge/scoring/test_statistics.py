@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from llm_bridge.scoring import statistics as st
-from llm_bridge.scoring.collapse import _design, fit_collapse, log_byte_error
+from llm_bridge.scoring.collapse import _design, fit_collapse, log_byte_error, residual_errors
 from llm_bridge.scoring.metrics import f1_score
 
 FALSE_ALARM = 1e-6
@@ -306,7 +306,10 @@ def collapse_rows(rng, *, sf_effect=0.0, spread=1.0, num_programs=42):
                         "method": method,
                         "sf": sf,
                         "program": f"p{program}",
+                        "delivered": True,
+                        "intact": errors == 0,
                         "byte_errors": errors,
+                        "bytes_lost": 0,
                         "bytes_sent": 200,
                     }
                 )
@@ -344,6 +347,21 @@ def test_collapse_agrees_with_statsmodels_variational_fit():
     theirs = model.fit_vb(rng=1)
     assert [effect.name for effect in fit.effects] == names
     assert [effect.value for effect in fit.effects] == pytest.approx(theirs.fe_mean, abs=0.03)
+
+
+def test_residual_errors_count_wrong_and_lost_bytes():
+    row = {
+        "delivered": True,
+        "intact": False,
+        "bytes_sent": 96,
+        "byte_errors": 3,
+        "fragments_sent": 2,
+        "fragments_lost": 1,
+    }
+    assert residual_errors({**row, "bytes_lost": 0}) == 3
+    assert residual_errors(row) == 3 + 48  # half of the fragments, where lost bytes were not counted
+    assert residual_errors({**row, "delivered": False, "byte_errors": 0}) == 96
+    assert residual_errors({**row, "intact": True, "byte_errors": 0}) == 0  # parity made up for the lost fragment
 
 
 def test_collapse_of_data_that_cannot_tell():

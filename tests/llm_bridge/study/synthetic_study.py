@@ -84,7 +84,11 @@ def _write_cell(directory, config, tasks, num_programs):
     link_rng = np.random.default_rng([1, config["channel_seed"] or 0, config["sf"] or 0, len(config["axis"] or "")])
     loss = 0.0
     if config["sf"] is not None:
-        loss = 1 / (1 + (1 / LOSS[config["axis"]][config["sf"]] - 1) * 10 ** ((config["snr_db"] + 10) / 4))
+        loss = (
+            0.0
+            if config["snr_db"] == np.inf
+            else 1 / (1 + (1 / LOSS[config["axis"]][config["sf"]] - 1) * 10 ** ((config["snr_db"] + 10) / 4))
+        )
     sent = link_rng.integers(3, 7, (num_programs, 2))
     lost = link_rng.binomial(sent, loss)
     skill_rng = np.random.default_rng([2, len(config["method"]), config["train_seed"] or 0, config["sf"] or 0])
@@ -128,7 +132,8 @@ def _write_cell(directory, config, tasks, num_programs):
                     "gold": [[40, 60]] if task == "localise" else "buggy" if version == "pair" else version,
                     "correct": bool(correct) if delivered else task == "detect" and version == "correct",
                     "bytes_sent": 0 if config["sf"] is None else 48 * num_sent,
-                    "byte_errors": 48 * num_lost,
+                    "byte_errors": 0,
+                    "bytes_lost": 48 * num_lost,
                     "fragments_sent": 0 if config["sf"] is None else num_sent,
                     "fragments_lost": num_lost,
                     "airtime_s": 0.0 if config["sf"] is None else num_sent * 0.1 * 2 ** (config["sf"] - 7),
@@ -148,11 +153,11 @@ def _write_cell(directory, config, tasks, num_programs):
     write_json(folder / "provenance.json", {"chirpbridge": "0.1.0", "python": "3.11.9", "hardware": {"cpus": 2}})
     write_jsonl(folder / "items.jsonl", [{"cell": name, **item} for item in items])
     if config["sf"] is not None and config["method"] == "zero-shot":
-        write_json(folder / "examples.json", [_example(config["sf"], loss, link_rng, config["policy"])])
+        write_json(folder / "example.json", _example(loss, link_rng, config["policy"]))
     seal(folder, {"rows": rows})
 
 
-def _example(sf, loss, rng, policy):
+def _example(loss, rng, policy):
     """The program cut into fragments of 48 bytes, of which some are lost, or wrong where bad ones are delivered."""
     text = PROGRAM
     pieces, holes = [], []

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import math
 import re
+import shutil
 import subprocess
 import sys
 from html import unescape
@@ -141,9 +143,9 @@ def test_what_is_in_the_files_cannot_break_the_page(tmp_path):
     directory = make_study(
         tmp_path, axes=("fixed_snr",), methods=("zero-shot",), spreading_factors=(7, 12), tasks=("paired",)
     )
-    folder = next(path.parent for path in directory.glob("*/examples.json"))
+    folder = next(path.parent for path in directory.glob("*/example.json"))
     text = "</pre><script>alert(1)</script>"
-    write_json(folder / "examples.json", {"program": "<img src=x>", "sent": text, "received": text + "&", "holes": []})
+    write_json(folder / "example.json", {"program": "<img src=x>", "sent": text, "received": text + "&", "holes": []})
     seal(folder, {"rows": read_json(folder / "result.json")["rows"]})
     write_report(directory)
     page = read_page(directory)
@@ -172,6 +174,29 @@ def test_points_pool_seeds_by_program(tmp_path):
     assert pooled.scores == score_cell(pooled.items)
     as_if_independent = score_cell([{**item, "group": number} for number, item in enumerate(pooled.items)])
     assert pooled.high - pooled.low > 1.2 * (as_if_independent["f1_high"] - as_if_independent["f1_low"])
+
+
+def test_cells_of_different_settings_are_never_pooled(tmp_path):
+    """The same folder holds a second model: its points stand beside the first one's, not in them."""
+    few = {"spreading_factors": (9, 10), "axes": ("fixed_snr",), "methods": ("qlora",), "tasks": ("paired",)}
+    make_study(tmp_path, **few)
+    directory = make_study(tmp_path, **few, model="another-model")
+    found = load_study(directory).points
+    assert len(found) == 2 * 3 and all(p.scores["n"] == 42 for p in found)
+    assert len({p.method for p in found}) == 2 and all(re.fullmatch(r"qlora@[0-9a-f]{4}", p.method) for p in found)
+    write_report(directory)
+    assert "another-model" in read_page(directory) and "QLoRA @" in read_page(directory)
+
+
+def test_a_link_without_noise_serves_as_the_clean_value(tmp_path):
+    directory = make_study(
+        tmp_path, axes=("fixed_snr",), methods=("qlora",), tasks=("localise",), snrs=(-10.0, math.inf)
+    )
+    for folder in directory.glob("*-none-*"):
+        shutil.rmtree(folder)
+    found = curves(load_study(directory).points)
+    assert found[0].first.snr_db == -10.0 and found[0].clean is not None and found[0].clean.noiseless
+    assert "With nothing lost it is" in sf_sentence(found[0])
 
 
 def test_published_study_without_items_still_reports(tmp_path):
@@ -208,7 +233,7 @@ def test_the_answer_comes_first_and_says_rise_and_peak(study, outline):
     fixed, equal = (sf_sentence(curve) for curve in chosen)
     low, high = (point(study, task="localise", method="qlora", axis="fixed_snr", sf=sf) for sf in (7, 12))
     assert f"rises from {low.f1:.2f} [{low.low:.2f}, {low.high:.2f}] at SF7 to {high.f1:.2f}" in fixed
-    assert "n = 42 programs" in fixed and "baseline is 0.15" in fixed and "Without the link it is 0." in fixed
+    assert "n = 42 programs" in fixed and "baseline is 0.15" in fixed and "With nothing lost it is 0." in fixed
     assert re.search(r"peaks at SF(8|9|10|11) with", equal)
     shown = "".join(outline.text)
     assert shown.index(fixed) < shown.index("F1 against spreading factor", shown.index("study report"))
@@ -252,7 +277,7 @@ def test_a_study_at_chance_says_so_in_the_answer(tmp_path):
     directory = make_study(tmp_path, axes=("fixed_snr",), methods=("zero-shot",), tasks=("detect",))
     write_report(directory)
     answer = read_page(directory).split('class="answer"')[1].split("</div>")[0]
-    assert "Read with care: even without the link zero-shot is below the baseline in detect" in answer
+    assert "Read with care: even with nothing lost zero-shot is below the baseline in detect" in answer
     assert "Not compared: this study does not hold both methods" in answer
 
 
