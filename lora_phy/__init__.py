@@ -10,6 +10,9 @@ from lora_phy.coding.chain import encode_payload as encode_payload
 from lora_phy.coding.header import Header as Header
 from lora_phy.link import theory as theory
 from lora_phy.link.airtime import airtime_s as airtime_s
+from lora_phy.link.receiver import RxFrame as RxFrame
+from lora_phy.link.stream import Receiver as Receiver
+from lora_phy.link.stream import receive as receive
 from lora_phy.link.transceiver import transmit as transmit
 from lora_phy.modem.demodulation import demodulate as demodulate
 from lora_phy.modem.modulation import modulate as modulate

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
-from lora_phy.coding.chain import FrameStatus
 from lora_phy.link.receiver import Reception, RxFrame, receive_frame
 from lora_phy.modem import _kernels
 from lora_phy.modem.preamble import (
@@ -28,7 +27,7 @@ from lora_phy.modem.preamble import (
     pick_peaks,
     preamble_statistic,
 )
-from lora_phy.modem.sync import GUARD, Sync, synchronise
+from lora_phy.modem.sync import GUARD, Sync, is_convincing, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.resampling import resample
 
@@ -303,7 +302,6 @@ class _Found:
 
     start_down: float
     end: float
-    ok: bool
 
 
 @dataclass
@@ -409,12 +407,13 @@ class _Hunter:
         outcome = receive_frame(samples, fine, front.rate, item.sync, params, soft=self.soft, final=final)
         if isinstance(outcome, int):
             return origin + outcome
-        inside = any(old.ok and start_down < old.end for old in self.found)
-        if inside and outcome.decoded.status is not FrameStatus.OK:
+        # upchirps that lie in another frame's payload, or are not followed as they promise, need the CRC's word
+        inside = any(old.start_down < start_down < old.end + 6 * params.num_bins for old in self.found)
+        if (inside or not is_convincing(item.sync)) and not outcome.decoded.crc_ok:
             return None
         self.found = [old for old in self.found if old.end > start_down - 64 * params.num_bins]
         self.found.append(
-            _Found(start_down=start_down, end=origin + outcome.end, ok=outcome.decoded.status is FrameStatus.OK)
+            _Found(start_down=start_down, end=origin + outcome.end)
         )
         return self._frame(origin, outcome)
 

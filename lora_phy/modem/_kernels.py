@@ -89,18 +89,15 @@ def preamble_statistic(energies, first, num_sum, hop, threshold, floor, min_coun
 
 
 @numba.njit(**_JIT)
-def joint_search(up, down, ups, first_window, hop, num_bins, tone, tone_at, sync, low, high, inside, out):  # type: ignore[no-untyped-def]
+def joint_search(up, down, ups, weakest, first_window, hop, num_bins, tone, tone_at, sync, low, high, inside, out):  # type: ignore[no-untyped-def]
     """Energy of sync word and downchirps, plus that of the upchirps, for every hypothetical start of the downchirps.
 
     up, down: half-bin energies of windows first_window, first_window + 1, … (`hop` samples apart); ups: summed energy
-    of the upchirps that end with window i; tone: half bin of the upchirps seen from sample `tone_at`; hypotheses are
+    of the upchirps that end with window i, at least `weakest` of it wanted; tone: half bin of the upchirps seen from sample `tone_at`; hypotheses are
     quarter samples low … high - 1. sync: the candidates' half-bin shifts ``(2, n)``; inside: bonus for |cfo| <= N/4.
     """
     width = 2 * num_bins
     rows = up.shape[0]
-    ups_max = np.float32(0.0)
-    for i in range(rows):
-        ups_max = max(ups_max, ups[i])
     for b in range(low, high):
         out[b - low] = 0.0
         start = b // 4
@@ -112,7 +109,7 @@ def joint_search(up, down, ups, first_window, hop, num_bins, tone, tone_at, sync
         if row - 3 * per_symbol < 0 or row + per_symbol >= rows:
             continue
         energy = ups[row - 3 * per_symbol]
-        if 2 * energy < ups_max:
+        if energy < weakest:
             continue
         # a window moved by one sample moves an upchirp's tone by one bin, a downchirp's by minus one; with start and
         # window counted in samples and tones in half bins, a quarter sample of the start moves cfo by 1/2, and the
@@ -132,6 +129,69 @@ def joint_search(up, down, ups, first_window, hop, num_bins, tone, tone_at, sync
         if 2 * abs(wrapped) <= num_bins + 8:
             energy += inside
         out[b - low] = energy
+
+
+@numba.njit(**_JIT)
+def hypothesis_energies(samples, starts, cfo, chirp, twiddle, zoom, sync, num_up, out):  # type: ignore[no-untyped-def]
+    """Energy, over each window's own, of a hypothetical preamble's symbols at tones near the expected ones.
+
+    starts (fractional), cfo: one per hypothesis; chirp = conj(x_0); twiddle[n] = exp(-2 pi j n / N);
+    zoom[e, n] = exp(-2 pi j eps_e n / N); sync (2, n): alternatives for each sync chirp, the best counts.
+    out[h, 0 | 1 | 2, e]: upchirps, sync word, downchirps. Windows begin at whole samples; what is left of the start shows
+    as a tone, and behind a chirp's fold as a phase, which is undone.
+    """
+    num_bins = chirp.size
+    total = samples.size
+    steps = zoom.shape[0]
+    base = np.empty(num_bins, np.complex64)
+    window = np.empty(num_bins, np.complex64)
+    one = np.empty(num_bins, np.complex64)
+    for h in range(starts.size):
+        whole = int(math.floor(starts[h] + 0.5))
+        late = whole - starts[h]
+        fold = np.complex64(complex(math.cos(2 * math.pi * late), math.sin(2 * math.pi * late)))
+        for part in range(3):
+            for e in range(steps):
+                out[h, part, e] = 0.0
+        for i in range(-num_up - 2, 2):
+            if i == -num_up - 2 or i == 0:
+                tone = cfo[h] + late if i < 0 else cfo[h] - late
+                step = complex(math.cos(2 * math.pi * tone / num_bins), -math.sin(2 * math.pi * tone / num_bins))
+                turn = complex(1.0, 0.0)
+                for n in range(num_bins):
+                    base[n] = turn
+                    turn *= step
+            power = np.float32(0.0)
+            first = whole + i * num_bins
+            for n in range(num_bins):
+                m = first + n
+                y = samples[m] if 0 <= m < total else np.complex64(0.0)
+                power += y.real * y.real + y.imag * y.imag
+                window[n] = y * (chirp[n] if i < 0 else chirp[n].conjugate()) * base[n]
+            scale = np.float32(1.0) / power if power > 0.0 else np.float32(0.0)
+            if -2 <= i < 0:
+                for e in range(steps):
+                    best = np.float32(0.0)
+                    for c in range(sync.shape[1]):
+                        s = sync[i + 2, c]
+                        acc = np.complex64(0.0)
+                        for n in range(num_bins):
+                            one[n] = window[n] * twiddle[(s * n) % num_bins]
+                        for n in range(num_bins - s):
+                            acc += one[n] * zoom[e, n]
+                        behind = np.complex64(0.0)
+                        for n in range(num_bins - s, num_bins):
+                            behind += one[n] * zoom[e, n]
+                        acc += fold * behind
+                        best = max(best, acc.real * acc.real + acc.imag * acc.imag)
+                    out[h, 1, e] += best * scale
+            else:
+                part = 0 if i < 0 else 2
+                for e in range(steps):
+                    acc = np.complex64(0.0)
+                    for n in range(num_bins):
+                        acc += window[n] * zoom[e, n]
+                    out[h, part, e] += (acc.real * acc.real + acc.imag * acc.imag) * scale
 
 
 @numba.njit(cache=True, nogil=True)

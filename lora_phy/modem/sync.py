@@ -9,7 +9,7 @@ Estimators `(samples, …) -> estimate` and one corrector:
 
     joint_candidates    every start and offset that agrees with the upchirps' tone, by summed energy on the window grid
     fine_estimate       fractional delay, offset and drift: the maximum of the summed energy of upchirps, sync word and
-                        downchirps; run twice, the second time on samples corrected by the first
+                        downchirps, on samples corrected by the coarse estimate
     preamble_extent     how many upchirps there are
     extract             the corrector: carrier removed, then samples interpolated at fractional times
 
@@ -19,6 +19,7 @@ chirp's fold. Signal model: M. Xhonneux et al., IEEE IoT-J 2021 (arXiv 1912.1134
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -41,8 +42,13 @@ INSIDE_BONUS = 8.0
 """In units of noise energy: offsets within a quarter of the bandwidth are the usual ones."""
 CLOCK_SIGMA_PPM = 20.0
 MAX_CLOCK_PPM = 60.0
+NUM_GRID_HYPOTHESES = 32
+TONE_STEPS = (-1, 0, 1)
+"""Half bins around the tone of the peak: a window that is half a symbol off, or noise, moves it."""
+QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 SYNC_MARGIN = 7.0
 """Nats by which another sync word must be likelier before a frame counts as another network's."""
+_CELL = 8
 _ZOOM_STEP = 0.125
 _ZOOM_RANGE = 1.5
 
@@ -94,21 +100,24 @@ def synchronise(samples: IQ, peak: Candidate, params: LoRaParams) -> Sync | None
 
     `samples` at one per chip; positions of the result count from its start.
     """
-    best: Sync | None = None
-    for coarse in joint_candidates(samples, peak, params):
-        rough = fine_estimate(samples, coarse, params, use_sync=False)
-        sync = fine_estimate(samples, rough, params, use_sync=True)
-        if best is None or sync.energy + _bonus(sync, params) > best.energy + _bonus(best, params):
-            best = sync
-    return best if best is not None and is_frame(best, params) else None
+    found = [fine_estimate(samples, coarse, params) for coarse in joint_candidates(samples, peak, params)]
+    frames = [sync for sync in found if is_frame(sync, params)]
+    return max(frames, key=lambda sync: sync.energy + _bonus(sync, params), default=None)
 
 
 def is_frame(sync: Sync, params: LoRaParams) -> bool:
-    """Whether the energies can be a frame's: the sum above what noise reaches, no part missing."""
+    """Whether the energies can be a frame's: the sum beyond what noise reaches, no part missing."""
     if not sync.own_network or sync.energy < frame_threshold(params.sf, sync.num_up):
         return False
-    per_symbol = sync.up_energy / sync.num_up
-    return min(sync.down_energy, sync.sync_energy) >= 0.2 * 2 * per_symbol
+    return min(sync.down_energy, sync.sync_energy) >= 0.2 * 2 * sync.up_energy / sync.num_up
+
+
+def is_convincing(sync: Sync) -> bool:
+    """Whether sync word and downchirps carry at least half of the energy that the upchirps promise.
+
+    Equal symbols in a payload can pass for upchirps; what follows them is then weak.
+    """
+    return sync.down_energy + sync.sync_energy >= 0.5 * 4 * sync.up_energy / sync.num_up
 
 
 def _bonus(sync: Sync, params: LoRaParams) -> float:
@@ -139,26 +148,76 @@ def joint_candidates(samples: IQ, peak: Candidate, params: LoRaParams, *, ahead:
     windows = np.arange(first_window, high // hop + 3 * HOPS_PER_SYMBOL, dtype=np.int64)
     up = window_energies(samples, windows * hop, params.sf)
     down = window_energies(samples, windows * hop, params.sf, down=True)
-    tones = (peak.half_bin + 2 * (windows * hop - peak.start)) % (2 * num_bins)
-    own = up[np.arange(len(windows)), tones // 2 + num_bins * (tones % 2)]
-    summed = own.copy()
-    for j in range(1, peak.num_summed):
-        summed[j * HOPS_PER_SYMBOL :] += own[: -j * HOPS_PER_SYMBOL]
-    out = np.empty(4 * (high - low), dtype=np.float32)
-    _kernels.joint_search(
-        up, down, summed, first_window, hop, num_bins, peak.half_bin, peak.start, 2 * sync_alphabet(params),
-        4 * low, 4 * high, np.float32(INSIDE_BONUS), out,
+    shifts = 2 * (windows * hop - peak.start)
+    out = np.empty((len(TONE_STEPS), 4 * (high - low)), dtype=np.float32)
+    summed = np.empty((len(TONE_STEPS), len(windows)), dtype=np.float32)
+    for i, step in enumerate(TONE_STEPS):
+        tones = (peak.half_bin + step + shifts) % (2 * num_bins)
+        own = up[np.arange(len(windows)), tones // 2 + num_bins * (tones % 2)]
+        summed[i] = own
+        for j in range(1, peak.num_summed):
+            summed[i, j * HOPS_PER_SYMBOL :] += own[: -j * HOPS_PER_SYMBOL]
+    weakest = np.float32(0.6 * summed.max())
+    alphabet = 2 * sync_alphabet(params)
+    for i, step in enumerate(TONE_STEPS):
+        _kernels.joint_search(
+            up, down, summed[i], weakest, first_window, hop, num_bins, peak.half_bin + step, peak.start, alphabet,
+            4 * low, 4 * high, np.float32(INSIDE_BONUS), out[i],
+        )  # fmt: skip
+    # the best of every two chips; the same tones also fit half a symbol away, at half the bandwidth off
+    cells = out.reshape(len(TONE_STEPS), -1, _CELL).transpose(1, 0, 2).reshape(-1, len(TONE_STEPS) * _CELL)
+    inner = cells.argmax(axis=1)
+    best = cells[np.arange(len(cells)), inner]
+    chosen = np.argsort(-best)[:NUM_GRID_HYPOTHESES]
+    chosen = chosen[best[chosen] > 0]
+    if len(chosen) == 0:
+        return []
+    tone = np.array(TONE_STEPS)[inner[chosen] // _CELL]
+    start = low + (chosen * _CELL + inner[chosen] % _CELL) / 4
+    tone = np.append(tone, tone[[0, 0]])
+    start = np.append(start, start[0] + np.array([-0.5, 0.5]) * num_bins)
+    cfo = (peak.half_bin + tone) / 2 + start - peak.start
+    cfo = (cfo + num_bins / 2) % num_bins - num_bins / 2
+    row = (np.floor(start).astype(np.int64) + hop // 2) // hop - first_window - 3 * HOPS_PER_SYMBOL
+    ups = summed[tone - TONE_STEPS[0], np.clip(row, 0, len(windows) - 1)]
+    energy = _hypothesis_energies(samples, start, cfo, 0, params)
+    score = ups + energy[:, 1:].max(axis=2).sum(axis=1) + INSIDE_BONUS * (np.abs(cfo) <= num_bins / 4 + 2)
+    order = np.argsort(-score)[:4]
+    return _refined(samples, start[order], cfo[order], params)[:2]
+
+
+def _hypothesis_energies(
+    samples: IQ, start: FloatArray, cfo: FloatArray, num_up: int, params: LoRaParams
+) -> npt.NDArray[np.float32]:
+    """Energies ``(n, 3, 5)`` of upchirps, sync word and downchirps at quarter-bin steps around the expected tones."""
+    sf = params.sf
+    energy = np.empty((len(start), 3, len(QUARTER_STEPS)), dtype=np.float32)
+    _kernels.hypothesis_energies(
+        samples, start, cfo, downchirp(LoRaParams(sf=sf)), _tone(sf, -1), _quarter_table(sf), sync_alphabet(params),
+        num_up, energy,
     )  # fmt: skip
-    hypotheses = []
-    for _ in range(2):
-        best = int(np.argmax(out))
-        if out[best] <= 0:
-            break
-        start = low + best / 4
-        cfo = (peak.half_bin / 2 + start - peak.start + num_bins / 2) % num_bins - num_bins / 2
-        hypotheses.append(Sync(start=start, cfo_bins=cfo))
-        out[max(best - num_bins // 2, 0) : best + num_bins // 2] = 0
-    return hypotheses
+    return energy
+
+
+def _refined(samples: IQ, start: FloatArray, cfo: FloatArray, params: LoRaParams) -> list[Sync]:
+    """Hypotheses moved to the best quarter-bin tones of their upward and downward symbols, best first."""
+    energy = _hypothesis_energies(samples, start, cfo, min(NUM_UPCHIRPS, params.preamble_len), params)
+    upward = energy[:, 0] + energy[:, 1]
+    refined = []
+    for i in range(len(start)):
+        up_at, down_at = int(np.argmax(upward[i])), int(np.argmax(energy[i, 2]))
+        up_tone, down_tone = QUARTER_STEPS[up_at], QUARTER_STEPS[down_at]
+        moved = Sync(
+            start=float(start[i]) + 0.5 * (down_tone - up_tone),
+            cfo_bins=float(cfo[i]) + 0.5 * (down_tone + up_tone),
+            up_energy=float(upward[i, up_at]),
+            down_energy=float(energy[i, 2, down_at]),
+        )
+        refined.append(moved)
+    refined.sort(key=lambda item: -(item.energy + _bonus(item, params)))
+    distinct = refined[:1]
+    distinct += [item for item in refined[1:] if abs(item.start - refined[0].start) > 1.5]
+    return distinct
 
 
 def sync_alphabet(params: LoRaParams) -> npt.NDArray[np.int64]:
@@ -168,10 +227,10 @@ def sync_alphabet(params: LoRaParams) -> npt.NDArray[np.int64]:
     return np.tile(_all_sync_symbols(params.sf), (2, 1))
 
 
-def fine_estimate(samples: IQ, coarse: Sync, params: LoRaParams, *, use_sync: bool) -> Sync:
+def fine_estimate(samples: IQ, coarse: Sync, params: LoRaParams) -> Sync:
     """Maximise the summed energy of the preamble's symbols over delay, carrier offset and drift, near `coarse`.
 
-    With ``use_sync`` the sync word is decided and its chirps take part, and the drift is searched.
+    The sync word is decided, so that its chirps take part.
     """
     num_bins, sf = params.num_bins, params.sf
     num_up = min(NUM_UPCHIRPS, params.preamble_len)
@@ -184,25 +243,22 @@ def fine_estimate(samples: IQ, coarse: Sync, params: LoRaParams, *, use_sync: bo
     scale = (1.0 / np.maximum(power, np.float32(1e-30)))[:, np.newaxis]
     rows[:num_before] *= downchirp(LoRaParams(sf=sf))
     rows[num_before:] *= upchirp(LoRaParams(sf=sf))
-    sync_symbols, own_network = coarse.sync_symbols, coarse.own_network
-    if use_sync:
-        spectra = scipy.fft.fft(rows[num_up:num_before], axis=-1)
-        bins = (spectra.real**2 + spectra.imag**2) * scale[num_up:num_before]
-        sync_symbols, own_network = decide_sync(bins, params)
-        for i in range(2):
-            rows[num_up + i] *= _tone(sf, -sync_symbols[i])
+    spectra = scipy.fft.fft(rows[num_up:num_before], axis=-1)
+    bins = (spectra.real**2 + spectra.imag**2) * scale[num_up:num_before]
+    sync_symbols, own_network = decide_sync(bins, params)
+    for i in range(2):
+        rows[num_up + i] *= _tone(sf, -sync_symbols[i])
     zoom = rows @ _zoom_table(sf)
     energy = ((zoom.real**2 + zoom.imag**2) * scale).astype(np.float64)
 
     # symbol i, counted from the first downchirp, begins i * drift chips before its place: upchirps' tones rise by
     # i * drift bins, downchirps' fall
     index = np.arange(-num_before, 2, dtype=np.float64)
-    ups = slice(0, num_before if use_sync else num_up)
-    downs = slice(num_before, num_before + 2)
+    ups, downs = slice(0, num_before), slice(num_before, num_before + 2)
     up_centre, down_centre = index[ups].mean(), index[downs].mean()
     best_total, best_drift = -np.inf, 0.0
     up_tone = down_tone = 0.0
-    for drift in _drift_grid(sf) if use_sync else (coarse.drift,):
+    for drift in _drift_grid(sf):
         up_peak, up_at = _peak(energy[ups], (index[ups] - up_centre) * drift)
         down_peak, down_at = _peak(energy[downs], -(index[downs] - down_centre) * drift)
         total = up_peak + down_peak - 0.5 * (drift / (CLOCK_SIGMA_PPM * 1e-6 * num_bins)) ** 2
@@ -213,7 +269,7 @@ def fine_estimate(samples: IQ, coarse: Sync, params: LoRaParams, *, use_sync: bo
     delay = cfo_step - up_tone + up_centre * best_drift
     at_peak = _energy_at(energy[:num_before], up_tone + (index[:num_before] - up_centre) * best_drift)
     at_down = _energy_at(energy[downs], down_tone - (index[downs] - down_centre) * best_drift)
-    signal_power, noise_power = _powers(rows, zoom, sf) if use_sync else (0.0, 0.0)
+    signal_power, noise_power = _powers(rows, zoom, sf)
     return replace(
         coarse,
         start=coarse.start + delay,
@@ -339,6 +395,12 @@ def _zoom_table(sf: int) -> npt.NDArray[np.complex64]:
     num_bins = 1 << sf
     tones = np.arange(-_ZOOM_RANGE, _ZOOM_RANGE + _ZOOM_STEP / 2, _ZOOM_STEP)
     return np.exp(-2j * np.pi / num_bins * np.outer(np.arange(num_bins), tones)).astype(np.complex64)
+
+
+@cache
+def _quarter_table(sf: int) -> npt.NDArray[np.complex64]:
+    num_bins = 1 << sf
+    return np.exp(-2j * np.pi / num_bins * np.outer(QUARTER_STEPS, np.arange(num_bins))).astype(np.complex64)
 
 
 @cache
