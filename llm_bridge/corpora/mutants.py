@@ -2,8 +2,8 @@
 
     functions of a split's modules ─► without near-duplicates ─► candidates of an engine ─► drawn in balanced couples
 
-Two engines propose bugs in QuixBugs' 14 defect classes: "trees" (`llm_bridge.corpora.mutation_trees`) works on syntax
-trees and knows scopes; "tokens" (`llm_bridge.corpora.mutation_tokens`) knows only the written line. A model trained on
+Two engines propose bugs in QuixBugs' 14 defect classes: "trees" (`llm_bridge.corpora.mutation.trees`) works on syntax
+trees and knows scopes; "tokens" (`llm_bridge.corpora.mutation.tokens`) knows only the written line. A model trained on
 the one and tested on the other cannot live on the first one's habits.
 
 Drawn in couples: within a family of bugs (``x + 1`` for ``x``) every bug is joined by one of the opposite direction
@@ -35,7 +35,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_bridge.corpora import mutation_tokens, mutation_trees, near_duplicates, stdlib_functions
+from llm_bridge.corpora import near_duplicates, stdlib_functions
+from llm_bridge.corpora.mutation import tokens, trees
 from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, TestSuite, normalise, single_edit
 from llm_bridge.corpora.renaming import rename_identifiers
 from llm_bridge.corpora.stdlib_functions import MODULES, SPLITS, Function
@@ -177,9 +178,9 @@ def _proposals(function: Function, engine: str, rng: random.Random) -> list[_Pro
                 defect_class=edit.defect_class,
                 family=edit.family,
                 orientation=edit.orientation,
-                make=functools.partial(mutation_tokens.mutate, function.text, edit),
+                make=functools.partial(tokens.mutate, function.text, edit),
             )
-            for edit in mutation_tokens.edits(function.text, rng)
+            for edit in tokens.edits(function.text, rng)
         ]
     tree = ast.parse(function.text).body[0]
     assert isinstance(tree, ast.FunctionDef)
@@ -189,9 +190,9 @@ def _proposals(function: Function, engine: str, rng: random.Random) -> list[_Pro
             defect_class=candidate.defect_class,
             family=candidate.family,
             orientation=candidate.orientation,
-            make=functools.partial(mutation_trees.mutate, tree, candidate),
+            make=functools.partial(trees.mutate, tree, candidate),
         )
-        for candidate in mutation_trees.candidates(function, tree, rng)
+        for candidate in trees.candidates(function, tree, rng)
     ]
 
 
@@ -282,11 +283,11 @@ def _realise(proposal: _Proposal) -> _Mutant | None:
     except (SyntaxError, SyntaxWarning, ValueError):
         return None
     if edit.insertion or _replaced_lines(buggy, correct) == 0:  # a line less or more
-        tokens = -1 if edit.insertion else 1
+        more_tokens = -1 if edit.insertion else 1
     else:
         new, old = buggy.splitlines()[edit.first - 1], correct.splitlines()[edit.first - 1]
-        tokens = _num_tokens(new) - _num_tokens(old)
-    signs = (_sign(len(buggy) - len(correct)), _sign(tokens))
+        more_tokens = _num_tokens(new) - _num_tokens(old)
+    signs = (_sign(len(buggy) - len(correct)), _sign(more_tokens))
     return _Mutant(proposal=proposal, text=buggy, line=edit.first, signs=signs)
 
 
@@ -344,9 +345,11 @@ def _row(pair: ProgramPair) -> dict[str, object]:
 def _key(split: str, seed: int, engine: str) -> str:
     """Hash of everything that the corpus depends on: Python, the library's text, this code, the arguments."""
     digest = hashlib.sha256(json.dumps([sys.version, split, seed, engine]).encode())
-    modules = (mutation_trees, mutation_tokens, near_duplicates, stdlib_functions)
-    own = [Path(str(module.__file__)) for module in modules] + [Path(__file__)]
-    for path in own + [path for name in SPLITS for path in stdlib_functions.source_files(name)]:
+    here = Path(__file__).parent
+    own = [Path(__file__), *(here / f"{name}.py" for name in ("near_duplicates", "programs", "stdlib_functions"))]
+    engines = sorted((here / "mutation").glob("*.py"))
+    library = [path for name in SPLITS for path in stdlib_functions.source_files(name)]
+    for path in (*own, *engines, *library):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:24]
 

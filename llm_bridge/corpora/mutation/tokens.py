@@ -3,7 +3,7 @@
 It proposes replacements of a stretch of one line, by rules of their own for each of QuixBugs' 14 defect classes: names
 come from anywhere in the text, attributes and functions included; numbers change more than by one; arguments get lost;
 lines are copied to wherever they fit. Whatever does not parse is dropped afterwards, so its errors are distributed
-otherwise than those of `llm_bridge.corpora.mutation_trees`: a test set against the habits of that engine.
+otherwise than those of `llm_bridge.corpora.mutation.trees`: a test set against the habits of that engine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """Replace characters ``start`` to ``stop`` of a text by `new`; family and orientation as in `mutation_trees`."""
+    """Replace characters ``start`` to ``stop`` of a text by `new`; family and orientation as in `mutation.trees`."""
 
     defect_class: str
     family: str
