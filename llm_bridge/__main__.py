@@ -115,7 +115,8 @@ def main() -> None:
     except (ValueError, OSError, StoreError, ModelDownloadError) as error:
         if os.environ.get("CHIRPBRIDGE_TRACEBACK"):
             raise
-        _fail(f"{error} (CHIRPBRIDGE_TRACEBACK=1 shows where)", 2)
+        ours = type(error).__module__.startswith("llm_bridge") or str(error).startswith("'")
+        _fail(str(error) if ours else f"{error} (CHIRPBRIDGE_TRACEBACK=1 shows where)", 2)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # wrong use of the command line
             show = getattr(error, "show", None)

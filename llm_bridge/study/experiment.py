@@ -37,6 +37,8 @@ from llm_bridge.transport.link import Item, ReceivedItem
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from llm_bridge.training.estimate import MemoryEstimate
+
 
 @dataclass(kw_only=True)
 class Study:
@@ -111,6 +113,8 @@ def run_recipe(recipe: Recipe, directory: Path, *, console: Console) -> Path:
         cells = _configured_cells(study)
         unfinished = [cell for cell, _, folder in cells if not is_finished(folder)]
         console.print(f"[bold]{recipe.name}[/bold]: {len(cells)} cells, {len(unfinished)} to compute", highlight=False)
+        if unfinished:
+            prepare_model(study)
         arrivals = transmit_all(study, unfinished)
         learn_and_score(study, cells, arrivals)
         return _report(study)
@@ -273,10 +277,48 @@ def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
 
 def estimate_recipe(recipe: Recipe, *, console: Console) -> None:
     """Print what each method of a recipe would need in memory."""
-    from llm_bridge.training.estimate import estimate_memory, render_estimate
+    from llm_bridge.training.estimate import render_estimate
 
+    for estimate in _estimates(recipe):
+        console.print(render_estimate(estimate), highlight=False)
+
+
+def prepare_model(study: Study) -> None:
+    """Before any work: the methods exist, the model is there, and each method fits into memory."""
+    from llm_bridge.training.adapters import method_named
+    from llm_bridge.training.estimate import require_fit
+    from llm_bridge.training.models import TOY, fetch_model
+
+    recipe = study.recipe
     for method in recipe.training.methods:
-        console.print(render_estimate(estimate_memory(recipe.model.name, method)), highlight=False)
+        if method != RULES:
+            method_named(method)
+    if recipe.model.name == TOY:
+        return
+    for estimate in _estimates(recipe):
+        require_fit(estimate)
+    with study.phase(f"model: {recipe.model.name}") as advance:
+        fetch_model(recipe.model.name, progress=advance)
+
+
+def _estimates(recipe: Recipe) -> list[MemoryEstimate]:
+    """Memory of each method that has a model."""
+    from llm_bridge.training.adapters import AdapterSettings
+    from llm_bridge.training.estimate import estimate_memory
+
+    training = recipe.training
+    adapter = AdapterSettings(rank=training.adapter_rank, alpha=float(training.adapter_alpha))
+    return [
+        estimate_memory(
+            recipe.model.name,
+            method,
+            adapter=adapter,
+            gradient_checkpointing=training.gradient_checkpointing,
+            device=recipe.model.device,
+        )
+        for method in training.methods
+        if method != RULES
+    ]
 
 
 def _configured_cells(study: Study) -> list[tuple[Cell, dict[str, Any], Path]]:
