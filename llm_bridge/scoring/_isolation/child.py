@@ -3,7 +3,7 @@
     keeper ── fork ── first process of the namespaces ── fork ── worker      "namespaces"
     keeper ── fork ── worker                                                 "landlock+seccomp", "rlimits"
 
-Started by `process.Child` as ``python -s -S -P -B -c START FOLDER REQUESTS REPLIES LIFELINE`` with three pipe ends.
+Started by `process.Child` as ``python -s -S -P -c START FOLDER REQUESTS REPLIES LIFELINE`` with three pipe ends.
 The first frame on REQUESTS is the job (`process.Child._describe`). The answer is ``{"ready": true}``, or
 ``{"error": why}`` where the cage cannot be built; after that the worker serves (`worker`). LIFELINE ends when the
 parent closes it or dies. Then every process of the program's is killed, whatever it did to its session, its group or
@@ -17,13 +17,16 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
 
 # all of them now: the private root does not hold this folder
 from . import namespaces, wire, worker
 
 if sys.platform == "linux":
     from . import landlock, seccomp, syscalls
+
+TYPE_CHECKING = False  # `typing` costs a tenth of a start
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def main(requests: int, replies: int, lifeline: int) -> None:

@@ -28,7 +28,7 @@ MAX_OUTPUT_BYTES = 1 << 20
 SET_UP_S = 60.0
 _FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _START = "import sys; sys.path.insert(0, sys.argv[1]); import _isolation.child as child; sys.path.pop(0); "
-_START += "child.main(*map(int, sys.argv[2:]))"
+_START += "sys.dont_write_bytecode = True; child.main(*map(int, sys.argv[2:]))"
 _MEGABYTE = 1 << 20
 
 
@@ -113,10 +113,11 @@ class Child:
         their_lifeline, self._lifeline = os.pipe()
         self._open = [self._requests, self._replies, self._output, self._lifeline]
         theirs = [their_requests, their_replies, their_lifeline]
+        options = ["-s", "-S", "-P", "-X", "utf8", *(["-B"] if sys.dont_write_bytecode else [])]
         try:
             os.set_blocking(self._requests, False)
             self._process = subprocess.Popen(
-                [paths.interpreter(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START, _FOLDER, *map(str, theirs)],
+                [paths.interpreter(), *options, "-c", _START, _FOLDER, *map(str, theirs)],
                 stdin=subprocess.DEVNULL,
                 stdout=their_output,
                 stderr=their_output,

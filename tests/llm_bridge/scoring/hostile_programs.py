@@ -11,6 +11,7 @@ Programs of the kind "token" are judged by a secret expected value that only the
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import secrets
 import signal
@@ -28,6 +29,7 @@ from pathlib import Path
 
 from llm_bridge.corpora.programs import TestSuite
 from llm_bridge.scoring import sandbox
+from llm_bridge.scoring._isolation.process import LEVELS, CageError, Child, Job
 
 RIGHT = [[[1], 2], [[41], 42]]
 TEST_MODULE = """
@@ -48,6 +50,7 @@ class Attack:
     text: str
     kind: str = "cases"  # "cases" | "token" | "module"
     hangs: bool = False  # meant to run into the time limit
+    once: bool = False  # one case is enough: it works hard
 
 
 @dataclass
@@ -99,6 +102,16 @@ class World:
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
         return found
+
+
+@functools.cache
+def missing(level: str) -> str | None:
+    """Why this machine has no isolation by `level`; None where it has."""
+    try:
+        with Child(Job(level=level, entry_point="f", cpu_s=60)):
+            return None
+    except CageError as error:
+        return f"this machine has no isolation by {level}: {error}"
 
 
 def descendants() -> set[int]:
@@ -158,13 +171,15 @@ def world(folder: Path) -> Iterator[World]:
 def attack(program: Attack, scene: World, *, time_limit_s: float = 10.0) -> sandbox.TestOutcome:
     """Let one program loose."""
     source = scene.fill_in(textwrap.dedent(program.text).lstrip("\n"))
-    limit_s = 0.4 if program.hangs else time_limit_s
+    limit_s = 0.25 if program.hangs else time_limit_s
     if program.kind == "module":
         return sandbox.run_tests(source, "solve", TestSuite(test_module=TEST_MODULE), time_limit_s=limit_s)
     if program.kind == "token":
         token = secrets.token_hex(16)
         return sandbox.run_tests(source, "solve", [[["seed"], token]], time_limit_s=limit_s)
-    return sandbox.run_tests(source, "solve", RIGHT[:1] if program.hangs else RIGHT, time_limit_s=limit_s)
+    return sandbox.run_tests(
+        source, "solve", RIGHT[:1] if program.hangs or program.once else RIGHT, time_limit_s=limit_s
+    )
 
 
 # A probe that comes first in every "token" program: does this text hold 32 hexadecimal digits?
@@ -357,7 +372,7 @@ ATTACKS = [
         def solve(x):
             blocks = [bytearray(64 << 20) for _ in range(64)]
             return x + 1
-    """),
+    """, once=True),
     Attack("memory_file", """
         import os
         def solve(x):
@@ -453,7 +468,7 @@ ATTACKS = [
                 return getattr(self, name + "x")
         def solve(x):
             return Deep().x
-    """),
+    """, once=True),
     Attack("null_pointer", """
         import ctypes
         def solve(x):
@@ -849,11 +864,11 @@ ATTACKS = [
     Attack("huge_int", """
         def solve(x):
             return 1 << (1 << 28)
-    """),
+    """, once=True),
     Attack("huge_string", """
         def solve(x):
             return "x" * (300 << 20)
-    """),
+    """, once=True),
     Attack("infinite_generator", """
         def solve(x):
             while True:
@@ -878,18 +893,18 @@ ATTACKS = [
             for _ in range(1_000_000):
                 items = [items]
             return items
-    """),
+    """, once=True),
     Attack("a_dag_that_unfolds_without_end", """
         def solve(x):
             items = [x + 1]
             for _ in range(60):
                 items = [items, items]
             return items
-    """),
+    """, once=True),
     Attack("dict_of_collisions", """
         def solve(x):
             return [{number * ((1 << 61) - 1) for number in range(500)} for _ in range(40)]
-    """),
+    """, once=True),
     Attack("recursion_in_repr", """
         class Loop(Exception):
             def __repr__(self):
@@ -1018,7 +1033,10 @@ def solve(x):
 def main() -> None:
     """Print the table of all programs at each isolation that this machine has."""
     print(f"{'program':40} {'isolation':18} {'verdict':9} {'passed':>6} {'failed':>6} {'seconds':>8}  harm")
-    for level in ("namespaces", "landlock+seccomp"):
+    for level in LEVELS[:2]:
+        if missing(level):
+            print(missing(level))
+            continue
         sandbox.isolation_level = lambda level=level: level  # type: ignore[attr-defined]
         for program in ATTACKS:
             with tempfile.TemporaryDirectory() as folder, world(Path(folder)) as scene:

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hostile_programs import ATTACKS, RIGHT, Attack, World, attack, world
+from hostile_programs import ATTACKS, RIGHT, Attack, World, attack, missing, world
 
 from llm_bridge.scoring import sandbox
-from llm_bridge.scoring._isolation.process import LEVELS, CageError, Child, Job
+from llm_bridge.scoring._isolation.process import LEVELS
 
 BY_NAME = {program.name: program for program in ATTACKS}
 
@@ -57,11 +57,8 @@ def scene(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def at_level(monkeypatch: pytest.MonkeyPatch):
     def use(level: str) -> None:
-        try:
-            with Child(Job(level=level, entry_point="f", cpu_s=60)):
-                pass
-        except CageError as error:
-            pytest.skip(f"this machine has no isolation by {level}: {error}")
+        if missing(level):
+            pytest.skip(missing(level))
         monkeypatch.setattr(sandbox, "isolation_level", lambda: level)
 
     return use

@@ -18,14 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hostile_programs import descendants
-from hypothesis import given
+from hostile_programs import descendants, missing
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_bridge.corpora.programs import TestSuite
 from llm_bridge.scoring import sandbox
 from llm_bridge.scoring._isolation import paths, process, seccomp, wire
-from llm_bridge.scoring._isolation.process import LEVELS, CageError, Child, Job
+from llm_bridge.scoring._isolation.process import LEVELS, CageError, Job
 from llm_bridge.scoring.sandbox import run_tests
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,11 +41,8 @@ def strong_enough(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(params=LEVELS)
 def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each isolation that this machine has, in turn."""
-    try:
-        with Child(Job(level=request.param, entry_point="f", cpu_s=60)):
-            pass
-    except CageError as error:
-        pytest.skip(f"this machine has no isolation by {request.param}: {error}")
+    if missing(request.param):
+        pytest.skip(missing(request.param))
     monkeypatch.setattr(sandbox, "isolation_level", lambda: request.param)
     return request.param
 
@@ -230,6 +227,7 @@ plain = st.recursive(
 )  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(plain)
 def test_wire_brings_plain_values_through(value: object) -> None:
     frame = wire.pack(wire.encode(value, strict=True))
@@ -657,8 +655,10 @@ def _assert_as_upstream(records: list[dict], outcomes: dict[str, sandbox.TestOut
     assert counts == {record["name"]: (record["buggy_passed"], record["buggy_failed"]) for record in records}
 
 
-def test_quixbugs_buggy_programs_fail_as_upstream_but_for_the_endless(quixbugs: list[dict]) -> None:
-    records = [record for record in quixbugs if record["name"] not in ENDLESS]
+def test_quixbugs_buggy_programs_that_end_fail_as_upstream(quixbugs: list[dict]) -> None:
+    # of the nine with a pytest module, half a second each, three
+    modules = [record["name"] for record in quixbugs if record["test_module"]]
+    records = [record for record in quixbugs if record["name"] not in (*ENDLESS, *modules[3:])]
     _assert_as_upstream(records, _outcomes(records, "buggy", 10.0))
 
 
