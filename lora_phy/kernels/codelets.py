@@ -228,7 +228,7 @@ def argmax_4(work, base, block_stride, count, k_first, k_block, k_out, best, whe
 
 @njit
 def power_4(work, base, block_stride, count, out, k_first, k_block, k_out):
-    """Transform `count` blocks of 4 and store the powers; output r of block q is k_first + q * k_block + r * k_out."""
+    """Transform `count` blocks of 4 and store powers; output r of block q is k_first + q * k_block + r * k_out."""
     for q in range(count):
         s = 16 * (base + q * block_stride)
         t1 = load(work, s)
@@ -264,7 +264,7 @@ def power_4(work, base, block_stride, count, out, k_first, k_block, k_out):
 
 @njit
 def spectrum_4(work, base, block_stride, count, out, k_first, k_block, k_out):
-    """Transform `count` blocks of 4 and store the values; output r of block q is k_first + q * k_block + r * k_out."""
+    """Transform `count` blocks of 4 and store values; output r of block q is k_first + q * k_block + r * k_out."""
     for q in range(count):
         s = 16 * (base + q * block_stride)
         t1 = load(work, s)
@@ -749,7 +749,7 @@ def argmax_8(work, base, block_stride, count, k_first, k_block, k_out, best, whe
 
 @njit
 def power_8(work, base, block_stride, count, out, k_first, k_block, k_out):
-    """Transform `count` blocks of 8 and store the powers; output r of block q is k_first + q * k_block + r * k_out."""
+    """Transform `count` blocks of 8 and store powers; output r of block q is k_first + q * k_block + r * k_out."""
     h = splat(_H)
     for q in range(count):
         s = 16 * (base + q * block_stride)
@@ -835,7 +835,7 @@ def power_8(work, base, block_stride, count, out, k_first, k_block, k_out):
 
 @njit
 def spectrum_8(work, base, block_stride, count, out, k_first, k_block, k_out):
-    """Transform `count` blocks of 8 and store the values; output r of block q is k_first + q * k_block + r * k_out."""
+    """Transform `count` blocks of 8 and store values; output r of block q is k_first + q * k_block + r * k_out."""
     h = splat(_H)
     for q in range(count):
         s = 16 * (base + q * block_stride)
@@ -1914,7 +1914,7 @@ def argmax_16(work, base, block_stride, count, k_first, k_block, k_out, best, wh
 
 @njit
 def power_16(work, base, block_stride, count, out, k_first, k_block, k_out):
-    """Transform `count` blocks of 16 and store the powers; output r of block q is k_first + q * k_block + r * k_out."""
+    """Transform `count` blocks of 16 and store powers; output r of block q is k_first + q * k_block + r * k_out."""
     c1 = splat(_C1)
     h = splat(_H)
     s1 = splat(_S1)
@@ -2120,7 +2120,7 @@ def power_16(work, base, block_stride, count, out, k_first, k_block, k_out):
 
 @njit
 def spectrum_16(work, base, block_stride, count, out, k_first, k_block, k_out):
-    """Transform `count` blocks of 16 and store the values; output r of block q is k_first + q * k_block + r * k_out."""
+    """Transform `count` blocks of 16 and store values; output r of block q is k_first + q * k_block + r * k_out."""
     c1 = splat(_C1)
     h = splat(_H)
     s1 = splat(_S1)

@@ -1,9 +1,9 @@
-"""The coding chain over many frames at once: nibbles to chirp symbols, decisions or metrics to nibbles, and the verdict.
+"""The coding chain over many frames at once: nibbles to chirp symbols, decisions or metrics to nibbles, the verdict.
 
-Symbols of a batch lie symbol-major, ``(num_symbols, num_frames)``: eight neighbours are the same symbol of eight frames,
-which is what the lanes of the link take. A frame has at most two kinds of blocks, the first and the rest; every function
-handles one kind. The tables (codebooks, labels, whitening, remainders) come from `lora_phy.coding`, so that the rules
-stand in one place.
+Symbols of a batch lie symbol-major, ``(num_symbols, num_frames)``: eight neighbours are the same symbol of eight
+frames, which is what the lanes of the link take. A frame has at most two kinds of blocks, the first and the rest; every
+function handles one kind. The tables (codebooks, labels, whitening, remainders) come from `lora_phy.coding`, so that
+the rules stand in one place.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from lora_phy.kernels.lanes import CACHE
+
 OK, BAD_HEADER, BAD_CRC, UNDETECTED = 0, 1, 2, 3
 """Verdicts of `judge_frames`; UNDETECTED is a wrong payload that nothing in the frame contradicts."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def remainder(data, count, table):
     """The payload check: M(x) mod (x^16 + x^12 + x^5 + 1), no augmentation."""
     value = np.uint32(0)
@@ -24,7 +26,7 @@ def remainder(data, count, table):
     return value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def frame_nibbles(payloads, header, has_crc, whitening, crc_table, out):
     """Header, whitened payload and CRC of each frame as nibbles; `out` ``(num_frames, >= nibbles)`` is zero beyond."""
     num_frames, payload_len = payloads.shape
@@ -44,9 +46,9 @@ def frame_nibbles(payloads, header, has_crc, whitening, crc_table, out):
         out[f, at:] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def encode_blocks(nibbles, first_nibble, codebook, codeword_len, rows, symbol_of_label, symbols):
-    """Nibbles ``(num_frames, ...)`` to symbols ``(num_blocks * codeword_len, num_frames)``, `rows` codewords a block."""
+    """Nibbles ``(num_frames, ...)`` to symbols ``(num_blocks * codeword_len, num_frames)``, `rows` words a block."""
     num_frames = nibbles.shape[0]
     for block in range(symbols.shape[0] // codeword_len):
         at = first_nibble + block * rows
@@ -59,7 +61,7 @@ def encode_blocks(nibbles, first_nibble, codebook, codeword_len, rows, symbol_of
                 symbols[block * codeword_len + i, f] = symbol_of_label[label]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def decode_blocks(decisions, label_of_symbol, codeword_len, rows, hard_table, first_nibble, nibbles):
     """Hard symbols ``(num_blocks * codeword_len, num_frames)`` to nibbles, by the table of received words."""
     words = np.zeros(16, np.int64)
@@ -77,7 +79,7 @@ def decode_blocks(decisions, label_of_symbol, codeword_len, rows, hard_table, fi
                 nibbles[f, at + j] = hard_table[words[j]]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def decode_blocks_soft(metrics, codeword_len, rows, signs, first_nibble, nibbles):
     """Bit metrics ``(num_blocks * codeword_len, num_frames, rows)`` to the most likely nibbles."""
     words = np.zeros((16, 8), np.float32)
@@ -98,7 +100,7 @@ def decode_blocks_soft(metrics, codeword_len, rows, signs, first_nibble, nibbles
                 nibbles[f, at + j] = where
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def judge_frames(received, sent, header_len, payload_len, has_crc, whitening, crc_table, verdicts):
     """What a receiver would say of each frame: OK, BAD_HEADER (any difference there), BAD_CRC or UNDETECTED."""
     payload = np.empty(payload_len, np.uint8)

@@ -3,8 +3,8 @@
     python -m lora_phy.kernels.generate_codelets          rewrites both files; the tests compare them with this script
 
 A codelet is a discrete Fourier transform of 4, 8 or 16 points, written out line by line on lanes, with the loads before
-it and the twiddle factors, powers or decisions after it. Straight lines, not loops over small arrays, because LLVM keeps
-named vectors in registers; real files, not `exec`, because numba caches what has a file.
+it and the twiddle factors, powers or decisions after it. Straight lines, not loops over small arrays, because LLVM
+keeps named vectors in registers; real files, not `exec`, because numba caches what has a file.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Writer:
     """Lines of one function, with fresh names for intermediate values."""
 
     def __init__(self, indent: int) -> None:
+        """Begin at an indent, in steps of four spaces."""
         self.lines: list[str] = []
         self.indent = indent
         self.count = 0
@@ -235,7 +236,7 @@ def output_codelet(n: int, power: bool) -> str:
     name, what = (f"power_{n}", "powers") if power else (f"spectrum_{n}", "values")
     head = f'''@njit
 def {name}(work, base, block_stride, count, out, k_first, k_block, k_out):
-    """Transform `count` blocks of {n} and store the {what}; output r of block q is k_first + q * k_block + r * k_out."""'''
+    """Transform `count` blocks of {n} and store {what}; output r of block q is k_first + q * k_block + r * k_out."""'''
     return "\n".join([head, *constants(w), "    for q in range(count):", *w.lines])
 
 
@@ -282,9 +283,9 @@ PIPELINES_HEAD = '''# ruff: noqa
 # mypy: ignore-errors
 """The kernels of each spreading factor, put together from codelets. Written by `generate_codelets.py`; do not edit.
 
-For 2**sf = R1 * R2 * R3: a first pass of R1 into R1 rows (padded by a cache line, so that they do not fall into the same
-cache set), then for each row a middle pass of R2 and a last pass of R3, depth first, so that a row is still in the
-first-level cache. Row p, block q, output r is bin p + R1 * q + R1 * R2 * r: decisions and powers need no reordering pass.
+For 2**sf = R1 * R2 * R3: a first pass of R1 into R1 rows (padded by a cache line, so that they do not fall into the
+same cache set), then for each row a middle pass of R2 and a last pass of R3, depth first, so that a row is still in the
+first-level cache. Row p, block q, output r is bin p + R1 * q + R1 * R2 * r: decisions need no reordering pass.
 """
 
 from __future__ import annotations
@@ -293,7 +294,7 @@ import numpy as np
 from numba import njit
 
 from lora_phy.kernels import codelets
-from lora_phy.kernels.lanes import splat, splat_u32, store
+from lora_phy.kernels.lanes import CACHE, splat, splat_u32, store
 from lora_phy.kernels.layout import bit_metrics, gather, scatter_magnitudes
 from lora_phy.kernels.randomness import load_state, store_state
 from lora_phy.kernels.tables import channel_factors
@@ -338,12 +339,14 @@ def pipelines_of(sf: int) -> list[str]:
     legal, everything = f"first_row, {r1}, row_step", f"0, {r1}, 1"
     argmax = rest_of_plan(plan, last_call("argmax", plan[-1], ""), "best, where", legal, 2)
     power = rest_of_plan(plan, last_call("power", plan[-1], "powers"), "", everything, 2)
-    prepare = f"""        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, {n - 1}, {r1}, scratch)
+    prepare = f"""        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, {n - 1}, {r1}, scratch
+        )
         rng = codelets.link_{r1}(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, {row}, {count}, twiddles1
         )"""
     tables = "chirp, roots, twiddles1, twiddles2 = tables"
-    link = f'''@njit(cache=True, nogil=True)
+    link = f'''@njit(cache=CACHE, nogil=True)
 def link_sf{sf}(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
@@ -358,7 +361,7 @@ def link_sf{sf}(
 {chr(10).join(argmax)}
         store(decisions, 8 * g, where)
     store_state(state, rng)'''
-    soft = f'''@njit(cache=True, nogil=True)
+    soft = f'''@njit(cache=CACHE, nogil=True)
 def link_soft_sf{sf}(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
@@ -377,7 +380,7 @@ def link_soft_sf{sf}(
     store_state(state, rng)'''
     transform = f"""        gather(iq, {2 * n} * 8 * g, {2 * n}, dechirp, sign, samples)
         codelets.pass_{r1}(samples, 0, {count}, work, 0, {row}, {count}, twiddles1)"""
-    demodulate = f'''@njit(cache=True, nogil=True)
+    demodulate = f'''@njit(cache=CACHE, nogil=True)
 def demodulate_sf{sf}(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     {tables}
@@ -387,7 +390,7 @@ def demodulate_sf{sf}(iq, dechirp, sign, first_row, row_step, tables, buffers, d
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
 {chr(10).join(argmax)}
         store(decisions, 8 * g, where)'''
-    bins = f'''@njit(cache=True, nogil=True)
+    bins = f'''@njit(cache=CACHE, nogil=True)
 def bins_sf{sf}(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     {tables}
@@ -400,7 +403,7 @@ def bins_sf{sf}(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out
         else:
             bit_metrics(powers, {n}, order, num_bits, out, 8 * num_bits * g)'''
     spectrum = rest_of_plan(plan, last_call("spectrum", plan[-1], "target"), "", everything, 2)
-    fft = f'''@njit(cache=True, nogil=True)
+    fft = f'''@njit(cache=CACHE, nogil=True)
 def fft_sf{sf}(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     {tables}

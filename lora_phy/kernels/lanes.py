@@ -52,6 +52,8 @@ def _has_fma() -> bool:
 
 PLAIN = not _has_fma()
 """True where `fma` is emulated."""
+CACHE = os.environ.get("LORA_PHY_LANES") != "plain"
+"""Whether kernels may be cached: numba files them by processor, and would not tell a forced plain path apart."""
 
 
 def aligned_empty(size: int, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numba import njit
 
 from lora_phy.arrays import IQ, Bins, BitMetrics, Symbols
-from lora_phy.kernels.lanes import LANES, aligned_empty, fma, load, splat, store
+from lora_phy.kernels.lanes import CACHE, LANES, aligned_empty, fma, load, splat, store
 from lora_phy.kernels.select import announce, pipeline
 from lora_phy.kernels.tables import Floats, base_chirp, new_buffers, tables
 
@@ -177,7 +177,7 @@ def _modulator_tables(sf: int, conjugate: bool) -> tuple[Floats, Floats, Floats]
     return _interleaved(chirp), _interleaved(1j * chirp), _interleaved(factors)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def _modulate(symbols, chirp, turned, factors, out):
     """``out = re(c) chirp + im(c) j chirp``, from sample m of the table on."""
     row_len = chirp.size // 2

@@ -3,9 +3,9 @@
 # mypy: ignore-errors
 """The kernels of each spreading factor, put together from codelets. Written by `generate_codelets.py`; do not edit.
 
-For 2**sf = R1 * R2 * R3: a first pass of R1 into R1 rows (padded by a cache line, so that they do not fall into the same
-cache set), then for each row a middle pass of R2 and a last pass of R3, depth first, so that a row is still in the
-first-level cache. Row p, block q, output r is bin p + R1 * q + R1 * R2 * r: decisions and powers need no reordering pass.
+For 2**sf = R1 * R2 * R3: a first pass of R1 into R1 rows (padded by a cache line, so that they do not fall into the
+same cache set), then for each row a middle pass of R2 and a last pass of R3, depth first, so that a row is still in the
+first-level cache. Row p, block q, output r is bin p + R1 * q + R1 * R2 * r: decisions need no reordering pass.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from numba import njit
 
 from lora_phy.kernels import codelets
-from lora_phy.kernels.lanes import splat, splat_u32, store
+from lora_phy.kernels.lanes import CACHE, splat, splat_u32, store
 from lora_phy.kernels.layout import bit_metrics, gather, scatter_magnitudes
 from lora_phy.kernels.randomness import load_state, store_state
 from lora_phy.kernels.tables import channel_factors
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_sf5(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
@@ -30,7 +30,9 @@ def link_sf5(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 31, 4, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 31, 4, scratch
+        )
         rng = codelets.link_4(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 9, 8, twiddles1
         )
@@ -40,7 +42,7 @@ def link_sf5(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_soft_sf5(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
@@ -50,7 +52,9 @@ def link_soft_sf5(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 31, 4, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 31, 4, scratch
+        )
         rng = codelets.link_4(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 9, 8, twiddles1
         )
@@ -62,7 +66,7 @@ def link_soft_sf5(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def demodulate_sf5(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -75,7 +79,7 @@ def demodulate_sf5(iq, dechirp, sign, first_row, row_step, tables, buffers, deci
         store(decisions, 8 * g, where)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_sf5(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -90,7 +94,7 @@ def bins_sf5(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
             bit_metrics(powers, 32, order, num_bits, out, 8 * num_bits * g)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fft_sf5(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -101,7 +105,7 @@ def fft_sf5(samples, tables, buffers, out):
         codelets.spectrum_8(work, 0, 1 * 9, 4, target, 0, 1, 4)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_sf6(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
@@ -111,7 +115,9 @@ def link_sf6(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 63, 8, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 63, 8, scratch
+        )
         rng = codelets.link_8(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 9, 8, twiddles1
         )
@@ -121,7 +127,7 @@ def link_sf6(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_soft_sf6(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
@@ -131,7 +137,9 @@ def link_soft_sf6(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 63, 8, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 63, 8, scratch
+        )
         rng = codelets.link_8(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 9, 8, twiddles1
         )
@@ -143,7 +151,7 @@ def link_soft_sf6(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def demodulate_sf6(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -156,7 +164,7 @@ def demodulate_sf6(iq, dechirp, sign, first_row, row_step, tables, buffers, deci
         store(decisions, 8 * g, where)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_sf6(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -171,7 +179,7 @@ def bins_sf6(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
             bit_metrics(powers, 64, order, num_bits, out, 8 * num_bits * g)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fft_sf6(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -182,7 +190,7 @@ def fft_sf6(samples, tables, buffers, out):
         codelets.spectrum_8(work, 0, 1 * 9, 8, target, 0, 1, 8)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_sf7(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
@@ -192,7 +200,9 @@ def link_sf7(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 127, 8, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 127, 8, scratch
+        )
         rng = codelets.link_8(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 17, 16, twiddles1
         )
@@ -202,7 +212,7 @@ def link_sf7(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_soft_sf7(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
@@ -212,7 +222,9 @@ def link_soft_sf7(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 127, 8, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 127, 8, scratch
+        )
         rng = codelets.link_8(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 17, 16, twiddles1
         )
@@ -224,7 +236,7 @@ def link_soft_sf7(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def demodulate_sf7(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -237,7 +249,7 @@ def demodulate_sf7(iq, dechirp, sign, first_row, row_step, tables, buffers, deci
         store(decisions, 8 * g, where)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_sf7(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -252,7 +264,7 @@ def bins_sf7(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
             bit_metrics(powers, 128, order, num_bits, out, 8 * num_bits * g)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fft_sf7(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -263,7 +275,7 @@ def fft_sf7(samples, tables, buffers, out):
         codelets.spectrum_16(work, 0, 1 * 17, 8, target, 0, 1, 8)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_sf8(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
@@ -273,7 +285,9 @@ def link_sf8(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 255, 16, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 255, 16, scratch
+        )
         rng = codelets.link_16(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 17, 16, twiddles1
         )
@@ -283,7 +297,7 @@ def link_sf8(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_soft_sf8(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
@@ -293,7 +307,9 @@ def link_soft_sf8(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 255, 16, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 255, 16, scratch
+        )
         rng = codelets.link_16(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 17, 16, twiddles1
         )
@@ -305,7 +321,7 @@ def link_soft_sf8(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def demodulate_sf8(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -318,7 +334,7 @@ def demodulate_sf8(iq, dechirp, sign, first_row, row_step, tables, buffers, deci
         store(decisions, 8 * g, where)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_sf8(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -333,7 +349,7 @@ def bins_sf8(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
             bit_metrics(powers, 256, order, num_bits, out, 8 * num_bits * g)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fft_sf8(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -344,7 +360,7 @@ def fft_sf8(samples, tables, buffers, out):
         codelets.spectrum_16(work, 0, 1 * 17, 16, target, 0, 1, 16)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_sf9(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
@@ -354,7 +370,9 @@ def link_sf9(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 511, 8, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 511, 8, scratch
+        )
         rng = codelets.link_8(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 65, 64, twiddles1
         )
@@ -367,7 +385,7 @@ def link_sf9(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_soft_sf9(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
@@ -377,7 +395,9 @@ def link_soft_sf9(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 511, 8, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 511, 8, scratch
+        )
         rng = codelets.link_8(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 65, 64, twiddles1
         )
@@ -392,7 +412,7 @@ def link_soft_sf9(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def demodulate_sf9(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -408,7 +428,7 @@ def demodulate_sf9(iq, dechirp, sign, first_row, row_step, tables, buffers, deci
         store(decisions, 8 * g, where)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_sf9(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -426,7 +446,7 @@ def bins_sf9(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
             bit_metrics(powers, 512, order, num_bits, out, 8 * num_bits * g)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fft_sf9(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -440,7 +460,7 @@ def fft_sf9(samples, tables, buffers, out):
             codelets.spectrum_8(work, base, 8, 8, target, p, 8, 64)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_sf10(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
@@ -450,7 +470,9 @@ def link_sf10(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 1023, 16, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 1023, 16, scratch
+        )
         rng = codelets.link_16(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 65, 64, twiddles1
         )
@@ -463,7 +485,7 @@ def link_sf10(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_soft_sf10(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
@@ -473,7 +495,9 @@ def link_soft_sf10(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 1023, 16, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 1023, 16, scratch
+        )
         rng = codelets.link_16(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 65, 64, twiddles1
         )
@@ -488,7 +512,7 @@ def link_soft_sf10(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def demodulate_sf10(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -504,7 +528,7 @@ def demodulate_sf10(iq, dechirp, sign, first_row, row_step, tables, buffers, dec
         store(decisions, 8 * g, where)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_sf10(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -522,7 +546,7 @@ def bins_sf10(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
             bit_metrics(powers, 1024, order, num_bits, out, 8 * num_bits * g)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fft_sf10(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -536,7 +560,7 @@ def fft_sf10(samples, tables, buffers, out):
             codelets.spectrum_8(work, base, 8, 8, target, p, 16, 128)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_sf11(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
@@ -546,7 +570,9 @@ def link_sf11(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 2047, 16, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 2047, 16, scratch
+        )
         rng = codelets.link_16(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 129, 128, twiddles1
         )
@@ -559,7 +585,7 @@ def link_sf11(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_soft_sf11(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
@@ -569,7 +595,9 @@ def link_soft_sf11(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 2047, 16, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 2047, 16, scratch
+        )
         rng = codelets.link_16(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 129, 128, twiddles1
         )
@@ -584,7 +612,7 @@ def link_soft_sf11(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def demodulate_sf11(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -600,7 +628,7 @@ def demodulate_sf11(iq, dechirp, sign, first_row, row_step, tables, buffers, dec
         store(decisions, 8 * g, where)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_sf11(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -618,7 +646,7 @@ def bins_sf11(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
             bit_metrics(powers, 2048, order, num_bits, out, 8 * num_bits * g)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fft_sf11(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -632,7 +660,7 @@ def fft_sf11(samples, tables, buffers, out):
             codelets.spectrum_8(work, base, 8, 16, target, p, 16, 256)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_sf12(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
@@ -642,7 +670,9 @@ def link_sf12(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 4095, 16, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 4095, 16, scratch
+        )
         rng = codelets.link_16(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 257, 256, twiddles1
         )
@@ -655,7 +685,7 @@ def link_sf12(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def link_soft_sf12(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
@@ -665,7 +695,9 @@ def link_soft_sf12(
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     for g in range(symbols.size // 8):
-        br, bi, ur, ui = channel_factors(symbols, 8 * g, gains, gain_stride * g, offset, roots, 4095, 16, scratch)
+        br, bi, ur, ui = channel_factors(
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 4095, 16, scratch
+        )
         rng = codelets.link_16(
             rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 257, 256, twiddles1
         )
@@ -680,7 +712,7 @@ def link_soft_sf12(
     store_state(state, rng)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def demodulate_sf12(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -696,7 +728,7 @@ def demodulate_sf12(iq, dechirp, sign, first_row, row_step, tables, buffers, dec
         store(decisions, 8 * g, where)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_sf12(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
@@ -714,7 +746,7 @@ def bins_sf12(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
             bit_metrics(powers, 4096, order, num_bits, out, 8 * num_bits * g)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fft_sf12(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables

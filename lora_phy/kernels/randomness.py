@@ -21,6 +21,7 @@ import numpy.typing as npt
 from numba import njit
 
 from lora_phy.kernels.lanes import (
+    CACHE,
     LANES,
     aligned_empty,
     as_f32,
@@ -163,7 +164,7 @@ def gaussian_pair(s, minus_power):
     return s, r0 * c0, r0 * s0, r1 * c1, r1 * s1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fill_gaussians(state, power, out):
     """Fill float32 `out` ``(16 * n,)`` with complex Gaussians in lane order: eight real parts, eight imaginary parts.
 
@@ -180,7 +181,7 @@ def fill_gaussians(state, power, out):
     store_state(state, s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def fill_uniform_bits(state, out):
     """Fill uint32 `out` ``(8 * n,)`` with random bits, lane l of draw i at ``8 * i + l``."""
     s = load_state(state)

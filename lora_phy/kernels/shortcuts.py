@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from lora_phy.kernels.lanes import (
+    CACHE,
     as_f32,
     as_u32,
     fma,
@@ -53,7 +54,7 @@ def _right_bin(amplitude, gains, at, re, im):
     return fma(re, re, im * im)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_decide(state, amplitude, gains, gain_stride, num_wrong, errors):
     """Uint32 `errors` ``(16 * n,)``: 1 where the largest of `num_wrong` wrong bins beats the right one."""
     s = load_state(state)
@@ -74,7 +75,7 @@ def bins_decide(state, amplitude, gains, gain_stride, num_wrong, errors):
     store_state(state, s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def order_decide(state, amplitude, gains, gain_stride, num_wrong, errors):
     """As `bins_decide`, at a constant cost per symbol."""
     s = load_state(state)
@@ -95,7 +96,7 @@ def order_decide(state, amplitude, gains, gain_stride, num_wrong, errors):
     store_state(state, s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def bins_soft(state, symbols, amplitude, gains, gain_stride, num_bins, powers, order, num_bits, out):
     """Soft outputs from drawn bins, as `link_soft` gives them from a waveform; a multiple of sixteen symbols."""
     s = load_state(state)
@@ -119,7 +120,7 @@ def bins_soft(state, symbols, amplitude, gains, gain_stride, num_bins, powers, o
     store_state(state, s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=CACHE, nogil=True)
 def wrong_decisions(state, errors, symbols, num_bins, step, decisions):
     """Decisions from error flags: the symbol, or one of the other legal bins, which lie `step` apart, uniformly."""
     s = load_state(state)

@@ -185,17 +185,16 @@ def batch_block(
         return np.concatenate(columns)
 
     verdicts = _judge(point, received[:frames], sent[:frames], header_len)
-    outcomes = [
-        _outcome_of_damaged_header(point, received[i], payloads[i], observation(int(i)))
-        if verdicts[i] == kernels.BAD_HEADER
-        else _OUTCOMES[int(verdicts[i])]
-        for i in np.flatnonzero(verdicts != kernels.OK)
-    ]
-    counts = LinkCounts(frames=frames)
-    for outcome in outcomes:
+    counts, failed = LinkCounts(frames=frames), []
+    for i in np.flatnonzero(verdicts != kernels.OK).tolist():
+        if verdicts[i] == kernels.BAD_HEADER:
+            outcome = _outcome_of_damaged_header(point, received[i], payloads[i], observation(i))
+        else:
+            outcome = _OUTCOMES[int(verdicts[i])]
         counts = counts + replace(outcome, frames=0)
-    failed = tuple(int(i) for i in np.flatnonzero(verdicts != kernels.OK))
-    return BlockResult(counts, failed), payloads, observation
+        if outcome.frame_errors:
+            failed.append(i)
+    return BlockResult(counts, tuple(failed)), payloads, observation
 
 
 def _decode_hard(sf: int, section: _Section, hard: npt.NDArray[Any], received: Bytes) -> None:
