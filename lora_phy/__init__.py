@@ -10,6 +10,14 @@ from lora_phy.coding.chain import encode_payload as encode_payload
 from lora_phy.coding.header import Header as Header
 from lora_phy.link import theory as theory
 from lora_phy.link.airtime import airtime_s as airtime_s
+from lora_phy.link.counts import LinkCounts as LinkCounts
+from lora_phy.link.counts import SymbolCounts as SymbolCounts
+from lora_phy.link.counts import WeightedCounts as WeightedCounts
+from lora_phy.link.engines import symbol_errors as symbol_errors
+from lora_phy.link.frames import replay_frame as replay_frame
+from lora_phy.link.monte_carlo import LinkResult as LinkResult
+from lora_phy.link.monte_carlo import collect as collect
+from lora_phy.link.points import LinkPoint as LinkPoint
 from lora_phy.link.receiver import RxFrame as RxFrame
 from lora_phy.link.stream import Receiver as Receiver
 from lora_phy.link.stream import receive as receive

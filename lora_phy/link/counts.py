@@ -11,7 +11,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special
 
 
 def binomial_interval(errors: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -28,8 +28,8 @@ def binomial_interval(errors: int, trials: int, confidence: float = 0.95) -> tup
     if trials <= 0:
         return 0.0, 1.0
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if errors == 0 else float(stats.beta.ppf(tail, errors, trials - errors + 1))
-    high = 1.0 if errors == trials else float(stats.beta.isf(tail, errors + 1, trials - errors))
+    low = 0.0 if errors == 0 else float(special.betaincinv(errors, trials - errors + 1, tail))
+    high = 1.0 if errors == trials else float(special.betainccinv(errors + 1, trials - errors, tail))
     return low, high
 
 
@@ -138,7 +138,7 @@ class WeightedCounts:
         """Normal interval of the rate (weights have no exact one)."""
         if self.weight_sum <= 0.0:
             return 0.0, 1.0
-        reach = float(stats.norm.isf((1.0 - confidence) / 2.0)) * self.relative_error
+        reach = float(-special.ndtri((1.0 - confidence) / 2.0)) * self.relative_error
         return self.rate * max(0.0, 1.0 - reach), self.rate * (1.0 + reach)
 
 

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import interpolate, special
+from scipy import special
 
 from lora_phy.channel.params import ChannelParams
 from lora_phy.link.counts import WeightedCounts
@@ -123,7 +124,9 @@ def symbol_error_rates(sf: int, reduced: bool, esn0: npt.ArrayLike) -> FloatArra
 
 
 @lru_cache(maxsize=32)
-def _log_error_rate(num_bits: int) -> interpolate.CubicSpline:
+def _log_error_rate(num_bits: int) -> Any:
+    from scipy import interpolate  # slow to import, and needed here alone
+
     esn0_db = np.linspace(-30.0, 24.0, 541)
     amplitude = np.sqrt(10.0 ** (esn0_db / 10.0))[:, None]
     r, step = np.linspace(0.0, 26.0, 2601, retstep=True)

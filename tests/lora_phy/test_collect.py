@@ -11,6 +11,7 @@ import sys
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from multiprocessing import get_context
 
 import pytest
@@ -193,7 +194,7 @@ def test_progress_and_what_is_not_part_of_a_result(straight, capsys):
     again = collect(POINTS, progress=seen.append, **RULES)
     assert again == straight
     assert seen[0].frames == 0 and seen[-1].points_done == 4
-    assert all(a.frames <= b.frames for a, b in zip(seen, seen[1:], strict=False))
+    assert all(a.frames <= b.frames for a, b in pairwise(seen))
     assert seen[-1].remaining_s == 0.0 and seen[-1].frames_per_s > 0
     slower = replace(straight[0], wall_time_s=99.0)
     assert slower == straight[0] and "wall" not in repr(slower)
