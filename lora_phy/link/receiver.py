@@ -9,25 +9,39 @@ two-state Kalman filter over (earliness, drift) follows it, and each stretch of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ, Bins
-from lora_phy.coding.chain import Decoded, FrameStatus, decode_symbols, num_payload_symbols, read_header
-from lora_phy.coding.header import Header
+from lora_phy.coding.chain import (
+    FIRST_BLOCK_LEN,
+    Block,
+    Decoded,
+    FrameStatus,
+    decode_symbols,
+    frame_blocks,
+    num_payload_symbols,
+    read_header,
+)
+from lora_phy.coding.gray import symbol_of_label
+from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
+from lora_phy.coding.joint import decode_block, payload_from_metrics, search_header
 from lora_phy.modem import _kernels
 from lora_phy.modem.chirps import downchirp
 from lora_phy.modem.demodulation import correlate
 from lora_phy.modem.sync import CLOCK_SIGMA_PPM, GUARD, Sync, extract, preamble_extent
 from lora_phy.params import LoRaParams
 
-SYMBOLS_PER_STRETCH = 4096
+SAMPLES_PER_STRETCH = 4096
 """Samples interpolated together, at one per chip."""
 MAX_STRETCH_DRIFT = 0.2
 """Chips the timing may move within a stretch."""
+LDRO_PROBE = 8
+MIN_HEADER_PROBABILITY = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +81,26 @@ class RxFrame:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How payloads are decoded.
+
+    Parameters
+    ----------
+    soft
+        Joint soft decoding of likelihoods, or decisions symbol by symbol.
+    num_trials
+        Where the CRC of a softly decoded frame fails: how many of the likeliest alternatives it may choose from. Each is
+        right by accident with probability 2**-16.
+    detect_ldro
+        Where the parameters leave `ldro` open: let the symbols' residues modulo 4 overrule the 16 ms rule.
+    """
+
+    soft: bool = True
+    num_trials: int = 0
+    detect_ldro: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reception:
     """A decoded frame in the coordinates of the samples it was decoded from, one per chip."""
 
@@ -75,17 +109,19 @@ class Reception:
     start: float
     end: float
     sfo_ppm: float
+    bins: Bins
+    params: LoRaParams
 
 
 def receive_frame(
-    samples: IQ, payload_samples: IQ, rate: int, sync: Sync, params: LoRaParams, *, soft: bool, final: bool
+    samples: IQ, payload_samples: IQ, rate: int, sync: Sync, params: LoRaParams, decoding: Decoding, *, final: bool
 ) -> Reception | int:
     """Decode the frame at `sync`, or say how many samples are needed first.
 
     Parameters
     ----------
     samples, payload_samples
-        The stream at one and at `rate` samples per chip, both from the same instant. Only the first `len` are known.
+        The stream at one and at `rate` samples per chip, both from the same instant.
     final
         The stream ends here: what is missing is missing.
 
@@ -96,47 +132,130 @@ def receive_frame(
     """
     num_bins = params.num_bins
     origin = sync.start + (2.25 + params.extra_upchirps) * num_bins
-    slack = 2 * GUARD + num_bins // 2
+    # symbols in the stream; three quarters of the last one are enough to decide it
+    here = int((len(samples) - origin) / num_bins + 0.25) if final else int(
+        (len(samples) - origin - 2 * GUARD - num_bins // 2) / num_bins
+    )
 
     def needed(num_symbols: int) -> int:
-        return int(origin) + num_symbols * num_bins + slack
+        return math.ceil(origin) + (num_symbols + 1) * num_bins + 2 * GUARD
 
-    def whole_symbols(num_symbols: int) -> int:
-        """How many of the symbols lie in the stream, a quarter of the last one forgiven."""
-        here = int((len(samples) - origin) / num_bins + 0.25) if final else num_symbols
-        return max(0, min(num_symbols, here))
-
+    first_len = header_symbols(params)
+    if here < first_len and not final:
+        return needed(first_len)
     timing = initial_timing(sync, params)
-    header_len = num_payload_symbols(0, params) if params.explicit_header else num_payload_symbols(params.payload_len or 0, params)
-    if len(samples) < needed(header_len) and not final:
-        return needed(header_len)
-    first = whole_symbols(8)
     bins, timing = payload_bins(
-        payload_samples, sync, timing, params, first=0, count=first, reduced_rate=params.header_reduced_rate, rate=rate
-    )
-    total = header_len
-    if params.explicit_header and first == 8:
-        header = read_header(bins, params)
-        total = 8 if header is None else num_payload_symbols(header.payload_len, params, cr=header.cr, crc=header.crc)
-        if len(samples) < needed(total) and not final:
+        payload_samples, sync, timing, params, first=0, count=max(0, min(first_len, here)),
+        reduced_rate=params.header_reduced_rate, rate=rate,
+    )  # fmt: skip
+    scale = 2 * math.sqrt(sync.signal_power) * num_bins / sync.noise_power
+    soft = decoding.soft and first_len == FIRST_BLOCK_LEN
+    header, head = _read_head(bins, scale, params, soft=soft)
+    total, payload_params = first_len, params
+    if header is not None:
+        if decoding.detect_ldro and params.ldro is None:
+            probe = min(num_payload_symbols(header.payload_len, replace(params, ldro=True), cr=header.cr, crc=header.crc)
+                        , first_len + LDRO_PROBE) - first_len  # fmt: skip
+            if here < first_len + probe and not final:
+                return needed(first_len + probe)
+            probed, _ = payload_bins(
+                payload_samples, sync, timing, params, first=first_len, count=max(0, min(probe, here - first_len)),
+                reduced_rate=False, rate=rate,
+            )  # fmt: skip
+            payload_params = replace(params, ldro=_guess_ldro(probed, scale, params))
+        total = num_payload_symbols(header.payload_len, payload_params, cr=header.cr, crc=header.crc)
+        if here < total and not final:
             return needed(total)
-    rest = whole_symbols(total) - first
-    if rest > 0:
         more, timing = payload_bins(
-            payload_samples, sync, timing, params, first=first, count=rest, reduced_rate=params.reduced_rate, rate=rate
-        )
+            payload_samples, sync, timing, params, first=first_len, count=max(0, min(total, here) - len(bins)),
+            reduced_rate=payload_params.reduced_rate, rate=rate,
+        )  # fmt: skip
         bins = np.concatenate([bins, more])
-    observed = bins if soft else np.argmax(bins, axis=1).astype(np.int32)
-    decoded = decode_symbols(observed, params)
+    if header is None or not soft:
+        decoded = decode_symbols(bins if decoding.soft else np.argmax(bins, axis=1).astype(np.int32), payload_params)
+        if header is None and decoded.header is not None:  # the checks hold, the likelihoods say otherwise
+            decoded = Decoded(payload=b"", status=FrameStatus.BAD_HEADER, crc_ok=None, header=None)
+    else:
+        decoded = _decode_jointly(bins, head, header, scale, payload_params, total, decoding.num_trials)
     step = num_bins - sync.drift
-    length = preamble_extent(samples, sync, params)
     return Reception(
         decoded=decoded,
         sync=sync,
-        start=sync.start - (2 + length) * step,
+        start=sync.start - (2 + preamble_extent(samples, sync, params)) * step,
         end=origin + total * step,
         sfo_ppm=timing.drift / num_bins * 1e6,
+        bins=bins,
+        params=payload_params,
     )
+
+
+def header_symbols(params: LoRaParams) -> int:
+    """Symbols that must be there before a frame's length is known: the first block, or all of an implicit frame's."""
+    spilt = params.explicit_header and params.sf - 2 * params.header_reduced_rate < NUM_HEADER_NIBBLES
+    return FIRST_BLOCK_LEN + (4 + params.cr) * spilt
+
+
+def _read_head(
+    bins: Bins, scale: float, params: LoRaParams, *, soft: bool
+) -> tuple[Header | None, npt.NDArray[np.float32]]:
+    """The header, and the log-likelihoods of the nibbles that share its block."""
+    nothing = np.empty((0, 16), dtype=np.float32)
+    if len(bins) < header_symbols(params):
+        return None, nothing
+    implied = Header(payload_len=params.payload_len or 0, cr=params.cr, crc=params.crc)
+    if not soft:
+        return read_header(np.argmax(bins, axis=1), params) if params.explicit_header else implied, nothing
+    block = frame_blocks(FIRST_BLOCK_LEN, params)[0]
+    likelihoods = _likelihoods(bins, scale, block, params.sf)
+    metrics = decode_block(likelihoods, block)
+    if not params.explicit_header:
+        return implied, metrics
+    decision = search_header(metrics[:NUM_HEADER_NIBBLES])
+    if decision.probability < MIN_HEADER_PROBABILITY:
+        return None, nothing
+    if block.num_codewords > NUM_HEADER_NIBBLES:
+        metrics = decode_block(likelihoods, block, known=decision.nibbles)
+    return decision.header, metrics[NUM_HEADER_NIBBLES:]
+
+
+def _decode_jointly(
+    bins: Bins, head: npt.NDArray[np.float32], header: Header, scale: float, params: LoRaParams, total: int, trials: int
+) -> Decoded:
+    blocks = frame_blocks(len(bins), params, cr=header.cr)[1:]
+    parts = [head]
+    parts += [decode_block(_likelihoods(bins[b.start : b.stop], scale, b, params.sf), b) for b in blocks]
+    metrics = np.concatenate(parts)
+    payload, crc_ok = payload_from_metrics(metrics, header.payload_len, crc=header.crc, num_trials=trials)
+    if len(bins) < total:
+        status, crc_ok = FrameStatus.TRUNCATED, False if header.crc else None
+    else:
+        status = FrameStatus.BAD_CRC if crc_ok is False else FrameStatus.OK
+    if len(bins) < total:
+        payload = payload[: len(metrics) // 2]
+    return Decoded(
+        payload=payload, status=status, crc_ok=crc_ok, header=header if params.explicit_header else None
+    )
+
+
+def _likelihoods(bins: Bins, scale: float, block: Block, sf: int) -> npt.NDArray[np.float32]:
+    table = symbol_of_label(sf, block.reduced_rate)
+    out = np.empty((len(bins), len(table)), dtype=np.float32)
+    _kernels.label_likelihoods(bins, table, np.float32(scale), out)
+    return out
+
+
+def _guess_ldro(bins: Bins, scale: float, params: LoRaParams) -> bool:
+    """Whether symbols are 4k + 1 only, by likelihood; the 16 ms rule needs e^7 to one to be overruled."""
+    expected = params.reduced_rate
+    if len(bins) == 0:
+        return expected
+    everything = np.arange(params.num_bins, dtype=np.int32)
+    likelihoods = np.empty(bins.shape, dtype=np.float32)
+    _kernels.label_likelihoods(bins, everything, np.float32(scale), likelihoods)
+    reduced = likelihoods[:, 1::4].mean(axis=1, dtype=np.float64)
+    full = likelihoods.mean(axis=1, dtype=np.float64)
+    evidence = float(np.log((reduced + 1e-30) / (full + 1e-30)).sum())
+    return evidence > -7.0 if expected else evidence > 7.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +299,7 @@ def payload_bins(
     done = 0
     while done < count:
         fits = int(MAX_STRETCH_DRIFT / max(abs(timing.drift), 1e-6))
-        num = max(1, min(SYMBOLS_PER_STRETCH // num_bins, fits, count - done))
+        num = max(1, min(SAMPLES_PER_STRETCH // num_bins, fits, count - done))
         early = timing.earliness + 0.5 * (num - 1) * timing.drift
         begin = origin + (first + done) * num_bins - early
         rows = extract(samples, rate * begin, rate * num * num_bins, sync.cfo_bins / (num_bins * rate))

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
-from lora_phy.link.receiver import Reception, RxFrame, receive_frame
+from lora_phy.link.receiver import Decoding, Reception, RxFrame, receive_frame
 from lora_phy.modem import _kernels
 from lora_phy.modem.preamble import (
     HOPS_PER_SYMBOL,
@@ -47,6 +47,8 @@ def receive(
     sample_rate_hz: float | None = None,
     center_offset_hz: float = 0.0,
     soft: bool = True,
+    num_trials: int = 0,
+    detect_ldro: bool = True,
 ) -> list[RxFrame]:
     """Every frame in a stream, in time order.
 
@@ -61,7 +63,12 @@ def receive(
     center_offset_hz
         Frequency of the channel within the stream.
     soft
-        Decode from matched-filter magnitudes (True) or from hard symbols.
+        Joint soft decoding (True), or decisions symbol by symbol.
+    num_trials
+        Where a CRC fails: how many of the likeliest alternatives it may choose from (list decoding; each trial is right
+        by accident with probability 2**-16).
+    detect_ldro
+        Where ``params.ldro`` is None: let the symbols themselves overrule the 16 ms rule.
 
     Returns
     -------
@@ -82,7 +89,14 @@ def receive(
     >>> frame.payload, frame.start_sample, abs(frame.cfo_hz) < 1
     (b'hello', 1000, True)
     """
-    receiver = Receiver(params, sample_rate_hz=sample_rate_hz, center_offset_hz=center_offset_hz, soft=soft)
+    receiver = Receiver(
+        params,
+        sample_rate_hz=sample_rate_hz,
+        center_offset_hz=center_offset_hz,
+        soft=soft,
+        num_trials=num_trials,
+        detect_ldro=detect_ldro,
+    )
     return receiver.push(iq) + receiver.flush()
 
 
@@ -109,6 +123,8 @@ class Receiver:
         sample_rate_hz: float | None = None,
         center_offset_hz: float = 0.0,
         soft: bool = True,
+        num_trials: int = 0,
+        detect_ldro: bool = True,
     ) -> None:
         wanted = [params] if isinstance(params, LoRaParams) else list(params)
         if not wanted or not all(isinstance(item, LoRaParams) for item in wanted):
@@ -119,6 +135,7 @@ class Receiver:
         rate = wanted[0].sample_rate_hz if sample_rate_hz is None else _positive("sample_rate_hz", sample_rate_hz)
         if not math.isfinite(center_offset_hz):
             raise ValueError(f"'center_offset_hz' must be finite (got {center_offset_hz!r})")
+        decoding = Decoding(soft=bool(soft), num_trials=num_trials, detect_ldro=detect_ldro)
         fronts: dict[tuple[float, bool], _Front] = {}
         self._hunters = []
         for item in wanted:
@@ -129,7 +146,7 @@ class Receiver:
             key = (float(item.bandwidth_hz), item.inverted_iq)
             if key not in fronts:
                 fronts[key] = _Front(rate, item.bandwidth_hz, float(center_offset_hz), item.inverted_iq)
-            self._hunters.append(_Hunter(item, fronts[key], soft))
+            self._hunters.append(_Hunter(item, fronts[key], decoding))
         self._fronts = list(fronts.values())
         self._waiting: list[RxFrame] = []
 
@@ -310,7 +327,7 @@ class _Hunter:
 
     params: LoRaParams
     front: _Front
-    soft: bool
+    decoding: Decoding
     peak: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     where: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     first_window: int = 0
@@ -404,7 +421,7 @@ class _Hunter:
         if any(abs(start_down - old.start_down) < 3 * params.num_bins for old in self.found):
             return None
         fine = front.fine.view(origin * front.rate)
-        outcome = receive_frame(samples, fine, front.rate, item.sync, params, soft=self.soft, final=final)
+        outcome = receive_frame(samples, fine, front.rate, item.sync, params, self.decoding, final=final)
         if isinstance(outcome, int):
             return origin + outcome
         # upchirps that lie in another frame's payload, or are not followed as they promise, need the CRC's word

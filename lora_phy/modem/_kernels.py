@@ -279,3 +279,48 @@ def timing_errors(rows, chirp, symbols, rate, out):  # type: ignore[no-untyped-d
                 di += f * w.imag
         size = zr * zr + zi * zi
         out[i] = (12.0 / (2.0 * math.pi)) * (di * zr - dr * zi) / size if size > 0.0 else 0.0
+
+
+@numba.njit(**_JIT)
+def label_likelihoods(magnitude, symbol_of_label, scale, out):  # type: ignore[no-untyped-def]
+    """out[i, l] = I0(scale |z[i, symbol_of_label[l]]|), each row divided by its largest value.
+
+    I0(x) = e^x i0e(x), i0e by the polynomials 9.8.1 and 9.8.2 of Abramowitz and Stegun (relative error 2e-7).
+    """
+    rows, labels = out.shape
+    for i in range(rows):
+        top = np.float32(0.0)
+        for label in range(labels):
+            out[i, label] = scale * magnitude[i, symbol_of_label[label]]
+            top = max(top, out[i, label])
+        largest = np.float32(0.0)
+        for label in range(labels):
+            x = out[i, label]
+            if x < np.float32(3.75):
+                t = x / np.float32(3.75)
+                t *= t
+                series = np.float32(1.0) + t * (
+                    np.float32(3.5156229)
+                    + t
+                    * (
+                        np.float32(3.0899424)
+                        + t
+                        * (
+                            np.float32(1.2067492)
+                            + t * (np.float32(0.2659732) + t * (np.float32(0.0360768) + t * np.float32(0.0045813)))
+                        )
+                    )
+                )
+                value = series * np.float32(math.exp(-top))
+            else:
+                t = np.float32(3.75) / x
+                series = np.float32(0.39894228) + t * (
+                    np.float32(0.01328592) + t * (np.float32(0.00225319) - t * np.float32(0.00157565))
+                )
+                value = series / np.float32(math.sqrt(x)) * np.float32(math.exp(x - top))
+            out[i, label] = value
+            largest = max(largest, value)
+        if largest > 0.0:
+            scaling = np.float32(1.0) / largest
+            for label in range(labels):
+                out[i, label] *= scaling

@@ -1,0 +1,235 @@
+"""Joint soft decoding: symbol likelihoods and codewords inform each other, header and CRC included.
+
+A chirp carries one bit of each codeword of its block, so a codeword that is sure of its bits says which of the chirp's
+values are left. Demapper and decoder exchange that, bit by bit, as log-likelihood ratios (iterative demapping, BICM-ID:
+X. Li, J. A. Ritcey, IEEE Comm. Lett. 1(6), 1997), both exact:
+
+    demapper     L_j = ln sum_(labels with b_j = 1) p(label) prod_(i != j) e^(a_i b_i)  -  the same with b_j = 0
+    code         a_j = ln sum_(codewords with b_j = 1) e^(sum_(i != j) L_i b_i)         -  the same with b_j = 0
+
+One round without feedback is the usual bitwise decoding. The explicit header is a (17, 12) code on top: all 2048 legal
+headers are scored and the likeliest taken, with its posterior probability. A failed CRC may be given a list of the
+likeliest alternatives (`num_trials`): each trial is right by accident with probability 2**-16.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from lora_phy.arrays import Nibbles
+from lora_phy.coding.chain import NUM_CRC_NIBBLES, Block, nibbles_to_bytes
+from lora_phy.coding.crc import payload_crc
+from lora_phy.coding.hamming import codebook
+from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header, header_checks
+from lora_phy.coding.whitening import whiten
+
+MAX_ROUNDS = 8
+ODD_HEADER_PENALTY = 6.0
+"""Nats against a header whose three unknown bits are not zero."""
+
+Metrics = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeaderDecision:
+    """The likeliest header, its posterior probability, and the five nibbles that say it."""
+
+    header: Header
+    probability: float
+    nibbles: Nibbles
+
+
+def decode_block(likelihoods: npt.NDArray[np.float32], block: Block, *, known: Nibbles | None = None) -> Metrics:
+    """Log-likelihoods ``(num_codewords, 16)`` of every nibble of a block.
+
+    Parameters
+    ----------
+    likelihoods
+        ``(4 + cr, 2**num_codewords)``, of each label of each symbol, scaled so that the largest is 1.
+    known
+        Nibbles of the first codewords, where they are known already.
+
+    Examples
+    --------
+    >>> block = Block(start=0, cr=4, reduced_rate=True, num_codewords=5)
+    >>> certain = np.full((8, 32), 1e-6, np.float32)
+    >>> certain[:, 0] = 1
+    >>> decode_block(certain, block).argmax(axis=1)
+    array([0, 0, 0, 0, 0])
+    """
+    metrics = np.empty((block.num_codewords, 16), dtype=np.float32)
+    fixed = np.empty(0, np.int64) if known is None else known.astype(np.int64)
+    _joint_rounds(likelihoods, block.num_codewords, _code_bits(block.cr), MAX_ROUNDS, fixed, metrics)
+    return metrics
+
+
+def search_header(metrics: Metrics) -> HeaderDecision:
+    """The likeliest of all headers whose checks hold, from the log-likelihoods ``(5, 16)`` of its nibbles."""
+    information, nibbles, penalty = _legal_headers()
+    score = metrics[np.arange(NUM_HEADER_NIBBLES), nibbles].sum(axis=1, dtype=np.float64) - penalty
+    best = int(np.argmax(score))
+    probability = 1.0 / float(np.exp(score - score[best]).sum())
+    word = int(information[best])
+    return HeaderDecision(
+        header=Header(payload_len=word >> 4, cr=(word & 15) >> 1, crc=bool(word & 1)),
+        probability=probability,
+        nibbles=nibbles[best].astype(np.uint8),
+    )
+
+
+def payload_from_metrics(
+    metrics: Metrics, payload_len: int, *, crc: bool, num_trials: int = 0
+) -> tuple[bytes, bool | None]:
+    """Payload and its CRC's verdict from the log-likelihoods of the nibbles that follow the header.
+
+    With a CRC that fails, up to `num_trials` likeliest replacements of the least certain nibbles are tried in order.
+    """
+    num_nibbles = 2 * payload_len + NUM_CRC_NIBBLES * crc
+    nibbles = np.zeros(num_nibbles, dtype=np.uint8)
+    nibbles[: len(metrics)] = metrics[:num_nibbles].argmax(axis=1)
+    payload, crc_ok = _unpack(nibbles, payload_len, crc)
+    if crc_ok is not False or num_trials <= 0 or len(metrics) < num_nibbles:
+        return payload, crc_ok
+    for trial in _trials(metrics[:num_nibbles], nibbles, num_trials):
+        candidate, right = _unpack(trial, payload_len, crc)
+        if right:
+            return candidate, True
+    return payload, False
+
+
+def _unpack(nibbles: Nibbles, payload_len: int, crc: bool) -> tuple[bytes, bool | None]:
+    payload = whiten(nibbles_to_bytes(nibbles[: 2 * payload_len])).tobytes()
+    if not crc:
+        return payload, None
+    low, high = nibbles_to_bytes(nibbles[2 * payload_len :]).tolist()
+    return payload, payload_crc(payload) == high << 8 | low
+
+
+def _trials(metrics: Metrics, nibbles: Nibbles, count: int) -> list[Nibbles]:
+    """Nibble sequences in order of likelihood: all combinations of the alternatives that cost least."""
+    best = metrics[np.arange(len(metrics)), nibbles]
+    loss = (best[:, np.newaxis] - metrics).astype(np.float64)
+    loss[np.arange(len(metrics)), nibbles] = np.inf
+    order = np.argsort(loss, axis=None)[: max(8, math.ceil(math.log2(count + 1)) + 6)]
+    # merge: every subset of the cheapest single changes, at most one change a nibble
+    sets: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    for flat in order.tolist():
+        cost = float(loss.flat[flat])
+        if not math.isfinite(cost):
+            break
+        sets += [
+            (total + cost, (*changes, flat)) for total, changes in sets if all(c >> 4 != flat >> 4 for c in changes)
+        ]
+        sets = sorted(sets)[: count + 1]
+    result = []
+    for _, changes in sets[1:]:
+        trial = nibbles.copy()
+        for flat in changes:
+            trial[flat >> 4] = flat & 15
+        result.append(trial)
+    return result
+
+
+@cache
+def _code_bits(cr: int) -> npt.NDArray[np.uint8]:
+    """Codewords as bits ``(16, 4 + cr)``, in the order of transmission."""
+    return (codebook(cr)[:, np.newaxis] >> np.arange(3 + cr, -1, -1, dtype=np.uint8) & 1).astype(np.uint8)
+
+
+@cache
+def _legal_headers() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Information words, nibbles ``(n, 5)`` and penalties; the unknown upper bits of n3 both zero and not."""
+    words, nibbles, penalties = [], [], []
+    for information in range(1 << 12):
+        if not 1 <= (information & 15) >> 1 <= 4:
+            continue
+        checks = header_checks(information)
+        for upper in range(8):
+            words.append(information)
+            n3 = upper << 1 | checks >> 4
+            nibbles.append((information >> 8, information >> 4 & 15, information & 15, n3, checks & 15))
+            penalties.append(ODD_HEADER_PENALTY if upper else 0.0)
+    return np.array(words), np.array(nibbles), np.array(penalties)
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+def _joint_rounds(  # type: ignore[no-untyped-def]
+    likelihoods: Any, num_codewords: int, code: Any, rounds: int, fixed: Any, metrics: Any
+):
+    """Fill `metrics`; stop when the decisions no longer change."""
+    num_symbols, num_labels = likelihoods.shape
+    length = code.shape[1]
+    tiny = np.float32(1e-30)
+    prior = np.zeros((num_codewords, length), np.float32)
+    channel = np.zeros((num_codewords, length), np.float32)
+    decisions = np.full(num_codewords, -1, np.int64)
+    weight = np.empty(num_labels, np.float32)
+    factor = np.empty(num_labels, np.float32)
+    posterior = np.empty(16, np.float32)
+    for c in range(fixed.size):
+        for i in range(length):
+            prior[c, i] = 20.0 if code[fixed[c], i] else -20.0
+    for turn in range(rounds):
+        for i in range(num_symbols):
+            # column j of symbol i is bit i of codeword (i - j - 1) mod num_codewords; the most significant first
+            factor[0] = 1.0
+            width = 1
+            for j in range(num_codewords - 1, -1, -1):
+                a = prior[(i - j - 1) % num_codewords, i]
+                one = np.float32(math.exp(min(a, np.float32(0.0))))
+                zero = np.float32(math.exp(min(-a, np.float32(0.0))))
+                for k in range(width):
+                    factor[width + k] = factor[k] * one
+                for k in range(width):
+                    factor[k] *= zero
+                width *= 2
+            for k in range(num_labels):
+                weight[k] = factor[k] * likelihoods[i, k]
+            width = num_labels
+            for j in range(num_codewords):
+                width //= 2
+                zeros = np.float32(0.0)
+                ones = np.float32(0.0)
+                for k in range(width):
+                    zeros += weight[k]
+                for k in range(width):
+                    ones += weight[width + k]
+                for k in range(width):
+                    weight[k] += weight[width + k]
+                c = (i - j - 1) % num_codewords
+                channel[c, i] = math.log(ones + tiny) - math.log(zeros + tiny) - prior[c, i]
+        changed = 0
+        for c in range(num_codewords):
+            best = 0
+            for word in range(16):
+                total = np.float32(0.0)
+                for i in range(length):
+                    total += channel[c, i] * code[word, i]
+                metrics[c, word] = total
+                if total > metrics[c, best]:
+                    best = word
+            if best != decisions[c]:
+                changed += 1
+                decisions[c] = best
+            if c < fixed.size:
+                continue
+            for word in range(16):
+                posterior[word] = math.exp(metrics[c, word] - metrics[c, best])
+            for i in range(length):
+                zeros = np.float32(0.0)
+                ones = np.float32(0.0)
+                for word in range(16):
+                    if code[word, i]:
+                        ones += posterior[word]
+                    else:
+                        zeros += posterior[word]
+                prior[c, i] = math.log(ones + tiny) - math.log(zeros + tiny) - channel[c, i]
+        if turn >= 1 and changed == 0:
+            break
