@@ -135,7 +135,8 @@ class TrainingConfig:
 class ScoreConfig:
     """Which tasks are scored, and how intervals are made.
 
-    `trained_tasks` are the tasks scored for fine-tuned models (empty: all of `tasks`).
+    `trained_tasks` are the tasks scored for fine-tuned models over a link (empty: all of `tasks`; without a link it is
+    always all of them, so that every task is reported before and after training).
     """
 
     tasks: tuple[str, ...] = ("localise", "paired", "detect")

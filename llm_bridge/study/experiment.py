@@ -271,8 +271,9 @@ def write_cell(
 
 
 def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
-    """Tasks that are scored in a cell."""
-    return recipe.score.trained_tasks if cell.trained and recipe.score.trained_tasks else recipe.score.tasks
+    """Tasks that are scored in a cell: a fine-tuned model over a link may be asked for fewer of them."""
+    fewer = cell.trained and cell.crosses_link_in_evaluation and recipe.score.trained_tasks
+    return recipe.score.trained_tasks if fewer else recipe.score.tasks
 
 
 def estimate_recipe(recipe: Recipe, *, console: Console) -> None:
