@@ -107,14 +107,14 @@ listed once for every occurrence.""",
 Output: 0 for the empty text.""",
         program="""
  def longest_run(text):
-     longest = length = 0
-     previous = None
+     best = length = 0
+     last_letter = None
      for letter in text:
-         length = length + 1 if letter == previous else 1
--        longest = max(previous, length)
-+        longest = max(longest, length)
-         previous = letter
-     return longest
+         length = length + 1 if letter == last_letter else 1
+-        best = max(last_letter, length)
++        best = max(best, length)
+         last_letter = letter
+     return best
 """,
         tests=(
             ([""], 0),

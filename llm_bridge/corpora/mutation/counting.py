@@ -38,10 +38,10 @@ def plus_one(scope: Scope) -> Found:
                 yield what, f"one {type(op).__name__}", 1, site.swap(one)
         elif is_number(node) and isinstance(node.value, int) and 0 <= node.value < 9:
             value = node.value
-            for other in (value - 1, value + 1):
-                if other >= 0:
-                    family = f"count {min(value, other)}"
-                    yield what, family, 1 if other > value else -1, site.swap(ast.Constant(value=other))
+            for near in (value - 1, value + 1):
+                if near >= 0:
+                    family = f"count {min(value, near)}"
+                    yield what, family, 1 if near > value else -1, site.swap(ast.Constant(value=near))
 
 
 def array_slice(scope: Scope) -> Found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 from llm_bridge.corpora.mutation.scope import (
     LOGGING,
@@ -156,7 +157,7 @@ def missing_condition(scope: Scope) -> Found:
                 yield what, f"condition {type(op).__name__}", 1, site.swap(ast.BoolOp(op=op, values=values))
 
 
-def _bodies(tree: ast.AST) -> Iterator[tuple[ast.AST, str, list[ast.stmt]]]:
+def _bodies(tree: ast.AST) -> Iterator[tuple[Any, str, list[ast.stmt]]]:
     """Yield every block of statements: its owner, the field it hangs in, the statements."""
     for node in ast.walk(tree):
         for field in ("body", "orelse", "finalbody"):

@@ -10,6 +10,7 @@ import ast
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from llm_bridge.corpora.stdlib_functions import Function
 
@@ -28,8 +29,8 @@ class Insert:
 class Site:
     """A node, and where it hangs: `parent.field`, or its item `index`."""
 
-    node: ast.AST
-    parent: ast.AST
+    node: Any  # an ast.AST; which kind, the operators ask
+    parent: Any
     field: str
     index: int | None
 

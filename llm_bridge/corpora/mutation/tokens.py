@@ -183,6 +183,8 @@ def _lines(written: _Written) -> _Found:
         statement = written.text[source.start(2) : source.end(2)]
         if re.match(r"(import|from|global|nonlocal|raise|assert|def|if|for|while|with|elif|except)\b", statement):
             continue
+        if re.match(r"[\w.]+ = ", statement):
+            continue  # to assign the same again is often no bug
         for place in written.rng.sample(starts, min(3, len(starts))):
             near = written.text[max(0, place.start() - 80) : place.end()]
             if statement not in near:
