@@ -17,15 +17,16 @@ Isolation is the strongest that is there, and `TestOutcome.isolation` names it:
 
 ========================  ==============================================================================================
 ``namespaces``            own mount, process, network, IPC and (where allowed) user namespaces: a private root with a
-                          read-only system and interpreter, a private ``/tmp`` in memory, no ``/proc``; unprivileged id,
-                          no capabilities, no new privileges; seccomp on x86-64 and AArch64
-``landlock+seccomp``      reading is confined to the system and the interpreter, writing to nothing; no new process, no
-                          socket, no signal to others
+                          read-only system and interpreter, a private ``/tmp`` in memory, no ``/proc``; and seccomp
+``landlock+seccomp``      reading is confined to the system and the interpreter, writing to nothing
 ``rlimits``               limits on memory, time and files only: refused, unless the caller says otherwise
 ========================  ==============================================================================================
 
-Each has its own session and process group, resource limits, a wall-clock limit, an empty environment, bounded output,
-and leaves neither a process nor a file. The programs have the standard library and nothing else.
+The first two (Linux on x86-64 or AArch64) also mean: no new process, no socket, no signal to others (`seccomp`), an
+unprivileged id, no new privileges, and no capability but, where root's interpreter lies out of others' reach, the one
+to read it. All have their own session and process group, resource limits, a wall-clock limit, an empty environment and
+bounded output, and leave no process and no temporary file of ours behind. The programs have the standard library and
+nothing else.
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ def _as_suite(tests: TestSuite | Iterable[Sequence[Any]]) -> tuple[TestSuite, st
         for index, pair in enumerate(pairs):
             if len(pair) != 2:
                 raise ValueError(f"'tests[{index}]' must be [arguments, expected] (got {len(pair)} items)")
-        suite, consume = TestSuite(cases=tuple(pairs)), "generators"  # type: ignore[arg-type]
+        suite, consume = TestSuite(cases=tuple(pairs)), "generators"
     for name in suite.helpers:
         if not name.endswith(".py") or not name[:-3].isidentifier():
             raise ValueError(f"'tests.helpers' must map module file names to texts (got {name!r})")

@@ -135,9 +135,10 @@ class Child:
         site = paths.pytest_parts() if job.test_file else {}
         private_root = job.level == "namespaces"
         needed = [paths.interpreter(), paths.standard_library(), os.__file__, sys.base_prefix, *site.values()]
-        open_to_all = all(paths.open_to_all(path, with_parents=not private_root) for path in needed)
         if not private_root:
-            os.chmod(self._base, 0o755)  # readable for the id that the worker drops to; it holds no secret
+            os.chmod(self._base, 0o755)  # the worker reads it under another id; it holds no secret
+            needed.append(self._base)
+        open_to_all = all(paths.open_to_all(path, with_parents=not private_root) for path in needed)
         limits = {
             "AS": job.memory_bytes,
             "CPU": math.ceil(job.cpu_s),
