@@ -83,7 +83,9 @@ def _keep_namespaces(job: Any, requests: int, replies: int, lifeline: int) -> No
         namespaces.write_id_maps(child)
     os.write(tell, b"m" if kind else b"x")
     _close(requests, replies, lifeline)
-    _wait(child)
+    os.waitpid(child, 0)
+    _remove(job["base"])
+    os._exit(0)
 
 
 def _keep_processes(job: Any, requests: int, replies: int, lifeline: int) -> None:
@@ -98,6 +100,7 @@ def _keep_processes(job: Any, requests: int, replies: int, lifeline: int) -> Non
     _close(requests, replies)
     os.read(lifeline, 1)
     _kill_descendants(process)
+    _remove(base)
     os._exit(0)
 
 
@@ -159,6 +162,21 @@ def _fork(action: Callable[[], None], replies: int) -> int:
 def _wait(pid: int) -> None:
     os.waitpid(pid, 0)
     os._exit(0)
+
+
+def _remove(base: str) -> None:
+    """Remove the child's folder: the parent would, but it may be dead."""
+    for folder, folders, files in os.walk(base, topdown=False):
+        for name in folders + files:
+            path = os.path.join(folder, name)
+            try:
+                (os.rmdir if os.path.isdir(path) and not os.path.islink(path) else os.remove)(path)
+            except OSError:
+                pass
+    try:
+        os.rmdir(base)
+    except OSError:
+        pass
 
 
 def _close(*fds: int) -> None:

@@ -429,7 +429,7 @@ def test_nothing_is_left_by_a_right_program_that_leaves_things(level: str, tmp_p
 
 
 @pytest.mark.skipif(not LINUX, reason="needs /proc and a subreaper")
-def test_the_cage_dies_with_the_judge(level: str) -> None:
+def test_the_cage_dies_with_the_judge(level: str, tmp_path: Path) -> None:
     code = f"""
         from llm_bridge.scoring import sandbox
         sandbox.isolation_level = lambda: {level!r}
@@ -440,14 +440,17 @@ def test_the_cage_dies_with_the_judge(level: str) -> None:
     libc.prctl(36, 1, 0, 0, 0)
     before = descendants()
     try:
-        judge = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT)
+        environment = os.environ | {"TMPDIR": str(tmp_path)}
+        judge = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, env=environment)
         try:
             _wait_until(lambda: len(descendants() - before) >= 3)  # judge, keeper, worker
             time.sleep(0.2)
+            assert len(list(tmp_path.iterdir())) == 1
         finally:
             judge.kill()
             judge.wait()
         _wait_until(lambda: not {pid for pid in descendants() - before if not _reap(pid)})
+        assert list(tmp_path.iterdir()) == []
     finally:
         libc.prctl(36, 0, 0, 0, 0)
 
