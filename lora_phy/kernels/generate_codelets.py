@@ -1,6 +1,6 @@
-"""Write `codelets.py` and `pipelines.py`: the FFT's straight-line inner loops and the per-SF kernels around them.
+"""Write `codelets.py` and `pipelines/`: the FFT's straight-line inner loops and the kernels of each SF around them.
 
-    python -m lora_phy.kernels.generate_codelets          rewrites both files; the tests compare them with this script
+    python -m lora_phy.kernels.generate_codelets          rewrites the files; the tests compare them with this script
 
 A codelet is a discrete Fourier transform of 4, 8 or 16 points, written out line by line on lanes, with the loads before
 it and the twiddle factors, powers or decisions after it. Straight lines, not loops over small arrays, because LLVM
@@ -12,18 +12,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-RADICES = (4, 8, 16)
-PLANS = {
-    5: (4, 8),
-    6: (8, 8),
-    7: (8, 16),
-    8: (16, 16),
-    9: (8, 8, 8),
-    10: (16, 8, 8),
-    11: (16, 16, 8),
-    12: (16, 16, 16),
-}
-"""Radices of the passes, first to last, whose product is 2**sf."""
+from lora_phy.kernels.plans import NOISE_AT, PLANS, RADICES
 
 Complex = tuple[str, str]
 
@@ -191,10 +180,6 @@ def link_{n}(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, ds
     return "\n".join([head, *constants(w), "    for j in range(count):", *w.lines, "    return rng"])
 
 
-NOISE_AT = 16 * max(RADICES)
-SCRATCH_FLOATS = 2 * NOISE_AT
-
-
 def argmax_codelet(n: int) -> str:
     """The source of a last pass that keeps the strongest bin."""
     w = Writer(2)
@@ -281,12 +266,7 @@ def codelets_source() -> str:
 PIPELINES_HEAD = '''# ruff: noqa
 # fmt: off
 # mypy: ignore-errors
-"""The kernels of each spreading factor, put together from codelets. Written by `generate_codelets.py`; do not edit.
-
-For 2**sf = R1 * R2 * R3: a first pass of R1 into R1 rows (padded by a cache line, so that they do not fall into the
-same cache set), then for each row a middle pass of R2 and a last pass of R3, depth first, so that a row is still in the
-first-level cache. Row p, block q, output r is bin p + R1 * q + R1 * R2 * r: decisions need no reordering pass.
-"""
+"""The kernels of SF{sf}, {plan}. Written by `generate_codelets.py`; do not edit."""
 
 from __future__ import annotations
 
@@ -347,7 +327,7 @@ def pipelines_of(sf: int) -> list[str]:
         )"""
     tables = "chirp, roots, twiddles1, twiddles2 = tables"
     link = f'''@njit(cache=CACHE, nogil=True)
-def link_sf{sf}(
+def link(
     state, symbols, gains, gain_stride, offset, noise_power, first_row, row_step, tables, buffers, decisions
 ):
     """Send each of `symbols` through chirp, gain, offset, noise, dechirp and FFT; write the strongest bins."""
@@ -362,10 +342,10 @@ def link_sf{sf}(
         store(decisions, 8 * g, where)
     store_state(state, rng)'''
     soft = f'''@njit(cache=CACHE, nogil=True)
-def link_soft_sf{sf}(
+def link_soft(
     state, symbols, gains, gain_stride, offset, noise_power, tables, buffers, powers, order, num_bits, out
 ):
-    """As `link_sf{sf}`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
+    """As `link`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     {tables}
     scratch, work, _ = buffers
     rng = load_state(state)
@@ -381,7 +361,7 @@ def link_soft_sf{sf}(
     transform = f"""        gather(iq, {2 * n} * 8 * g, {2 * n}, dechirp, sign, samples)
         codelets.pass_{r1}(samples, 0, {count}, work, 0, {row}, {count}, twiddles1)"""
     demodulate = f'''@njit(cache=CACHE, nogil=True)
-def demodulate_sf{sf}(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
+def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     {tables}
     _, work, samples = buffers
@@ -391,7 +371,7 @@ def demodulate_sf{sf}(iq, dechirp, sign, first_row, row_step, tables, buffers, d
 {chr(10).join(argmax)}
         store(decisions, 8 * g, where)'''
     bins = f'''@njit(cache=CACHE, nogil=True)
-def bins_sf{sf}(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
+def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     {tables}
     _, work, samples = buffers
@@ -404,7 +384,7 @@ def bins_sf{sf}(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out
             bit_metrics(powers, {n}, order, num_bits, out, 8 * num_bits * g)'''
     spectrum = rest_of_plan(plan, last_call("spectrum", plan[-1], "target"), "", everything, 2)
     fft = f'''@njit(cache=CACHE, nogil=True)
-def fft_sf{sf}(samples, tables, buffers, out):
+def fft(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     {tables}
     _, work, _ = buffers
@@ -415,19 +395,18 @@ def fft_sf{sf}(samples, tables, buffers, out):
     return [link, soft, demodulate, bins, fft]
 
 
-def pipelines_source() -> str:
-    """The text of `pipelines.py`."""
-    parts = [PIPELINES_HEAD]
-    for sf in PLANS:
-        parts += pipelines_of(sf)
-    return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
+def pipelines_source(sf: int) -> str:
+    """The text of `pipelines/sf<sf>.py`."""
+    head = PIPELINES_HEAD.format(sf=sf, plan=" x ".join(map(str, PLANS[sf])))
+    return "\n\n\n".join(part.strip("\n") for part in [head, *pipelines_of(sf)]) + "\n"
 
 
 def main() -> None:
-    """Write both files beside this one."""
+    """Write the files beside this one."""
     folder = Path(__file__).parent
     (folder / "codelets.py").write_text(codelets_source(), encoding="utf-8")
-    (folder / "pipelines.py").write_text(pipelines_source(), encoding="utf-8")
+    for sf in PLANS:
+        (folder / "pipelines" / f"sf{sf}.py").write_text(pipelines_source(sf), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from pathlib import Path
 from typing import Any
-
-from lora_phy.kernels import pipelines
 
 _log = logging.getLogger("lora_phy.kernels")
 
@@ -28,6 +27,6 @@ def announce(kernel: Any, what: str) -> None:
 
 def pipeline(kind: str, sf: int) -> Any:
     """The compiled function `kind` ("link", "link_soft", "demodulate", "bins", "fft") of a spreading factor."""
-    kernel = getattr(pipelines, f"{kind}_sf{sf}")
+    kernel = getattr(importlib.import_module(f"lora_phy.kernels.pipelines.sf{sf}"), kind)
     announce(kernel, f"the {kind} kernel of SF{sf}")
     return kernel

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from lora_phy.kernels.generate_codelets import PLANS, SCRATCH_FLOATS
 from lora_phy.kernels.lanes import LANES, aligned_empty, fma, load, set_lane, splat, store
+from lora_phy.kernels.plans import PLANS, SCRATCH_FLOATS
 
 Floats = npt.NDArray[np.float32]
 

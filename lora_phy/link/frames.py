@@ -74,6 +74,7 @@ def replay_frame(point: LinkPoint, frame: int, *, seed: int, engine: str = "wave
 
     Examples
     --------
+    >>> from lora_phy.params import LoRaParams
     >>> point = LinkPoint(LoRaParams(sf=7), 20.0, 4, sync="perfect", decoding="hard")
     >>> record = replay_frame(point, 3, seed=1, engine="bins")
     >>> record.ok, record.payload == record.received_payload

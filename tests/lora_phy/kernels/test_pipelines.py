@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from lora_phy.kernels import codelets, generate_codelets, pipelines
+from lora_phy.kernels import codelets, generate_codelets
 from lora_phy.kernels.lanes import aligned_empty
 from lora_phy.kernels.modem import (
     bin_of_label,
@@ -15,7 +17,9 @@ from lora_phy.kernels.modem import (
     modulate_batch,
     soft_buffer,
 )
+from lora_phy.kernels.plans import PLANS
 from lora_phy.kernels.randomness import fill_gaussians, new_state
+from lora_phy.kernels.select import pipeline
 from lora_phy.kernels.tables import new_buffers, offset_factors, tables
 
 # one of each kind of plan by default: 4 x 8, 8 x 16, 8 x 8 x 8
@@ -45,7 +49,7 @@ def bit_metrics(magnitudes, sf):
 
 def link_twin(sf, symbols, gains, cfo_bins, power, state):
     """Received and dechirped spectra of the fused link, from the same random numbers."""
-    size, first = 1 << sf, generate_codelets.PLANS[sf][0]
+    size, first = 1 << sf, PLANS[sf][0]
     groups = symbols.size // 8
     noise = aligned_empty(symbols.size * size * 2)
     fill_gaussians(state.copy(), power, noise)
@@ -72,7 +76,7 @@ def test_link_is_chirp_channel_noise_dechirp_fft(sf):
 
     magnitudes = aligned_empty(32 << sf)
     none = np.zeros(0, np.uint32)
-    soft = getattr(pipelines, f"link_soft_sf{sf}")
+    soft = pipeline("link_soft", sf)
     soft(*arguments, tables(sf), new_buffers(sf), soft_buffer(sf), none, 0, magnitudes)
     scale = expected.max(axis=1, keepdims=True)
     np.testing.assert_allclose(magnitudes.reshape(32, -1) / scale, expected / scale, atol=1e-5)
@@ -85,7 +89,7 @@ def test_link_is_chirp_channel_noise_dechirp_fft(sf):
     for first_row, row_step in ((0, 1), (1, 4)):
         arguments[0][:] = new_state(sf)
         decisions = np.empty(32, np.uint32)
-        hard = getattr(pipelines, f"link_sf{sf}")
+        hard = pipeline("link", sf)
         hard(*arguments, first_row, row_step, tables(sf), new_buffers(sf), decisions)
         np.testing.assert_array_equal(decisions, expected[:, first_row::row_step].argmax(1) * row_step + first_row)
 
@@ -140,7 +144,7 @@ def test_fft(sf):
     lanes, out = aligned_empty(2 * 16 << sf), aligned_empty(2 * 16 << sf)
     view = lanes.reshape(2, 1 << sf, 2, 8)
     view[:, :, 0], view[:, :, 1] = x.real.transpose(0, 2, 1), x.imag.transpose(0, 2, 1)
-    getattr(pipelines, f"fft_sf{sf}")(lanes, tables(sf), new_buffers(sf), out)
+    pipeline("fft", sf)(lanes, tables(sf), new_buffers(sf), out)
     y = out.reshape(2, 1 << sf, 2, 8)
     y = (y[:, :, 0] + 1j * y[:, :, 1]).transpose(0, 2, 1)
     expected = np.fft.fft(x)
@@ -148,15 +152,14 @@ def test_fft(sf):
 
 
 def test_generated_files_are_what_the_generator_writes():
-    for module, source in (
-        (codelets, generate_codelets.codelets_source()),
-        (pipelines, generate_codelets.pipelines_source()),
-    ):
-        with open(module.__file__, encoding="utf-8") as file:
-            assert file.read() == source
+    folder = Path(codelets.__file__).parent
+    assert (folder / "codelets.py").read_text(encoding="utf-8") == generate_codelets.codelets_source()
+    for sf in PLANS:
+        text = (folder / "pipelines" / f"sf{sf}.py").read_text(encoding="utf-8")
+        assert text == generate_codelets.pipelines_source(sf)
 
 
 def test_plans_multiply_to_the_symbol():
-    for sf, plan in generate_codelets.PLANS.items():
+    for sf, plan in PLANS.items():
         assert np.prod(plan) == 1 << sf
         assert plan[0] % 4 == 0  # legal bins of reduced-rate symbols are whole rows
