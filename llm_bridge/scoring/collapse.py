@@ -27,7 +27,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 PRIOR_SD = 5.0
-NUM_NODES = 9
+NUM_NODES = 15
 LOG_SD_BOUNDS = (-5.0, 3.0)
 
 
@@ -203,13 +203,15 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> tu
         return float(-marginal.sum() + 0.5 * np.sum(prior_precision * beta**2))
 
     start = np.r_[_fit_gee(right, design, program)[0], -0.5]
-    found = optimize.minimize(negative_log_likelihood, start, method="L-BFGS-B", options={"maxiter": 300})
+    found = optimize.minimize(
+        negative_log_likelihood, start, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-12, "gtol": 1e-6}
+    )
     best = found.x
     # programs that do not differ put the spread at its bound, where it no longer has a curvature
     free = len(best) if LOG_SD_BOUNDS[0] + 1 < best[-1] < LOG_SD_BOUNDS[1] else len(best) - 1
     information = approx_hess(best, negative_log_likelihood)[:free, :free]
     variances = np.diag(np.linalg.inv(information))[: design.shape[1]]
-    if not found.success or np.any(variances <= 0):
+    if np.max(np.abs(found.jac)) > 1e-2 or np.any(variances <= 0):
         raise RuntimeError("the likelihood has no interior maximum")
     return best[:-1], np.sqrt(variances)
 

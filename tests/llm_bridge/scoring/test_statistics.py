@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from llm_bridge.scoring import statistics as st
 from llm_bridge.scoring.collapse import _design, fit_collapse, log_byte_error, residual_errors
@@ -347,6 +347,28 @@ def test_collapse_agrees_with_statsmodels_variational_fit():
     theirs = model.fit_vb(rng=1)
     assert [effect.name for effect in fit.effects] == names
     assert [effect.value for effect in fit.effects] == pytest.approx(theirs.fe_mean, abs=0.03)
+
+
+def test_collapse_is_the_maximum_of_the_exact_likelihood():
+    """Few rows a program and programs far apart, where a crude integral over them would show: dense grid instead."""
+    pytest.importorskip("statsmodels")
+    rows = [row for row in collapse_rows(np.random.default_rng(21), spread=2.5) if row["sf"] in (8, 11)]
+    fit = fit_collapse(rows)
+    _, design = _design(rows)
+    right = np.array([float(row["correct"]) for row in rows])
+    _, program = np.unique([row["program"] for row in rows], return_inverse=True)
+    u = np.linspace(-6, 6, 301)
+
+    def negative_log_posterior(theta):
+        eta = (design @ theta[:-1])[:, None] + math.exp(theta[-1]) * u
+        inside = np.zeros((42, u.size))
+        np.add.at(inside, program, right[:, None] * eta - np.logaddexp(0, eta))
+        density = np.exp(inside) * stats.norm.pdf(u)
+        return -np.log(density.sum(axis=1) * (u[1] - u[0])).sum() + 0.5 * np.sum(theta[1:-1] ** 2) / 5.0**2
+
+    start = np.r_[[effect.value for effect in fit.effects], 0.5]
+    exact = optimize.minimize(negative_log_posterior, start, method="BFGS").x
+    assert [effect.value for effect in fit.effects] == pytest.approx(list(exact[:-1]), abs=0.01)
 
 
 def test_residual_errors_count_wrong_and_lost_bytes():

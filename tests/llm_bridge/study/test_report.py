@@ -259,7 +259,7 @@ def test_qlora_against_full_is_never_called_equal(study):
 
 def test_a_score_at_or_below_its_baseline_looks_like_one(study, study_dir):
     row = {"delivered": 42, "f1": 0.5, "f1_low": 0.3, "f1_high": 0.7, "baseline": 0.5}
-    assert verdict(row).word == "at baseline"
+    assert {verdict({**row, "baseline": b}).word for b in (0.31, 0.5, 0.69)} == {"at baseline"}  # intervals, not values
     assert verdict({**row, "baseline": 0.2}).word == "above baseline"
     assert verdict({**row, "baseline": 0.8}).word == "below baseline"
     assert verdict({**row, "delivered": 0}).word == "nothing arrived"
