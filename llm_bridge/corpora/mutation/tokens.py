@@ -134,7 +134,7 @@ def _ones(written: _Written) -> _Found:
             yield what, "one", 1, match.start(), match.end(), written.rng.choice([" + 1", " - 1"])
     for match in written.find(r"(?<![\w.'])\d+(?![\w.'])"):
         value = int(match.group())
-        for other in {value + 1, abs(value - 1), 2 * value} - {value}:
+        for other in sorted({value + 1, abs(value - 1), 2 * value} - {value}):
             new = str(other)
             if len(new) == len(match.group()):
                 family = f"number {min(other, value)} {max(other, value)}"
@@ -263,7 +263,9 @@ def _structures(written: _Written) -> _Found:
     for match in written.find(r"(?<![\w\])'])\[([\w.]+)\]"):
         yield what, "empty", -1, match.start(), match.end(), "[]"
     for match in written.find(r"(?<![\w.])(True|False|None|0)(?![\w.])"):
-        for other in {"True", "False", "None", "0"} - {match.group()}:
+        for other in ("True", "False", "None", "0"):
+            if other == match.group() or {other, match.group()} == {"0", "False"}:
+                continue  # `0` equals `False`
             family = " ".join(sorted((other, match.group())))
             orientation = 1 if other > match.group() else -1
             yield what, family, orientation, match.start(), match.end(), other

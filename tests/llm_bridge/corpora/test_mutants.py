@@ -123,8 +123,9 @@ def test_the_list_is_the_callers_own(pairs):
 
 def test_same_corpus_whatever_the_order_of_hashes():
     code = (
-        "from llm_bridge.corpora import mutants, programs;"
-        "print(programs.corpus_hash(mutants.load('validation', cache=False)))"
+        "from llm_bridge.corpora import mutants, programs\n"
+        "for engine in mutants.ENGINES:\n"
+        "    print(programs.corpus_hash(mutants.load('validation', engine=engine, cache=False)))"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code],
@@ -133,7 +134,8 @@ def test_same_corpus_whatever_the_order_of_hashes():
         text=True,
         check=True,
     )
-    assert ran.stdout.strip() == corpus_hash(mutants.load("validation", cache=False))
+    here = [corpus_hash(mutants.load("validation", engine=engine, cache=False)) for engine in mutants.ENGINES]
+    assert ran.stdout.split() == here
 
 
 def test_renamed_copies(pairs):
