@@ -51,8 +51,8 @@ def main() -> None:
     result["python"] = platform.python_version()
     result["chance_top1"] = float(np.mean([len(p.gold_lines) / len(p.buggy.splitlines()) for p in validation]))
     result.setdefault("baseline", {})
-    for method in options.methods:
-        for rank in ORDER:
+    for rank in ORDER:
+        for method in options.methods:
             rate = GRID[method][rank]
             if any(trial["method"] == method and trial["learning_rate"] == rate for trial in result["trials"]):
                 continue

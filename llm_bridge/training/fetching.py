@@ -194,7 +194,8 @@ def _from_hub(name: str, say: Progress) -> Path:
     patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
     say(0, 2)
     try:
-        folder = snapshot_download(name, allow_patterns=patterns)
+        with quiet():
+            folder = snapshot_download(name, allow_patterns=patterns)
     except Exception as error:  # offline, gated, absent: the hub's client raises many kinds
         try:
             folder = snapshot_download(name, allow_patterns=patterns, local_files_only=True)
@@ -272,17 +273,19 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging as hf_logging
 
     shown, level = hf_logging.is_progress_bar_enabled(), hf_logging.get_verbosity()
-    quantiser = logging.getLogger("bitsandbytes")
-    quantiser_level = quantiser.level
+    others = {name: logging.getLogger(name) for name in ("bitsandbytes", "huggingface_hub")}
+    levels = {name: logger.level for name, logger in others.items()}
     hf_logging.disable_progress_bar()
     hf_logging.set_verbosity_error()
-    quantiser.setLevel(logging.ERROR)
+    for logger in others.values():
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader has its own bar
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
-        quantiser.setLevel(quantiser_level)
+        for name, logger in others.items():
+            logger.setLevel(levels[name])
         hf_logging.set_verbosity(level)
         if shown:
             hf_logging.enable_progress_bar()

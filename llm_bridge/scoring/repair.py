@@ -1,0 +1,329 @@
+r"""Fix the program: candidates by generation, judged by running all tests.
+
+    what="program"   <text> ⏎ # The function above has one bug. The corrected function: ⏎ def f…     ──► a program
+    what="line"      <text up to the suspicious line> ⏎ # bug: <that line> ⏎ # fix: ⏎ <indentation>…  ──► one line
+
+The line goes back to its place. The first candidate is greedy, the others are drawn at a temperature; all are texts,
+and nothing is run but by `judge`, in the sandbox. A candidate is plausible if it passes every test; plausible@k is
+computed in `metrics`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from llm_bridge.corpora.programs import ProgramPair, TestSuite
+from llm_bridge.scoring.decisions import HOLE, Row, item_row, pairs_by_name
+from llm_bridge.training.fetching import Progress, quiet
+from llm_bridge.training.models import LoadedModel
+
+if TYPE_CHECKING:
+    from llm_bridge.scoring.sandbox import TestOutcome
+    from llm_bridge.transport.link import ReceivedItem
+
+FORMS = ("program", "line")
+PROGRAM_REQUEST = "\n# The function above has one bug. The corrected function:\n"
+LINE_REQUEST = ("# bug: ", "# fix:\n")
+
+Runner = Callable[..., "TestOutcome"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationSettings:
+    """How candidates are drawn.
+
+    Parameters
+    ----------
+    what
+        "program" or "line".
+    num_candidates
+        One greedy, the rest sampled.
+    temperature, top_p
+        Of the sampled ones.
+    max_new_tokens
+        `None`: 1.3 times the program's tokens and 16 more, or 64 for a line.
+    seed
+        Of the sampling.
+    """
+
+    what: str = "line"
+    num_candidates: int = 1
+    temperature: float = 0.8
+    top_p: float = 0.95
+    max_new_tokens: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check each bound once."""
+        if self.what not in FORMS:
+            raise ValueError(f"'what' must be one of {', '.join(FORMS)} (got {self.what!r})")
+        if self.num_candidates < 1:
+            raise ValueError(f"'num_candidates' must be at least 1 (got {self.num_candidates})")
+        if not self.temperature > 0:
+            raise ValueError(f"'temperature' must be positive (got {self.temperature})")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"'top_p' must lie in (0, 1] (got {self.top_p})")
+
+
+def generate_repairs(
+    loaded: LoadedModel,
+    texts: Mapping[str, int | None],
+    settings: GenerationSettings,
+    *,
+    progress: Progress | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """Candidate programs for each received text.
+
+    Parameters
+    ----------
+    loaded
+        A base or a trained model.
+    texts
+        Received text to the index of its suspicious line (`localise.rank_lines`); for "program" the index is not read.
+        Where it is `None`, or the text is empty, the only candidate is the text itself.
+    settings
+        See `GenerationSettings`. Candidates of a text depend on the seed and the text alone, not on other texts.
+    progress
+        Called as ``progress(texts done, texts in all)``.
+
+    Returns
+    -------
+    dict
+        Text to its candidates, the greedy one first; as many as asked for, equal ones not removed.
+    """
+    repairs: dict[str, tuple[str, ...]] = {}
+    was_training = loaded.model.training
+    loaded.model.eval()
+    try:
+        for text, line in texts.items():
+            if not text.strip() or (settings.what == "line" and line is None):
+                repairs[text] = (text,)
+            elif settings.what == "program":
+                prompt, opening = text.rstrip("\n") + "\n" + PROGRAM_REQUEST, _opening(text)
+                size = settings.max_new_tokens or int(1.3 * _num_tokens(loaded, text)) + 16
+                made = _generate(loaded, prompt + opening, settings, size)
+                repairs[text] = tuple(first_function(opening + continuation) for continuation in made)
+            else:
+                prompt, indent = line_prompt(text, int(line or 0))
+                made = _generate(loaded, prompt, settings, settings.max_new_tokens or 64, stop="\n")
+                repairs[text] = tuple(put_line(text, int(line or 0), indent + continuation) for continuation in made)
+            if progress:
+                progress(len(repairs), len(texts))
+    finally:
+        loaded.model.train(was_training)
+    return repairs
+
+
+def line_prompt(text: str, line: int) -> tuple[str, str]:
+    r"""Prompt that asks for the replacement of one line, and the indentation with which the answer starts.
+
+    Examples
+    --------
+    >>> prompt, indent = line_prompt("def f(x):\n    return y\n", 1)
+    >>> print(prompt)
+    def f(x):
+        # bug: return y
+        # fix:
+    >>> indent
+    '    '
+    """
+    lines = text.splitlines(keepends=True)
+    bad = lines[line].rstrip("\r\n")
+    indent = bad[: len(bad) - len(bad.lstrip())]
+    bug, fix = LINE_REQUEST
+    # the indentation is not part of the prompt: with its next word it is one token in large vocabularies
+    return "".join(lines[:line]) + indent + bug + bad.strip() + "\n" + indent + fix.rstrip("\n"), indent
+
+
+def put_line(text: str, line: int, replacement: str) -> str:
+    r"""The text with one line replaced by the first non-blank line of `replacement`.
+
+    Examples
+    --------
+    >>> put_line("a\nb\nc\n", 1, "\nB\nX\n")
+    'a\nB\nc\n'
+    """
+    lines = text.splitlines(keepends=True)
+    fresh = next((row for row in replacement.splitlines() if row.strip()), "")
+    indent = lines[line][: len(lines[line]) - len(lines[line].lstrip())].strip("\r\n")
+    lines[line] = indent + fresh.strip() + "\n"
+    return "".join(lines)
+
+
+def first_function(text: str) -> str:
+    r"""The text up to where its first block ends: the first later line that starts at the margin.
+
+    Examples
+    --------
+    >>> first_function("def f(x):\n    return x\n\nprint(f(1))\n")
+    'def f(x):\n    return x\n'
+    """
+    kept: list[str] = []
+    for row in text.splitlines():
+        if kept and row[:1].strip():
+            break
+        kept.append(row)
+    return "\n".join(kept).rstrip() + "\n"
+
+
+# ---------------------------------------------------------------------------------------------------------- judging
+
+
+def judge(
+    candidates: Sequence[str], pair: ProgramPair, *, run: Runner | None = None, known: dict[str, bool] | None = None
+) -> tuple[bool, ...]:
+    """Whether each candidate passes every test of its program; equal candidates are run once.
+
+    Parameters
+    ----------
+    run
+        Called as ``run(source, entry_point, tests)``; `None` is `sandbox.run_tests`.
+    known
+        Verdicts by source text, read and added to.
+    """
+    if run is None:
+        from llm_bridge.scoring.sandbox import run_tests as run
+    verdicts = {} if known is None else known
+    for source in dict.fromkeys(candidates):
+        if source not in verdicts:
+            verdicts[source] = _parses(source) and run(source, entry_point(pair), pair.tests).verdict == "pass"
+    return tuple(verdicts[source] for source in candidates)
+
+
+def repair(
+    received: Iterable[ReceivedItem],
+    pairs: Iterable[ProgramPair],
+    candidates: Mapping[str, Sequence[str]],
+    *,
+    run: Runner | None = None,
+) -> list[Row]:
+    """Rows of the task *repair*: the buggy items that have tests, in their order.
+
+    Parameters
+    ----------
+    received, pairs
+        As in `localise.localise`.
+    candidates
+        By received text, from `generate_repairs`.
+    run
+        See `judge`.
+
+    Returns
+    -------
+    list of dict
+        `decision` and `correct` tell whether the greedy candidate is plausible; `num_candidates` and `num_plausible`
+        are for plausible@k, `copy_plausible` is the baseline: the received text, unchanged.
+    """
+    by_name = pairs_by_name(pairs)
+    rows = []
+    for arrival in received:
+        pair = by_name[arrival.item.program]
+        if arrival.item.version != "buggy" or not _has_tests(pair.tests):
+            continue
+        tried = tuple(candidates[arrival.text]) if arrival.delivered else ()
+        known: dict[str, bool] = {}
+        verdicts = judge(tried, pair, run=run, known=known)
+        copy = judge((arrival.text,), pair, run=run, known=known)[0] if arrival.delivered else False
+        rows.append(
+            item_row(arrival, pair, "repair")
+            | {
+                "score": sum(verdicts) / len(verdicts) if verdicts else None,
+                "decision": "plausible" if verdicts and verdicts[0] else "not plausible",
+                "gold": "plausible",
+                "correct": bool(verdicts) and verdicts[0],
+                "num_candidates": max(1, len(verdicts)),
+                "num_plausible": sum(verdicts),
+                "copy_plausible": copy,
+            }
+        )
+    return rows
+
+
+def entry_point(pair: ProgramPair) -> str:
+    """Name of the function under test: the program's own name where it defines it, else the first it defines."""
+    tree = ast.parse(pair.correct)
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return pair.name if pair.name in names or not names else names[0]
+
+
+def _has_tests(tests: TestSuite) -> bool:
+    return bool(tests.cases) or tests.test_module is not None
+
+
+def _parses(source: str) -> bool:
+    """Whether it is Python at all; what is not need not be run."""
+    if HOLE in source:
+        return False
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------------- generating
+
+
+def _opening(text: str) -> str:
+    """How a whole corrected program begins: like the received one, up to the first parenthesis."""
+    first = next(row for row in text.splitlines() if row.strip())
+    head = first.split("(")[0]
+    return head + "(" if head.startswith("def ") and HOLE not in head else "def "
+
+
+def _num_tokens(loaded: LoadedModel, text: str) -> int:
+    return len(loaded.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
+
+
+@torch.inference_mode()
+def _generate(
+    loaded: LoadedModel, prompt: str, settings: GenerationSettings, max_new_tokens: int, *, stop: str | None = None
+) -> list[str]:
+    """Continuations of one prompt with the keys and values cached: one greedy, the others sampled together."""
+    tokenizer = loaded.tokenizer
+    ids = tokenizer(prompt, add_special_tokens=False, split_special_tokens=True).input_ids
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    limit = getattr(loaded.base.config, "max_position_embeddings", 2048) - max_new_tokens - 1
+    prompt_ids = torch.tensor([[start, *ids[-limit:]]], device=loaded.device)
+    common: dict[str, Any] = {
+        "attention_mask": torch.ones_like(prompt_ids),
+        "max_new_tokens": max_new_tokens,
+        "pad_token_id": tokenizer.pad_token_id,
+        "use_cache": True,
+    }
+    if stop is not None:
+        common["stopping_criteria"] = [_LineWritten(tokenizer, prompt_ids.shape[1])]
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        sequences = list(loaded.model.generate(prompt_ids, do_sample=False, temperature=None, top_p=None, **common))
+        if settings.num_candidates > 1:
+            sequences += list(
+                loaded.model.generate(
+                    prompt_ids,
+                    do_sample=True,
+                    temperature=settings.temperature,
+                    top_p=settings.top_p,
+                    top_k=0,
+                    num_return_sequences=settings.num_candidates - 1,
+                    **common,
+                )
+            )
+    fresh = [sequence[prompt_ids.shape[1] :] for sequence in sequences]
+    return [tokenizer.decode(sequence, skip_special_tokens=True) for sequence in fresh]
+
+
+class _LineWritten:
+    """Stops a sequence once it has written a line that is not blank, and begun the next."""
+
+    def __init__(self, tokenizer: Any, prompt_len: int):
+        self.tokenizer, self.prompt_len = tokenizer, prompt_len
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
+        written = self.tokenizer.batch_decode(input_ids[:, self.prompt_len :], skip_special_tokens=True)
+        done = ["\n" in text.lstrip() for text in written]
+        return torch.tensor(done, device=input_ids.device)

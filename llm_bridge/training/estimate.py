@@ -1,0 +1,319 @@
+"""How much memory a model and a method need, before anything is loaded; and a refusal where it cannot fit.
+
+    configuration ──► model on the meta device (shapes, no weights) ──► parameters by kind ──► bytes
+
+For N parameters, of which L sit in the blocks' linear layers and T are trained, with batches of B tokens:
+
+    weights       N * 4 (float32) or * 2 (bfloat16); 4-bit: L * 4.127 / 8 + (N − L) * 4
+    gradients     T * bytes of a trained number
+    optimiser     AdamW two numbers for each of T, as wide as T; 8-bit: 2 bytes
+    activations   B * bytes * blocks * (9 width + 4 key-value width + 4 inner width);
+                  with checkpointing B * bytes * blocks * width, and one block's full activations
+    head          logits of at most 512 tokens, two copies of float32
+    libraries     what Python, torch and the GPU's context take
+
+4.127 bits: 4 for the number, 8 / 64 for its block's constant, 32 / (64 * 256) for that constant's own (Dettmers et al.,
+arXiv 2305.14314, §3). Measured peaks of SmolLM2-135M in steps of 500 tokens: QLoRA 2.5 GB, full 3.6 GB; planned with
+`batch_tokens=500`: 1.7 and 3.7 GB (loading, which quantises the whole model, sets QLoRA's peak).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_bridge.training.adapters import AdapterSettings, method_named
+from llm_bridge.training.fetching import TOY, ModelDownloadError, ModelError, cache_root, quiet
+
+if TYPE_CHECKING:
+    import torch
+
+NF4_BYTES = 4.127 / 8
+HEAD_TOKENS = 512
+LIBRARY_BYTES = {"cpu": 0.6e9, "cuda": 0.8e9}
+HEADROOM = 0.95  # share of what is free that may be planned for
+
+_LLAMA3 = {"vocab_size": 128_256, "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "max_position_embeddings": 8192}
+_8B = {**_LLAMA3, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32, "num_attention_heads": 32}
+_70B = {**_LLAMA3, "hidden_size": 8192, "intermediate_size": 28_672, "num_hidden_layers": 80, "num_attention_heads": 64}
+_1B = {
+    **_LLAMA3,
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "tie_word_embeddings": True,
+}
+_3B = {**_1B, "hidden_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 24}
+
+KNOWN_SHAPES: Mapping[str, Mapping[str, Any]] = {
+    "meta-llama/Meta-Llama-3-8B": _8B,
+    "meta-llama/Meta-Llama-3-8B-Instruct": _8B,
+    "meta-llama/Llama-3.1-8B": _8B,
+    "meta-llama/Llama-3.1-8B-Instruct": _8B,
+    "meta-llama/Meta-Llama-3-70B": _70B,
+    "meta-llama/Llama-3.2-1B": _1B,
+    "meta-llama/Llama-3.2-1B-Instruct": _1B,
+    "meta-llama/Llama-3.2-3B": _3B,
+    "meta-llama/Llama-3.2-3B-Instruct": _3B,
+    "smollm2-135m-instruct": {
+        "vocab_size": 49_152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "tie_word_embeddings": True,
+    },
+}
+"""Published shapes, so that a plan can be made for gated or absent models, without a network."""
+
+
+class ModelDoesNotFitError(ModelError):
+    """The plan needs more memory than there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryEstimate:
+    """Peak memory of one method, by part, in bytes.
+
+    `available` is what the device has free (`None` where unknown), `device` "cpu" or "cuda".
+    """
+
+    model: str
+    architecture: str
+    method: str
+    device: str
+    dtype: str
+    num_parameters: int
+    num_trainable: int
+    batch_tokens: int
+    parts: tuple[tuple[str, float], ...]
+    available: float | None
+
+    @property
+    def total(self) -> float:
+        """Sum of the parts."""
+        return sum(size for _, size in self.parts)
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the total is within 95 % of what is free; `None` where that is unknown."""
+        return None if self.available is None else self.total <= HEADROOM * self.available
+
+
+def estimate_memory(
+    name: str,
+    method: str,
+    *,
+    adapter: AdapterSettings | None = None,
+    batch_tokens: int = 1024,
+    gradient_checkpointing: bool = False,
+    optimiser: str = "auto",
+    dtype: str | None = None,
+    device: str | None = None,
+) -> MemoryEstimate:
+    """Estimate peak memory from the model's shape alone; no weight is read.
+
+    Parameters
+    ----------
+    name
+        As in `load_model`; of `KNOWN_SHAPES` no file is needed.
+    method
+        A name in `adapters.METHODS`.
+    adapter, batch_tokens, gradient_checkpointing, optimiser, dtype
+        As in `AdapterSettings`, `TrainSettings` and `load_model`. A layer-wise method is counted with
+        ``floor(ratio * blocks)`` blocks.
+    device
+        "cpu" or "cuda"; `None` is the one that `load_model` would take.
+
+    Raises
+    ------
+    ModelDownloadError
+        When neither the model's configuration nor its shape is at hand.
+
+    Examples
+    --------
+    >>> plan = estimate_memory("meta-llama/Meta-Llama-3-8B", "qlora", device="cuda", gradient_checkpointing=True)
+    >>> plan.num_parameters, plan.num_trainable, round(dict(plan.parts)["weights"] / 1e9, 1)
+    (8030261248, 20971520, 7.8)
+    """
+    import torch
+
+    row = method_named(method)
+    adapter = adapter or AdapterSettings()
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = dtype or ("bfloat16" if device == "cuda" else "float32")
+    width = {"float32": 4, "bfloat16": 2}[dtype]
+    config = _config(name)
+    with quiet():
+        model = _meta_model(config)
+    linear = _block_linears(model)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    trained, trained_width = _trained(row.trained, row.strategy, adapter, linear, total, width, config)
+    in_linears = sum(out * wide for shapes in linear.values() for out, wide in shapes.values())
+    weights = in_linears * NF4_BYTES + (total - in_linears) * 4 if row.storage == "nf4" else total * width
+    state = 2 if optimiser == "paged_adamw_8bit" else 2 * trained_width
+    parts = (
+        ("weights", float(weights)),
+        ("adapters", float(trained * 4 if row.trained == "adapters" else 0)),
+        ("gradients", float(trained * trained_width)),
+        ("optimiser", float(trained * state)),
+        ("activations", _activations(config, batch_tokens, width, row.trained != "nothing", gradient_checkpointing)),
+        ("head", float(2 * HEAD_TOKENS * config.vocab_size * 4)),
+        ("libraries", LIBRARY_BYTES[device]),
+    )
+    return MemoryEstimate(
+        model=name,
+        architecture=type(model).__name__,
+        method=method,
+        device=device,
+        dtype=dtype,
+        num_parameters=total,
+        num_trainable=trained,
+        batch_tokens=batch_tokens,
+        parts=parts,
+        available=_available(device),
+    )
+
+
+def require_fit(estimate: MemoryEstimate) -> None:
+    """Refuse what cannot fit, and say what would help; where the free memory is unknown, do nothing."""
+    if estimate.fits is not False:
+        return
+    ideas = []
+    if dict(estimate.parts)["activations"] > 0.2 * estimate.total:
+        ideas.append("gradient_checkpointing = true or smaller batches")
+    if method_named(estimate.method).trained == "everything":
+        ideas.append('method "qlora", or optimiser "paged_adamw_8bit" with bfloat16')
+    elif method_named(estimate.method).storage == "full":
+        ideas.append("the 4-bit variant of the method")
+    ideas.append("a smaller model, or a device with more memory")
+    raise ModelDoesNotFitError(
+        f"{estimate.model} with method {estimate.method!r} needs about {estimate.total / 1e9:.1f} GB on the "
+        f"{estimate.device}, and {(estimate.available or 0) / 1e9:.1f} GB are free; try " + "; ".join(ideas)
+    )
+
+
+def render_estimate(estimate: MemoryEstimate) -> str:
+    """The estimate as a small table of plain text."""
+    lines = [
+        f"{estimate.model} ({estimate.architecture}), method {estimate.method}",
+        f"  {estimate.dtype} on the {estimate.device}, batches of {estimate.batch_tokens} tokens",
+        f"  parameters    {estimate.num_parameters:>15,}   trained {estimate.num_trainable:,}",
+        *(f"  {name:<12} {size / 1e9:>10.2f} GB" for name, size in estimate.parts if size),
+        f"  {'total':<12} {estimate.total / 1e9:>10.2f} GB",
+    ]
+    if estimate.available is None:
+        lines.append("  free memory is not known here")
+    else:
+        verdict = "fits" if estimate.fits else "does NOT fit"
+        lines.append(f"  {'free':<12} {estimate.available / 1e9:>10.2f} GB: {verdict}")
+    return "\n".join(lines)
+
+
+# -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _config(name: str) -> Any:
+    """Configuration of a model by known shape, by folder, or by hub id."""
+    from transformers import AutoConfig, LlamaConfig
+
+    if name == TOY:
+        from llm_bridge.training.toy import toy_model
+
+        return toy_model(259).config
+    folder = Path(name).expanduser()
+    cached = cache_root() / "models" / name
+    for place in (folder, cached):
+        if (place / "config.json").is_file():
+            return AutoConfig.from_pretrained(place)
+    if name in KNOWN_SHAPES:
+        return LlamaConfig(**KNOWN_SHAPES[name])
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(name)
+    except Exception as error:  # offline, gated, absent: the hub's client raises many kinds
+        raise ModelDownloadError(
+            f"no configuration of {name!r} is at hand ({type(error).__name__}); pass a folder that holds its "
+            f"config.json, or one of {', '.join(KNOWN_SHAPES)}"
+        ) from error
+
+
+def _meta_model(config: Any) -> torch.nn.Module:
+    """The model's modules with shapes and no memory."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def _block_linears(model: Any) -> dict[int, dict[str, tuple[int, int]]]:
+    """For each block, the shapes (out, in) of its linear layers by name."""
+    import torch
+
+    found: dict[int, dict[str, tuple[int, int]]] = {}
+    for level, block in enumerate(model.get_decoder().layers):
+        found[level] = {
+            path.rsplit(".", 1)[-1]: (module.out_features, module.in_features)
+            for path, module in block.named_modules()
+            if isinstance(module, torch.nn.Linear)
+        }
+    return found
+
+
+def _trained(
+    kind: str,
+    strategy: str | None,
+    adapter: AdapterSettings,
+    linear: Mapping[int, Mapping[str, tuple[int, int]]],
+    total: int,
+    width: int,
+    config: Any,
+) -> tuple[int, int]:
+    """How many numbers are trained, and how wide they are: adapters in float32, all weights as they are stored."""
+    if kind == "nothing":
+        return 0, 4
+    if kind == "everything":
+        return total, width
+    blocks = len(linear)
+    if strategy in (None, "all"):
+        count = blocks if adapter.layers is None else len(adapter.layers)
+    elif strategy == "manual":
+        count = len(adapter.layers or ())
+    else:
+        count = adapter.num_layers or int(adapter.ratio * blocks)
+    one = sum(out + wide for name, (out, wide) in linear[0].items() if name in adapter.target_modules)
+    return adapter.rank * one * count, 4
+
+
+def _activations(config: Any, tokens: int, width: int, training: bool, checkpointing: bool) -> float:
+    """Bytes of what a step keeps for the way back; without training one block's worth."""
+    key_value = config.num_key_value_heads * (
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
+    block = 9 * config.hidden_size + 4 * key_value + 4 * config.intermediate_size
+    kept = config.num_hidden_layers * config.hidden_size + block if checkpointing else config.num_hidden_layers * block
+    return float(tokens * width * (kept if training else block))
+
+
+def _available(device: str) -> float | None:
+    """Free memory of the device in bytes."""
+    if device == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else None
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError):
+        return None

@@ -1,0 +1,107 @@
+"""Memory plans: sizes that are published, parts that are arithmetic, and the refusal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training_texts import toy
+
+from llm_bridge.training.adapters import AdapterSettings
+from llm_bridge.training.estimate import (
+    KNOWN_SHAPES,
+    ModelDoesNotFitError,
+    estimate_memory,
+    render_estimate,
+    require_fit,
+)
+from llm_bridge.training.fetching import ModelDownloadError, ModelError
+
+LLAMA = "meta-llama/Meta-Llama-3-8B"
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        (LLAMA, 8_030_261_248),
+        ("meta-llama/Llama-3.2-1B", 1_235_814_400),
+        ("meta-llama/Llama-3.2-3B", 3_212_749_824),
+        ("meta-llama/Meta-Llama-3-70B", 70_553_706_496),
+        ("smollm2-135m-instruct", 134_515_008),
+    ],
+)
+def test_the_shapes_have_the_published_number_of_parameters(name: str, count: int) -> None:
+    plan = estimate_memory(name, "zero-shot", device="cuda")
+    assert plan.num_parameters == count and plan.architecture == "LlamaForCausalLM"
+    assert dict(plan.parts)["weights"] == 2 * count
+    assert plan.num_trainable == 0
+
+
+@pytest.mark.parametrize("rank", [8, 16, 64, 128])
+def test_adapters_of_the_8b_model_have_2621440_weights_a_rank(rank: int) -> None:
+    plan = estimate_memory(LLAMA, "qlora", adapter=AdapterSettings(rank=rank), device="cuda")
+    assert plan.num_trainable == 2_621_440 * rank
+    half = estimate_memory(LLAMA, "qlora-cka", adapter=AdapterSettings(rank=rank), device="cuda")
+    assert half.num_trainable == plan.num_trainable // 2
+
+
+def test_the_8b_plans_are_what_is_known_of_them() -> None:
+    """16 bytes a parameter for full fine-tuning in float32; about 8 GB for the 4-bit base with a float32 head."""
+    full = dict(estimate_memory(LLAMA, "full", device="cuda", dtype="float32").parts)
+    assert full["weights"] + full["gradients"] + full["optimiser"] == 16 * 8_030_261_248
+    saving = estimate_memory(LLAMA, "full", device="cuda", optimiser="paged_adamw_8bit")
+    assert 45e9 < sum(size for name, size in saving.parts if name in ("weights", "gradients", "optimiser")) < 50e9
+    small = estimate_memory(LLAMA, "qlora", device="cuda", gradient_checkpointing=True)
+    assert 7e9 < dict(small.parts)["weights"] < 8e9 and small.total < 12e9
+
+
+def test_the_toys_plan_counts_what_the_toy_has() -> None:
+    for method in ("lora", "full"):
+        plan = estimate_memory("toy", method, device="cpu")
+        loaded = toy(method)
+        assert plan.num_trainable == loaded.fingerprint["num_trainable"]
+        assert plan.num_parameters == 90_624
+
+
+def test_what_does_not_fit_is_refused_with_advice_and_what_fits_is_not() -> None:
+    plan = replace(estimate_memory(LLAMA, "full", device="cuda"), available=24e9)
+    assert plan.fits is False and "does NOT fit" in render_estimate(plan)
+    with pytest.raises(ModelDoesNotFitError, match=r"needs about .* GB on the cuda, and 24.0 GB are free; try .*qlora"):
+        require_fit(plan)
+    small = replace(estimate_memory(LLAMA, "qlora", device="cuda", gradient_checkpointing=True), available=24e9)
+    require_fit(small)
+    assert small.fits and "fits" in render_estimate(small)
+    unknown = replace(plan, available=None)
+    require_fit(unknown)
+    assert unknown.fits is None and "not known" in render_estimate(unknown)
+    assert issubclass(ModelDoesNotFitError, ModelError)
+
+
+def test_nothing_is_loaded_for_a_plan() -> None:
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    estimate_memory("meta-llama/Meta-Llama-3-70B", "qlora", device="cpu")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes: of 140 GB of weights
+
+
+def test_the_free_memory_of_this_machine_is_known_on_linux() -> None:
+    plan = estimate_memory("toy", "lora", device="cpu")
+    assert plan.available is None or plan.available > 1e8
+    assert plan.dtype == "float32"
+
+
+def test_every_known_shape_makes_a_model() -> None:
+    for name in KNOWN_SHAPES:
+        assert estimate_memory(name, "lora", device="cpu").num_trainable > 0
+    assert torch.tensor(0).device.type == "cpu", "the meta device was left again"
+
+
+def test_an_unknown_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object, **options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", offline)
+    with pytest.raises(ModelDownloadError, match=r"no configuration of 'no/such' is at hand"):
+        estimate_memory("no/such", "lora", device="cpu")
