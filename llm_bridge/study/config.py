@@ -41,7 +41,8 @@ class CorpusConfig:
     """What is tested, and what the model is trained on.
 
     `test` names corpora; `limit` keeps the first pairs of each (0: all). `quixbugs_path` is a clone's root or the JSONL
-    file. Training and validation pairs are mutants of the installed standard library.
+    file. Training and validation pairs are mutants of the installed standard library, the first of at most
+    `train_max_chars` characters.
     """
 
     test: tuple[str, ...] = ("minibugs",)
@@ -50,7 +51,7 @@ class CorpusConfig:
     train_pairs: int = 512
     validation_pairs: int = 60
     mutants_seed: int = 0
-    mutants_max_chars: int = 600
+    train_max_chars: int = 600
 
     def __post_init__(self) -> None:
         """Validate names and counts."""
@@ -116,7 +117,7 @@ class TrainingConfig:
     learning_rate: Mapping[str, float] = field(default_factory=dict)
     objectives: Mapping[str, float] = field(default_factory=lambda: {"localise": 1.0})
     warmup_fraction: float = 0.1
-    schedule: str = "constant"
+    schedule: str = "cosine"
     clip_norm: float = 1.0
     adapter_rank: int = 8
     adapter_alpha: int = 16

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
 from llm_bridge.scoring.rules import fit_position, rule_scores
 from llm_bridge.study.cells import RULES, Cell, cell_config, cell_name, expand, radio_settings
-from llm_bridge.study.config import Recipe, as_plain
+from llm_bridge.study.config import CorpusConfig, Recipe, RecipeError, as_plain
 from llm_bridge.study.learning import Learner, learner_for
 from llm_bridge.study.links import (
     delivery_row,
@@ -136,9 +136,21 @@ def load_study(recipe: Recipe, directory: Path, console: Console) -> Study:
         directory=directory,
         console=console,
         test={name: loaders[name]()[:limit] for name in config.test},
-        train=mutants.load("train", seed=config.mutants_seed, limit=config.train_pairs),
-        validation=mutants.load("validation", seed=config.mutants_seed, limit=config.validation_pairs),
+        train=_shortest("train", config, config.train_pairs),
+        validation=_shortest("validation", config, config.validation_pairs),
     )
+
+
+def _shortest(split: str, config: CorpusConfig, limit: int) -> list[ProgramPair]:
+    """The first mutants of a split that are short enough."""
+    from llm_bridge.corpora import mutants
+
+    pairs = mutants.load(split, seed=config.mutants_seed)
+    short = [pair for pair in pairs if max(len(pair.buggy), len(pair.correct)) <= config.train_max_chars]
+    if len(short) < limit:
+        wanted = f"{limit} {split} pairs of at most {config.train_max_chars} characters"
+        raise RecipeError(f"'corpus' asks for {wanted} (got {len(short)} on this Python)")
+    return short[:limit]
 
 
 @dataclass(frozen=True, kw_only=True)
