@@ -72,15 +72,17 @@ def decode_block(likelihoods: npt.NDArray[np.float32], block: Block, *, known: N
 
 def search_header(metrics: Metrics) -> HeaderDecision:
     """The likeliest of all headers whose checks hold, from the log-likelihoods ``(5, 16)`` of its nibbles."""
-    information, nibbles, penalty = _legal_headers()
-    score = metrics[np.arange(NUM_HEADER_NIBBLES), nibbles].sum(axis=1, dtype=np.float64) - penalty
-    best = int(np.argmax(score))
-    probability = 1.0 / float(np.exp(score - score[best]).sum())
-    word = int(information[best])
+    words, checks = _legal_headers()
+    scores = np.empty(len(words))
+    best = _score_headers(metrics.astype(np.float64), words, checks, ODD_HEADER_PENALTY, scores)
+    probability = 1.0 / float(np.exp(np.maximum(scores - scores[best], -700.0)).sum())
+    word, check = int(words[best]), int(checks[best])
+    third = metrics[3, check >> 4 :: 2] - ODD_HEADER_PENALTY * (np.arange(8) > 0)
+    nibbles = (word >> 8, word >> 4 & 15, word & 15, 2 * int(np.argmax(third)) + (check >> 4), check & 15)
     return HeaderDecision(
         header=Header(payload_len=word >> 4, cr=(word & 15) >> 1, crc=bool(word & 1)),
         probability=probability,
-        nibbles=nibbles[best].astype(np.uint8),
+        nibbles=np.array(nibbles, dtype=np.uint8),
     )
 
 
@@ -144,19 +146,33 @@ def _code_bits(cr: int) -> npt.NDArray[np.uint8]:
 
 
 @cache
-def _legal_headers() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Information words, nibbles ``(n, 5)`` and penalties; the unknown upper bits of n3 both zero and not."""
-    words, nibbles, penalties = [], [], []
-    for information in range(1 << 12):
-        if not 1 <= (information & 15) >> 1 <= 4:
-            continue
-        checks = header_checks(information)
-        for upper in range(8):
-            words.append(information)
-            n3 = upper << 1 | checks >> 4
-            nibbles.append((information >> 8, information >> 4 & 15, information & 15, n3, checks & 15))
-            penalties.append(ODD_HEADER_PENALTY if upper else 0.0)
-    return np.array(words), np.array(nibbles), np.array(penalties)
+def _legal_headers() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The twelve information bits of every header with a legal coding rate, and their five check bits."""
+    words = [word for word in range(1 << 12) if 1 <= (word & 15) >> 1 <= 4]
+    return np.array(words), np.array([header_checks(word) for word in words])
+
+
+@numba.njit(cache=True, nogil=True)
+def _score_headers(metrics: Any, words: Any, checks: Any, penalty: float, scores: Any):  # type: ignore[no-untyped-def]
+    """Summed log-likelihood of the five nibbles; the unknown bits of the fourth take their best value."""
+    third = np.empty(2)
+    for c4 in range(2):
+        third[c4] = metrics[3, c4]
+        for upper in range(1, 8):
+            third[c4] = max(third[c4], metrics[3, 2 * upper + c4] - penalty)
+    best = 0
+    for i in range(words.size):
+        word, check = words[i], checks[i]
+        scores[i] = (
+            metrics[0, word >> 8]
+            + metrics[1, word >> 4 & 15]
+            + metrics[2, word & 15]
+            + third[check >> 4]
+            + metrics[4, check & 15]
+        )
+        if scores[i] > scores[best]:
+            best = i
+    return best
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})

@@ -107,6 +107,7 @@ class Reception:
     decoded: Decoded
     sync: Sync
     start: float
+    data: float
     end: float
     sfo_ppm: float
     bins: Bins
@@ -182,6 +183,7 @@ def receive_frame(
         decoded=decoded,
         sync=sync,
         start=sync.start - (2 + preamble_extent(samples, sync, params)) * step,
+        data=origin,
         end=origin + total * step,
         sfo_ppm=timing.drift / num_bins * 1e6,
         bins=bins,

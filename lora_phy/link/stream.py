@@ -31,7 +31,7 @@ from lora_phy.modem.sync import GUARD, Sync, is_convincing, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.resampling import resample
 
-BLOCK_SYMBOLS = 32
+BLOCK_SYMBOLS = 64
 PEAK_RADIUS = 4 * HOPS_PER_SYMBOL
 LOOK_AHEAD_SYMBOLS = 17
 RATE_BLOCK = 4096
@@ -315,10 +315,27 @@ class _Pending:
 
 @dataclass
 class _Found:
-    """A frame already handed out: where its downchirps, and its last symbol, lie."""
+    """A frame already handed out: where its downchirps and its data lie (chips), and what was sent."""
 
     start_down: float
+    data: float
     end: float
+    symbols: npt.NDArray[np.int64]
+    cfo_bins: float
+    drift: float
+
+    def explains(self, candidate: Candidate, num_bins: int) -> bool:
+        """Whether the candidate's tone is that of the frame's own symbols, in three or more of its windows."""
+        place = (candidate.start - num_bins * np.arange(candidate.num_summed) - self.data) / num_bins
+        index = np.floor(place).astype(np.int64)
+        inside = (index >= 0) & (index < len(self.symbols) - 1)
+        if np.count_nonzero(inside) < 3:
+            return False
+        index, place = index[inside], place[inside]
+        wanted = candidate.half_bin / 2 - self.cfo_bins - (place - index) * num_bins - index * self.drift
+        own = self.symbols[[index, index + 1]]
+        distance = np.abs((own - wanted + num_bins / 2) % num_bins - num_bins / 2)
+        return int(np.count_nonzero(distance.min(axis=0) < 1.6)) >= 3
 
 
 @dataclass
@@ -404,6 +421,8 @@ class _Hunter:
         front, params = self.front, self.params
         if front.chips.end < item.needed and not final:
             return item.needed
+        if not item.synchronised and any(old.explains(item.candidate, params.num_bins) for old in self.found):
+            return None
         origin = item.candidate.start - self.history
         samples = front.chips.view(origin)
         if not item.synchronised:
@@ -430,7 +449,14 @@ class _Hunter:
             return None
         self.found = [old for old in self.found if old.end > start_down - 64 * params.num_bins]
         self.found.append(
-            _Found(start_down=start_down, end=origin + outcome.end)
+            _Found(
+                start_down=start_down,
+                data=origin + outcome.data,
+                end=origin + outcome.end,
+                symbols=np.argmax(outcome.bins, axis=1),
+                cfo_bins=item.sync.cfo_bins,
+                drift=outcome.sfo_ppm * 1e-6 * params.num_bins,
+            )
         )
         return self._frame(origin, outcome)
 

@@ -59,7 +59,7 @@ def preamble_statistic(energies, first, num_sum, hop, threshold, floor, min_coun
     """peak[i], where[i] = max and argmax over h of sum_j energies[first + i - j hop, h], j = 0 … num_sum - 1.
 
     The argmax is -1 where the maximum misses `threshold`, or where fewer than `min_count` of the summed windows reach
-    `floor` there: one strong data symbol is not a preamble.
+    `floor` and 0.3 of their mean there: a few strong data symbols are not a preamble.
     """
     width = energies.shape[1]
     total = np.empty(width, np.float32)
@@ -82,116 +82,292 @@ def preamble_statistic(energies, first, num_sum, hop, threshold, floor, min_coun
                     at = h
                     break
             count = 0
+            least = max(floor, best * np.float32(0.3) / np.float32(num_sum))
             for j in range(num_sum):
-                count += energies[row - j * hop, at] >= floor
+                count += energies[row - j * hop, at] >= least
             if count >= min_count:
                 where[i] = at
 
 
 @numba.njit(**_JIT)
-def joint_search(up, down, ups, weakest, first_window, hop, num_bins, tone, tone_at, sync, low, high, inside, out):  # type: ignore[no-untyped-def]
-    """Energy of sync word and downchirps, plus that of the upchirps, for every hypothetical start of the downchirps.
-
-    up, down: half-bin energies of windows first_window, first_window + 1, … (`hop` samples apart); ups: summed energy
-    of the upchirps that end with window i, at least `weakest` of it wanted; tone: half bin of the upchirps seen from sample `tone_at`; hypotheses are
-    quarter samples low … high - 1. sync: the candidates' half-bin shifts ``(2, n)``; inside: bonus for |cfo| <= N/4.
-    """
-    width = 2 * num_bins
-    rows = up.shape[0]
-    for b in range(low, high):
-        out[b - low] = 0.0
-        start = b // 4
-        quarter = b - 4 * start
-        window = (start + hop // 2) // hop
-        late = window * hop - start
-        row = window - first_window
-        per_symbol = num_bins // hop
-        if row - 3 * per_symbol < 0 or row + per_symbol >= rows:
+def first_maxima(peak, where, radius, low, high, out):  # type: ignore[no-untyped-def]
+    """Indices in [low, high) with where >= 0 whose peak no other such index within `radius` exceeds (ties: the first)."""
+    count = 0
+    for i in range(low, high):
+        if where[i] < 0:
             continue
-        energy = ups[row - 3 * per_symbol]
-        if energy < weakest:
-            continue
-        # a window moved by one sample moves an upchirp's tone by one bin, a downchirp's by minus one; with start and
-        # window counted in samples and tones in half bins, a quarter sample of the start moves cfo by 1/2, and the
-        # downchirp's tone by 1
-        cfo = tone + 2 * (start - tone_at)
-        at = (cfo - 2 * late + quarter) % width
-        column = at // 2 + num_bins * (at % 2)
-        energy += down[row, column] + down[row + per_symbol, column]
-        for i in range(2):
-            best = np.float32(0.0)
-            for c in range(sync.shape[1]):
-                at = (cfo + 2 * late + sync[i, c]) % width
-                column = at // 2 + num_bins * (at % 2)
-                best = max(best, up[row - (2 - i) * per_symbol, column])
-            energy += best
-        wrapped = (cfo + num_bins) % width - num_bins
-        if 2 * abs(wrapped) <= num_bins + 8:
-            energy += inside
-        out[b - low] = energy
+        is_first = True
+        for k in range(max(i - radius, 0), min(i + radius + 1, peak.size)):
+            if k != i and where[k] >= 0 and (peak[k] > peak[i] or (k < i and peak[k] == peak[i])):
+                is_first = False
+                break
+        if is_first:
+            out[count] = i
+            count += 1
+    return count
 
 
 @numba.njit(**_JIT)
-def hypothesis_energies(samples, starts, cfo, chirp, twiddle, zoom, sync, num_up, out):  # type: ignore[no-untyped-def]
+def upchirp_sums(up, tones, shifts, num_sum, hop, out):  # type: ignore[no-untyped-def]
+    """out[t, i] = sum_j up[i - j hop] at half bin tones[t] + shifts[i - j hop], as far as the rows reach."""
+    num_bins = up.shape[1] // 2
+    for t in range(tones.size):
+        for i in range(up.shape[0]):
+            total = np.float32(0.0)
+            for j in range(num_sum):
+                row = i - j * hop
+                if row < 0:
+                    break
+                h = (tones[t] + shifts[row]) % (2 * num_bins)
+                total += up[row, h // 2 + num_bins * (h % 2)]
+            out[t, i] = total
+
+
+@numba.njit(**_JIT)
+def joint_search(  # type: ignore[no-untyped-def]
+    up, down, ups, weakest, first_up, first_down, hop, tones, tone_at, sync, low, high, inside, score, which, where
+):
+    """For every two chips (cell) of hypothetical downchirp starts: the largest summed energy, its tone and quarter chip.
+
+    up, down: half-bin energies of windows first_up …, first_down …, `hop` samples apart; ups[t, i]: summed energy of
+    the upchirps that end with window i for tone t, at least `weakest` wanted; tones: half bins of the upchirps seen from
+    sample `tone_at`; starts are samples low … high - 1, in quarters; sync: the half-bin shifts allowed, ``(2, n)``;
+    inside: bonus for |cfo| <= N/4.
+    """
+    width = up.shape[1]
+    num_bins = width // 2
+    per_symbol = num_bins // hop
+    score[:] = 0.0
+    for start in range(low, high):
+        window = (start + hop // 2) // hop
+        late = window * hop - start
+        row = window - first_up
+        down_row = window - first_down
+        if row < 3 * per_symbol or row >= up.shape[0] or down_row < 0 or down_row + per_symbol >= down.shape[0]:
+            continue
+        cell = (start - low) // 2
+        for t in range(tones.size):
+            energy = ups[t, row - 3 * per_symbol]
+            if energy < weakest:
+                continue
+            # a window moved by one sample moves an upchirp's tone by one bin, a downchirp's by minus one; with start and
+            # window counted in samples and tones in half bins, a quarter chip of the start moves the downchirp's by one
+            cfo = tones[t] + 2 * (start - tone_at)
+            for i in range(2):
+                best = np.float32(0.0)
+                for c in range(sync.shape[1]):
+                    at = (cfo + 2 * late + sync[i, c]) % width
+                    best = max(best, up[row - (2 - i) * per_symbol, at // 2 + num_bins * (at % 2)])
+                energy += best
+            wrapped = (cfo + num_bins) % width - num_bins
+            if 2 * abs(wrapped) <= num_bins + 8:
+                energy += inside
+            for quarter in range(4):
+                at = (cfo - 2 * late + quarter) % width
+                column = at // 2 + num_bins * (at % 2)
+                total = energy + down[down_row, column] + down[down_row + per_symbol, column]
+                if total > score[cell]:
+                    score[cell] = total
+                    which[cell] = t
+                    where[cell] = 4 * start + quarter
+
+
+@numba.njit(**_JIT)
+def hypothesis_energies(  # type: ignore[no-untyped-def]
+    samples, starts, cfo, chirp, twiddle, zoom_re, zoom_im, sync, num_up, out
+):
     """Energy, over each window's own, of a hypothetical preamble's symbols at tones near the expected ones.
 
     starts (fractional), cfo: one per hypothesis; chirp = conj(x_0); twiddle[n] = exp(-2 pi j n / N);
-    zoom[e, n] = exp(-2 pi j eps_e n / N); sync (2, n): alternatives for each sync chirp, the best counts.
+    zoom_re + j zoom_im [e, n] = exp(-2 pi j eps_e n / N); sync (2, n): alternatives for each sync chirp, the best counts.
     out[h, 0 | 1 | 2, e]: upchirps, sync word, downchirps. Windows begin at whole samples; what is left of the start shows
     as a tone, and behind a chirp's fold as a phase, which is undone.
     """
     num_bins = chirp.size
     total = samples.size
-    steps = zoom.shape[0]
+    steps = zoom_re.shape[0]
     base = np.empty(num_bins, np.complex64)
-    window = np.empty(num_bins, np.complex64)
-    one = np.empty(num_bins, np.complex64)
+    wr = np.empty(num_bins, np.float32)
+    wi = np.empty(num_bins, np.float32)
+    tr = np.empty(num_bins, np.float32)
+    ti = np.empty(num_bins, np.float32)
     for h in range(starts.size):
         whole = int(math.floor(starts[h] + 0.5))
         late = whole - starts[h]
-        fold = np.complex64(complex(math.cos(2 * math.pi * late), math.sin(2 * math.pi * late)))
-        for part in range(3):
-            for e in range(steps):
-                out[h, part, e] = 0.0
+        fold_re = np.float32(math.cos(2 * math.pi * late))
+        fold_im = np.float32(math.sin(2 * math.pi * late))
+        out[h] = 0.0
         for i in range(-num_up - 2, 2):
             if i == -num_up - 2 or i == 0:
                 tone = cfo[h] + late if i < 0 else cfo[h] - late
                 step = complex(math.cos(2 * math.pi * tone / num_bins), -math.sin(2 * math.pi * tone / num_bins))
                 turn = complex(1.0, 0.0)
                 for n in range(num_bins):
-                    base[n] = turn
+                    reference = chirp[n] if i < 0 else chirp[n].conjugate()
+                    base[n] = reference * turn
                     turn *= step
             power = np.float32(0.0)
             first = whole + i * num_bins
+            inside = first >= 0 and first + num_bins <= total
             for n in range(num_bins):
                 m = first + n
-                y = samples[m] if 0 <= m < total else np.complex64(0.0)
+                y = samples[m] if inside or 0 <= m < total else np.complex64(0.0)
                 power += y.real * y.real + y.imag * y.imag
-                window[n] = y * (chirp[n] if i < 0 else chirp[n].conjugate()) * base[n]
+                b = base[n]
+                wr[n] = y.real * b.real - y.imag * b.imag
+                wi[n] = y.real * b.imag + y.imag * b.real
             scale = np.float32(1.0) / power if power > 0.0 else np.float32(0.0)
             if -2 <= i < 0:
+                for c in range(sync.shape[1]):
+                    s = sync[i + 2, c]
+                    at = 0
+                    for n in range(num_bins):
+                        t = twiddle[at]
+                        at += s
+                        if at >= num_bins:
+                            at -= num_bins
+                        tr[n] = wr[n] * t.real - wi[n] * t.imag
+                        ti[n] = wr[n] * t.imag + wi[n] * t.real
+                    for n in range(num_bins - s, num_bins):
+                        re = tr[n] * fold_re - ti[n] * fold_im
+                        ti[n] = tr[n] * fold_im + ti[n] * fold_re
+                        tr[n] = re
+                    for e in range(steps):
+                        value = _tone_energy(tr, ti, zoom_re[e], zoom_im[e]) * scale
+                        if c == 0 or value > out[h, 3 + i + 2, e]:
+                            out[h, 3 + i + 2, e] = value
                 for e in range(steps):
-                    best = np.float32(0.0)
-                    for c in range(sync.shape[1]):
-                        s = sync[i + 2, c]
-                        acc = np.complex64(0.0)
-                        for n in range(num_bins):
-                            one[n] = window[n] * twiddle[(s * n) % num_bins]
-                        for n in range(num_bins - s):
-                            acc += one[n] * zoom[e, n]
-                        behind = np.complex64(0.0)
-                        for n in range(num_bins - s, num_bins):
-                            behind += one[n] * zoom[e, n]
-                        acc += fold * behind
-                        best = max(best, acc.real * acc.real + acc.imag * acc.imag)
-                    out[h, 1, e] += best * scale
+                    out[h, 1, e] += out[h, 3 + i + 2, e]
             else:
                 part = 0 if i < 0 else 2
                 for e in range(steps):
-                    acc = np.complex64(0.0)
-                    for n in range(num_bins):
-                        acc += window[n] * zoom[e, n]
-                    out[h, part, e] += (acc.real * acc.real + acc.imag * acc.imag) * scale
+                    out[h, part, e] += _tone_energy(wr, wi, zoom_re[e], zoom_im[e]) * scale
+
+
+@numba.njit(**_JIT)
+def _tone_energy(wr, wi, zr, zi):  # type: ignore[no-untyped-def]
+    re = np.float32(0.0)
+    im = np.float32(0.0)
+    for n in range(wr.size):
+        re += wr[n] * zr[n] - wi[n] * zi[n]
+        im += wr[n] * zi[n] + wi[n] * zr[n]
+    return re * re + im * im
+
+
+@numba.njit(**_JIT)
+def dechirp_preamble(rows, num_before, chirp, scale):  # type: ignore[no-untyped-def]
+    """Multiply rows by conj(x_0), from row `num_before` on by x_0; scale[i] = 1 / energy of row i."""
+    for i in range(rows.shape[0]):
+        power = np.float32(0.0)
+        for n in range(rows.shape[1]):
+            y = rows[i, n]
+            power += y.real * y.real + y.imag * y.imag
+            rows[i, n] = y * (chirp[n] if i < num_before else chirp[n].conjugate())
+        scale[i] = 1.0 / power if power > 0.0 else 0.0
+
+
+@numba.njit(**_JIT)
+def zoom_energies(rows, shifts, zoom_re, zoom_im, scale, out):  # type: ignore[no-untyped-def]
+    """out[i, e] = scale[i] |sum_n rows[i, n] exp(-2 pi j (shifts[i] + eps_e) n / N)|^2."""
+    num_bins = rows.shape[1]
+    wr = np.empty(num_bins, np.float32)
+    wi = np.empty(num_bins, np.float32)
+    for i in range(rows.shape[0]):
+        if shifts[i] == 0:
+            for n in range(num_bins):
+                wr[n] = rows[i, n].real
+                wi[n] = rows[i, n].imag
+        else:
+            angle = 2 * math.pi * shifts[i] / num_bins
+            step = complex(math.cos(angle), -math.sin(angle))
+            turn = complex(1.0, 0.0)
+            for n in range(num_bins):
+                y = rows[i, n] * np.complex64(turn)
+                wr[n] = y.real
+                wi[n] = y.imag
+                turn *= step
+        for e in range(zoom_re.shape[0]):
+            out[i, e] = _tone_energy(wr, wi, zoom_re[e], zoom_im[e]) * scale[i]
+
+
+@numba.njit(**_JIT)
+def best_drift(energy, num_before, drifts, sigma, unit, result, at_peak):  # type: ignore[no-untyped-def]
+    """Maximise the rows' summed energy over drift, upward and downward tone.
+
+    Row i is symbol i - num_before counted from the first downchirp; with a drift its tone is off by that number times the
+    drift, upwards for the first `num_before` rows, downwards for the rest. result: drift, upward tone, downward tone, in
+    columns of `energy` (`unit` bins each) from its first; at_peak: each row's energy there.
+    """
+    rows, width = energy.shape
+    total = np.empty(width, np.float64)
+    best = -1.0
+    for drift in drifts:
+        score = -0.5 * (drift / sigma) ** 2
+        tones = np.zeros(2)
+        for part in range(2):
+            low, high = (0, num_before) if part == 0 else (num_before, rows)
+            sign = 1.0 if part == 0 else -1.0
+            centre = 0.5 * (low + high - 1)
+            total[:] = 0.0
+            for i in range(low, high):
+                shift = sign * (i - centre) * drift / unit
+                whole = math.floor(shift)
+                fraction = shift - whole
+                for g in range(width):
+                    left = min(max(g + int(whole), 0), width - 1)
+                    right = min(left + 1, width - 1)
+                    total[g] += (1.0 - fraction) * energy[i, left] + fraction * energy[i, right]
+            at = int(np.argmax(total))
+            score += total[at]
+            place = float(at)
+            if 0 < at < width - 1:
+                curvature = total[at - 1] - 2 * total[at] + total[at + 1]
+                if curvature < 0:
+                    place += 0.5 * (total[at - 1] - total[at + 1]) / curvature
+            tones[part] = place
+        if score > best:
+            best = score
+            result[0] = drift
+            result[1] = tones[0]
+            result[2] = tones[1]
+    for i in range(rows):
+        part = 0 if i < num_before else 1
+        centre = 0.5 * (num_before - 1) if part == 0 else 0.5 * (num_before + rows - 1)
+        sign = 1.0 if part == 0 else -1.0
+        column = result[1 + part] + sign * (i - centre) * result[0] / unit
+        at_peak[i] = energy[i, min(max(int(math.floor(column + 0.5)), 0), width - 1)]
+
+
+@numba.njit(**_JIT)
+def noise_floor(spectra, shifts, out):  # type: ignore[no-untyped-def]
+    """out[i] = mean |spectra[i, k]|^2 over all bins but the seven around shifts[i]."""
+    num_bins = spectra.shape[1]
+    for i in range(spectra.shape[0]):
+        total = 0.0
+        for k in range(4, num_bins - 3):
+            z = spectra[i, (k + shifts[i]) % num_bins]
+            total += z.real * z.real + z.imag * z.imag
+        out[i] = total / (num_bins - 7)
+
+
+@numba.njit(**_JIT)
+def delay_ramp(spectrum, fraction):  # type: ignore[no-untyped-def]
+    """Multiply bin k by exp(2 pi j fraction k / length), k from -length/2 to length/2: an advance by `fraction`."""
+    length = spectrum.size
+    angle = 2 * math.pi * fraction / length
+    half = length // 2
+    block = 64
+    table = np.empty(block, np.complex64)
+    for n in range(block):
+        table[n] = complex(math.cos(angle * n), math.sin(angle * n))
+    for start in range(0, length - half, block):
+        base = np.complex64(complex(math.cos(angle * start), math.sin(angle * start)))
+        for n in range(start, min(start + block, length - half)):
+            spectrum[n] *= table[n - start] * base
+    for start in range(1, half + 1, block):
+        base = np.complex64(complex(math.cos(angle * start), -math.sin(angle * start)))
+        for n in range(start, min(start + block, half + 1)):
+            spectrum[length - n] *= table[n - start].conjugate() * base
 
 
 @numba.njit(cache=True, nogil=True)
@@ -216,20 +392,6 @@ def mix(samples, first, cycles, phase, out):  # type: ignore[no-untyped-def]
             for n in range(start, stop):
                 m = first + n
                 out[n] = samples[m] * (rotor[n - start] * base) if 0 <= m < total else np.complex64(0.0)
-
-
-@numba.njit(**_JIT)
-def shifted_sum(zoom, shifts, out):  # type: ignore[no-untyped-def]
-    """out[g] = sum_i zoom[i, g + shifts[i]], linear between columns, the edge value beyond them."""
-    rows, width = zoom.shape
-    out[:] = 0.0
-    for i in range(rows):
-        whole = math.floor(shifts[i])
-        part = shifts[i] - whole
-        for g in range(width):
-            left = min(max(g + int(whole), 0), width - 1)
-            right = min(max(g + int(whole) + 1, 0), width - 1)
-            out[g] += (1.0 - part) * zoom[i, left] + part * zoom[i, right]
 
 
 @numba.njit(**_JIT)

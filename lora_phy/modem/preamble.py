@@ -112,14 +112,9 @@ def pick_peaks(
     peak: Energies, where: npt.NDArray[np.int64], radius: int, low: int, high: int
 ) -> list[tuple[int, int, float]]:
     """(index, half bin, statistic) of every index in [low, high) that passed and is the first maximum within `radius`."""
-    peaks = []
-    for i in np.flatnonzero(where[low:high] >= 0) + low:
-        before, after = peak[max(i - radius, 0) : i], peak[i + 1 : i + radius + 1]
-        left_ok = where[max(i - radius, 0) : i] < 0
-        right_ok = where[i + 1 : i + radius + 1] < 0
-        if np.all((before < peak[i]) | left_ok) and np.all((after <= peak[i]) | right_ok):
-            peaks.append((int(i), int(where[i]), float(peak[i])))
-    return peaks
+    found = np.empty(max(high - low, 0), dtype=np.int64)
+    count = _kernels.first_maxima(peak, where, radius, low, high, found)
+    return [(int(i), int(where[i]), float(peak[i])) for i in found[:count]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,8 @@ chirp's fold. Signal model: M. Xhonneux et al., IEEE IoT-J 2021 (arXiv 1912.1134
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,10 +43,11 @@ MAX_CLOCK_PPM = 60.0
 NUM_GRID_HYPOTHESES = 32
 TONE_STEPS = (-1, 0, 1)
 """Half bins around the tone of the peak: a window that is half a symbol off, or noise, moves it."""
+CLOSE_CALL = 16.0
+"""Energy within which a second hypothesis is worth a fine estimate."""
 QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 SYNC_MARGIN = 7.0
 """Nats by which another sync word must be likelier before a frame counts as another network's."""
-_CELL = 8
 _ZOOM_STEP = 0.125
 _ZOOM_RANGE = 1.5
 
@@ -143,47 +142,52 @@ def joint_candidates(samples: IQ, peak: Candidate, params: LoRaParams, *, ahead:
     num_bins = params.num_bins
     hop = num_bins // HOPS_PER_SYMBOL
     nominal = peak.start + 3 * num_bins
-    low, high = nominal - behind * num_bins, nominal + ahead * num_bins
-    first_window = low // hop - (3 + peak.num_summed) * HOPS_PER_SYMBOL
-    windows = np.arange(first_window, high // hop + 3 * HOPS_PER_SYMBOL, dtype=np.int64)
-    up = window_energies(samples, windows * hop, params.sf)
-    down = window_energies(samples, windows * hop, params.sf, down=True)
-    shifts = 2 * (windows * hop - peak.start)
-    out = np.empty((len(TONE_STEPS), 4 * (high - low)), dtype=np.float32)
-    summed = np.empty((len(TONE_STEPS), len(windows)), dtype=np.float32)
-    for i, step in enumerate(TONE_STEPS):
-        tones = (peak.half_bin + step + shifts) % (2 * num_bins)
-        own = up[np.arange(len(windows)), tones // 2 + num_bins * (tones % 2)]
-        summed[i] = own
-        for j in range(1, peak.num_summed):
-            summed[i, j * HOPS_PER_SYMBOL :] += own[: -j * HOPS_PER_SYMBOL]
-    weakest = np.float32(0.6 * summed.max())
-    alphabet = 2 * sync_alphabet(params)
-    for i, step in enumerate(TONE_STEPS):
-        _kernels.joint_search(
-            up, down, summed[i], weakest, first_window, hop, num_bins, peak.half_bin + step, peak.start, alphabet,
-            4 * low, 4 * high, np.float32(INSIDE_BONUS), out[i],
-        )  # fmt: skip
-    # the best of every two chips; the same tones also fit half a symbol away, at half the bandwidth off
-    cells = out.reshape(len(TONE_STEPS), -1, _CELL).transpose(1, 0, 2).reshape(-1, len(TONE_STEPS) * _CELL)
-    inner = cells.argmax(axis=1)
-    best = cells[np.arange(len(cells)), inner]
-    chosen = np.argsort(-best)[:NUM_GRID_HYPOTHESES]
-    chosen = chosen[best[chosen] > 0]
+    first_up = (nominal - behind * num_bins) // hop - (3 + peak.num_summed) * HOPS_PER_SYMBOL
+    up_windows = np.arange(first_up, (nominal + ahead * num_bins) // hop + HOPS_PER_SYMBOL, dtype=np.int64)
+    up = window_energies(samples, up_windows * hop, params.sf)
+    tones = peak.half_bin + np.array(TONE_STEPS)
+    sums = np.empty((len(tones), len(up_windows)), dtype=np.float32)
+    shifts = 2 * (up_windows * hop - peak.start)
+    _kernels.upchirp_sums(up, tones, shifts, peak.num_summed, HOPS_PER_SYMBOL, sums)
+    sums[:, : peak.num_summed * HOPS_PER_SYMBOL] = 0
+    weakest = np.float32(0.6 * sums.max())
+    # only starts after enough upchirps: they bound the windows that need to be looked at for downchirps
+    likely = np.flatnonzero((sums >= weakest).any(axis=0)) + first_up + 3 * HOPS_PER_SYMBOL
+    low, high = int(likely[0]) * hop - hop // 2, int(likely[-1]) * hop + hop // 2
+    low, high = max(low, nominal - behind * num_bins), min(high, nominal + ahead * num_bins)
+    if high <= low:
+        return []
+    first_down = low // hop - 1
+    down_windows = np.arange(first_down, high // hop + HOPS_PER_SYMBOL + 3, dtype=np.int64)
+    down = window_energies(samples, down_windows * hop, params.sf, down=True)
+    cells = (high - low + 1) // 2
+    energy, which = np.empty(cells, dtype=np.float32), np.zeros(cells, dtype=np.int64)
+    where = np.zeros(cells, dtype=np.int64)
+    _kernels.joint_search(
+        up, down, sums, weakest, first_up, first_down, hop, tones, peak.start, 2 * sync_alphabet(params), low, high,
+        np.float32(INSIDE_BONUS), energy, which, where,
+    )  # fmt: skip
+    chosen = np.argpartition(energy, max(cells - NUM_GRID_HYPOTHESES, 0))[-NUM_GRID_HYPOTHESES:]
+    chosen = chosen[energy[chosen] > 0]
+    promised = 4 / peak.num_summed * float(sums.max())
     if len(chosen) == 0:
         return []
-    tone = np.array(TONE_STEPS)[inner[chosen] // _CELL]
-    start = low + (chosen * _CELL + inner[chosen] % _CELL) / 4
-    tone = np.append(tone, tone[[0, 0]])
-    start = np.append(start, start[0] + np.array([-0.5, 0.5]) * num_bins)
-    cfo = (peak.half_bin + tone) / 2 + start - peak.start
+    # the same tones also fit half a symbol away, at half the bandwidth off
+    first = chosen[np.argmax(energy[chosen])]
+    tone, start = which[chosen], where[chosen] / 4
+    tone = np.append(tone, which[[first, first]])
+    start = np.append(start, where[first] / 4 + np.array([-0.5, 0.5]) * num_bins)
+    cfo = tones[tone] / 2 + start - peak.start
     cfo = (cfo + num_bins / 2) % num_bins - num_bins / 2
-    row = (np.floor(start).astype(np.int64) + hop // 2) // hop - first_window - 3 * HOPS_PER_SYMBOL
-    ups = summed[tone - TONE_STEPS[0], np.clip(row, 0, len(windows) - 1)]
-    energy = _hypothesis_energies(samples, start, cfo, 0, params)
-    score = ups + energy[:, 1:].max(axis=2).sum(axis=1) + INSIDE_BONUS * (np.abs(cfo) <= num_bins / 4 + 2)
+    row = (np.floor(start).astype(np.int64) + hop // 2) // hop - first_up - 3 * HOPS_PER_SYMBOL
+    precise = _hypothesis_energies(samples, start, cfo, 0, params)
+    rest = precise[:, 1:].max(axis=2).sum(axis=1)
+    if rest.max() < 0.35 * promised:
+        return []
+    score = sums[tone, np.clip(row, 0, len(up_windows) - 1)] + rest
+    score += INSIDE_BONUS * (np.abs(cfo) <= num_bins / 4 + 2)
     order = np.argsort(-score)[:4]
-    return _refined(samples, start[order], cfo[order], params)[:2]
+    return _refined(samples, start[order], cfo[order], params)
 
 
 def _hypothesis_energies(
@@ -191,12 +195,12 @@ def _hypothesis_energies(
 ) -> npt.NDArray[np.float32]:
     """Energies ``(n, 3, 5)`` of upchirps, sync word and downchirps at quarter-bin steps around the expected tones."""
     sf = params.sf
-    energy = np.empty((len(start), 3, len(QUARTER_STEPS)), dtype=np.float32)
+    energy = np.empty((len(start), 5, len(QUARTER_STEPS)), dtype=np.float32)
     _kernels.hypothesis_energies(
-        samples, start, cfo, downchirp(LoRaParams(sf=sf)), _tone(sf, -1), _quarter_table(sf), sync_alphabet(params),
-        num_up, energy,
+        samples, start, cfo, downchirp(LoRaParams(sf=sf)), _tone(sf, -1), *_zoom_table(sf, QUARTER_STEPS),
+        sync_alphabet(params), num_up, energy,
     )  # fmt: skip
-    return energy
+    return energy[:, :3]
 
 
 def _refined(samples: IQ, start: FloatArray, cfo: FloatArray, params: LoRaParams) -> list[Sync]:
@@ -215,9 +219,9 @@ def _refined(samples: IQ, start: FloatArray, cfo: FloatArray, params: LoRaParams
         )
         refined.append(moved)
     refined.sort(key=lambda item: -(item.energy + _bonus(item, params)))
-    distinct = refined[:1]
-    distinct += [item for item in refined[1:] if abs(item.start - refined[0].start) > 1.5]
-    return distinct
+    others = [item for item in refined[1:] if abs(item.start - refined[0].start) > 1.5]
+    close = [item for item in others if item.energy > refined[0].energy - CLOSE_CALL]
+    return refined[:1] + close[:1]
 
 
 def sync_alphabet(params: LoRaParams) -> npt.NDArray[np.int64]:
@@ -239,70 +243,70 @@ def fine_estimate(samples: IQ, coarse: Sync, params: LoRaParams) -> Sync:
         samples, coarse.start - num_before * num_bins, (num_before + 2) * num_bins, coarse.cfo_bins / num_bins
     )
     rows = stretch.reshape(num_before + 2, num_bins)
-    power = (rows.real**2 + rows.imag**2).sum(axis=1)
-    scale = (1.0 / np.maximum(power, np.float32(1e-30)))[:, np.newaxis]
-    rows[:num_before] *= downchirp(LoRaParams(sf=sf))
-    rows[num_before:] *= upchirp(LoRaParams(sf=sf))
-    spectra = scipy.fft.fft(rows[num_up:num_before], axis=-1)
-    bins = (spectra.real**2 + spectra.imag**2) * scale[num_up:num_before]
-    sync_symbols, own_network = decide_sync(bins, params)
-    for i in range(2):
-        rows[num_up + i] *= _tone(sf, -sync_symbols[i])
-    zoom = rows @ _zoom_table(sf)
-    energy = ((zoom.real**2 + zoom.imag**2) * scale).astype(np.float64)
+    scale = np.empty(len(rows), dtype=np.float32)
+    _kernels.dechirp_preamble(rows, num_before, downchirp(LoRaParams(sf=sf)), scale)
+    spectra = scipy.fft.fft(rows, axis=-1)
+    symbols, own_network = decide_sync(spectra[num_up:num_before], scale[num_up:num_before], params)
+    shifts = np.zeros(len(rows), dtype=np.int64)
+    shifts[num_up:num_before] = symbols
+    tones = _zoom_tones()
+    energy = np.empty((len(rows), len(tones)), dtype=np.float32)
+    _kernels.zoom_energies(rows, shifts, *_zoom_table(sf, tones), scale, energy)
 
-    # symbol i, counted from the first downchirp, begins i * drift chips before its place: upchirps' tones rise by
-    # i * drift bins, downchirps' fall
-    index = np.arange(-num_before, 2, dtype=np.float64)
-    ups, downs = slice(0, num_before), slice(num_before, num_before + 2)
-    up_centre, down_centre = index[ups].mean(), index[downs].mean()
-    best_total, best_drift = -np.inf, 0.0
-    up_tone = down_tone = 0.0
-    for drift in _drift_grid(sf):
-        up_peak, up_at = _peak(energy[ups], (index[ups] - up_centre) * drift)
-        down_peak, down_at = _peak(energy[downs], -(index[downs] - down_centre) * drift)
-        total = up_peak + down_peak - 0.5 * (drift / (CLOCK_SIGMA_PPM * 1e-6 * num_bins)) ** 2
-        if total > best_total:
-            best_total, best_drift, up_tone, down_tone = total, drift, up_at, down_at
+    # symbol i, counted from the first downchirp, begins i * drift chips before its place
+    result, at_peak = np.zeros(3), np.empty(len(rows))
+    sigma = CLOCK_SIGMA_PPM * 1e-6 * num_bins
+    _kernels.best_drift(energy, num_before, _drift_grid(sf), sigma, _ZOOM_STEP, result, at_peak)
+    drift = float(result[0])
+    up_tone, down_tone = (float(column) * _ZOOM_STEP - _ZOOM_RANGE for column in result[1:])
+    up_centre, down_centre = -0.5 * (num_before + 1), 0.5
     # tones: cfo - D(up_centre), cfo + D(down_centre), with D(i) = D(0) - i drift
-    cfo_step = 0.5 * (up_tone + down_tone + (down_centre - up_centre) * best_drift)
-    delay = cfo_step - up_tone + up_centre * best_drift
-    at_peak = _energy_at(energy[:num_before], up_tone + (index[:num_before] - up_centre) * best_drift)
-    at_down = _energy_at(energy[downs], down_tone - (index[downs] - down_centre) * best_drift)
-    signal_power, noise_power = _powers(rows, zoom, sf)
+    cfo_step = 0.5 * (up_tone + down_tone + (down_centre - up_centre) * drift)
+    delay = cfo_step - up_tone + up_centre * drift
+    floor = np.empty(len(rows))
+    _kernels.noise_floor(spectra, shifts, floor)
+    # medians over the symbols: a neighbour's burst over part of the preamble must not count
+    noise = float(np.median(floor)) / num_bins
+    peaks = np.sort(at_peak / np.maximum(scale, 1e-37))
+    signal = float(np.minimum(peaks, 4 * peaks[len(peaks) // 2]).mean()) / num_bins**2 - noise / num_bins
     return replace(
         coarse,
         start=coarse.start + delay,
         cfo_bins=coarse.cfo_bins + cfo_step,
-        drift=best_drift,
-        sync_symbols=sync_symbols,
+        drift=drift,
+        sync_symbols=symbols,
         num_up=num_up,
         up_energy=float(at_peak[:num_up].sum()),
-        sync_energy=float(at_peak[num_up:].sum()),
-        down_energy=float(at_down.sum()),
-        signal_power=signal_power,
-        noise_power=noise_power,
+        sync_energy=float(at_peak[num_up:num_before].sum()),
+        down_energy=float(at_peak[num_before:].sum()),
+        signal_power=max(signal, 1e-4 * noise, 1e-37),
+        noise_power=max(noise, 1e-37),
         own_network=own_network,
     )
 
 
-def decide_sync(energies: npt.NDArray[np.float32], params: LoRaParams) -> tuple[tuple[int, int], bool]:
-    """The sync chirps from the energies ``(2, 2**sf)`` of their windows, and whether they may be the network's own.
+def decide_sync(
+    spectra: npt.NDArray[np.complex64], scale: npt.NDArray[np.float32], params: LoRaParams
+) -> tuple[tuple[int, int], bool]:
+    """The sync chirps from the spectra ``(2, 2**sf)`` of their windows, and whether they may be the network's own.
 
     Own unless another pair is likelier by `SYNC_MARGIN`: a hard decision among all words would lose frames that the
     payload's code still decodes.
     """
     alphabet = _all_sync_symbols(params.sf)
-    observed = energies[:, alphabet]
-    best = alphabet[np.argmax(observed, axis=1)]
-    if params.sync_symbols is None:
-        return (int(best[0]), int(best[1])), True
-    own = np.array(params.sync_symbols)
+    z = spectra[:, alphabet]
+    observed = (z.real**2 + z.imag**2) * scale[:, np.newaxis]
+    best = np.argmax(observed, axis=1)
+    words = int(alphabet[best[0]]), int(alphabet[best[1]])
+    if params.sync_symbols is None or words == params.sync_symbols:
+        return words, True
     # log-likelihood ln I0(2 sqrt(es r)) with es the energy of the best pair, known to a fraction of itself
-    es = max(float(observed.max(axis=1).mean()) - 1.0, 0.5)
-    logs = np.log(scipy.special.i0e(2 * np.sqrt(es * energies.astype(np.float64)))) + 2 * np.sqrt(es * energies)
-    margin = logs[[0, 1], best].sum() - logs[[0, 1], own].sum()
-    return (int(own[0]), int(own[1])), bool(margin <= SYNC_MARGIN)
+    pairs = np.array([0, 1])
+    own = np.searchsorted(alphabet, params.sync_symbols)
+    es = max(float(observed[pairs, best].mean()) - 1.0, 0.5)
+    argument = 2 * np.sqrt(es * observed[pairs, [best, own]].astype(np.float64))
+    logs = (np.log(scipy.special.i0e(argument)) + argument).sum(axis=1)
+    return params.sync_symbols, bool(logs[0] - logs[1] <= SYNC_MARGIN)
 
 
 def preamble_extent(samples: IQ, sync: Sync, params: LoRaParams, *, most: int = 0) -> int:
@@ -349,58 +353,21 @@ def extract(samples: IQ, start: float, num: int, cycles: float, *, guard: int = 
     if abs(fraction) < 1e-9:
         return stretch[lead : lead + num].copy()
     spectrum = scipy.fft.fft(stretch, overwrite_x=True)
-    ramp = np.empty(length, dtype=np.complex64)
-    half = length // 2
-    _kernels.mix(np.ones(1, np.complex64).repeat(length), 0, fraction / length, 0.0, ramp)
-    spectrum[: length - half] *= ramp[: length - half]
-    spectrum[length - half :] *= ramp[half:0:-1].conj()
+    _kernels.delay_ramp(spectrum, fraction)
     return np.asarray(scipy.fft.ifft(spectrum, overwrite_x=True))[lead : lead + num]
 
 
-def _powers(
-    rows: npt.NDArray[np.complex64], zoom: npt.NDArray[np.complex64], sf: int
-) -> tuple[float, float]:
-    """Signal and noise power of symbols whose tones lie near bin 0: the peaks against all bins but the nearest seven."""
-    num_bins = 1 << sf
-    spectra = scipy.fft.fft(rows, axis=-1)
-    power = spectra.real.astype(np.float64) ** 2 + spectra.imag.astype(np.float64) ** 2
-    peak = (zoom.real.astype(np.float64) ** 2 + zoom.imag.astype(np.float64) ** 2).max(axis=1)
-    # medians over the symbols: a neighbour's burst over part of the preamble must not count
-    noise = float(np.median(power[:, 4 : num_bins - 3].mean(axis=1))) / num_bins
-    signal = float(np.minimum(peak, 4 * np.median(peak)).mean()) / num_bins**2 - noise / num_bins
-    return max(signal, 1e-4 * noise, 1e-37), max(noise, 1e-37)
-
-
-def _peak(energy: FloatArray, shifts: FloatArray) -> tuple[float, float]:
-    """Largest value, and its tone in bins, of the rows' sum after each row is read `shifts` bins further on."""
-    total = np.empty(energy.shape[1])
-    _kernels.shifted_sum(energy, shifts / _ZOOM_STEP, total)
-    at = int(np.argmax(total))
-    offset = 0.0
-    if 0 < at < len(total) - 1:
-        left, centre, right = total[at - 1 : at + 2]
-        curvature = left - 2 * centre + right
-        offset = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
-    return float(total[at]), at * _ZOOM_STEP - _ZOOM_RANGE + offset * _ZOOM_STEP
-
-
-def _energy_at(energy: FloatArray, tones: FloatArray) -> FloatArray:
-    """Energy of each row at its own tone, from the nearest column."""
-    columns = np.clip(np.round((tones + _ZOOM_RANGE) / _ZOOM_STEP).astype(np.int64), 0, energy.shape[1] - 1)
-    return np.asarray(energy[np.arange(len(energy)), columns])
+@cache
+def _zoom_tones() -> tuple[float, ...]:
+    return tuple(np.arange(-_ZOOM_RANGE, _ZOOM_RANGE + _ZOOM_STEP / 2, _ZOOM_STEP).tolist())
 
 
 @cache
-def _zoom_table(sf: int) -> npt.NDArray[np.complex64]:
+def _zoom_table(sf: int, tones: tuple[float, ...]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Real and imaginary part of exp(-2 pi j tone n / N), ``(len(tones), N)`` each."""
     num_bins = 1 << sf
-    tones = np.arange(-_ZOOM_RANGE, _ZOOM_RANGE + _ZOOM_STEP / 2, _ZOOM_STEP)
-    return np.exp(-2j * np.pi / num_bins * np.outer(np.arange(num_bins), tones)).astype(np.complex64)
-
-
-@cache
-def _quarter_table(sf: int) -> npt.NDArray[np.complex64]:
-    num_bins = 1 << sf
-    return np.exp(-2j * np.pi / num_bins * np.outer(QUARTER_STEPS, np.arange(num_bins))).astype(np.complex64)
+    table = np.exp(-2j * np.pi / num_bins * np.outer(tones, np.arange(num_bins)))
+    return table.real.astype(np.float32), table.imag.astype(np.float32)
 
 
 @cache
@@ -409,11 +376,11 @@ def _tone(sf: int, bins: int) -> npt.NDArray[np.complex64]:
 
 
 @cache
-def _drift_grid(sf: int) -> tuple[float, ...]:
+def _drift_grid(sf: int) -> FloatArray:
     """Drifts worth telling apart over a preamble: a quarter bin over its length, within `MAX_CLOCK_PPM`."""
     largest = MAX_CLOCK_PPM * 1e-6 * (1 << sf)
     count = int(np.ceil(largest / 0.02))
-    return tuple(float(x) for x in np.linspace(-largest, largest, 2 * count + 1)) if largest > 0.01 else (0.0,)
+    return np.linspace(-largest, largest, 2 * count + 1) if largest > 0.01 else np.zeros(1)
 
 
 @cache
