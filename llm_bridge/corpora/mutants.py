@@ -31,7 +31,7 @@ import tempfile
 import tokenize
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,7 @@ def load(
     *,
     seed: int = 0,
     limit: int | None = None,
+    max_chars: int | None = None,
     renamed: bool = False,
     engine: str = "trees",
     cache: bool = True,
@@ -69,6 +70,8 @@ def load(
         Draws the bugs and their order.
     limit
         At most that many pairs, the first ones; any prefix is balanced by length but for one pair.
+    max_chars
+        Leave out couples with a longer text, so that what stays is as balanced as the whole.
     renamed
         The same pairs with every local identifier renamed (`rename_identifiers`), names in the same order.
     engine
@@ -95,10 +98,25 @@ def load(
         raise ValueError(f"'engine' must be one of {', '.join(ENGINES)} (got {engine!r})")
     if limit is not None and limit < 0:
         raise ValueError(f"'limit' must be at least 0 (got {limit})")
-    pairs = _corpus(split, seed, engine, cache)[:limit]
+    corpus = _corpus(split, seed, engine, cache)
+    pairs = list(corpus) if max_chars is None else _short_couples(corpus, max_chars)
+    pairs = pairs[:limit]
     if renamed:
         return [rename_identifiers(pair, seed=seed) for pair in pairs]
-    return list(pairs)
+    return pairs
+
+
+def _short_couples(pairs: Sequence[ProgramPair], max_chars: int) -> list[ProgramPair]:
+    """Those of at most `max_chars` characters; of a couple, which stands side by side, both or none."""
+    short: list[ProgramPair] = []
+    index = 0
+    while index < len(pairs):
+        changed = _length_signs(pairs[index].buggy, pairs[index].correct, pairs[index].buggy_line)
+        couple = pairs[index : index + (2 if changed != (0, 0) else 1)]
+        if all(max(len(pair.buggy), len(pair.correct)) <= max_chars for pair in couple):
+            short += couple
+        index += len(couple)
+    return short
 
 
 @functools.lru_cache(maxsize=8)
@@ -282,13 +300,17 @@ def _realise(proposal: _Proposal) -> _Mutant | None:
             return None
     except (SyntaxError, SyntaxWarning, ValueError):
         return None
-    if edit.insertion or _replaced_lines(buggy, correct) == 0:  # a line less or more
-        more_tokens = -1 if edit.insertion else 1
-    else:
-        new, old = buggy.splitlines()[edit.first - 1], correct.splitlines()[edit.first - 1]
-        more_tokens = _num_tokens(new) - _num_tokens(old)
-    signs = (_sign(len(buggy) - len(correct)), _sign(more_tokens))
+    signs = _length_signs(buggy, correct, edit.first)
     return _Mutant(proposal=proposal, text=buggy, line=edit.first, signs=signs)
+
+
+def _length_signs(buggy: str, correct: str, line: int) -> tuple[int, int]:
+    """Whether the bug makes the text longer (1) or shorter (-1), in characters and in tokens."""
+    more_tokens = buggy.count("\n") - correct.count("\n")  # a line more or less
+    if more_tokens == 0:
+        new, old = buggy.splitlines()[line - 1], correct.splitlines()[line - 1]
+        more_tokens = _num_tokens(new) - _num_tokens(old)
+    return _sign(len(buggy) - len(correct)), _sign(more_tokens)
 
 
 def _replaced_lines(buggy: str, correct: str) -> int:

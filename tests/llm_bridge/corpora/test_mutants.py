@@ -80,6 +80,18 @@ def test_any_prefix_is_balanced(pairs, limit):
         assert abs(sum(sign > 0 for sign in signs) - sum(sign < 0 for sign in signs)) <= 1
 
 
+@pytest.mark.parametrize("max_chars", [120, 250])
+def test_short_ones_are_balanced_too(pairs, max_chars):
+    engine = "trees" if pairs == mutants.load("validation", cache=False) else "tokens"
+    short = mutants.load("validation", engine=engine, cache=False, max_chars=max_chars)
+    assert 0 < len(short) < len(pairs)
+    assert set(pair.name for pair in short) <= set(pair.name for pair in pairs)
+    assert max(len(text) for pair in short for text in (pair.buggy, pair.correct)) <= max_chars
+    for measure in (len, checks.num_tokens):
+        signs = [measure(pair.correct) - measure(pair.buggy) for pair in short]
+        assert sum(sign > 0 for sign in signs) == sum(sign < 0 for sign in signs)
+
+
 def test_bytes_tell_nothing_under_grouped_folds(tested):
     side_by_side, single = checks.byte_classifier(tested), checks.byte_classifier_single(tested)
     assert not side_by_side.leaks
