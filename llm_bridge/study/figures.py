@@ -152,6 +152,40 @@ def delivery_against_sf(rows: Sequence[dict[str, Any]]) -> str:
     return _svg(draw, title="What arrived, against spreading factor", description=spoken)
 
 
+def frames_lost_against_snr(rows: Sequence[dict[str, Any]], payload_len: int) -> str:
+    """Waterfalls in theory (hard decoding, perfect sync, whole fragments), and the share of frames lost as it was seen.
+
+    With block fading the theory is the mean over exponentially distributed powers.
+    """
+    from lora_phy import LoRaParams, theory
+
+    rows = sorted(rows, key=lambda row: row["sf"])
+    centre = [row["snr_db"] for row in rows]
+    snr_db = np.linspace(min(-26.0, *centre) - 1, max(0.0, *centre) + 6, 120)
+    grid = np.linspace(-32, 2, 137)  # a waterfall in AWGN is 2 dB wide; beyond, frames are all lost or none
+    fading_db = np.zeros(1)
+    if rows[0]["fading"] == "rayleigh":
+        power = -np.log1p(-(np.arange(200) + 0.5) / 200)
+        fading_db = 10 * np.log10(power)
+
+    def draw(axes: Any) -> None:
+        for index, row in enumerate(rows):
+            colour, marker, dash = METHOD_COLOURS[index % 8], MARKERS[index % 8], DASHES[index % 8]
+            params = LoRaParams(sf=row["sf"], cr=row["cr"] or 1)
+            lost = np.interp(snr_db[:, None] + fading_db, grid, theory.per_awgn(params, payload_len, grid)).mean(axis=1)
+            axes.plot(snr_db, lost, color=colour, ls=dash, lw=1.5)
+            seen = row["fragments_lost"] / max(1, row["fragments_sent"])
+            axes.plot(
+                [row["snr_db"]], [seen], marker=marker, ms=6.5, mfc=CARD, mec=colour, mew=1.6, ls="none", zorder=4
+            )
+            axes.plot([], [], color=colour, ls=dash, marker=marker, mfc=CARD, ms=6, label=f"SF{row['sf']}")
+        axes.axvline(rows[0]["snr_db"], color=MUTED, lw=0.9, ls=(0, (2, 2)), zorder=1)
+        _finish(axes, "SNR / dB", "share of frames lost", columns=6)
+
+    spoken = "; ".join(f"SF{r['sf']}: {r['fragments_lost']} of {r['fragments_sent']} frames lost" for r in rows)
+    return _svg(draw, title="Frames lost against SNR", description=f"At SNR {rows[0]['snr_db']:g} dB: {spoken}")
+
+
 def panels(study: Study) -> list[list[Curve]]:
     """Curves gathered into panels, most telling first."""
     gathered: dict[tuple[Any, ...], list[Curve]] = {}
@@ -219,8 +253,9 @@ def _finish(axes: Any, x_label: str, y_label: str, *, columns: int = 4, above_ax
         frameon=False,
         fontsize=8.5,
         borderaxespad=0.2,
-        columnspacing=1.4,
-        handlelength=2.4,
+        columnspacing=1.4 if columns < 5 else 0.9,
+        handlelength=2.4 if columns < 5 else 1.7,
+        handletextpad=0.8 if columns < 5 else 0.4,
     )
     rows = math.ceil(len(axes.get_legend().get_texts()) / columns)
     bottom, top = (0.13 if x_label else 0.075), 0.985 - 0.065 * rows - (0.04 if above_axes else 0.0)

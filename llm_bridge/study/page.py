@@ -32,6 +32,7 @@ from llm_bridge.study.findings import (
     warning_sentence,
 )
 from llm_bridge.study.points import AXIS_ORDER, Point, Study, delivery_rows
+from llm_bridge.transport.packets import HEADER_LEN
 
 MAX_EXAMPLES = 6
 SENT = {"none": "nothing", "eval": "test texts", "train": "training texts", "both": "all texts"}
@@ -285,6 +286,15 @@ def _delivery_section(study: Study) -> str:
         _figure(f"{corpus_name(corpus)}, {axis_name(axis)}", _link_words(group[0]), figures.delivery_against_sf(group))
         for (corpus, axis), group in sorted(telling.items(), key=lambda pair: (pair[0][0], _rank_axis(pair[0][1])))
     ]
+    pictures += [
+        _figure(
+            f"{corpus_name(corpus)}: where on the waterfall",
+            f"Lines: theory, whole fragments; markers: frames of this study. {_sentence_case(_link_words(group[0]))}",
+            figures.frames_lost_against_snr(group, payload_len),
+        )
+        for (corpus, axis), group in telling.items()
+        if axis == "fixed_snr" and _in_theory(group[0]) and (payload_len := _payload_len(study))
+    ]
     columns: list[Column] = [
         ("Corpus", "setting", lambda r: corpus_name(r["corpus"])),
         ("Held equal", "setting", lambda r: axis_name(r["axis"]).split(" at ")[0]),
@@ -303,6 +313,18 @@ def _delivery_section(study: Study) -> str:
     ]
     table = _table("Delivery of each link", columns, rows)
     return f'<div class="panels">{"".join(pictures)}</div>{table}'
+
+
+def _in_theory(row: Mapping[str, Any]) -> bool:
+    """Whether there is a closed form for the frames of this link."""
+    return row["fading"] in (None, "none", "rayleigh") and row["policy"] == "drop" and math.isfinite(row["snr_db"])
+
+
+def _payload_len(study: Study) -> int | None:
+    """Bytes of a whole fragment with our header, where all cells agree on it."""
+    found = {str((cell.config.get("radio") or {}).get("fragment")) for cell in study.cells if cell.config.get("sf")}
+    text = found.pop() if len(found) == 1 else ""
+    return int(text) + HEADER_LEN if text.isdecimal() else None
 
 
 def _delivery_spread(group: Sequence[Mapping[str, Any]]) -> float:

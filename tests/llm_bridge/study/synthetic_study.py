@@ -73,6 +73,7 @@ def make_study(
                         "source_coding": None if sf is None else "utf8",
                         "channel_seed": channel_seed,
                         "model": {"name": model},
+                        "radio": {"fragment": "48", "bandwidth_hz": 125e3} if sf else None,
                     },
                     tasks,
                     num_programs,

@@ -11,6 +11,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -19,9 +20,10 @@ pytest.importorskip("statsmodels")
 from synthetic_study import make_study, read_page, read_rows
 
 from llm_bridge.scoring.metrics import score_cell
+from llm_bridge.study import figures
 from llm_bridge.study.findings import curves, headline_curves, limits, method_sentences, sf_sentence, verdict
 from llm_bridge.study.page import mark_damage
-from llm_bridge.study.points import RESULT_COLUMNS, load_study
+from llm_bridge.study.points import RESULT_COLUMNS, delivery_rows, load_study
 from llm_bridge.study.report import render_table, write_report
 from llm_bridge.study.store import StoreError, read_json, read_jsonl, seal, write_json
 
@@ -317,6 +319,27 @@ def test_curves_put_the_telling_condition_first(tmp_path):
     write_report(directory)
     page = read_page(directory)
     assert "2 more conditions of the link" in page and "F1 against SNR" in page
+
+
+def test_waterfall_lies_where_the_theory_of_the_radio_says(study):
+    """The drawn curve crosses one half at the SNR at which the radio's own formula does, and markers are the counts."""
+    from lora_phy import LoRaParams, theory
+
+    rows = [{**row, "fading": None} for row in delivery_rows(study.cells) if row["axis"] == "fixed_snr"]
+    svg = figures.frames_lost_against_snr(rows, 52)
+    spoken = ", ".join(f"{row['fragments_lost']} of {row['fragments_sent']}" for row in rows[:1])
+    assert spoken in svg and all(f"SF{sf}" in svg for sf in range(7, 13))
+    curves_drawn = [
+        np.array([[float(x) for x in pair.split()] for pair in re.findall(r"[ML] ([\d.]+ [\d.]+)", path)])
+        for path in re.findall(r'<path d="([^"]+)"[^>]*style="fill: none[^"]*var\(--m', svg)
+    ]
+    curves_drawn = [curve for curve in curves_drawn if len(curve) > 20]
+    assert len(curves_drawn) == 6
+    # the middle of each waterfall, in drawing units, is as far apart as in dB: one scale for all six
+    middle = [float(np.interp(curve[:, 1].mean(), curve[:, 1], curve[:, 0])) for curve in curves_drawn]
+    grid = np.linspace(-30, 0, 3001)
+    half = [float(np.interp(-0.5, -theory.per_awgn(LoRaParams(sf=sf), 52, grid), grid)) for sf in range(7, 13)]
+    assert np.corrcoef(middle, half)[0, 1] > 0.99
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
