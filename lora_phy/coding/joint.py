@@ -70,6 +70,14 @@ def decode_block(likelihoods: npt.NDArray[np.float32], block: Block, *, known: N
     return metrics
 
 
+def decode_blocks(likelihoods: npt.NDArray[np.float32], num_codewords: int, cr: int) -> Metrics:
+    """`decode_block` for equal blocks in a row: ``(n (4 + cr), 2**num_codewords)`` to ``(n num_codewords, 16)``."""
+    num_blocks = len(likelihoods) // (4 + cr)
+    metrics = np.empty((num_blocks * num_codewords, 16), dtype=np.float32)
+    _joint_blocks(likelihoods, num_codewords, _code_bits(cr), MAX_ROUNDS, metrics)
+    return metrics
+
+
 def search_header(metrics: Metrics) -> HeaderDecision:
     """The likeliest of all headers whose checks hold, from the log-likelihoods ``(5, 16)`` of its nibbles."""
     words, checks = _legal_headers()
@@ -173,6 +181,21 @@ def _score_headers(metrics: Any, words: Any, checks: Any, penalty: float, scores
         if scores[i] > scores[best]:
             best = i
     return best
+
+
+@numba.njit(cache=True, nogil=True)
+def _joint_blocks(likelihoods: Any, num_codewords: int, code: Any, rounds: int, metrics: Any):  # type: ignore[no-untyped-def]
+    length = code.shape[1]
+    nothing = np.empty(0, np.int64)
+    for b in range(likelihoods.shape[0] // length):
+        _joint_rounds(
+            likelihoods[b * length : (b + 1) * length],
+            num_codewords,
+            code,
+            rounds,
+            nothing,
+            metrics[b * num_codewords : (b + 1) * num_codewords],
+        )
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})

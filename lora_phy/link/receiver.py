@@ -19,7 +19,6 @@ import numpy.typing as npt
 from lora_phy.arrays import IQ, Bins
 from lora_phy.coding.chain import (
     FIRST_BLOCK_LEN,
-    Block,
     Decoded,
     FrameStatus,
     decode_symbols,
@@ -29,7 +28,7 @@ from lora_phy.coding.chain import (
 )
 from lora_phy.coding.gray import symbol_of_label
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
-from lora_phy.coding.joint import decode_block, payload_from_metrics, search_header
+from lora_phy.coding.joint import decode_block, decode_blocks, payload_from_metrics, search_header
 from lora_phy.modem import _kernels
 from lora_phy.modem.chirps import downchirp
 from lora_phy.modem.demodulation import correlate
@@ -54,7 +53,7 @@ class RxFrame:
         As of `lora_phy.decode_symbols`: a damaged frame carries its bytes as received.
     start_sample, sto_samples
         The preamble's first sample lies at ``start_sample + sto_samples`` of the input stream, the second in [-0.5, 0.5).
-        Negative where the stream begins inside the preamble.
+        Where the stream begins inside the preamble: the first upchirp that is there.
     cfo_hz
         Carrier offset against the receiver's centre (`center_offset_hz` not included).
     sfo_ppm
@@ -159,16 +158,20 @@ def receive_frame(
                         , first_len + LDRO_PROBE) - first_len  # fmt: skip
             if here < first_len + probe and not final:
                 return needed(first_len + probe)
-            probed, _ = payload_bins(
+            probed, later = payload_bins(
                 payload_samples, sync, timing, params, first=first_len, count=max(0, min(probe, here - first_len)),
-                reduced_rate=False, rate=rate,
+                reduced_rate=params.reduced_rate, rate=rate,
             )  # fmt: skip
-            payload_params = replace(params, ldro=_guess_ldro(probed, scale, params))
+            guess = _guess_ldro(probed, scale, params)
+            if guess == params.reduced_rate:  # tracked as it should be: keep
+                bins, timing = np.concatenate([bins, probed]), later
+            else:
+                payload_params = replace(params, ldro=guess)
         total = num_payload_symbols(header.payload_len, payload_params, cr=header.cr, crc=header.crc)
         if here < total and not final:
             return needed(total)
         more, timing = payload_bins(
-            payload_samples, sync, timing, params, first=first_len, count=max(0, min(total, here) - len(bins)),
+            payload_samples, sync, timing, params, first=len(bins), count=max(0, min(total, here) - len(bins)),
             reduced_rate=payload_params.reduced_rate, rate=rate,
         )  # fmt: skip
         bins = np.concatenate([bins, more])
@@ -208,7 +211,7 @@ def _read_head(
     if not soft:
         return read_header(np.argmax(bins, axis=1), params) if params.explicit_header else implied, nothing
     block = frame_blocks(FIRST_BLOCK_LEN, params)[0]
-    likelihoods = _likelihoods(bins, scale, block, params.sf)
+    likelihoods = _likelihoods(bins, scale, block.reduced_rate, params.sf)
     metrics = decode_block(likelihoods, block)
     if not params.explicit_header:
         return implied, metrics
@@ -223,10 +226,10 @@ def _read_head(
 def _decode_jointly(
     bins: Bins, head: npt.NDArray[np.float32], header: Header, scale: float, params: LoRaParams, total: int, trials: int
 ) -> Decoded:
-    blocks = frame_blocks(len(bins), params, cr=header.cr)[1:]
-    parts = [head]
-    parts += [decode_block(_likelihoods(bins[b.start : b.stop], scale, b, params.sf), b) for b in blocks]
-    metrics = np.concatenate(parts)
+    rest = bins[FIRST_BLOCK_LEN:]
+    rest = rest[: len(rest) // (4 + header.cr) * (4 + header.cr)]
+    likelihoods = _likelihoods(rest, scale, params.reduced_rate, params.sf)
+    metrics = np.concatenate([head, decode_blocks(likelihoods, params.bits_per_symbol, header.cr)])
     payload, crc_ok = payload_from_metrics(metrics, header.payload_len, crc=header.crc, num_trials=trials)
     if len(bins) < total:
         status, crc_ok = FrameStatus.TRUNCATED, False if header.crc else None
@@ -239,8 +242,8 @@ def _decode_jointly(
     )
 
 
-def _likelihoods(bins: Bins, scale: float, block: Block, sf: int) -> npt.NDArray[np.float32]:
-    table = symbol_of_label(sf, block.reduced_rate)
+def _likelihoods(bins: Bins, scale: float, reduced_rate: bool, sf: int) -> npt.NDArray[np.float32]:
+    table = symbol_of_label(sf, reduced_rate)
     out = np.empty((len(bins), len(table)), dtype=np.float32)
     _kernels.label_likelihoods(bins, table, np.float32(scale), out)
     return out

@@ -46,7 +46,7 @@ from lora_phy.modem.preamble import (
     num_summed_windows,
     window_energies,
 )
-from lora_phy.modem.sync import Sync, extract, synchronise
+from lora_phy.modem.sync import Sync, extract, fine_estimate, is_frame, joint_candidates
 from lora_phy.params import LoRaParams
 from lora_phy.resampling import change_rate
 
@@ -58,6 +58,7 @@ SHORTEST = 1 / 32
 CERTAIN = 0.9
 """Posterior above which a symbol is rebuilt for the others' sake."""
 SWEEPS = 4
+SEARCHES = 3
 MAX_FRAMES = 24
 BLIND_SYMBOLS = 72
 """Symbols looked at while a frame's length is unknown."""
@@ -93,8 +94,14 @@ def resolve(iq: IQ, params: LoRaParams) -> list[RxFrame]:
     lead = (params.preamble_len + 26) * params.num_bins
     chips = change_rate(iq, params.sample_rate_hz, params.bandwidth_hz)
     stream = np.concatenate([np.zeros(lead, np.complex64), chips, np.zeros(lead, np.complex64)])
-    heard = [_heard(stream, sync, critical) for sync in find_preambles(stream, critical)]
-    _take_preambles(stream, heard, critical)
+    heard: list[_Heard] = []
+    for _ in range(SEARCHES):  # a preamble on top of a louder one shows once that is taken away
+        view = stream - sum((item.estimate for item in heard), np.zeros_like(stream))
+        found = [sync for sync in find_preambles(view, critical) if not _any_ghost(sync, heard, critical)]
+        if not found or len(heard) >= MAX_FRAMES:
+            break
+        heard += [_heard(stream, sync) for sync in found[: MAX_FRAMES - len(heard)]]
+        _take_preambles(stream, heard, critical)
     for _ in range(SWEEPS):
         progress = False
         for item in sorted(heard, key=lambda each: -each.amplitude):
@@ -142,9 +149,10 @@ def find_preambles(samples: IQ, params: LoRaParams) -> list[Sync]:
             statistic=float(total[window, tone]),
             num_summed=num_sum,
         )
-        sync = synchronise(samples, candidate, params)
-        if sync is not None:
-            found.append(sync)
+        # the peak says within a symbol where the upchirps end; further off lie other frames' downchirps
+        coarse = joint_candidates(samples, candidate, params, ahead=params.preamble_len - num_sum + 1, behind=1)
+        fine = [fine_estimate(samples, item, params) for item in coarse]
+        found += [sync for sync in fine if is_frame(sync, params)]
     found.sort(key=lambda item: -item.energy)
     kept: list[Sync] = []
     for sync in found:
@@ -165,7 +173,11 @@ def _ghost(sync: Sync, other: Sync, num_bins: int) -> bool:
     return small(off - late) or (abs(late) < num_bins and small(off + late))
 
 
-def _heard(stream: IQ, sync: Sync, params: LoRaParams) -> _Heard:
+def _any_ghost(sync: Sync, heard: list[_Heard], params: LoRaParams) -> bool:
+    return any(_ghost(sync, item.sync, params.num_bins) for item in heard)
+
+
+def _heard(stream: IQ, sync: Sync) -> _Heard:
     return _Heard(sync=sync, amplitude=np.sqrt(sync.signal_power), estimate=np.zeros_like(stream), end=len(stream))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from lora_phy.modem.preamble import (
     pick_peaks,
     preamble_statistic,
 )
-from lora_phy.modem.sync import GUARD, Sync, is_convincing, synchronise
+from lora_phy.modem.sync import GUARD, LOOK_BACK, Sync, continues, is_convincing, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.resampling import resample
 
@@ -323,9 +323,12 @@ class _Found:
     symbols: npt.NDArray[np.int64]
     cfo_bins: float
     drift: float
+    certain: bool
 
     def explains(self, candidate: Candidate, num_bins: int) -> bool:
         """Whether the candidate's tone is that of the frame's own symbols, in three or more of its windows."""
+        if not self.certain:
+            return False
         place = (candidate.start - num_bins * np.arange(candidate.num_summed) - self.data) / num_bins
         index = np.floor(place).astype(np.int64)
         inside = (index >= 0) & (index < len(self.symbols) - 1)
@@ -351,11 +354,12 @@ class _Hunter:
     decided: int = 0
     pending: list[_Pending] = field(default_factory=list)
     found: list[_Found] = field(default_factory=list)
+    resolved: list[Candidate] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         n = self.params.num_bins
         self.hop = n // HOPS_PER_SYMBOL
-        self.history = (self.params.preamble_len + 24) * n + 4 * GUARD
+        self.history = (self.params.preamble_len + LOOK_BACK + 24) * n + 4 * GUARD
         # hunting begins so early that a preamble whose first chirps are missing still fills a window sum
         self.front.lead_in(self.history + 12 * n)
 
@@ -363,11 +367,16 @@ class _Hunter:
         self._hunt(final)
         frames = []
         while self.pending:
-            outcome = self._resolve(self.pending[0], final)
-            if isinstance(outcome, int):
-                self.pending[0].needed = outcome
+            item = self.pending[0]
+            # a continuation waits until all peaks before it are known: the order must not depend on the chunks
+            if not final and (item.needed > self.front.chips.end or item.candidate.start >= self.decided * self.hop):
                 break
+            outcome = self._resolve(item, final)
+            if isinstance(outcome, int):
+                item.needed = outcome
+                continue
             self.pending.pop(0)
+            self.resolved = [*self.resolved[-7:], item.candidate]
             if outcome is not None:
                 frames.append(outcome)
         return frames
@@ -409,8 +418,7 @@ class _Hunter:
                 statistic=statistic,
                 num_summed=num_summed_windows(self.params),
             )
-            needed = candidate.start + LOOK_AHEAD_SYMBOLS * n + 4 * GUARD
-            self.pending.append(_Pending(candidate=candidate, needed=needed))
+            self.pending.append(self._pending(candidate))
         self.decided = max(self.decided, self.first_window + high)
         keep = max(self.decided - self.first_window - PEAK_RADIUS, 0)
         self.peak, self.where = self.peak[keep:], self.where[keep:]
@@ -419,22 +427,20 @@ class _Hunter:
     def _resolve(self, item: _Pending, final: bool) -> RxFrame | int | None:
         """The frame behind a candidate, None where there is none, or the chip up to which the stream is needed."""
         front, params = self.front, self.params
-        if front.chips.end < item.needed and not final:
-            return item.needed
+        if not item.synchronised and self._known(item.candidate):
+            return None
         if not item.synchronised and any(old.explains(item.candidate, params.num_bins) for old in self.found):
             return None
         origin = item.candidate.start - self.history
         samples = front.chips.view(origin)
+        local_candidate = replace(item.candidate, start=self.history)
         if not item.synchronised:
-            local = Candidate(
-                start=self.history,
-                half_bin=item.candidate.half_bin,
-                statistic=item.candidate.statistic,
-                num_summed=item.candidate.num_summed,
-            )
-            item.sync = synchronise(samples, local, params)
+            item.sync = synchronise(samples, local_candidate, params)
             item.synchronised = True
         if item.sync is None:
+            later = continues(samples, local_candidate, params)
+            if later is not None:
+                self._resume(replace(later, start=later.start + origin))
             return None
         start_down = origin + item.sync.start
         if any(abs(start_down - old.start_down) < 3 * params.num_bins for old in self.found):
@@ -456,9 +462,31 @@ class _Hunter:
                 symbols=np.argmax(outcome.bins, axis=1),
                 cfo_bins=item.sync.cfo_bins,
                 drift=outcome.sfo_ppm * 1e-6 * params.num_bins,
+                certain=bool(outcome.decoded.crc_ok),
             )
         )
         return self._frame(origin, outcome)
+
+    def _resume(self, candidate: Candidate) -> None:
+        """Queue the continuation of a long preamble, behind the candidate that is being resolved."""
+        self.pending.append(self._pending(candidate))
+        self.pending[1:] = sorted(self.pending[1:], key=lambda other: (other.candidate.start, other.candidate.half_bin))
+
+    def _known(self, candidate: Candidate) -> bool:
+        """Whether a peak within three symbols, of the same tone, has been resolved: one long preamble has many."""
+        n = self.params.num_bins
+        for old in self.resolved:
+            moved = candidate.start - old.start
+            if abs(moved) <= 3 * n:
+                difference = (candidate.half_bin - old.half_bin - 2 * moved + n) % (2 * n) - n
+                if abs(difference) <= 3:
+                    return True
+        return False
+
+    def _pending(self, candidate: Candidate) -> _Pending:
+        return _Pending(
+            candidate=candidate, needed=candidate.start + LOOK_AHEAD_SYMBOLS * self.params.num_bins + 4 * GUARD
+        )
 
     def _frame(self, origin: int, outcome: Reception) -> RxFrame:
         params, sync = self.params, outcome.sync

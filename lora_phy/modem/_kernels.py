@@ -447,42 +447,57 @@ def timing_errors(rows, chirp, symbols, rate, out):  # type: ignore[no-untyped-d
 def label_likelihoods(magnitude, symbol_of_label, scale, out):  # type: ignore[no-untyped-def]
     """out[i, l] = I0(scale |z[i, symbol_of_label[l]]|), each row divided by its largest value.
 
-    I0(x) = e^x i0e(x), i0e by the polynomials 9.8.1 and 9.8.2 of Abramowitz and Stegun (relative error 2e-7).
+    I0(x) = cosh x (1 + x^2/4)^(-1/4) (1 + 0.24273 x^2) / (1 + 0.43023 x^2), relative error below 6e-4 (J. Olivares et
+    al., J. Phys.: Conf. Ser. 1043, 2018), and exp by ten squarings: both run in SIMD lanes.
     """
     rows, labels = out.shape
+    one = np.float32(1.0)
     for i in range(rows):
-        top = np.float32(0.0)
         for label in range(labels):
             out[i, label] = scale * magnitude[i, symbol_of_label[label]]
+        top = np.float32(0.0)
+        for label in range(labels):
             top = max(top, out[i, label])
         largest = np.float32(0.0)
         for label in range(labels):
             x = out[i, label]
-            if x < np.float32(3.75):
-                t = x / np.float32(3.75)
-                t *= t
-                series = np.float32(1.0) + t * (
-                    np.float32(3.5156229)
-                    + t
-                    * (
-                        np.float32(3.0899424)
-                        + t
-                        * (
-                            np.float32(1.2067492)
-                            + t * (np.float32(0.2659732) + t * (np.float32(0.0360768) + t * np.float32(0.0045813)))
-                        )
-                    )
-                )
-                value = series * np.float32(math.exp(-top))
-            else:
-                t = np.float32(3.75) / x
-                series = np.float32(0.39894228) + t * (
-                    np.float32(0.01328592) + t * (np.float32(0.00225319) - t * np.float32(0.00157565))
-                )
-                value = series / np.float32(math.sqrt(x)) * np.float32(math.exp(x - top))
+            square = x * x
+            ratio = (one + np.float32(0.24273) * square) / (one + np.float32(0.43023) * square)
+            root = np.float32(math.sqrt(np.float32(math.sqrt(one + np.float32(0.25) * square))))
+            value = (_exp_negative(x - top) + _exp_negative(-x - top)) * ratio / root
             out[i, label] = value
             largest = max(largest, value)
-        if largest > 0.0:
-            scaling = np.float32(1.0) / largest
-            for label in range(labels):
-                out[i, label] *= scaling
+        scaling = one / largest if largest > 0.0 else one
+        for label in range(labels):
+            out[i, label] *= scaling
+
+
+@numba.njit(inline="always", **_JIT)
+def _exp_negative(y):  # type: ignore[no-untyped-def]
+    """exp(y) for y <= 0 as (1 + u + u^2/2)^1024, u = y / 1024; 0 below about -80."""
+    u = max(y, np.float32(-80.0)) * np.float32(1.0 / 1024.0)
+    p = np.float32(1.0) + u * (np.float32(1.0) + np.float32(0.5) * u)
+    for _ in range(10):
+        p *= p
+    return p
+
+
+@numba.njit(**_JIT)
+def tone_run(samples, starts, tones, chirp, out):  # type: ignore[no-untyped-def]
+    """out[i] = energy of the dechirped window at starts[i] at tone tones[i] (bins) over the window's energy."""
+    num_bins = chirp.size
+    total = samples.size
+    for i in range(starts.size):
+        angle = 2 * math.pi * tones[i] / num_bins
+        step = complex(math.cos(angle), -math.sin(angle))
+        turn = complex(1.0, 0.0)
+        acc = complex(0.0, 0.0)
+        power = 0.0
+        for n in range(num_bins):
+            m = starts[i] + n
+            if 0 <= m < total:
+                y = samples[m]
+                power += y.real * y.real + y.imag * y.imag
+                acc += y * chirp[n] * turn
+            turn *= step
+        out[i] = (acc.real * acc.real + acc.imag * acc.imag) / power if power > 0.0 else 0.0

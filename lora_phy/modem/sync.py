@@ -41,11 +41,13 @@ INSIDE_BONUS = 8.0
 CLOCK_SIGMA_PPM = 20.0
 MAX_CLOCK_PPM = 60.0
 NUM_GRID_HYPOTHESES = 32
+CONTINUATION = 6
 TONE_STEPS = (-1, 0, 1)
 """Half bins around the tone of the peak: a window that is half a symbol off, or noise, moves it."""
 CLOSE_CALL = 16.0
 """Energy within which a second hypothesis is worth a fine estimate."""
 QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
+LOOK_BACK = 256
 SYNC_MARGIN = 7.0
 """Nats by which another sync word must be likelier before a frame counts as another network's."""
 _ZOOM_STEP = 0.125
@@ -102,6 +104,22 @@ def synchronise(samples: IQ, peak: Candidate, params: LoRaParams) -> Sync | None
     found = [fine_estimate(samples, coarse, params) for coarse in joint_candidates(samples, peak, params)]
     frames = [sync for sync in found if is_frame(sync, params)]
     return max(frames, key=lambda sync: sync.energy + _bonus(sync, params), default=None)
+
+
+def continues(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | None:
+    """The peak six symbols on, where the upchirps go on: a preamble longer than `joint_candidates` looks ahead."""
+    num_bins = params.num_bins
+    start = peak.start + CONTINUATION * num_bins
+    places = start - num_bins * np.arange(peak.num_summed, dtype=np.int64)
+    best = (0.0, 0)
+    for step in TONE_STEPS:
+        r = np.empty(len(places))
+        tones = np.full(len(places), (peak.half_bin + step) / 2)
+        _kernels.tone_run(samples, places, tones, downchirp(LoRaParams(sf=params.sf)), r)
+        best = max(best, (float(r.sum()), (peak.half_bin + step) % (2 * num_bins)))
+    if best[0] < 0.6 * peak.statistic:
+        return None
+    return replace(peak, start=start, half_bin=best[1], statistic=best[0])
 
 
 def is_frame(sync: Sync, params: LoRaParams) -> bool:
@@ -309,33 +327,33 @@ def decide_sync(
     return params.sync_symbols, bool(logs[0] - logs[1] <= SYNC_MARGIN)
 
 
-def preamble_extent(samples: IQ, sync: Sync, params: LoRaParams, *, most: int = 0) -> int:
+def preamble_extent(samples: IQ, sync: Sync, params: LoRaParams) -> int:
     """Number of upchirps before the sync word, by likelihood; the parameters' own number has the larger prior.
 
-    Looks back as far as `most` upchirps; samples before the array say nothing for or against.
+    Looks back as long as upchirps go on, up to `LOOK_BACK` more than the parameters name.
     """
     num_bins = params.num_bins
-    most = max(most, params.preamble_len + 4)
     step = num_bins - sync.drift
     first = sync.start - 2 * step
-    reach = min(most, max(int((first + num_bins / 2) // num_bins), 0))
-    if reach == 0:
-        return params.preamble_len
-    starts = np.round(first - step * np.arange(1, reach + 1)).astype(np.int64)
-    energies = window_energies(samples, starts, params.sf)
-    late = starts - (first - step * np.arange(1, reach + 1))
-    half_bins = np.round(2 * (sync.cfo_bins + late)).astype(np.int64) % (2 * num_bins)
-    r = energies[np.arange(reach), half_bins // 2 + num_bins * (half_bins % 2)].astype(np.float64)
+    most = min(params.preamble_len + LOOK_BACK, max(int((first + num_bins / 2) // num_bins), 0))
     es = max(sync.up_energy / sync.num_up - 1.0, 1.0)
-    argument = 2 * np.sqrt(es * r)
-    evidence = np.cumsum(np.log(scipy.special.i0e(argument)) + argument - es)
-    score = np.concatenate([[0.0], evidence])
-    lengths = np.arange(reach + 1)
-    score[:6] -= 20.0  # no receiver accepts a preamble this short
-    score[lengths != params.preamble_len] -= 9.0
-    if reach < params.preamble_len:  # the stream begins inside the preamble
-        return params.preamble_len if int(np.argmax(evidence)) == reach - 1 else max(int(np.argmax(score)), 1)
-    return int(np.argmax(score))
+    chirp = downchirp(LoRaParams(sf=params.sf))
+    score = np.zeros(1)
+    best = 0
+    while len(score) - 1 < most and best >= len(score) - 1 - 4:
+        known = len(score) - 1
+        reach = min(most, max(known + 16, params.preamble_len + 4))
+        places = first - step * np.arange(known + 1, reach + 1)
+        starts = np.round(places).astype(np.int64)
+        r = np.empty(len(places))
+        _kernels.tone_run(samples, starts, sync.cfo_bins + (starts - places), chirp, r)
+        argument = 2 * np.sqrt(es * r)
+        evidence = np.log(scipy.special.i0e(argument)) + argument - es
+        score = np.append(score, score[-1] + np.cumsum(evidence))
+        weighed = score - 9.0 * (np.arange(len(score)) != params.preamble_len)
+        weighed[:6] -= 20.0  # shorter than any receiver accepts, unless the stream begins inside
+        best = int(np.argmax(weighed))
+    return best
 
 
 def extract(samples: IQ, start: float, num: int, cycles: float, *, guard: int = GUARD) -> IQ:
