@@ -6,9 +6,8 @@ keyboard. Colours never carry a meaning alone: verdicts have a word and a mark, 
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -31,6 +30,7 @@ from llm_bridge.study.findings import (
     verdict,
     warning_sentence,
 )
+from llm_bridge.study.html_parts import Column, Html, figure, mark_damage, table
 from llm_bridge.study.points import AXIS_ORDER, Point, Study, delivery_rows
 from llm_bridge.transport.packets import HEADER_LEN
 
@@ -85,45 +85,6 @@ results.csv and items.jsonl beside this page hold every number and every decisio
 </body>
 </html>
 """
-
-
-def mark_damage(sent: str, received: str, holes: Sequence[Sequence[int]]) -> tuple[str, str]:
-    """Both sides of a transmission as HTML, the damage marked.
-
-    Parameters
-    ----------
-    holes
-        Byte spans ``(start, end)`` of `sent` that did not arrive; each stands in `received` as one U+FFFD.
-
-    Examples
-    --------
-    >>> mark_damage("ab < cd", "ab �d", [(3, 6)])[0]
-    'ab <mark class="lost">&lt; c</mark>d'
-    >>> mark_damage("a = 1", "a = 7", [])[1]
-    'a = <mark class="changed">7</mark>'
-    """
-    raw = sent.encode()
-    if holes and received.count("\ufffd") == len(holes):
-        left, at = [], 0
-        for start, end in sorted((max(0, int(a)), min(len(raw), int(b))) for a, b in holes):
-            left += [_text(raw[at:start]), f'<mark class="lost">{_text(raw[start:end])}</mark>']
-            at = max(at, end)
-        left.append(_text(raw[at:]))
-        pieces = received.split("\ufffd")
-        right = [escape(pieces[0])]
-        for (start, end), piece in zip(sorted((int(a), int(b)) for a, b in holes), pieces[1:], strict=True):
-            right += [f'<mark class="hole">{end - start} bytes lost</mark>', escape(piece)]
-        return "".join(left), "".join(right)
-    left, right = [], []
-    for code, i0, i1, j0, j1 in difflib.SequenceMatcher(a=sent, b=received, autojunk=False).get_opcodes():
-        before, after = escape(sent[i0:i1]), escape(received[j0:j1])
-        if code == "equal":
-            left.append(before)
-            right.append(after)
-            continue
-        left += [f'<mark class="lost">{before}</mark>'] if before else []
-        right += [f'<mark class="changed">{after}</mark>'] if after else []
-    return "".join(left), "".join(right)
 
 
 # --- sections ---------------------------------------------------------------------------------------------------------
@@ -185,15 +146,15 @@ def _f1_section(study: Study) -> str:
     more = []
     for panel in figures.panels(study):
         p = panel[0].first
-        figure = _figure(
+        drawn = figure(
             f"{corpus_name(p.corpus)}, {p.task}: {TASK_QUESTIONS.get(p.task, '')}",
             _where(p),
             figures.f1_against_sf(panel),
         )
         if (p.corpus, p.task, p.axis) in shown:
-            more.append(figure)
+            more.append(drawn)
         else:
-            shown[p.corpus, p.task, p.axis] = figure
+            shown[p.corpus, p.task, p.axis] = drawn
     waterfalls = _snr_figures(study)
     if not shown:
         return ""
@@ -230,7 +191,7 @@ def _snr_figures(study: Study) -> list[str]:
             continue
         ordered = {sf: sorted(points, key=lambda p: p.snr_db or 0.0) for sf, points in lines.items()}
         title = f"{corpus_name(corpus)}, {task}, {method_name(method)}: F1 against SNR"
-        found[corpus, task] = _figure(title, "a line for each spreading factor", figures.f1_against_snr(ordered))
+        found[corpus, task] = figure(title, "a line for each spreading factor", figures.f1_against_snr(ordered))
     return list(found.values())
 
 
@@ -251,10 +212,10 @@ def _damage_section(study: Study) -> str:
         clean = without_loss[corpus, task]
         head = f"{corpus_name(corpus)}, {task}"
         first = [p for p in points if p.condition == points[0].condition]
-        parts.append(_figure(f"{head}: what arrived whole", _where(first[0]), figures.f1_against_intact(first, clean)))
+        parts.append(figure(f"{head}: what arrived whole", _where(first[0]), figures.f1_against_intact(first, clean)))
         if any(p.byte_error_rate is not None for p in points):
             parts.append(
-                _figure(f"{head}: residual errors", _collapse_sentence(points), figures.f1_against_errors(points))
+                figure(f"{head}: residual errors", _collapse_sentence(points), figures.f1_against_errors(points))
             )
     if not parts:
         return ""
@@ -283,11 +244,11 @@ def _delivery_section(study: Study) -> str:
         if len(group) > 1:
             telling.setdefault((group[0]["corpus"], group[0]["axis"]), group)
     pictures = [
-        _figure(f"{corpus_name(corpus)}, {axis_name(axis)}", _link_words(group[0]), figures.delivery_against_sf(group))
+        figure(f"{corpus_name(corpus)}, {axis_name(axis)}", _link_words(group[0]), figures.delivery_against_sf(group))
         for (corpus, axis), group in sorted(telling.items(), key=lambda pair: (pair[0][0], _rank_axis(pair[0][1])))
     ]
     pictures += [
-        _figure(
+        figure(
             f"{corpus_name(corpus)}: where on the waterfall",
             f"Lines: theory, whole fragments; markers: frames of this study. {_sentence_case(_link_words(group[0]))}",
             figures.frames_lost_against_snr(group, payload_len),
@@ -311,8 +272,7 @@ def _delivery_section(study: Study) -> str:
         ("Wrong or lost", "number", lambda r: r["residual_errors"]),
         ("Airtime / s", "number", lambda r: round(r["airtime_s"], 1)),
     ]
-    table = _table("Delivery of each link", columns, rows)
-    return f'<div class="panels">{"".join(pictures)}</div>{table}'
+    return f'<div class="panels">{"".join(pictures)}</div>' + table("Delivery of each link", columns, rows)
 
 
 def _in_theory(row: Mapping[str, Any]) -> bool:
@@ -397,7 +357,7 @@ def _table_section(study: Study) -> str:
         '<p class="note">Pooled over seeds. The bar runs from 0 to 1: shaded the interval, solid the score, dashed the '
         "baseline. Click a head to sort, or reach it with the Tab key.</p>"
     )
-    return text + _table("Every score of the study", columns, study.points)
+    return text + table("Every score of the study", columns, study.points)
 
 
 def _limits_section(study: Study) -> str:
@@ -426,70 +386,11 @@ def _provenance_section(study: Study) -> str:
 # --- pieces -----------------------------------------------------------------------------------------------------------
 
 
-def _figure(title: str, where: str, svg: str) -> str:
-    return (
-        f'<figure><figcaption><h3>{escape(title)}</h3><p class="where">{escape(where)}</p></figcaption>{svg}</figure>'
-    )
-
-
-class _Html(str):
-    """Text that is HTML already, with the value that a table sorts by."""
-
-    sort_value: str = ""
-
-
-Column = tuple[str, str, Callable[[Any], Any]]
-"""Head, kind ("number", "text", or "setting": left out where it does not vary), and how a row's cell is read."""
-
-
-def _table(caption: str, columns: Sequence[Column], rows: Iterable[Any]) -> str:
-    """A sortable table in a region that scrolls sideways and takes the keyboard's focus."""
-    rows = list(rows)
-    kept, constant = [], []
-    for name, kind, read in columns:
-        values = {str(value) for value in map(read, rows) if value not in (None, "")}
-        if kind == "setting" and len(values) == 1:
-            constant.append(f"{name}: {values.pop()}")
-        elif values:
-            kept.append((name, kind, read))
-    heads = "".join(
-        f'<th scope="col" aria-sort="none"{_number_class(name, kind)}>'
-        f'<button type="button">{escape(name)}</button></th>'
-        for name, kind, _ in kept
-    )
-    lines = "".join(
-        "<tr>" + "".join(_cell(read(row), _number_class(name, kind)) for name, kind, read in kept) + "</tr>"
-        for row in rows
-    )
-    same = f'<p class="note">The same in every row: {escape("; ".join(constant))}.</p>' if constant else ""
-    return (
-        f'{same}<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table class="sortable">'
-        f"<thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
-    )
-
-
-def _number_class(name: str, kind: str) -> str:
-    return ' class="number"' if kind == "number" or name.endswith("/ dB") else ""
-
-
-def _cell(value: Any, attributes: str) -> str:
-    if isinstance(value, _Html):
-        return f'<td{attributes} data-value="{escape(value.sort_value)}">{value}</td>'
-    if value is None:
-        return f'<td{attributes} data-value=""></td>'
-    if value == math.inf:
-        return f'<td{attributes} data-value="Infinity">∞</td>'
-    if isinstance(value, float):
-        shown = f"{value:.2f}" if abs(value) < 2 else f"{value:g}"
-        return f'<td{attributes} data-value="{value!r}">{shown.replace("-", "−")}</td>'
-    return f"<td{attributes}>{escape(str(value))}</td>"
-
-
 def _interval_cell(point: Point) -> Any:
     if point.f1 is None:
         return None
     base = "" if point.baseline is None else f'<u style="left:{100 * point.baseline:.1f}%"></u>'
-    html = _Html(
+    html = Html(
         f'{point.low:.2f} to {point.high:.2f} <span class="wide" aria-hidden="true">'
         f'<i style="left:{100 * point.low:.1f}%;width:{100 * (point.high - point.low):.1f}%"></i>'
         f'<b style="left:{100 * point.f1:.1f}%"></b>{base}</span>'
@@ -500,7 +401,7 @@ def _interval_cell(point: Point) -> Any:
 
 def _verdict_cell(point: Point) -> Any:
     found = verdict(point)
-    html = _Html(f'<span class="verdict {found.key}">{found.mark} {escape(found.word)}</span>')
+    html = Html(f'<span class="verdict {found.key}">{found.mark} {escape(found.word)}</span>')
     html.sort_value = found.word
     return html
 
@@ -534,10 +435,6 @@ def _rank_axis(axis: Any) -> int:
 
 def _sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _text(raw: bytes) -> str:
-    return escape(raw.decode("utf-8", errors="replace"))
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

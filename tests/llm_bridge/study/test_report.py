@@ -22,7 +22,7 @@ from synthetic_study import make_study, read_page, read_rows
 from llm_bridge.scoring.metrics import score_cell
 from llm_bridge.study import figures
 from llm_bridge.study.findings import curves, headline_curves, limits, method_sentences, sf_sentence, verdict
-from llm_bridge.study.page import mark_damage
+from llm_bridge.study.html_parts import mark_damage
 from llm_bridge.study.points import RESULT_COLUMNS, delivery_rows, load_study
 from llm_bridge.study.report import render_table, write_report
 from llm_bridge.study.store import StoreError, read_json, read_jsonl, seal, write_json
