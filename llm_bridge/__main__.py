@@ -23,6 +23,8 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 from llm_bridge.study.store import StoreError
 from llm_bridge.training.models import ModelDownloadError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -104,9 +106,13 @@ def corpora_check(
 def main() -> None:
     """Run the command line; turn the errors that a user can mend into one line."""
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)
+        if status == INTERRUPTED:  # how typer reports Ctrl-C in this mode
+            raise KeyboardInterrupt
+        if status:
+            raise SystemExit(status)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing finished was lost, the same command continues", 130)
+        _fail("interrupted; nothing finished was lost, the same command continues", INTERRUPTED)
     except (typer.Abort, typer.Exit) as stop:
         raise SystemExit(getattr(stop, "exit_code", 1)) from None
     except ImportError as error:

@@ -136,21 +136,20 @@ def load_study(recipe: Recipe, directory: Path, console: Console) -> Study:
         directory=directory,
         console=console,
         test={name: loaders[name]()[:limit] for name in config.test},
-        train=_shortest("train", config, config.train_pairs),
-        validation=_shortest("validation", config, config.validation_pairs),
+        train=_mutants("train", config, config.train_pairs),
+        validation=_mutants("validation", config, config.validation_pairs),
     )
 
 
-def _shortest(split: str, config: CorpusConfig, limit: int) -> list[ProgramPair]:
-    """The first mutants of a split that are short enough."""
+def _mutants(split: str, config: CorpusConfig, count: int) -> list[ProgramPair]:
+    """The first mutants of a split that are short enough; a prefix of them is balanced by length."""
     from llm_bridge.corpora import mutants
 
-    pairs = mutants.load(split, seed=config.mutants_seed)
-    short = [pair for pair in pairs if max(len(pair.buggy), len(pair.correct)) <= config.train_max_chars]
-    if len(short) < limit:
-        wanted = f"{limit} {split} pairs of at most {config.train_max_chars} characters"
-        raise RecipeError(f"'corpus' asks for {wanted} (got {len(short)} on this Python)")
-    return short[:limit]
+    pairs = mutants.load(split, seed=config.mutants_seed, max_chars=config.train_max_chars, limit=count)
+    if len(pairs) < count:
+        wanted = f"{count} {split} pairs of at most {config.train_max_chars} characters"
+        raise RecipeError(f"'corpus' asks for {wanted} (got {len(pairs)} on this Python)")
+    return pairs
 
 
 @dataclass(frozen=True, kw_only=True)
