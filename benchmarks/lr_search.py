@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--batch-programs", type=int, default=8)
     parser.add_argument("--train-pairs", type=int, default=160)
     parser.add_argument("--validation-pairs", type=int, default=60)
-    parser.add_argument("--max-chars", type=int, default=220, help="longest program, to bound the time")
+    parser.add_argument("--max-chars", type=int, default=180, help="longest program, to bound the time")
     parser.add_argument("--schedule", default="cosine")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

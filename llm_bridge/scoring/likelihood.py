@@ -83,14 +83,13 @@ def perplexity(scores: Iterable[TextScores]) -> float:
 def _score_batch(loaded: LoadedModel, encodings: Sequence[Encoding]) -> list[TextScores]:
     device = loaded.device
     batch = make_batch(encodings, pad_id=int(loaded.tokenizer.pad_token_id), device=device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        hidden = hidden_states(loaded.base, batch.input_ids, batch.attention_mask)
-        direction = verdict_direction(loaded.base, verdict_ids(loaded.tokenizer))
-        lines, program = line_verdicts(hidden, direction, batch)
-        # the hidden state at token i predicts token i + 1; text tokens are 1 … n
-        before = torch.cat([hidden[row, : encoding.num_text] for row, encoding in enumerate(encodings)])
-        target = torch.cat([batch.input_ids[row, 1 : 1 + encoding.num_text] for row, encoding in enumerate(encodings)])
-        nll = _token_nll(loaded.base.get_output_embeddings(), before, target)
+    hidden = hidden_states(loaded.base, batch.input_ids, batch.attention_mask)
+    direction = verdict_direction(loaded.base, verdict_ids(loaded.tokenizer))
+    lines, program = line_verdicts(hidden, direction, batch)
+    # the hidden state at token i predicts token i + 1; text tokens are 1 … n
+    before = torch.cat([hidden[row, : encoding.num_text] for row, encoding in enumerate(encodings)])
+    target = torch.cat([batch.input_ids[row, 1 : 1 + encoding.num_text] for row, encoding in enumerate(encodings)])
+    nll = _token_nll(loaded.base.get_output_embeddings(), before, target)
     bounds = np.cumsum([0, *(encoding.num_text for encoding in encodings)])
     return [
         _collect(encoding, nll[start:end], lines[row, : len(encoding.line_ends)].cpu().numpy(), float(program[row]))

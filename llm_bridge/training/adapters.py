@@ -171,6 +171,7 @@ def attach(
     settings: AdapterSettings | None = None,
     *,
     texts: Sequence[str] = (),
+    keep_dtype: bool = False,
     progress: Progress | None = None,
 ) -> LoadedModel:
     """Make of a loaded base what `method` trains. The base's weights are shared, not copied.
@@ -185,6 +186,9 @@ def attach(
         Of the adapters; the defaults where `None`.
     texts
         What "cka" and "fisher" look at (training texts, never test texts).
+    keep_dtype
+        Of "full": train bfloat16 weights as they are. Otherwise they become float32 (twice the memory), since an update
+        below 1/256 of a weight is lost in bfloat16.
 
     Returns
     -------
@@ -210,8 +214,10 @@ def attach(
     if row.trained == "nothing":
         return _named(loaded, loaded.model, method, {})
     if row.trained == "everything":
+        if not keep_dtype:
+            loaded.model.float()
         loaded.model.requires_grad_(True)
-        return _named(loaded, loaded.model, method, {})
+        return _named(loaded, loaded.model, method, {"dtype": str(loaded.model.dtype).removeprefix("torch.")})
     layers, scores = _choose_layers(loaded, row, settings, texts, progress)
     model = with_adapters(loaded, settings, layers)
     details: dict[str, Any] = {"adapter": json.loads(json.dumps(asdict(settings))), "layers": list(layers)}

@@ -146,7 +146,7 @@ def estimate_memory(
     row = method_named(method)
     adapter = adapter or AdapterSettings()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = dtype or ("bfloat16" if device == "cuda" else "float32")
+    dtype = dtype or ("bfloat16" if device == "cuda" and row.trained != "everything" else "float32")
     width = {"float32": 4, "bfloat16": 2}[dtype]
     config = _config(name)
     with quiet():
@@ -188,7 +188,7 @@ def require_fit(estimate: MemoryEstimate) -> None:
     if dict(estimate.parts)["activations"] > 0.2 * estimate.total:
         ideas.append("gradient_checkpointing = true or smaller batches")
     if method_named(estimate.method).trained == "everything":
-        ideas.append('method "qlora", or optimiser "paged_adamw_8bit" with bfloat16')
+        ideas.append('method "qlora", or optimiser "paged_adamw_8bit" with dtype "bfloat16"')
     elif method_named(estimate.method).storage == "full":
         ideas.append("the 4-bit variant of the method")
     ideas.append("a smaller model, or a device with more memory")

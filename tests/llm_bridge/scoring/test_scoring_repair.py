@@ -91,9 +91,7 @@ def test_candidates_depend_on_seed_and_text_alone(toy: LoadedModel) -> None:
     again = generate_repairs(toy, {CORRECT: 1, BUGGY: 1}, settings)[BUGGY]
     assert first == again
     assert torch.equal(torch.get_rng_state(), state)
-    other = generate_repairs(
-        toy, {BUGGY: 1}, GenerationSettings(what="line", num_candidates=3, max_new_tokens=10, seed=1)
-    )
+    other = generate_repairs(toy, {BUGGY: 1}, replace(settings, seed=1))
     assert other[BUGGY][0] == first[0] and other[BUGGY][1:] != first[1:]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, line_spans
 from llm_bridge.training.examples import (
+    ANSWERS,
     IGNORED,
     SUFFIX,
     Example,
@@ -179,6 +181,30 @@ def test_a_token_that_spans_lines_belongs_to_the_first() -> None:
     token_line, ends = _place_lines([1, 6, 7], [end for _, end in line_spans(text)])
     assert token_line == [0, 0, 2]
     assert ends == [1, 1, 2]
+
+
+@pytest.mark.skipif("CHIRPBRIDGE_LLAMA3_TOKENIZER" not in os.environ, reason="set it to a Llama-3 tokenizer.json")
+def test_the_llama_3_tokenizer_gives_every_line_its_end_and_the_answers_one_token_each() -> None:
+    """Meta's vocabulary is under its own licence and not part of this repository."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=os.environ["CHIRPBRIDGE_LLAMA3_TOKENIZER"],
+        bos_token="<|begin_of_text|>",
+        eos_token="<|end_of_text|>",
+    )
+    assert len(tokenizer) == 128_256 < 2**17
+    assert all(len(tokenizer(answer, add_special_tokens=False).input_ids) == 1 for answer in ANSWERS)
+    for text in (BUGGY, BUGGY.replace("\n    ", "\n\n\ufffd", 1), "x = '<|eot_id|>'\n", "é😀\n"):
+        encoding = encode_text(text, tokenizer)
+        assert encoding.input_ids[0] == 128_000 and max(encoding.input_ids[1:]) < 128_000
+        assert len(encoding.line_ends) == len(text.splitlines())
+        words = encoding.input_ids[1 : 1 + encoding.num_text]
+        assert tokenizer.decode(words) == text
+        for line, end in enumerate(encoding.line_ends):  # everything up to the end token covers the line, and no less
+            covered = tokenizer.decode(words[:end])
+            needed = "".join(text.splitlines(keepends=True)[: line + 1])
+            assert covered.startswith(needed) and not tokenizer.decode(words[: end - 1]).startswith(needed)
 
 
 # ------------------------------------------------------------------------------------------------------------- batching
