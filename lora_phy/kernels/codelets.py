@@ -22,9 +22,9 @@ _S1 = np.float32(math.sin(math.pi / 8))
 
 
 @njit
-def pass_4(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles):
-    """`count` butterflies of 4: inputs `src_stride` apart, output p times w(j, p) to row p."""
-    for j in range(count):
+def pass_4(src, src_base, src_stride, dst, dst_base, dst_stride, first, count, twiddles):
+    """Butterflies first … first + count - 1 of 4: inputs `src_stride` apart, output p times w(j, p) to row p."""
+    for j in range(first, first + count):
         s = 16 * (src_base + j)
         t1 = load(src, s)
         t2 = load(src, s + 8)
@@ -75,23 +75,30 @@ def pass_4(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles
 
 
 @njit
+def noise_4(rng, minus_power, scratch):
+    """4 vectors of complex noise into `scratch`; returns the generators' state."""
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 256, re0)
+    store(scratch, 264, im0)
+    store(scratch, 272, re1)
+    store(scratch, 280, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 288, re0)
+    store(scratch, 296, im0)
+    store(scratch, 304, re1)
+    store(scratch, 312, im1)
+    return rng
+
+
+@njit
 def link_4(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_stride, count, twiddles):
     """A first pass of 4 on received and dechirped samples that are made here; returns the generators' state.
 
     Sample n = j + a * count of the eight symbols is chirp(n) * A(a) * B(j) + noise; A(a) lies in `scratch`, B(0) is
-    (br, bi) and B(j + 1) = B(j) * (ur, ui).
+    (br, bi) and B(j + 1) = B(j) * (ur, ui). The noise of the first butterfly must lie there, that of the one after the
+    last is left there.
     """
     for j in range(count):
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 256, re0)
-        store(scratch, 264, im0)
-        store(scratch, 272, re1)
-        store(scratch, 280, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 288, re0)
-        store(scratch, 296, im0)
-        store(scratch, 304, re1)
-        store(scratch, 312, im1)
         c = 8 * j
         ar = load(scratch, 0)
         ai = load(scratch, 8)
@@ -133,6 +140,7 @@ def link_4(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         yi = fma(cr, ti, fma(ci, tr, load(scratch, 312)))
         t7 = fma(yr, cr, yi * ci)
         t8 = fma(yi, cr, -(yr * ci))
+        br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)
         t9 = t1 + t5
         t10 = t2 + t6
         t11 = t1 - t5
@@ -152,6 +160,11 @@ def link_4(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         d = 16 * (dst_base + j)
         k = 6 * j
         store(dst, d, t21)
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 256, re0)
+        store(scratch, 264, im0)
+        store(scratch, 272, re1)
+        store(scratch, 280, im1)
         store(dst, d + 8, t22)
         wr = load_splat(twiddles, k + 0)
         wi = load_splat(twiddles, k + 1)
@@ -171,7 +184,11 @@ def link_4(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t30 = fma(t19, wi, t20 * wr)
         store(dst, d + 16 * 3 * dst_stride, t29)
         store(dst, d + 16 * 3 * dst_stride + 8, t30)
-        br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 288, re0)
+        store(scratch, 296, im0)
+        store(scratch, 304, re1)
+        store(scratch, 312, im1)
     return rng
 
 
@@ -303,10 +320,10 @@ def spectrum_4(work, base, block_stride, count, out, k_first, k_block, k_out):
 
 
 @njit
-def pass_8(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles):
-    """`count` butterflies of 8: inputs `src_stride` apart, output p times w(j, p) to row p."""
+def pass_8(src, src_base, src_stride, dst, dst_base, dst_stride, first, count, twiddles):
+    """Butterflies first … first + count - 1 of 8: inputs `src_stride` apart, output p times w(j, p) to row p."""
     h = splat(_H)
-    for j in range(count):
+    for j in range(first, first + count):
         s = 16 * (src_base + j)
         t1 = load(src, s)
         t2 = load(src, s + 8)
@@ -426,34 +443,41 @@ def pass_8(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles
 
 
 @njit
+def noise_8(rng, minus_power, scratch):
+    """8 vectors of complex noise into `scratch`; returns the generators' state."""
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 256, re0)
+    store(scratch, 264, im0)
+    store(scratch, 272, re1)
+    store(scratch, 280, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 288, re0)
+    store(scratch, 296, im0)
+    store(scratch, 304, re1)
+    store(scratch, 312, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 320, re0)
+    store(scratch, 328, im0)
+    store(scratch, 336, re1)
+    store(scratch, 344, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 352, re0)
+    store(scratch, 360, im0)
+    store(scratch, 368, re1)
+    store(scratch, 376, im1)
+    return rng
+
+
+@njit
 def link_8(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_stride, count, twiddles):
     """A first pass of 8 on received and dechirped samples that are made here; returns the generators' state.
 
     Sample n = j + a * count of the eight symbols is chirp(n) * A(a) * B(j) + noise; A(a) lies in `scratch`, B(0) is
-    (br, bi) and B(j + 1) = B(j) * (ur, ui).
+    (br, bi) and B(j + 1) = B(j) * (ur, ui). The noise of the first butterfly must lie there, that of the one after the
+    last is left there.
     """
     h = splat(_H)
     for j in range(count):
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 256, re0)
-        store(scratch, 264, im0)
-        store(scratch, 272, re1)
-        store(scratch, 280, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 288, re0)
-        store(scratch, 296, im0)
-        store(scratch, 304, re1)
-        store(scratch, 312, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 320, re0)
-        store(scratch, 328, im0)
-        store(scratch, 336, re1)
-        store(scratch, 344, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 352, re0)
-        store(scratch, 360, im0)
-        store(scratch, 368, re1)
-        store(scratch, 376, im1)
         c = 16 * j
         ar = load(scratch, 0)
         ai = load(scratch, 8)
@@ -535,6 +559,7 @@ def link_8(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         yi = fma(cr, ti, fma(ci, tr, load(scratch, 376)))
         t15 = fma(yr, cr, yi * ci)
         t16 = fma(yi, cr, -(yr * ci))
+        br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)
         t17 = t1 + t9
         t18 = t2 + t10
         t19 = t1 - t9
@@ -559,6 +584,11 @@ def link_8(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t38 = t22 + t30
         t39 = t21 - t29
         t40 = t22 - t30
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 256, re0)
+        store(scratch, 264, im0)
+        store(scratch, 272, re1)
+        store(scratch, 280, im1)
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -584,6 +614,11 @@ def link_8(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t63 = t57 - t60
         t64 = t56 - t61
         t65 = t57 + t60
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 288, re0)
+        store(scratch, 296, im0)
+        store(scratch, 304, re1)
+        store(scratch, 312, im1)
         t66 = t54 + t58
         t67 = t55 + t59
         t68 = t54 - t58
@@ -609,6 +644,11 @@ def link_8(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t74 = fma(t62, wr, -(t63 * wi))
         t75 = fma(t62, wi, t63 * wr)
         store(dst, d + 16 * 3 * dst_stride, t74)
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 320, re0)
+        store(scratch, 328, im0)
+        store(scratch, 336, re1)
+        store(scratch, 344, im1)
         store(dst, d + 16 * 3 * dst_stride + 8, t75)
         wr = load_splat(twiddles, k + 6)
         wi = load_splat(twiddles, k + 7)
@@ -634,7 +674,11 @@ def link_8(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t83 = fma(t64, wi, t65 * wr)
         store(dst, d + 16 * 7 * dst_stride, t82)
         store(dst, d + 16 * 7 * dst_stride + 8, t83)
-        br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 352, re0)
+        store(scratch, 360, im0)
+        store(scratch, 368, re1)
+        store(scratch, 376, im1)
     return rng
 
 
@@ -928,12 +972,12 @@ def spectrum_8(work, base, block_stride, count, out, k_first, k_block, k_out):
 
 
 @njit
-def pass_16(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles):
-    """`count` butterflies of 16: inputs `src_stride` apart, output p times w(j, p) to row p."""
+def pass_16(src, src_base, src_stride, dst, dst_base, dst_stride, first, count, twiddles):
+    """Butterflies first … first + count - 1 of 16: inputs `src_stride` apart, output p times w(j, p) to row p."""
     c1 = splat(_C1)
     h = splat(_H)
     s1 = splat(_S1)
-    for j in range(count):
+    for j in range(first, first + count):
         s = 16 * (src_base + j)
         t1 = load(src, s)
         t2 = load(src, s + 8)
@@ -1211,56 +1255,63 @@ def pass_16(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddle
 
 
 @njit
+def noise_16(rng, minus_power, scratch):
+    """16 vectors of complex noise into `scratch`; returns the generators' state."""
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 256, re0)
+    store(scratch, 264, im0)
+    store(scratch, 272, re1)
+    store(scratch, 280, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 288, re0)
+    store(scratch, 296, im0)
+    store(scratch, 304, re1)
+    store(scratch, 312, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 320, re0)
+    store(scratch, 328, im0)
+    store(scratch, 336, re1)
+    store(scratch, 344, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 352, re0)
+    store(scratch, 360, im0)
+    store(scratch, 368, re1)
+    store(scratch, 376, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 384, re0)
+    store(scratch, 392, im0)
+    store(scratch, 400, re1)
+    store(scratch, 408, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 416, re0)
+    store(scratch, 424, im0)
+    store(scratch, 432, re1)
+    store(scratch, 440, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 448, re0)
+    store(scratch, 456, im0)
+    store(scratch, 464, re1)
+    store(scratch, 472, im1)
+    rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+    store(scratch, 480, re0)
+    store(scratch, 488, im0)
+    store(scratch, 496, re1)
+    store(scratch, 504, im1)
+    return rng
+
+
+@njit
 def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_stride, count, twiddles):
     """A first pass of 16 on received and dechirped samples that are made here; returns the generators' state.
 
     Sample n = j + a * count of the eight symbols is chirp(n) * A(a) * B(j) + noise; A(a) lies in `scratch`, B(0) is
-    (br, bi) and B(j + 1) = B(j) * (ur, ui).
+    (br, bi) and B(j + 1) = B(j) * (ur, ui). The noise of the first butterfly must lie there, that of the one after the
+    last is left there.
     """
     c1 = splat(_C1)
     h = splat(_H)
     s1 = splat(_S1)
     for j in range(count):
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 256, re0)
-        store(scratch, 264, im0)
-        store(scratch, 272, re1)
-        store(scratch, 280, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 288, re0)
-        store(scratch, 296, im0)
-        store(scratch, 304, re1)
-        store(scratch, 312, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 320, re0)
-        store(scratch, 328, im0)
-        store(scratch, 336, re1)
-        store(scratch, 344, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 352, re0)
-        store(scratch, 360, im0)
-        store(scratch, 368, re1)
-        store(scratch, 376, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 384, re0)
-        store(scratch, 392, im0)
-        store(scratch, 400, re1)
-        store(scratch, 408, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 416, re0)
-        store(scratch, 424, im0)
-        store(scratch, 432, re1)
-        store(scratch, 440, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 448, re0)
-        store(scratch, 456, im0)
-        store(scratch, 464, re1)
-        store(scratch, 472, im1)
-        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
-        store(scratch, 480, re0)
-        store(scratch, 488, im0)
-        store(scratch, 496, re1)
-        store(scratch, 504, im1)
         c = 32 * j
         ar = load(scratch, 0)
         ai = load(scratch, 8)
@@ -1422,6 +1473,7 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         yi = fma(cr, ti, fma(ci, tr, load(scratch, 504)))
         t31 = fma(yr, cr, yi * ci)
         t32 = fma(yi, cr, -(yr * ci))
+        br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)
         t33 = t1 + t17
         t34 = t2 + t18
         t35 = t1 - t17
@@ -1452,6 +1504,11 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t60 = t52 + t55
         t61 = t49 + t53
         t62 = t50 + t54
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 256, re0)
+        store(scratch, 264, im0)
+        store(scratch, 272, re1)
+        store(scratch, 280, im1)
         t63 = t49 - t53
         t64 = t50 - t54
         t65 = t5 + t21
@@ -1482,6 +1539,11 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t90 = t84 - t87
         t91 = t83 - t88
         t92 = t84 + t87
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 288, re0)
+        store(scratch, 296, im0)
+        store(scratch, 304, re1)
+        store(scratch, 312, im1)
         t93 = t81 + t85
         t94 = t82 + t86
         t95 = t81 - t85
@@ -1512,6 +1574,11 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t120 = t42 + t116
         t121 = t41 - t115
         t122 = t42 - t116
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 320, re0)
+        store(scratch, 328, im0)
+        store(scratch, 336, re1)
+        store(scratch, 344, im1)
         t123 = t113 + t117
         t124 = t114 + t118
         t125 = t113 - t117
@@ -1542,6 +1609,11 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t150 = t142 - t147
         t151 = t143 + t146
         t152 = t140 + t144
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 352, re0)
+        store(scratch, 360, im0)
+        store(scratch, 368, re1)
+        store(scratch, 376, im1)
         t153 = t141 + t145
         t154 = t140 - t144
         t155 = t141 - t145
@@ -1572,6 +1644,11 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         d = 16 * (dst_base + j)
         k = 30 * j
         store(dst, d, t109)
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 384, re0)
+        store(scratch, 392, im0)
+        store(scratch, 400, re1)
+        store(scratch, 408, im1)
         store(dst, d + 8, t110)
         wr = load_splat(twiddles, k + 0)
         wi = load_splat(twiddles, k + 1)
@@ -1602,6 +1679,11 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t188 = fma(t127, wr, -(t128 * wi))
         t189 = fma(t127, wi, t128 * wr)
         store(dst, d + 16 * 5 * dst_stride, t188)
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 416, re0)
+        store(scratch, 424, im0)
+        store(scratch, 432, re1)
+        store(scratch, 440, im1)
         store(dst, d + 16 * 5 * dst_stride + 8, t189)
         wr = load_splat(twiddles, k + 10)
         wi = load_splat(twiddles, k + 11)
@@ -1632,6 +1714,11 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t198 = fma(t154, wr, -(t155 * wi))
         t199 = fma(t154, wi, t155 * wr)
         store(dst, d + 16 * 10 * dst_stride, t198)
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 448, re0)
+        store(scratch, 456, im0)
+        store(scratch, 464, re1)
+        store(scratch, 472, im1)
         store(dst, d + 16 * 10 * dst_stride + 8, t199)
         wr = load_splat(twiddles, k + 20)
         wi = load_splat(twiddles, k + 21)
@@ -1663,7 +1750,11 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t209 = fma(t174, wi, t175 * wr)
         store(dst, d + 16 * 15 * dst_stride, t208)
         store(dst, d + 16 * 15 * dst_stride + 8, t209)
-        br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)
+        rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
+        store(scratch, 480, re0)
+        store(scratch, 488, im0)
+        store(scratch, 496, re1)
+        store(scratch, 504, im1)
     return rng
 
 

@@ -9,6 +9,7 @@ keeps named vectors in registers; real files, not `exec`, because numba caches w
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -142,19 +143,35 @@ def pass_codelet(n: int) -> str:
     w.line("s = 16 * (src_base + j)")
     twiddle_and_store(w, dft(w, load_values(w, n, "src", "src_stride")))
     head = f'''@njit
-def pass_{n}(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles):
-    """`count` butterflies of {n}: inputs `src_stride` apart, output p times w(j, p) to row p."""'''
-    return "\n".join([head, *constants(w), "    for j in range(count):", *w.lines])
+def pass_{n}(src, src_base, src_stride, dst, dst_base, dst_stride, first, count, twiddles):
+    """Butterflies first … first + count - 1 of {n}: inputs `src_stride` apart, output p times w(j, p) to row p."""'''
+    return "\n".join([head, *constants(w), "    for j in range(first, first + count):", *w.lines])
+
+
+def noise_lines(pair: int) -> list[str]:
+    """Lines that put two vectors of noise into the scratch memory."""
+    at = NOISE_AT + 32 * pair
+    return [
+        "rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)",
+        f"store(scratch, {at}, re0)",
+        f"store(scratch, {at + 8}, im0)",
+        f"store(scratch, {at + 16}, re1)",
+        f"store(scratch, {at + 24}, im1)",
+    ]
+
+
+def noise_codelet(n: int) -> str:
+    """The source of the noise of one butterfly."""
+    head = f'''@njit
+def noise_{n}(rng, minus_power, scratch):
+    """{n} vectors of complex noise into `scratch`; returns the generators' state."""'''
+    lines = ["    " + line for pair in range(n // 2) for line in noise_lines(pair)]
+    return "\n".join([head, *lines, "    return rng"])
 
 
 def link_codelet(n: int) -> str:
     """The source of a first pass whose inputs are made on the spot: chirp, channel gain, noise, dechirp."""
     w = Writer(2)
-    for a in range(0, n, 2):
-        w.line("rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)")
-        for i in range(2):
-            w.line(f"store(scratch, {NOISE_AT + 16 * (a + i)}, re{i})")
-            w.line(f"store(scratch, {NOISE_AT + 16 * (a + i) + 8}, im{i})")
     w.line(f"c = {2 * n} * j")
     values = []
     for a in range(n):
@@ -167,17 +184,25 @@ def link_codelet(n: int) -> str:
         w.line(f"yr = fma(cr, tr, fma(-ci, ti, load(scratch, {NOISE_AT + 16 * a})))")
         w.line(f"yi = fma(cr, ti, fma(ci, tr, load(scratch, {NOISE_AT + 16 * a + 8})))")
         values.append((w.name("fma(yr, cr, yi * ci)"), w.name("fma(yi, cr, -(yr * ci))")))
-    y = dft(w, values)
-    twiddle_and_store(w, y)
     w.line("br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)")
+    made = len(w.lines)
+    twiddle_and_store(w, dft(w, values))
+    # the noise of the next butterfly, spread among the lines of this transform: multiplications among additions
+    made_lines, transform = w.lines[:made], w.lines[made:]
+    pairs = n // 2
+    lines = []
+    for pair in range(pairs):
+        lines += transform[len(transform) * pair // pairs : len(transform) * (pair + 1) // pairs]
+        lines += ["    " * w.indent + line for line in noise_lines(pair)]
     head = f'''@njit
 def link_{n}(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_stride, count, twiddles):
     """A first pass of {n} on received and dechirped samples that are made here; returns the generators' state.
 
     Sample n = j + a * count of the eight symbols is chirp(n) * A(a) * B(j) + noise; A(a) lies in `scratch`, B(0) is
-    (br, bi) and B(j + 1) = B(j) * (ur, ui).
+    (br, bi) and B(j + 1) = B(j) * (ur, ui). The noise of the first butterfly must lie there, that of the one after the
+    last is left there.
     """'''
-    return "\n".join([head, *constants(w), "    for j in range(count):", *w.lines, "    return rng"])
+    return "\n".join([head, *constants(w), "    for j in range(count):", *made_lines, *lines, "    return rng"])
 
 
 def argmax_codelet(n: int) -> str:
@@ -255,6 +280,7 @@ def codelets_source() -> str:
     for n in RADICES:
         parts += [
             pass_codelet(n),
+            noise_codelet(n),
             link_codelet(n),
             argmax_codelet(n),
             output_codelet(n, True),
@@ -266,7 +292,10 @@ def codelets_source() -> str:
 PIPELINES_HEAD = '''# ruff: noqa
 # fmt: off
 # mypy: ignore-errors
-"""The kernels of SF{sf}, {plan}. Written by `generate_codelets.py`; do not edit."""
+"""The kernels of SF{sf}, {plan}. Written by `generate_codelets.py`; do not edit.
+
+Built on sources {built_on}: numba recompiles a cached function when its own file changes, and looks at no other.
+"""
 
 from __future__ import annotations
 
@@ -298,7 +327,7 @@ def rest_of_plan(plan: tuple[int, ...], last: str, tail: str, rows: str, indent:
     return [
         f"{pad}for p in range({rows}):",
         f"{pad}    base = p * {row}",
-        f"{pad}    codelets.pass_{r2}(work, base, {r3}, work, base, {r3}, {r3}, twiddles2)",
+        f"{pad}    codelets.pass_{r2}(work, base, {r3}, work, base, {r3}, 0, {r3}, twiddles2)",
         f"{pad}    {result}{args}",
     ]
 
@@ -332,9 +361,10 @@ def link(
 ):
     """Send each of `symbols` through chirp, gain, offset, noise, dechirp and FFT; write the strongest bins."""
     {tables}
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_{r1}(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
 {prepare}
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
@@ -347,9 +377,10 @@ def link_soft(
 ):
     """As `link`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     {tables}
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_{r1}(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
 {prepare}
 {chr(10).join(power)}
@@ -358,13 +389,14 @@ def link_soft(
         else:
             bit_metrics(powers, {n}, order, num_bits, out, 8 * num_bits * g)
     store_state(state, rng)'''
-    transform = f"""        gather(iq, {2 * n} * 8 * g, {2 * n}, dechirp, sign, samples)
-        codelets.pass_{r1}(samples, 0, {count}, work, 0, {row}, {count}, twiddles1)"""
+    transform = f"""        for j in range(0, {count}, 8):
+            gather(iq, {2 * n} * 8 * g, {2 * n}, j, {count}, {r1}, dechirp, sign, scratch)
+            codelets.pass_{r1}(scratch, -j, 8, work, 0, {row}, j, 8, twiddles1)"""
     demodulate = f'''@njit(cache=CACHE, nogil=True)
 def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     {tables}
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(decisions.size // 8):
 {transform}
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
@@ -374,7 +406,7 @@ def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decision
 def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     {tables}
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(iq.size // {16 * n}):
 {transform}
 {chr(10).join(power)}
@@ -387,17 +419,25 @@ def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
 def fft(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     {tables}
-    _, work, _ = buffers
+    _, work = buffers
     for g in range(samples.size // {16 * n}):
-        codelets.pass_{r1}(samples, {n} * g, {count}, work, 0, {row}, {count}, twiddles1)
+        codelets.pass_{r1}(samples, {n} * g, {count}, work, 0, {row}, 0, {count}, twiddles1)
         target = out[{16 * n} * g : {16 * n} * (g + 1)]
 {chr(10).join(spectrum)}'''
     return [link, soft, demodulate, bins, fft]
 
 
+def built_on() -> str:
+    """A hash of every source that is compiled into the pipelines."""
+    digest = hashlib.sha256(codelets_source().encode())
+    for name in ("lanes", "layout", "randomness", "tables"):
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def pipelines_source(sf: int) -> str:
     """The text of `pipelines/sf<sf>.py`."""
-    head = PIPELINES_HEAD.format(sf=sf, plan=" x ".join(map(str, PLANS[sf])))
+    head = PIPELINES_HEAD.format(sf=sf, plan=" x ".join(map(str, PLANS[sf])), built_on=built_on())
     return "\n\n\n".join(part.strip("\n") for part in [head, *pipelines_of(sf)]) + "\n"
 
 

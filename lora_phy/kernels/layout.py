@@ -23,25 +23,36 @@ def _mix(re, im, table, at, samples, place):
 
 
 @njit
-def gather(iq, start, row_len, chirp, sign, samples):
-    """Bring eight rows of interleaved IQ to lane layout and dechirp them; `sign` -1 conjugates the input first."""
+def gather(iq, start, row_len, column, column_stride, num_columns, chirp, sign, scratch):
+    """Bring eight rows of interleaved IQ to lane layout and dechirp them: eight samples each at `num_columns` places.
+
+    Sample ``column + i + a * column_stride`` goes to place ``8 * a + i`` of `scratch`; `sign` -1 conjugates the input
+    first. Eight samples are a cache line: rows of 2**9 samples and more start in the same cache set, and a line would
+    be gone before its second half is asked for.
+    """
     flip = splat(np.float32(sign))
-    for i in range(0, row_len, 8):
+    for a in range(num_columns):
+        i = 2 * (column + a * column_stride)
         at = start + i
-        r0, i0, r1, i1, r2, i2, r3, i3 = transpose(
-            load(iq, at),
-            load(iq, at + row_len),
-            load(iq, at + 2 * row_len),
-            load(iq, at + 3 * row_len),
-            load(iq, at + 4 * row_len),
-            load(iq, at + 5 * row_len),
-            load(iq, at + 6 * row_len),
-            load(iq, at + 7 * row_len),
-        )
-        _mix(r0, i0 * flip, chirp, i, samples, 8 * i)
-        _mix(r1, i1 * flip, chirp, i + 2, samples, 8 * i + 16)
-        _mix(r2, i2 * flip, chirp, i + 4, samples, 8 * i + 32)
-        _mix(r3, i3 * flip, chirp, i + 6, samples, 8 * i + 48)
+        to = 128 * a
+        a0, b0 = load(iq, at), load(iq, at + 8)
+        a1, b1 = load(iq, at + row_len), load(iq, at + row_len + 8)
+        a2, b2 = load(iq, at + 2 * row_len), load(iq, at + 2 * row_len + 8)
+        a3, b3 = load(iq, at + 3 * row_len), load(iq, at + 3 * row_len + 8)
+        a4, b4 = load(iq, at + 4 * row_len), load(iq, at + 4 * row_len + 8)
+        a5, b5 = load(iq, at + 5 * row_len), load(iq, at + 5 * row_len + 8)
+        a6, b6 = load(iq, at + 6 * row_len), load(iq, at + 6 * row_len + 8)
+        a7, b7 = load(iq, at + 7 * row_len), load(iq, at + 7 * row_len + 8)
+        r0, i0, r1, i1, r2, i2, r3, i3 = transpose(a0, a1, a2, a3, a4, a5, a6, a7)
+        _mix(r0, i0 * flip, chirp, i, scratch, to)
+        _mix(r1, i1 * flip, chirp, i + 2, scratch, to + 16)
+        _mix(r2, i2 * flip, chirp, i + 4, scratch, to + 32)
+        _mix(r3, i3 * flip, chirp, i + 6, scratch, to + 48)
+        r0, i0, r1, i1, r2, i2, r3, i3 = transpose(b0, b1, b2, b3, b4, b5, b6, b7)
+        _mix(r0, i0 * flip, chirp, i + 8, scratch, to + 64)
+        _mix(r1, i1 * flip, chirp, i + 10, scratch, to + 80)
+        _mix(r2, i2 * flip, chirp, i + 12, scratch, to + 96)
+        _mix(r3, i3 * flip, chirp, i + 14, scratch, to + 112)
 
 
 @njit

@@ -33,7 +33,7 @@ from lora_phy.kernels.lanes import (
     store,
 )
 from lora_phy.kernels.layout import bit_metrics, scatter_magnitudes
-from lora_phy.kernels.randomness import draw, gaussian_pair, load_state, log_ratio, store_state
+from lora_phy.kernels.randomness import draw, gaussian_pair, load_state, scaled_log, store_state
 
 
 @njit
@@ -44,7 +44,7 @@ def exponential(bits):
     shifted = value - splat_u32(np.uint32(0x3F3504F3 + (32 << 23)))
     exponent = signed_to_f32(shift_right_signed(shifted, 23))
     mantissa = as_f32(value - (shifted & splat_u32(np.uint32(0xFF800000))) - splat_u32(np.uint32(32 << 23)))
-    return -log_ratio(exponent, mantissa)
+    return scaled_log(exponent, mantissa, splat(np.float32(-1)))
 
 
 @njit

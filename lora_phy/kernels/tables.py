@@ -39,7 +39,6 @@ class Buffers(NamedTuple):
 
     scratch: Floats
     work: Floats
-    samples: Floats
 
 
 def _pairs(values: npt.NDArray[np.complex128]) -> Floats:
@@ -77,11 +76,11 @@ def tables(sf: int) -> Tables:
 
 
 def new_buffers(sf: int) -> Buffers:
-    """Work space for one thread at a spreading factor: about 16 * 8 * 2**sf bytes, whatever the number of symbols."""
+    """Work space for one thread at a spreading factor: about 64 * 2**sf bytes, whatever the number of symbols."""
     n, first = 1 << sf, PLANS[sf][0]
     work = aligned_empty(2 * LANES * (n + first))
     work[:] = 0
-    return Buffers(aligned_empty(SCRATCH_FLOATS), work, aligned_empty(2 * LANES * n))
+    return Buffers(aligned_empty(SCRATCH_FLOATS), work)
 
 
 def offset_factors(sf: int, cfo_bins: float) -> Floats:

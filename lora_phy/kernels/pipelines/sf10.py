@@ -1,7 +1,10 @@
 # ruff: noqa
 # fmt: off
 # mypy: ignore-errors
-"""The kernels of SF10, 16 x 8 x 8. Written by `generate_codelets.py`; do not edit."""
+"""The kernels of SF10, 8 x 8 x 16. Written by `generate_codelets.py`; do not edit.
+
+Built on sources e7ca9a8d18764424: numba recompiles a cached function when its own file changes, and looks at no other.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,22 @@ def link(
 ):
     """Send each of `symbols` through chirp, gain, offset, noise, dechirp and FFT; write the strongest bins."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_8(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
         br, bi, ur, ui = channel_factors(
-            symbols, 8 * g, gains, gain_stride * g, offset, roots, 1023, 16, scratch
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 1023, 8, scratch
         )
-        rng = codelets.link_16(
-            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 65, 64, twiddles1
+        rng = codelets.link_8(
+            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 129, 128, twiddles1
         )
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
-        for p in range(first_row, 16, row_step):
-            base = p * 65
-            codelets.pass_8(work, base, 8, work, base, 8, 8, twiddles2)
-            best, where = codelets.argmax_8(work, base, 8, 8, p, 16, 128, best, where)
+        for p in range(first_row, 8, row_step):
+            base = p * 129
+            codelets.pass_8(work, base, 16, work, base, 16, 0, 16, twiddles2)
+            best, where = codelets.argmax_16(work, base, 16, 8, p, 8, 64, best, where)
         store(decisions, 8 * g, where)
     store_state(state, rng)
 
@@ -46,20 +50,21 @@ def link_soft(
 ):
     """As `link`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_8(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
         br, bi, ur, ui = channel_factors(
-            symbols, 8 * g, gains, gain_stride * g, offset, roots, 1023, 16, scratch
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 1023, 8, scratch
         )
-        rng = codelets.link_16(
-            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 65, 64, twiddles1
+        rng = codelets.link_8(
+            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 129, 128, twiddles1
         )
-        for p in range(0, 16, 1):
-            base = p * 65
-            codelets.pass_8(work, base, 8, work, base, 8, 8, twiddles2)
-            codelets.power_8(work, base, 8, 8, powers, p, 16, 128)
+        for p in range(0, 8, 1):
+            base = p * 129
+            codelets.pass_8(work, base, 16, work, base, 16, 0, 16, twiddles2)
+            codelets.power_16(work, base, 16, 8, powers, p, 8, 64)
         if num_bits == 0:
             scatter_magnitudes(powers, 1024, out, 8192 * g)
         else:
@@ -71,15 +76,16 @@ def link_soft(
 def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(decisions.size // 8):
-        gather(iq, 2048 * 8 * g, 2048, dechirp, sign, samples)
-        codelets.pass_16(samples, 0, 64, work, 0, 65, 64, twiddles1)
+        for j in range(0, 128, 8):
+            gather(iq, 2048 * 8 * g, 2048, j, 128, 8, dechirp, sign, scratch)
+            codelets.pass_8(scratch, -j, 8, work, 0, 129, j, 8, twiddles1)
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
-        for p in range(first_row, 16, row_step):
-            base = p * 65
-            codelets.pass_8(work, base, 8, work, base, 8, 8, twiddles2)
-            best, where = codelets.argmax_8(work, base, 8, 8, p, 16, 128, best, where)
+        for p in range(first_row, 8, row_step):
+            base = p * 129
+            codelets.pass_8(work, base, 16, work, base, 16, 0, 16, twiddles2)
+            best, where = codelets.argmax_16(work, base, 16, 8, p, 8, 64, best, where)
         store(decisions, 8 * g, where)
 
 
@@ -87,14 +93,15 @@ def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decision
 def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(iq.size // 16384):
-        gather(iq, 2048 * 8 * g, 2048, dechirp, sign, samples)
-        codelets.pass_16(samples, 0, 64, work, 0, 65, 64, twiddles1)
-        for p in range(0, 16, 1):
-            base = p * 65
-            codelets.pass_8(work, base, 8, work, base, 8, 8, twiddles2)
-            codelets.power_8(work, base, 8, 8, powers, p, 16, 128)
+        for j in range(0, 128, 8):
+            gather(iq, 2048 * 8 * g, 2048, j, 128, 8, dechirp, sign, scratch)
+            codelets.pass_8(scratch, -j, 8, work, 0, 129, j, 8, twiddles1)
+        for p in range(0, 8, 1):
+            base = p * 129
+            codelets.pass_8(work, base, 16, work, base, 16, 0, 16, twiddles2)
+            codelets.power_16(work, base, 16, 8, powers, p, 8, 64)
         if num_bits == 0:
             scatter_magnitudes(powers, 1024, out, 8192 * g)
         else:
@@ -105,11 +112,11 @@ def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
 def fft(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, _ = buffers
+    _, work = buffers
     for g in range(samples.size // 16384):
-        codelets.pass_16(samples, 1024 * g, 64, work, 0, 65, 64, twiddles1)
+        codelets.pass_8(samples, 1024 * g, 128, work, 0, 129, 0, 128, twiddles1)
         target = out[16384 * g : 16384 * (g + 1)]
-        for p in range(0, 16, 1):
-            base = p * 65
-            codelets.pass_8(work, base, 8, work, base, 8, 8, twiddles2)
-            codelets.spectrum_8(work, base, 8, 8, target, p, 16, 128)
+        for p in range(0, 8, 1):
+            base = p * 129
+            codelets.pass_8(work, base, 16, work, base, 16, 0, 16, twiddles2)
+            codelets.spectrum_16(work, base, 16, 8, target, p, 8, 64)

@@ -1,7 +1,10 @@
 # ruff: noqa
 # fmt: off
 # mypy: ignore-errors
-"""The kernels of SF5, 4 x 8. Written by `generate_codelets.py`; do not edit."""
+"""The kernels of SF5, 4 x 8. Written by `generate_codelets.py`; do not edit.
+
+Built on sources e7ca9a8d18764424: numba recompiles a cached function when its own file changes, and looks at no other.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ def link(
 ):
     """Send each of `symbols` through chirp, gain, offset, noise, dechirp and FFT; write the strongest bins."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_4(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
         br, bi, ur, ui = channel_factors(
             symbols, 8 * g, gains, gain_stride * g, offset, roots, 31, 4, scratch
@@ -43,9 +47,10 @@ def link_soft(
 ):
     """As `link`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_4(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
         br, bi, ur, ui = channel_factors(
             symbols, 8 * g, gains, gain_stride * g, offset, roots, 31, 4, scratch
@@ -65,10 +70,11 @@ def link_soft(
 def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(decisions.size // 8):
-        gather(iq, 64 * 8 * g, 64, dechirp, sign, samples)
-        codelets.pass_4(samples, 0, 8, work, 0, 9, 8, twiddles1)
+        for j in range(0, 8, 8):
+            gather(iq, 64 * 8 * g, 64, j, 8, 4, dechirp, sign, scratch)
+            codelets.pass_4(scratch, -j, 8, work, 0, 9, j, 8, twiddles1)
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
         best, where = codelets.argmax_8(work, first_row * 9, row_step * 9, (4 - first_row + row_step - 1) // row_step, first_row, row_step, 4, best, where)
         store(decisions, 8 * g, where)
@@ -78,10 +84,11 @@ def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decision
 def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(iq.size // 512):
-        gather(iq, 64 * 8 * g, 64, dechirp, sign, samples)
-        codelets.pass_4(samples, 0, 8, work, 0, 9, 8, twiddles1)
+        for j in range(0, 8, 8):
+            gather(iq, 64 * 8 * g, 64, j, 8, 4, dechirp, sign, scratch)
+            codelets.pass_4(scratch, -j, 8, work, 0, 9, j, 8, twiddles1)
         codelets.power_8(work, 0, 1 * 9, 4, powers, 0, 1, 4)
         if num_bits == 0:
             scatter_magnitudes(powers, 32, out, 256 * g)
@@ -93,8 +100,8 @@ def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
 def fft(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, _ = buffers
+    _, work = buffers
     for g in range(samples.size // 512):
-        codelets.pass_4(samples, 32 * g, 8, work, 0, 9, 8, twiddles1)
+        codelets.pass_4(samples, 32 * g, 8, work, 0, 9, 0, 8, twiddles1)
         target = out[512 * g : 512 * (g + 1)]
         codelets.spectrum_8(work, 0, 1 * 9, 4, target, 0, 1, 4)

@@ -1,7 +1,10 @@
 # ruff: noqa
 # fmt: off
 # mypy: ignore-errors
-"""The kernels of SF6, 8 x 8. Written by `generate_codelets.py`; do not edit."""
+"""The kernels of SF6, 4 x 16. Written by `generate_codelets.py`; do not edit.
+
+Built on sources e7ca9a8d18764424: numba recompiles a cached function when its own file changes, and looks at no other.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,19 @@ def link(
 ):
     """Send each of `symbols` through chirp, gain, offset, noise, dechirp and FFT; write the strongest bins."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_4(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
         br, bi, ur, ui = channel_factors(
-            symbols, 8 * g, gains, gain_stride * g, offset, roots, 63, 8, scratch
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 63, 4, scratch
         )
-        rng = codelets.link_8(
-            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 9, 8, twiddles1
+        rng = codelets.link_4(
+            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 17, 16, twiddles1
         )
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
-        best, where = codelets.argmax_8(work, first_row * 9, row_step * 9, (8 - first_row + row_step - 1) // row_step, first_row, row_step, 8, best, where)
+        best, where = codelets.argmax_16(work, first_row * 17, row_step * 17, (4 - first_row + row_step - 1) // row_step, first_row, row_step, 4, best, where)
         store(decisions, 8 * g, where)
     store_state(state, rng)
 
@@ -43,17 +47,18 @@ def link_soft(
 ):
     """As `link`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_4(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
         br, bi, ur, ui = channel_factors(
-            symbols, 8 * g, gains, gain_stride * g, offset, roots, 63, 8, scratch
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 63, 4, scratch
         )
-        rng = codelets.link_8(
-            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 9, 8, twiddles1
+        rng = codelets.link_4(
+            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 17, 16, twiddles1
         )
-        codelets.power_8(work, 0, 1 * 9, 8, powers, 0, 1, 8)
+        codelets.power_16(work, 0, 1 * 17, 4, powers, 0, 1, 4)
         if num_bits == 0:
             scatter_magnitudes(powers, 64, out, 512 * g)
         else:
@@ -65,12 +70,13 @@ def link_soft(
 def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(decisions.size // 8):
-        gather(iq, 128 * 8 * g, 128, dechirp, sign, samples)
-        codelets.pass_8(samples, 0, 8, work, 0, 9, 8, twiddles1)
+        for j in range(0, 16, 8):
+            gather(iq, 128 * 8 * g, 128, j, 16, 4, dechirp, sign, scratch)
+            codelets.pass_4(scratch, -j, 8, work, 0, 17, j, 8, twiddles1)
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
-        best, where = codelets.argmax_8(work, first_row * 9, row_step * 9, (8 - first_row + row_step - 1) // row_step, first_row, row_step, 8, best, where)
+        best, where = codelets.argmax_16(work, first_row * 17, row_step * 17, (4 - first_row + row_step - 1) // row_step, first_row, row_step, 4, best, where)
         store(decisions, 8 * g, where)
 
 
@@ -78,11 +84,12 @@ def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decision
 def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(iq.size // 1024):
-        gather(iq, 128 * 8 * g, 128, dechirp, sign, samples)
-        codelets.pass_8(samples, 0, 8, work, 0, 9, 8, twiddles1)
-        codelets.power_8(work, 0, 1 * 9, 8, powers, 0, 1, 8)
+        for j in range(0, 16, 8):
+            gather(iq, 128 * 8 * g, 128, j, 16, 4, dechirp, sign, scratch)
+            codelets.pass_4(scratch, -j, 8, work, 0, 17, j, 8, twiddles1)
+        codelets.power_16(work, 0, 1 * 17, 4, powers, 0, 1, 4)
         if num_bits == 0:
             scatter_magnitudes(powers, 64, out, 512 * g)
         else:
@@ -93,8 +100,8 @@ def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
 def fft(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, _ = buffers
+    _, work = buffers
     for g in range(samples.size // 1024):
-        codelets.pass_8(samples, 64 * g, 8, work, 0, 9, 8, twiddles1)
+        codelets.pass_4(samples, 64 * g, 16, work, 0, 17, 0, 16, twiddles1)
         target = out[1024 * g : 1024 * (g + 1)]
-        codelets.spectrum_8(work, 0, 1 * 9, 8, target, 0, 1, 8)
+        codelets.spectrum_16(work, 0, 1 * 17, 4, target, 0, 1, 4)

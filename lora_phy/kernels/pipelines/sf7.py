@@ -1,7 +1,10 @@
 # ruff: noqa
 # fmt: off
 # mypy: ignore-errors
-"""The kernels of SF7, 8 x 16. Written by `generate_codelets.py`; do not edit."""
+"""The kernels of SF7, 4 x 4 x 8. Written by `generate_codelets.py`; do not edit.
+
+Built on sources e7ca9a8d18764424: numba recompiles a cached function when its own file changes, and looks at no other.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,22 @@ def link(
 ):
     """Send each of `symbols` through chirp, gain, offset, noise, dechirp and FFT; write the strongest bins."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_4(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
         br, bi, ur, ui = channel_factors(
-            symbols, 8 * g, gains, gain_stride * g, offset, roots, 127, 8, scratch
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 127, 4, scratch
         )
-        rng = codelets.link_8(
-            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 17, 16, twiddles1
+        rng = codelets.link_4(
+            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 33, 32, twiddles1
         )
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
-        best, where = codelets.argmax_16(work, first_row * 17, row_step * 17, (8 - first_row + row_step - 1) // row_step, first_row, row_step, 8, best, where)
+        for p in range(first_row, 4, row_step):
+            base = p * 33
+            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            best, where = codelets.argmax_8(work, base, 8, 4, p, 4, 16, best, where)
         store(decisions, 8 * g, where)
     store_state(state, rng)
 
@@ -43,17 +50,21 @@ def link_soft(
 ):
     """As `link`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work, _ = buffers
+    scratch, work = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
+    rng = codelets.noise_4(rng, minus_power, scratch)
     for g in range(symbols.size // 8):
         br, bi, ur, ui = channel_factors(
-            symbols, 8 * g, gains, gain_stride * g, offset, roots, 127, 8, scratch
+            symbols, 8 * g, gains, gain_stride * g, offset, roots, 127, 4, scratch
         )
-        rng = codelets.link_8(
-            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 17, 16, twiddles1
+        rng = codelets.link_4(
+            rng, minus_power, scratch, br, bi, ur, ui, chirp, work, 0, 33, 32, twiddles1
         )
-        codelets.power_16(work, 0, 1 * 17, 8, powers, 0, 1, 8)
+        for p in range(0, 4, 1):
+            base = p * 33
+            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            codelets.power_8(work, base, 8, 4, powers, p, 4, 16)
         if num_bits == 0:
             scatter_magnitudes(powers, 128, out, 1024 * g)
         else:
@@ -65,12 +76,16 @@ def link_soft(
 def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(decisions.size // 8):
-        gather(iq, 256 * 8 * g, 256, dechirp, sign, samples)
-        codelets.pass_8(samples, 0, 16, work, 0, 17, 16, twiddles1)
+        for j in range(0, 32, 8):
+            gather(iq, 256 * 8 * g, 256, j, 32, 4, dechirp, sign, scratch)
+            codelets.pass_4(scratch, -j, 8, work, 0, 33, j, 8, twiddles1)
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
-        best, where = codelets.argmax_16(work, first_row * 17, row_step * 17, (8 - first_row + row_step - 1) // row_step, first_row, row_step, 8, best, where)
+        for p in range(first_row, 4, row_step):
+            base = p * 33
+            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            best, where = codelets.argmax_8(work, base, 8, 4, p, 4, 16, best, where)
         store(decisions, 8 * g, where)
 
 
@@ -78,11 +93,15 @@ def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decision
 def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, samples = buffers
+    scratch, work = buffers
     for g in range(iq.size // 2048):
-        gather(iq, 256 * 8 * g, 256, dechirp, sign, samples)
-        codelets.pass_8(samples, 0, 16, work, 0, 17, 16, twiddles1)
-        codelets.power_16(work, 0, 1 * 17, 8, powers, 0, 1, 8)
+        for j in range(0, 32, 8):
+            gather(iq, 256 * 8 * g, 256, j, 32, 4, dechirp, sign, scratch)
+            codelets.pass_4(scratch, -j, 8, work, 0, 33, j, 8, twiddles1)
+        for p in range(0, 4, 1):
+            base = p * 33
+            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            codelets.power_8(work, base, 8, 4, powers, p, 4, 16)
         if num_bits == 0:
             scatter_magnitudes(powers, 128, out, 1024 * g)
         else:
@@ -93,8 +112,11 @@ def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
 def fft(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work, _ = buffers
+    _, work = buffers
     for g in range(samples.size // 2048):
-        codelets.pass_8(samples, 128 * g, 16, work, 0, 17, 16, twiddles1)
+        codelets.pass_4(samples, 128 * g, 32, work, 0, 33, 0, 32, twiddles1)
         target = out[2048 * g : 2048 * (g + 1)]
-        codelets.spectrum_16(work, 0, 1 * 17, 8, target, 0, 1, 8)
+        for p in range(0, 4, 1):
+            base = p * 33
+            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            codelets.spectrum_8(work, base, 8, 4, target, p, 4, 16)
