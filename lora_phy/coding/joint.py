@@ -27,7 +27,7 @@ from lora_phy.arrays import Nibbles
 from lora_phy.coding.chain import NUM_CRC_NIBBLES, Block, nibbles_to_bytes
 from lora_phy.coding.crc import payload_crc
 from lora_phy.coding.hamming import codebook
-from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header, header_checks
+from lora_phy.coding.header import Header, header_checks
 from lora_phy.coding.whitening import whiten
 
 MAX_ROUNDS = 8

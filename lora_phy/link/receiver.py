@@ -52,8 +52,8 @@ class RxFrame:
     status, payload, crc_ok, header
         As of `lora_phy.decode_symbols`: a damaged frame carries its bytes as received.
     start_sample, sto_samples
-        The preamble's first sample lies at ``start_sample + sto_samples`` of the input stream, the second in [-0.5, 0.5).
-        Where the stream begins inside the preamble: the first upchirp that is there.
+        The preamble's first sample lies at ``start_sample + sto_samples`` of the input stream, the second in [-0.5,
+        0.5). Where the stream begins inside the preamble: the first upchirp that is there.
     cfo_hz
         Carrier offset against the receiver's centre (`center_offset_hz` not included).
     sfo_ppm
@@ -88,8 +88,8 @@ class Decoding:
     soft
         Joint soft decoding of likelihoods, or decisions symbol by symbol.
     num_trials
-        Where the CRC of a softly decoded frame fails: how many of the likeliest alternatives it may choose from. Each is
-        right by accident with probability 2**-16.
+        Where the CRC of a softly decoded frame fails: how many of the likeliest alternatives it may choose from. Each
+        is right by accident with probability 2**-16.
     detect_ldro
         Where the parameters leave `ldro` open: let the symbols' residues modulo 4 overrule the 16 ms rule.
     """
@@ -133,8 +133,10 @@ def receive_frame(
     num_bins = params.num_bins
     origin = sync.start + (2.25 + params.extra_upchirps) * num_bins
     # symbols in the stream; three quarters of the last one are enough to decide it
-    here = int((len(samples) - origin) / num_bins + 0.25) if final else int(
-        (len(samples) - origin - 2 * GUARD - num_bins // 2) / num_bins
+    here = (
+        int((len(samples) - origin) / num_bins + 0.25)
+        if final
+        else int((len(samples) - origin - 2 * GUARD - num_bins // 2) / num_bins)
     )
 
     def needed(num_symbols: int) -> int:
@@ -154,8 +156,9 @@ def receive_frame(
     total, payload_params = first_len, params
     if header is not None:
         if decoding.detect_ldro and params.ldro is None:
-            probe = min(num_payload_symbols(header.payload_len, replace(params, ldro=True), cr=header.cr, crc=header.crc)
-                        , first_len + LDRO_PROBE) - first_len  # fmt: skip
+            reduced = replace(params, ldro=True)
+            longest = num_payload_symbols(header.payload_len, reduced, cr=header.cr, crc=header.crc)
+            probe = min(longest - first_len, LDRO_PROBE)
             if here < first_len + probe and not final:
                 return needed(first_len + probe)
             probed, later = payload_bins(
@@ -237,9 +240,7 @@ def _decode_jointly(
         status = FrameStatus.BAD_CRC if crc_ok is False else FrameStatus.OK
     if len(bins) < total:
         payload = payload[: len(metrics) // 2]
-    return Decoded(
-        payload=payload, status=status, crc_ok=crc_ok, header=header if params.explicit_header else None
-    )
+    return Decoded(payload=payload, status=status, crc_ok=crc_ok, header=header if params.explicit_header else None)
 
 
 def _likelihoods(bins: Bins, scale: float, reduced_rate: bool, sf: int) -> npt.NDArray[np.float32]:
@@ -289,9 +290,18 @@ def initial_timing(sync: Sync, params: LoRaParams) -> Timing:
 
 
 def payload_bins(
-    samples: IQ, sync: Sync, timing: Timing, params: LoRaParams, *, first: int, count: int, reduced_rate: bool, rate: int = 1
+    samples: IQ,
+    sync: Sync,
+    timing: Timing,
+    params: LoRaParams,
+    *,
+    first: int,
+    count: int,
+    reduced_rate: bool,
+    rate: int = 1,
 ) -> tuple[Bins, Timing]:
-    """Matched-filter magnitudes ``(count, 2**sf)`` of data symbols first … first + count - 1, and the timing after them.
+    """Matched-filter magnitudes ``(count, 2**sf)`` of data symbols first … first + count - 1, and the timing after
+    them.
 
     `samples` at `rate` per chip; `sync` counts chips. The timing handed in is that of symbol `first`.
     """
@@ -350,4 +360,3 @@ def _advance(timing: Timing, num: int, innovation: float, used: int, es: float) 
 @cache
 def _modem_params(sf: int, rate: int) -> LoRaParams:
     return LoRaParams(sf=sf, oversampling=rate)
-

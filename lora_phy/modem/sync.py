@@ -3,9 +3,9 @@
     | upchirps | sync 1 | sync 2 | down | down | 1/4 down | data …
                                  ^ start
 
-A delay D and a carrier offset move an upchirp's tone to cfo - D bins and a downchirp's to cfo + D: one alone cannot tell
-them apart, both together can, up to half a symbol and half the bandwidth at once; which windows hold what settles that.
-Estimators `(samples, …) -> estimate` and one corrector:
+A delay D and a carrier offset move an upchirp's tone to cfo - D bins and a downchirp's to cfo + D: one alone cannot
+tell them apart, both together can, up to half a symbol and half the bandwidth at once; which windows hold what settles
+that. Estimators `(samples, …) -> estimate` and one corrector:
 
     joint_candidates    every start and offset that agrees with the upchirps' tone, by summed energy on the window grid
     fine_estimate       fractional delay, offset and drift: the maximum of the summed energy of upchirps, sync word and
@@ -13,8 +13,8 @@ Estimators `(samples, …) -> estimate` and one corrector:
     preamble_extent     how many upchirps there are
     extract             the corrector: carrier removed, then samples interpolated at fractional times
 
-Interpolating is what undoes a fractional delay at one sample per chip: moving the tone alone leaves a phase step at each
-chirp's fold. Signal model: M. Xhonneux et al., IEEE IoT-J 2021 (arXiv 1912.11344).
+Interpolating is what undoes a fractional delay at one sample per chip: moving the tone alone leaves a phase step at
+each chirp's fold. Signal model: M. Xhonneux et al., IEEE IoT-J 2021 (arXiv 1912.11344).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import scipy.special
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _kernels
-from lora_phy.modem.chirps import downchirp, upchirp
+from lora_phy.modem.chirps import downchirp
 from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, window_energies
 from lora_phy.params import LoRaParams
 
@@ -151,7 +151,9 @@ def frame_threshold(sf: int, num_up: int, false_per_symbol: float = 1e-11) -> fl
     return float(scipy.special.gammainccinv(num_up + 4, false_per_symbol / cells))
 
 
-def joint_candidates(samples: IQ, peak: Candidate, params: LoRaParams, *, ahead: int = 9, behind: int = 4) -> list[Sync]:
+def joint_candidates(
+    samples: IQ, peak: Candidate, params: LoRaParams, *, ahead: int = 9, behind: int = 4
+) -> list[Sync]:
     """Coarse (quarter-chip, half-bin) hypotheses for one preamble peak, best first; two at most.
 
     Every start from `behind` symbols before to `ahead` symbols after the nominal one, and for each the one carrier
@@ -243,7 +245,9 @@ def _refined(samples: IQ, start: FloatArray, cfo: FloatArray, params: LoRaParams
 
 
 def sync_alphabet(params: LoRaParams) -> npt.NDArray[np.int64]:
-    """The values each of the two sync chirps may have, ``(2, n)``: those of the parameters, or all where they are open."""
+    """The values each of the two sync chirps may have, ``(2, n)``: those of the parameters, or all where they are
+    open.
+    """
     if params.sync_symbols is not None:
         return np.array(params.sync_symbols, dtype=np.int64)[:, np.newaxis]
     return np.tile(_all_sync_symbols(params.sf), (2, 1))
@@ -372,7 +376,8 @@ def extract(samples: IQ, start: float, num: int, cycles: float, *, guard: int = 
         return stretch[lead : lead + num].copy()
     spectrum = scipy.fft.fft(stretch, overwrite_x=True)
     _kernels.delay_ramp(spectrum, fraction)
-    return np.asarray(scipy.fft.ifft(spectrum, overwrite_x=True))[lead : lead + num]
+    delayed: IQ = np.asarray(scipy.fft.ifft(spectrum, overwrite_x=True))
+    return delayed[lead : lead + num]
 
 
 @cache
