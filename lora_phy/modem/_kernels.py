@@ -134,7 +134,7 @@ def joint_search(  # type: ignore[no-untyped-def]
 
     up, down: half-bin energies of windows first_up …, first_down …, `hop` samples apart; ups[t, i]: summed energy of
     the upchirps that end with window i for tone t, at least `weakest` wanted; tones: half bins of the upchirps seen
-    from sample `tone_at`; starts are samples low … high - 1, in quarters; sync: the half-bin shifts allowed, ``(2, n)``;
+    from sample `tone_at`; starts are samples low … high - 1, in quarters; sync: half-bin shifts allowed, ``(2, n)``;
     inside: bonus for |cfo| <= N/4.
     """
     width = up.shape[1]

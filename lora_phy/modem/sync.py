@@ -376,8 +376,8 @@ def extract(samples: IQ, start: float, num: int, cycles: float, *, guard: int = 
         return stretch[lead : lead + num].copy()
     spectrum = scipy.fft.fft(stretch, overwrite_x=True)
     _kernels.delay_ramp(spectrum, fraction)
-    delayed: IQ = np.asarray(scipy.fft.ifft(spectrum, overwrite_x=True))
-    return delayed[lead : lead + num]
+    delayed = scipy.fft.ifft(spectrum, overwrite_x=True)
+    return np.asarray(delayed[lead : lead + num])
 
 
 @cache
