@@ -22,9 +22,9 @@ _S1 = np.float32(math.sin(math.pi / 8))
 
 
 @njit
-def pass_4(src, src_base, src_stride, dst, dst_base, dst_stride, first, count, twiddles):
-    """Butterflies first … first + count - 1 of 4: inputs `src_stride` apart, output p times w(j, p) to row p."""
-    for j in range(first, first + count):
+def pass_4(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles):
+    """`count` butterflies of 4: inputs `src_stride` apart, output p times w(j, p) to row p."""
+    for j in range(count):
         s = 16 * (src_base + j)
         t1 = load(src, s)
         t2 = load(src, s + 8)
@@ -320,10 +320,10 @@ def spectrum_4(work, base, block_stride, count, out, k_first, k_block, k_out):
 
 
 @njit
-def pass_8(src, src_base, src_stride, dst, dst_base, dst_stride, first, count, twiddles):
-    """Butterflies first … first + count - 1 of 8: inputs `src_stride` apart, output p times w(j, p) to row p."""
+def pass_8(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles):
+    """`count` butterflies of 8: inputs `src_stride` apart, output p times w(j, p) to row p."""
     h = splat(_H)
-    for j in range(first, first + count):
+    for j in range(count):
         s = 16 * (src_base + j)
         t1 = load(src, s)
         t2 = load(src, s + 8)
@@ -972,12 +972,12 @@ def spectrum_8(work, base, block_stride, count, out, k_first, k_block, k_out):
 
 
 @njit
-def pass_16(src, src_base, src_stride, dst, dst_base, dst_stride, first, count, twiddles):
-    """Butterflies first … first + count - 1 of 16: inputs `src_stride` apart, output p times w(j, p) to row p."""
+def pass_16(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles):
+    """`count` butterflies of 16: inputs `src_stride` apart, output p times w(j, p) to row p."""
     c1 = splat(_C1)
     h = splat(_H)
     s1 = splat(_S1)
-    for j in range(first, first + count):
+    for j in range(count):
         s = 16 * (src_base + j)
         t1 = load(src, s)
         t2 = load(src, s + 8)

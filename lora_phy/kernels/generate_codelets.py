@@ -143,9 +143,9 @@ def pass_codelet(n: int) -> str:
     w.line("s = 16 * (src_base + j)")
     twiddle_and_store(w, dft(w, load_values(w, n, "src", "src_stride")))
     head = f'''@njit
-def pass_{n}(src, src_base, src_stride, dst, dst_base, dst_stride, first, count, twiddles):
-    """Butterflies first … first + count - 1 of {n}: inputs `src_stride` apart, output p times w(j, p) to row p."""'''
-    return "\n".join([head, *constants(w), "    for j in range(first, first + count):", *w.lines])
+def pass_{n}(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles):
+    """`count` butterflies of {n}: inputs `src_stride` apart, output p times w(j, p) to row p."""'''
+    return "\n".join([head, *constants(w), "    for j in range(count):", *w.lines])
 
 
 def noise_lines(pair: int) -> list[str]:
@@ -327,7 +327,7 @@ def rest_of_plan(plan: tuple[int, ...], last: str, tail: str, rows: str, indent:
     return [
         f"{pad}for p in range({rows}):",
         f"{pad}    base = p * {row}",
-        f"{pad}    codelets.pass_{r2}(work, base, {r3}, work, base, {r3}, 0, {r3}, twiddles2)",
+        f"{pad}    codelets.pass_{r2}(work, base, {r3}, work, base, {r3}, {r3}, twiddles2)",
         f"{pad}    {result}{args}",
     ]
 
@@ -361,7 +361,7 @@ def link(
 ):
     """Send each of `symbols` through chirp, gain, offset, noise, dechirp and FFT; write the strongest bins."""
     {tables}
-    scratch, work = buffers
+    scratch, work, _ = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     rng = codelets.noise_{r1}(rng, minus_power, scratch)
@@ -377,7 +377,7 @@ def link_soft(
 ):
     """As `link`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     {tables}
-    scratch, work = buffers
+    scratch, work, _ = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     rng = codelets.noise_{r1}(rng, minus_power, scratch)
@@ -389,14 +389,13 @@ def link_soft(
         else:
             bit_metrics(powers, {n}, order, num_bits, out, 8 * num_bits * g)
     store_state(state, rng)'''
-    transform = f"""        for j in range(0, {count}, 8):
-            gather(iq, {2 * n} * 8 * g, {2 * n}, j, {count}, {r1}, dechirp, sign, scratch)
-            codelets.pass_{r1}(scratch, -j, 8, work, 0, {row}, j, 8, twiddles1)"""
+    transform = f"""        gather(iq, {2 * n} * 8 * g, {2 * n}, {n}, dechirp, sign, samples)
+        codelets.pass_{r1}(samples, 0, {count}, work, 0, {row}, {count}, twiddles1)"""
     demodulate = f'''@njit(cache=CACHE, nogil=True)
 def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     {tables}
-    scratch, work = buffers
+    _, work, samples = buffers
     for g in range(decisions.size // 8):
 {transform}
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
@@ -406,7 +405,7 @@ def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decision
 def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     {tables}
-    scratch, work = buffers
+    _, work, samples = buffers
     for g in range(iq.size // {16 * n}):
 {transform}
 {chr(10).join(power)}
@@ -419,9 +418,9 @@ def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
 def fft(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     {tables}
-    _, work = buffers
+    _, work, _ = buffers
     for g in range(samples.size // {16 * n}):
-        codelets.pass_{r1}(samples, {n} * g, {count}, work, 0, {row}, 0, {count}, twiddles1)
+        codelets.pass_{r1}(samples, {n} * g, {count}, work, 0, {row}, {count}, twiddles1)
         target = out[{16 * n} * g : {16 * n} * (g + 1)]
 {chr(10).join(spectrum)}'''
     return [link, soft, demodulate, bins, fft]

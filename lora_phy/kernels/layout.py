@@ -23,18 +23,16 @@ def _mix(re, im, table, at, samples, place):
 
 
 @njit
-def gather(iq, start, row_len, column, column_stride, num_columns, chirp, sign, scratch):
-    """Bring eight rows of interleaved IQ to lane layout and dechirp them: eight samples each at `num_columns` places.
+def gather(iq, start, row_len, num_samples, chirp, sign, samples):
+    """Bring eight rows of interleaved IQ to lane layout and dechirp them; `sign` -1 conjugates the input first.
 
-    Sample ``column + i + a * column_stride`` goes to place ``8 * a + i`` of `scratch`; `sign` -1 conjugates the input
-    first. Eight samples are a cache line: rows of 2**9 samples and more start in the same cache set, and a line would
-    be gone before its second half is asked for.
+    Eight samples, a cache line, are taken from each row at a time: rows of 2**9 samples and more start in the same
+    cache set, and a line would be gone before its second half is asked for.
     """
     flip = splat(np.float32(sign))
-    for a in range(num_columns):
-        i = 2 * (column + a * column_stride)
+    for i in range(0, 2 * num_samples, 16):
         at = start + i
-        to = 128 * a
+        to = 8 * i
         a0, b0 = load(iq, at), load(iq, at + 8)
         a1, b1 = load(iq, at + row_len), load(iq, at + row_len + 8)
         a2, b2 = load(iq, at + 2 * row_len), load(iq, at + 2 * row_len + 8)
@@ -44,15 +42,15 @@ def gather(iq, start, row_len, column, column_stride, num_columns, chirp, sign, 
         a6, b6 = load(iq, at + 6 * row_len), load(iq, at + 6 * row_len + 8)
         a7, b7 = load(iq, at + 7 * row_len), load(iq, at + 7 * row_len + 8)
         r0, i0, r1, i1, r2, i2, r3, i3 = transpose(a0, a1, a2, a3, a4, a5, a6, a7)
-        _mix(r0, i0 * flip, chirp, i, scratch, to)
-        _mix(r1, i1 * flip, chirp, i + 2, scratch, to + 16)
-        _mix(r2, i2 * flip, chirp, i + 4, scratch, to + 32)
-        _mix(r3, i3 * flip, chirp, i + 6, scratch, to + 48)
+        _mix(r0, i0 * flip, chirp, i, samples, to)
+        _mix(r1, i1 * flip, chirp, i + 2, samples, to + 16)
+        _mix(r2, i2 * flip, chirp, i + 4, samples, to + 32)
+        _mix(r3, i3 * flip, chirp, i + 6, samples, to + 48)
         r0, i0, r1, i1, r2, i2, r3, i3 = transpose(b0, b1, b2, b3, b4, b5, b6, b7)
-        _mix(r0, i0 * flip, chirp, i + 8, scratch, to + 64)
-        _mix(r1, i1 * flip, chirp, i + 10, scratch, to + 80)
-        _mix(r2, i2 * flip, chirp, i + 12, scratch, to + 96)
-        _mix(r3, i3 * flip, chirp, i + 14, scratch, to + 112)
+        _mix(r0, i0 * flip, chirp, i + 8, samples, to + 64)
+        _mix(r1, i1 * flip, chirp, i + 10, samples, to + 80)
+        _mix(r2, i2 * flip, chirp, i + 12, samples, to + 96)
+        _mix(r3, i3 * flip, chirp, i + 14, samples, to + 112)
 
 
 @njit

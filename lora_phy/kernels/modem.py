@@ -18,7 +18,7 @@ from numba import njit
 from lora_phy.arrays import IQ, Bins, BitMetrics, Symbols
 from lora_phy.kernels.lanes import CACHE, LANES, aligned_empty, fma, load, splat, store
 from lora_phy.kernels.select import announce, pipeline
-from lora_phy.kernels.tables import Floats, base_chirp, new_buffers, tables
+from lora_phy.kernels.tables import Floats, base_chirp, buffers, tables
 
 
 def modulate_batch(symbols: npt.ArrayLike, sf: int, *, conjugate: bool = False) -> IQ:
@@ -55,7 +55,7 @@ def demodulate_batch(iq: npt.ArrayLike, sf: int, *, conjugate: bool = False, leg
     rows, shape = _as_rows(iq, sf)
     decisions = np.empty(rows.shape[0], np.int32)
     first_row, row_step = (1, 4) if legal_only else (0, 1)
-    arguments = (_dechirp(sf), -1.0 if conjugate else 1.0, first_row, row_step, tables(sf), new_buffers(sf))
+    arguments = (_dechirp(sf), -1.0 if conjugate else 1.0, first_row, row_step, tables(sf), buffers(sf))
     if rows.size:
         kernel = pipeline("demodulate", sf)
         whole = rows.shape[0] // LANES * LANES
@@ -121,7 +121,7 @@ def _soft(
         _dechirp(sf),
         -1.0 if conjugate else 1.0,
         tables(sf),
-        new_buffers(sf),
+        buffers(sf),
         soft_buffer(sf),
         order,
         num_bits,

@@ -18,6 +18,4 @@ PLANS = {
 
 NOISE_AT = 16 * max(RADICES)
 """Where in the scratch memory the noise of one butterfly lies, in floats; before it lie the factors A(a)."""
-GATHER_COLUMNS = 8
-"""Columns of ordinary IQ that are brought to lane layout together: a cache line of complex64."""
-SCRATCH_FLOATS = 16 * max(RADICES) * GATHER_COLUMNS
+SCRATCH_FLOATS = 2 * NOISE_AT

@@ -9,6 +9,7 @@ exact: its phase n (n - N) pi / N is reduced as an integer before the cosine.
 from __future__ import annotations
 
 import functools
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ from lora_phy.kernels.lanes import LANES, aligned_empty, fma, load, set_lane, sp
 from lora_phy.kernels.plans import PLANS, SCRATCH_FLOATS
 
 Floats = npt.NDArray[np.float32]
+
+
+_LOCAL = threading.local()
 
 
 class Tables(NamedTuple):
@@ -39,6 +43,7 @@ class Buffers(NamedTuple):
 
     scratch: Floats
     work: Floats
+    samples: Floats
 
 
 def _pairs(values: npt.NDArray[np.complex128]) -> Floats:
@@ -75,12 +80,19 @@ def tables(sf: int) -> Tables:
     return result
 
 
-def new_buffers(sf: int) -> Buffers:
-    """Work space for one thread at a spreading factor: about 64 * 2**sf bytes, whatever the number of symbols."""
-    n, first = 1 << sf, PLANS[sf][0]
-    work = aligned_empty(2 * LANES * (n + first))
-    work[:] = 0
-    return Buffers(aligned_empty(SCRATCH_FLOATS), work)
+def buffers(sf: int) -> Buffers:
+    """Work space of this thread at a spreading factor: about 128 * 2**sf bytes, whatever the number of symbols.
+
+    Kept for the thread's life: fresh memory costs a page fault every 4 KiB, which at SF12 is as long as the transform.
+    """
+    known: dict[int, Buffers] | None = getattr(_LOCAL, "buffers", None)
+    if known is None:
+        known = _LOCAL.buffers = {}
+    if sf not in known:
+        n, first = 1 << sf, PLANS[sf][0]
+        work = aligned_empty(2 * LANES * (n + first))
+        known[sf] = Buffers(aligned_empty(SCRATCH_FLOATS), work, aligned_empty(2 * LANES * n))
+    return known[sf]
 
 
 def offset_factors(sf: int, cfo_bins: float) -> Floats:

@@ -34,7 +34,7 @@ from lora_phy.kernels.lanes import LANES, aligned_empty
 from lora_phy.kernels.modem import bin_of_label, soft_buffer
 from lora_phy.kernels.randomness import fill_gaussians, fill_uniform_bits, new_state
 from lora_phy.kernels.select import announce, pipeline
-from lora_phy.kernels.tables import new_buffers, offset_factors, tables
+from lora_phy.kernels.tables import buffers, offset_factors, tables
 from lora_phy.link.counts import SymbolCounts, WeightedCounts
 from lora_phy.modem.demodulation import demodulate
 from lora_phy.modem.modulation import modulate
@@ -238,7 +238,7 @@ def draw_decisions(
             1 if legal_only else 0,
             4 if legal_only else 1,
             tables(sf),
-            new_buffers(sf),
+            buffers(sf),
             decisions,
         )
         return decisions
@@ -262,7 +262,7 @@ def draw_metrics(
     if engine == "waveform":
         offset = offset_factors(sf, flat.cfo_bins)
         pipeline("link_soft", sf)(
-            state, symbols, gains, stride, offset, flat.noise_power, tables(sf), new_buffers(sf), *tail
+            state, symbols, gains, stride, offset, flat.noise_power, tables(sf), buffers(sf), *tail
         )
     else:
         announce(shortcuts.bins_soft, "the bins engine")

@@ -3,7 +3,7 @@
 # mypy: ignore-errors
 """The kernels of SF6, 4 x 16. Written by `generate_codelets.py`; do not edit.
 
-Built on sources e7ca9a8d18764424: numba recompiles a cached function when its own file changes, and looks at no other.
+Built on sources 6841403e171c4686: numba recompiles a cached function when its own file changes, and looks at no other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def link(
 ):
     """Send each of `symbols` through chirp, gain, offset, noise, dechirp and FFT; write the strongest bins."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work = buffers
+    scratch, work, _ = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     rng = codelets.noise_4(rng, minus_power, scratch)
@@ -47,7 +47,7 @@ def link_soft(
 ):
     """As `link`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work = buffers
+    scratch, work, _ = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     rng = codelets.noise_4(rng, minus_power, scratch)
@@ -70,11 +70,10 @@ def link_soft(
 def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work = buffers
+    _, work, samples = buffers
     for g in range(decisions.size // 8):
-        for j in range(0, 16, 8):
-            gather(iq, 128 * 8 * g, 128, j, 16, 4, dechirp, sign, scratch)
-            codelets.pass_4(scratch, -j, 8, work, 0, 17, j, 8, twiddles1)
+        gather(iq, 128 * 8 * g, 128, 64, dechirp, sign, samples)
+        codelets.pass_4(samples, 0, 16, work, 0, 17, 16, twiddles1)
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
         best, where = codelets.argmax_16(work, first_row * 17, row_step * 17, (4 - first_row + row_step - 1) // row_step, first_row, row_step, 4, best, where)
         store(decisions, 8 * g, where)
@@ -84,11 +83,10 @@ def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decision
 def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work = buffers
+    _, work, samples = buffers
     for g in range(iq.size // 1024):
-        for j in range(0, 16, 8):
-            gather(iq, 128 * 8 * g, 128, j, 16, 4, dechirp, sign, scratch)
-            codelets.pass_4(scratch, -j, 8, work, 0, 17, j, 8, twiddles1)
+        gather(iq, 128 * 8 * g, 128, 64, dechirp, sign, samples)
+        codelets.pass_4(samples, 0, 16, work, 0, 17, 16, twiddles1)
         codelets.power_16(work, 0, 1 * 17, 4, powers, 0, 1, 4)
         if num_bits == 0:
             scatter_magnitudes(powers, 64, out, 512 * g)
@@ -100,8 +98,8 @@ def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
 def fft(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work = buffers
+    _, work, _ = buffers
     for g in range(samples.size // 1024):
-        codelets.pass_4(samples, 64 * g, 16, work, 0, 17, 0, 16, twiddles1)
+        codelets.pass_4(samples, 64 * g, 16, work, 0, 17, 16, twiddles1)
         target = out[1024 * g : 1024 * (g + 1)]
         codelets.spectrum_16(work, 0, 1 * 17, 4, target, 0, 1, 4)

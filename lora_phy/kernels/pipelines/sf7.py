@@ -3,7 +3,7 @@
 # mypy: ignore-errors
 """The kernels of SF7, 4 x 4 x 8. Written by `generate_codelets.py`; do not edit.
 
-Built on sources e7ca9a8d18764424: numba recompiles a cached function when its own file changes, and looks at no other.
+Built on sources 6841403e171c4686: numba recompiles a cached function when its own file changes, and looks at no other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def link(
 ):
     """Send each of `symbols` through chirp, gain, offset, noise, dechirp and FFT; write the strongest bins."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work = buffers
+    scratch, work, _ = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     rng = codelets.noise_4(rng, minus_power, scratch)
@@ -38,7 +38,7 @@ def link(
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
         for p in range(first_row, 4, row_step):
             base = p * 33
-            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            codelets.pass_4(work, base, 8, work, base, 8, 8, twiddles2)
             best, where = codelets.argmax_8(work, base, 8, 4, p, 4, 16, best, where)
         store(decisions, 8 * g, where)
     store_state(state, rng)
@@ -50,7 +50,7 @@ def link_soft(
 ):
     """As `link`; writes magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work = buffers
+    scratch, work, _ = buffers
     rng = load_state(state)
     minus_power = splat(np.float32(-noise_power))
     rng = codelets.noise_4(rng, minus_power, scratch)
@@ -63,7 +63,7 @@ def link_soft(
         )
         for p in range(0, 4, 1):
             base = p * 33
-            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            codelets.pass_4(work, base, 8, work, base, 8, 8, twiddles2)
             codelets.power_8(work, base, 8, 4, powers, p, 4, 16)
         if num_bits == 0:
             scatter_magnitudes(powers, 128, out, 1024 * g)
@@ -76,15 +76,14 @@ def link_soft(
 def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decisions):
     """The strongest bin of each symbol of ordinary IQ; a multiple of eight symbols."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work = buffers
+    _, work, samples = buffers
     for g in range(decisions.size // 8):
-        for j in range(0, 32, 8):
-            gather(iq, 256 * 8 * g, 256, j, 32, 4, dechirp, sign, scratch)
-            codelets.pass_4(scratch, -j, 8, work, 0, 33, j, 8, twiddles1)
+        gather(iq, 256 * 8 * g, 256, 128, dechirp, sign, samples)
+        codelets.pass_4(samples, 0, 32, work, 0, 33, 32, twiddles1)
         best, where = splat(np.float32(-1.0)), splat_u32(np.uint32(0))
         for p in range(first_row, 4, row_step):
             base = p * 33
-            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            codelets.pass_4(work, base, 8, work, base, 8, 8, twiddles2)
             best, where = codelets.argmax_8(work, base, 8, 4, p, 4, 16, best, where)
         store(decisions, 8 * g, where)
 
@@ -93,14 +92,13 @@ def demodulate(iq, dechirp, sign, first_row, row_step, tables, buffers, decision
 def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
     """Soft outputs of ordinary IQ: magnitudes of all bins where `num_bits` is 0, max-log bit metrics otherwise."""
     chirp, roots, twiddles1, twiddles2 = tables
-    scratch, work = buffers
+    _, work, samples = buffers
     for g in range(iq.size // 2048):
-        for j in range(0, 32, 8):
-            gather(iq, 256 * 8 * g, 256, j, 32, 4, dechirp, sign, scratch)
-            codelets.pass_4(scratch, -j, 8, work, 0, 33, j, 8, twiddles1)
+        gather(iq, 256 * 8 * g, 256, 128, dechirp, sign, samples)
+        codelets.pass_4(samples, 0, 32, work, 0, 33, 32, twiddles1)
         for p in range(0, 4, 1):
             base = p * 33
-            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            codelets.pass_4(work, base, 8, work, base, 8, 8, twiddles2)
             codelets.power_8(work, base, 8, 4, powers, p, 4, 16)
         if num_bits == 0:
             scatter_magnitudes(powers, 128, out, 1024 * g)
@@ -112,11 +110,11 @@ def bins(iq, dechirp, sign, tables, buffers, powers, order, num_bits, out):
 def fft(samples, tables, buffers, out):
     """FFTs of groups of eight symbols in lane layout, ``(groups, 2**sf, 2, 8)`` flattened, in natural order."""
     chirp, roots, twiddles1, twiddles2 = tables
-    _, work = buffers
+    _, work, _ = buffers
     for g in range(samples.size // 2048):
-        codelets.pass_4(samples, 128 * g, 32, work, 0, 33, 0, 32, twiddles1)
+        codelets.pass_4(samples, 128 * g, 32, work, 0, 33, 32, twiddles1)
         target = out[2048 * g : 2048 * (g + 1)]
         for p in range(0, 4, 1):
             base = p * 33
-            codelets.pass_4(work, base, 8, work, base, 8, 0, 8, twiddles2)
+            codelets.pass_4(work, base, 8, work, base, 8, 8, twiddles2)
             codelets.spectrum_8(work, base, 8, 4, target, p, 4, 16)

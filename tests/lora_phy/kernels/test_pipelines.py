@@ -20,7 +20,7 @@ from lora_phy.kernels.modem import (
 from lora_phy.kernels.plans import PLANS
 from lora_phy.kernels.randomness import fill_gaussians, new_state
 from lora_phy.kernels.select import pipeline
-from lora_phy.kernels.tables import new_buffers, offset_factors, tables
+from lora_phy.kernels.tables import buffers, offset_factors, tables
 
 # one of each kind of plan by default: 4 x 8, 4 x 4 x 8, 4 x 8 x 16
 SPREADING_FACTORS = [pytest.param(sf, marks=[] if sf in (5, 7, 9) else pytest.mark.slow) for sf in range(5, 13)]
@@ -77,20 +77,20 @@ def test_link_is_chirp_channel_noise_dechirp_fft(sf):
     magnitudes = aligned_empty(32 << sf)
     none = np.zeros(0, np.uint32)
     soft = pipeline("link_soft", sf)
-    soft(*arguments, tables(sf), new_buffers(sf), soft_buffer(sf), none, 0, magnitudes)
+    soft(*arguments, tables(sf), buffers(sf), soft_buffer(sf), none, 0, magnitudes)
     scale = expected.max(axis=1, keepdims=True)
     np.testing.assert_allclose(magnitudes.reshape(32, -1) / scale, expected / scale, atol=1e-5)
 
     arguments[0][:] = new_state(sf)
     metrics = aligned_empty(32 * sf)
-    soft(*arguments, tables(sf), new_buffers(sf), soft_buffer(sf), bin_of_label(sf), sf, metrics)
+    soft(*arguments, tables(sf), buffers(sf), soft_buffer(sf), bin_of_label(sf), sf, metrics)
     np.testing.assert_allclose(metrics.reshape(32, sf) / scale, bit_metrics(expected, sf) / scale, atol=2e-5)
 
     for first_row, row_step in ((0, 1), (1, 4)):
         arguments[0][:] = new_state(sf)
         decisions = np.empty(32, np.uint32)
         hard = pipeline("link", sf)
-        hard(*arguments, first_row, row_step, tables(sf), new_buffers(sf), decisions)
+        hard(*arguments, first_row, row_step, tables(sf), buffers(sf), decisions)
         np.testing.assert_array_equal(decisions, expected[:, first_row::row_step].argmax(1) * row_step + first_row)
 
 
@@ -144,7 +144,7 @@ def test_fft(sf):
     lanes, out = aligned_empty(2 * 16 << sf), aligned_empty(2 * 16 << sf)
     view = lanes.reshape(2, 1 << sf, 2, 8)
     view[:, :, 0], view[:, :, 1] = x.real.transpose(0, 2, 1), x.imag.transpose(0, 2, 1)
-    pipeline("fft", sf)(lanes, tables(sf), new_buffers(sf), out)
+    pipeline("fft", sf)(lanes, tables(sf), buffers(sf), out)
     y = out.reshape(2, 1 << sf, 2, 8)
     y = (y[:, :, 0] + 1j * y[:, :, 1]).transpose(0, 2, 1)
     expected = np.fft.fft(x)

@@ -1,0 +1,56 @@
+"""Start: importing the library, the first call with an empty cache (compilation) and with a full one.
+
+Each measurement is a fresh process. The cache lies in a temporary folder, so that the user's own is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from _harness import arguments, report, table
+
+IMPORT = "import lora_phy"
+LINK = "from lora_phy import LoRaParams, symbol_errors; symbol_errors(LoRaParams(sf={sf}), -8.0, 100, seed=1)"
+MODEM = (
+    "import numpy; from lora_phy import LoRaParams, modulate, demodulate; p = LoRaParams(sf={sf});"
+    "demodulate(modulate(numpy.arange(30), p), p)"
+)
+FRAMES = (
+    "from lora_phy import LoRaParams, LinkPoint, collect; collect([LinkPoint(LoRaParams(sf={sf}), -8.0, 16,"
+    " sync='perfect')], max_frames=200, max_errors=None, seed=1)"
+)
+
+
+def run(code: str, cache: str) -> float:
+    """Seconds of a fresh interpreter that runs `code`."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    settings = arguments(__doc__ or "")
+    empty = run("pass", "")
+    results, rows = [], []
+    sfs = [sf for sf in settings.sf if sf in (7, 9, 12)] or settings.sf[:1]
+    for name, code in [("import lora_phy", IMPORT)] + [
+        (f"{what} SF{sf}", text.format(sf=sf))
+        for sf in sfs
+        for what, text in (("symbol_errors", LINK), ("modulate + demodulate", MODEM), ("collect, soft", FRAMES))
+    ]:
+        with tempfile.TemporaryDirectory() as cache:
+            cold = run(code, cache) - empty
+            warm = statistics.median(run(code, cache) - empty for _ in range(3))
+        results.append({"case": f"start {name}", "cold_s": cold, "cached_s": warm})
+        rows.append([name, cold, warm])
+    report("start", settings, results, table(["first call", "cold cache, s", "from cache, s"], rows))
+
+
+if __name__ == "__main__":
+    main()
