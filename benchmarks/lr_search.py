@@ -23,6 +23,7 @@ import numpy as np
 
 from llm_bridge.corpora import mutants
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
+from llm_bridge.training.adapters import METHODS
 
 GRID = {"qlora": (2e-4, 5e-4, 1.25e-3, 3e-3), "full": (1e-5, 2.5e-5, 6e-5, 1.5e-4)}
 ORDER = (1, 2, 0, 3)  # the middle first: a search that is cut short has seen the likelier values
@@ -51,12 +52,15 @@ def main() -> None:
     result["python"] = platform.python_version()
     result["chance_top1"] = float(np.mean([len(p.gold_lines) / len(p.buggy.splitlines()) for p in validation]))
     result.setdefault("baseline", {})
+    for storage in sorted({METHODS[method].storage for method in options.methods}):
+        if storage not in result["baseline"]:
+            result["baseline"][storage] = untrained(storage, validation, options.model)
     for rank in ORDER:
         for method in options.methods:
             rate = GRID[method][rank]
             if any(trial["method"] == method and trial["learning_rate"] == rate for trial in result["trials"]):
                 continue
-            trial = run_trial(method, rate, train, validation, options, result["baseline"])
+            trial = run_trial(method, rate, train, validation, options)
             result["trials"].append(trial)
             result["best"] = {
                 name: min(rows, key=lambda row: row["validation_loss"])["learning_rate"]
@@ -73,22 +77,16 @@ def run_trial(
     train: Sequence[ProgramPair],
     validation: Sequence[ProgramPair],
     options: argparse.Namespace,
-    baseline: dict[str, Any],
 ) -> dict[str, Any]:
-    """Train once, and judge on the validation programs; a storage's first trial also judges the untrained model."""
+    """Train once, and judge on the validation programs."""
     from llm_bridge.scoring.likelihood import score_texts
-    from llm_bridge.training.adapters import METHODS, AdapterSettings, attach
+    from llm_bridge.training.adapters import AdapterSettings, attach
     from llm_bridge.training.examples import clean_examples
     from llm_bridge.training.finetune import TrainSettings, finetune
     from llm_bridge.training.models import load_model
 
     base = load_model(options.model, storage=METHODS[method].storage)
     buggy = [pair.buggy for pair in validation]
-    if base.fingerprint["storage"] not in baseline:
-        baseline[base.fingerprint["storage"]] = {
-            "top1_by_nll": top1(validation, score_texts(base, buggy), by="nll"),
-            "fingerprint": base.fingerprint,
-        }
     loaded = attach(base, method, AdapterSettings(seed=options.seed))
     settings = TrainSettings(
         learning_rate=rate,
@@ -115,6 +113,16 @@ def run_trial(
         "peak_rss_gb": round(record.peak_rss_bytes / 1e9, 2),
         "threads": int(os.environ.get("OMP_NUM_THREADS", "0")),
     }
+
+
+def untrained(storage: str, validation: Sequence[ProgramPair], model: str) -> dict[str, Any]:
+    """The base without training: Top-1 by summed likelihood, and what it is."""
+    from llm_bridge.scoring.likelihood import score_texts
+    from llm_bridge.training.models import load_model
+
+    base = load_model(model, storage=storage)
+    scores = score_texts(base, [pair.buggy for pair in validation])
+    return {"top1_by_nll": top1(validation, scores, by="nll"), "fingerprint": base.fingerprint}
 
 
 def top1(pairs: Sequence[ProgramPair], scores: Any, *, by: str) -> float:

@@ -1,6 +1,6 @@
 """Which line is wrong? One predicted line for each buggy text, from the scores of the received text.
 
-    by="nll"       lines ranked by their summed negative log-likelihood: needs no training
+    by="nll"       lines ranked by their summed negative log-likelihood, headers last: needs no training
     by="verdict"   lines ranked by the trained verdict; their probabilities compete with "none" (`none_verdict`)
 
 A predicted received line is right if bytes that arrived in it overlap a gold line's span in the transmitted text. Lost
@@ -11,6 +11,7 @@ nothing to read (blank, or a hole alone) are never predicted: damage is not a bu
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from llm_bridge.transport.link import ReceivedItem
 
 RANKINGS = ("nll", "verdict")
+HEADER = re.compile(r"\s*(async\s+)?(def|class)\b")
 
 
 def localise(
@@ -82,7 +84,8 @@ def rank_lines(text: str, scores: TextScores, *, by: str) -> tuple[int, ...]:
     """Indices of the readable lines, most suspicious first; earlier lines first among equals."""
     values = _values(scores, by)
     candidates = [line for line, ok in enumerate(readable_lines(text)[: len(values)]) if ok]
-    return tuple(sorted(candidates, key=lambda line: (-values[line], line)))
+    late = _free_names(text) if by == "nll" else set()
+    return tuple(sorted(candidates, key=lambda line: (line in late, -values[line], line)))
 
 
 def line_score(text: str, scores: TextScores, line: int, *, by: str) -> float:
@@ -109,6 +112,13 @@ def line_probabilities(text: str, scores: TextScores) -> tuple[float, ...]:
     weights = [math.exp(value - top) for value in values]
     total = sum(weights) + math.exp(scores.none_verdict - top)
     return tuple(weight / total for weight in weights)
+
+
+def _free_names(text: str) -> set[int]:
+    """The first readable line and all headers: what is named there cannot be foreseen."""
+    readable = readable_lines(text)
+    first = {readable.index(True)} if any(readable) else set()
+    return first | {line for line, row in enumerate(text.splitlines()) if HEADER.match(row)}
 
 
 def _values(scores: TextScores, by: str) -> tuple[float, ...]:

@@ -79,9 +79,18 @@ def scores(
 def test_lines_are_ranked_by_likelihood_or_by_verdict() -> None:
     assert rank_lines(BUGGY, scores(), by="nll") == (1, 2, 0)
     assert rank_lines(BUGGY, scores(), by="verdict") == (2, 1, 0)
-    assert rank_lines(BUGGY, scores(nll=(1.0, 1.0, 1.0)), by="nll") == (0, 1, 2)
+    assert rank_lines(BUGGY, scores(verdict=(1.0, 1.0, 1.0)), by="verdict") == (0, 1, 2)
     with pytest.raises(ValueError, match="'by' must be one of nll, verdict"):
         rank_lines(BUGGY, scores(), by="guess")
+
+
+def test_by_likelihood_the_first_line_and_headers_come_last() -> None:
+    """Freely chosen names are a surprise in every program, buggy or not."""
+    text = "import x\n\nclass A:\n    def f(self):\n        return x\n\nb = 1\n"
+    nll = (50.0, 0.0, 40.0, 45.0, 1.0, 0.0, 2.0)
+    assert rank_lines(text, scores(nll=nll, verdict=nll), by="nll") == (6, 4, 0, 3, 2)
+    assert rank_lines(text, scores(nll=nll, verdict=nll), by="verdict") == (0, 3, 2, 6, 4)
+    assert rank_lines("def f(x)\n", scores(nll=(3.0,)), by="nll") == (0,)
 
 
 def test_a_localise_row_says_what_was_predicted_and_whether_it_is_right() -> None:
