@@ -215,7 +215,7 @@ def test_the_threshold_maximises_macro_f1_and_not_the_always_buggy_f1() -> None:
         fit_threshold([1.0], [True])
 
 
-# ------------------------------------------------------------------------------------------------ rows under the metrics
+# ------------------------------------------------------------------------------------------ rows under the metrics
 
 
 @pytest.mark.parametrize("task", ["localise", "paired", "detect"])
