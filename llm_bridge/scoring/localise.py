@@ -7,9 +7,9 @@ A predicted received line is right if bytes that arrived in it overlap a gold li
 bytes earn nothing: a line that spans a hole of half the program would otherwise be right half of the time. Lines with
 nothing to read (blank, or a hole alone) are never predicted: damage is not a bug.
 
-By likelihood, line 1 and headers (``def``, ``class``) come last, for names chosen freely are a surprise in every program.
-Measured without training: Top-1 on the 42 MiniBugs programs 0.02 with headers ranked like the rest (one was predicted in
-41), 0.31 with this rule; on 100 short mutants 0.09 and 0.31; a random line 0.17 and 0.18.
+By likelihood, line 1 and headers (``def``, ``class``) come last: names chosen freely are a surprise in every program.
+Measured without training: Top-1 on the 42 MiniBugs programs 0.02 with headers ranked like the rest (one was predicted
+in 41), 0.31 with this rule; on 100 short mutants 0.09 and 0.31; a random line 0.17 and 0.18.
 """
 
 from __future__ import annotations
