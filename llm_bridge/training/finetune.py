@@ -37,6 +37,7 @@ from llm_bridge.training.examples import (
 from llm_bridge.training.fetching import Progress, quiet
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import OBJECTIVES, BugLoss, gold_mask
+from llm_bridge.training.workers import join_workers
 
 CHECKPOINT_FILE = "checkpoint.pt"
 SCHEDULES = ("cosine", "constant")
@@ -250,6 +251,7 @@ class _Run:
             encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in validation
         ]
         self.order = _order(self.examples, settings)
+        self.workers = join_workers()
         self.step = self.resumed_at = self.tokens = 0
         self.losses: list[float] = []
         self.validation: list[tuple[int, float]] = []
@@ -261,7 +263,7 @@ class _Run:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, _schedule(settings))
         if settings.gradient_checkpointing:
             _blocks_checkpointing(loaded, True)
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(settings.seed + 1_000_003 * self.workers.rank)
         loaded.model.train()
 
     def backward(self, step: int) -> tuple[float, float]:
@@ -269,14 +271,19 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         total = 0.0
         chosen = self.order(step)
-        for picked in length_batches([len(self.rows[index].input_ids) for index in chosen], self.settings.batch_tokens):
+        batches = length_batches([len(self.rows[index].input_ids) for index in chosen], self.settings.batch_tokens)
+        for picked in self.workers.share(batches):
             some = [chosen[index] for index in picked]
             loss = self._loss([self.examples[i] for i in some], [self.rows[i] for i in some]).sum() / len(chosen)
-            if not torch.isfinite(loss):
-                return float(loss.detach()), math.nan
-            loss.backward()
             total += float(loss.detach())
-            self.tokens += sum(len(self.rows[index].input_ids) for index in some)
+            if not math.isfinite(total):
+                break
+            loss.backward()
+        total = self.workers.total(total, self.loaded.device)
+        if not math.isfinite(total):
+            return total, math.nan
+        self.workers.add_gradients(self.trainable.values())
+        self.tokens += sum(len(self.rows[index].input_ids) for index in chosen)
         norm = torch.nn.utils.clip_grad_norm_(list(self.trainable.values()), self.settings.clip_norm)
         return total, float(norm)
 
@@ -341,6 +348,10 @@ class _Run:
         """Write the checkpoint beside the old one, then put it in its place."""
         if self.file is None:
             return
+        random = self.workers.gather(torch.get_rng_state())
+        if self.workers.rank:
+            self.workers.wait()
+            return
         self.file.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "run_hash": self.run_hash,
@@ -352,7 +363,7 @@ class _Run:
             "weights": self._weights(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "random": torch.get_rng_state(),
+            "random": random,
             "random_gpu": torch.cuda.get_rng_state_all() if self.loaded.device.type == "cuda" else [],
         }
         temporary = self.file.with_suffix(f".{os.getpid()}.tmp")
@@ -361,6 +372,7 @@ class _Run:
             os.replace(temporary, self.file)
         finally:
             temporary.unlink(missing_ok=True)
+        self.workers.wait()
 
     def resume(self) -> None:
         """Take up the checkpoint where there is one."""
@@ -381,7 +393,8 @@ class _Run:
         self.step, self.tokens = state["step"], state["tokens"]
         self.losses, self.validation, self.best = list(state["losses"]), list(state["validation"]), state["best"]
         self.resumed_at = self.step
-        torch.set_rng_state(state["random"])
+        if len(state["random"]) == self.workers.count:  # another number of processes draws other dropout
+            torch.set_rng_state(state["random"][self.workers.rank])
         if state["random_gpu"]:
             torch.cuda.set_rng_state_all(state["random_gpu"])
 

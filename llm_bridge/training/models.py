@@ -98,7 +98,7 @@ def load_model(
     seed
         Of the toy's random weights; real weights have none.
     device
-        ``None`` is the first GPU where there is one, else the CPU.
+        ``None`` is the GPU of this process (`workers`) where there is one, else the CPU.
     dtype
         ``None`` is float32 on a CPU (the only choice there), bfloat16 on a GPU; or ``"float32"``, ``"bfloat16"``.
     cache_dir, progress
@@ -144,7 +144,7 @@ def _device(device: str | None) -> torch.device:
     import torch
 
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
     place = torch.device(device)
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"'device' is {device!r}, and torch {torch.__version__} sees no GPU here")

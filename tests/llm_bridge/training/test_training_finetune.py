@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +87,42 @@ def test_gradient_checkpointing_computes_the_same() -> None:
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
 
 
+@pytest.mark.slow
+def test_two_processes_train_the_same_model_as_one(tmp_path: Path) -> None:
+    """Replicas add up their gradients; one of them stops, and both resume from the one checkpoint."""
+    script = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from training_texts import examples, toy, weights
+from dataclasses import replace
+from llm_bridge.training.finetune import TrainSettings, finetune
+settings = TrainSettings(learning_rate=3e-3, steps=6, batch_programs=4, batch_tokens=1, checkpoint_every=3)
+loaded = toy("lora")
+record = finetune(loaded, examples(), settings, checkpoint_dir=sys.argv[2])
+again = toy("lora")
+assert finetune(again, examples(), settings, checkpoint_dir=sys.argv[2]).resumed_at == 6
+assert all(torch.equal(a, b) for a, b in zip(weights(loaded).values(), weights(again).values()))
+torch.save((record.losses, record.tokens, weights(loaded)), f"{sys.argv[2]}/rank{torch.distributed.get_rank()}.pt")
+"""
+    (tmp_path / "train.py").write_text(script)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
+    command += ["--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0", str(tmp_path / "train.py")]
+    subprocess.run([*command, str(Path(__file__).parent), str(tmp_path)], check=True, capture_output=True, timeout=250)
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2))
+    assert first[0] == second[0] and same(first[2], second[2])
+    alone = toy("lora")
+    record = finetune(alone, examples(), replace(SETTINGS, schedule="cosine", batch_tokens=1))
+    assert record.losses == pytest.approx(first[0], rel=1e-4) and record.tokens == first[1]
+    assert all(torch.allclose(value, first[2][name], atol=1e-4) for name, value in weights(alone).items())
+
+
+def test_a_launcher_that_shards_the_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(NotImplementedError, match="without FSDP"):
+        finetune(toy("lora"), examples(), SETTINGS)
+
+
 def test_progress_counts_the_steps() -> None:
     seen: list[tuple[int, int]] = []
     finetune(toy("lora"), examples(), SETTINGS, progress=lambda done, total: seen.append((done, total)))
@@ -119,6 +157,18 @@ def test_stop_and_resume_equals_straight_through_to_the_last_bit(method: str, tm
     second = finetune(fresh, examples(), SETTINGS, checkpoint_dir=tmp_path)
     assert second.resumed_at == 2
     assert second.losses == whole.losses
+    assert same(weights(straight), weights(fresh))
+
+
+@pytest.mark.parametrize("optimiser", ["paged_adamw_32bit", "paged_adamw_8bit"])
+def test_the_optimisers_of_the_gpu_resume_too(optimiser: str, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, optimiser=optimiser)
+    straight, fresh = toy("qlora"), toy("qlora")
+    whole = finetune(straight, examples(), settings)
+    with pytest.raises(Stop):
+        finetune(toy("qlora"), examples(), settings, checkpoint_dir=tmp_path, progress=stop_after(3))
+    second = finetune(fresh, examples(), settings, checkpoint_dir=tmp_path)
+    assert (second.resumed_at, second.losses) == (2, whole.losses)
     assert same(weights(straight), weights(fresh))
 
 

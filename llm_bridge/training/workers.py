@@ -1,0 +1,79 @@
+"""Several processes, one training run: each takes its share of a step's micro-batches, and gradients are added up.
+
+    accelerate launch --num_processes 2 …        (or torchrun: both set WORLD_SIZE, RANK and LOCAL_RANK)
+
+The model is replicated. Every process knows the whole order, so the result is that of one process up to the rounding of
+the sums, whatever the number of processes. One process alone talks to nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process' number among how many."""
+
+    rank: int = 0
+    count: int = 1
+
+    def share(self, batches: Sequence[T]) -> Sequence[T]:
+        """The batches that are this process' to compute; perhaps none."""
+        return batches[self.rank :: self.count]
+
+    def total(self, value: float, device: torch.device) -> float:
+        """Sum over the processes; not a number where one of them has none."""
+        if self.count == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64, device=device)
+        distributed.all_reduce(tensor)
+        return float(tensor)
+
+    def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replace each gradient by its sum over the processes."""
+        if self.count == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            distributed.all_reduce(parameter.grad)
+
+    def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """The (CPU) tensor of every process, in order of rank."""
+        if self.count == 1:
+            return [tensor]
+        found: list[torch.Tensor | None] = [None] * self.count
+        distributed.all_gather_object(found, tensor)
+        return [item for item in found if item is not None]
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.count > 1:
+            distributed.barrier()
+
+
+def join_workers() -> Workers:
+    """The processes that the launcher started; one alone where none did.
+
+    Raises
+    ------
+    NotImplementedError
+        Where the launcher was told to shard the model (FSDP, DeepSpeed): here each process holds all of it.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Workers()
+    if any(os.environ.get(f"ACCELERATE_USE_{kind}", "").lower() == "true" for kind in ("FSDP", "DEEPSPEED")):
+        raise NotImplementedError("training replicates the model on each process; launch without FSDP and DeepSpeed")
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return Workers(rank=distributed.get_rank(), count=count)
