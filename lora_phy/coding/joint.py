@@ -34,6 +34,8 @@ MAX_ROUNDS = 8
 ODD_HEADER_PENALTY = 6.0
 """Nats against a header whose three unknown bits are not zero."""
 
+UNEXPECTED_CRC_PENALTY = math.log(100.0)
+
 Metrics = npt.NDArray[np.float32]
 
 
@@ -78,11 +80,18 @@ def decode_blocks(likelihoods: npt.NDArray[np.float32], num_codewords: int, cr: 
     return metrics
 
 
-def search_header(metrics: Metrics) -> HeaderDecision:
-    """The likeliest of all headers whose checks hold, from the log-likelihoods ``(5, 16)`` of its nibbles."""
+def search_header(metrics: Metrics, *, crc_expected: bool | None = None) -> HeaderDecision:
+    """The likeliest of all headers whose checks hold, from the log-likelihoods ``(5, 16)`` of its nibbles.
+
+    With `crc_expected`, a header with the other CRC flag counts as a hundred times rarer: a frame that is taken for one
+    without a CRC has nothing left to contradict it.
+    """
     words, checks = _legal_headers()
     scores = np.empty(len(words))
     best = _score_headers(metrics.astype(np.float64), words, checks, ODD_HEADER_PENALTY, scores)
+    if crc_expected is not None:
+        scores -= UNEXPECTED_CRC_PENALTY * ((words & 1) != crc_expected)
+        best = int(np.argmax(scores))
     probability = 1.0 / float(np.exp(np.maximum(scores - scores[best], -700.0)).sum())
     word, check = int(words[best]), int(checks[best])
     third = metrics[3, check >> 4 :: 2] - ODD_HEADER_PENALTY * (np.arange(8) > 0)

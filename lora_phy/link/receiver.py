@@ -41,6 +41,8 @@ MAX_STRETCH_DRIFT = 0.2
 """Chips the timing may move within a stretch."""
 LDRO_PROBE = 8
 MIN_HEADER_PROBABILITY = 0.5
+MIN_UNCHECKED_PROBABILITY = 0.99
+"""For a header without CRC where one is expected: nothing after it can contradict it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,8 +220,9 @@ def _read_head(
     metrics = decode_block(likelihoods, block)
     if not params.explicit_header:
         return implied, metrics
-    decision = search_header(metrics[:NUM_HEADER_NIBBLES])
-    if decision.probability < MIN_HEADER_PROBABILITY:
+    decision = search_header(metrics[:NUM_HEADER_NIBBLES], crc_expected=params.crc)
+    unchecked = params.crc and not decision.header.crc
+    if decision.probability < (MIN_UNCHECKED_PROBABILITY if unchecked else MIN_HEADER_PROBABILITY):
         return None, nothing
     if block.num_codewords > NUM_HEADER_NIBBLES:
         metrics = decode_block(likelihoods, block, known=decision.nibbles)

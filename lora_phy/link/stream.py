@@ -127,7 +127,7 @@ class Receiver:
         detect_ldro: bool = True,
     ) -> None:
         """Take the parameters of `receive`."""
-        wanted = [params] if isinstance(params, LoRaParams) else list(params)
+        wanted = [params] if isinstance(params, LoRaParams) else list(params) if isinstance(params, Sequence) else []
         if not wanted or not all(isinstance(item, LoRaParams) for item in wanted):
             raise TypeError(f"'params' must be LoRaParams or a sequence of them (got {params!r})")
         for item in wanted:

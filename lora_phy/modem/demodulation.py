@@ -64,7 +64,7 @@ def demodulate(
     Raises
     ------
     ValueError
-        A length that is no whole number of symbols; a NaN `snr_db`.
+        A length that is no whole number of symbols; a `soft` that is none of the three; a NaN `snr_db`.
 
     Examples
     --------
@@ -73,6 +73,8 @@ def demodulate(
     >>> demodulate(modulate([1, 200], params), params)
     array([  1, 200], dtype=int32)
     """
+    if not (soft is False or soft is True or soft == "bins"):
+        raise ValueError(f"'soft' must be False, True or 'bins' (got {soft!r})")
     samples = _checked_iq(iq, params)
     batch, num_symbols = samples.shape[:-1], samples.shape[-1] // params.samples_per_symbol
     rows = samples.reshape(-1, params.samples_per_symbol)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -103,16 +101,16 @@ def frame_samples(num_symbols: int, params: LoRaParams) -> int:
     return data_start(params) + num_symbols * params.samples_per_symbol
 
 
-def checked_symbols(symbols: npt.ArrayLike, params: LoRaParams) -> npt.NDArray[Any]:
-    """Symbols as an integer array, or the error that says what is wrong with them."""
+def checked_symbols(symbols: npt.ArrayLike, params: LoRaParams) -> npt.NDArray[np.int64]:
+    """Symbols as an int64 array, or the error that says what is wrong with them."""
     values = np.asarray(symbols)
     if values.ndim == 0:
         raise ValueError("'symbols' must have at least one dimension (got a scalar)")
     if values.size == 0:
-        return values.astype(np.int32)
+        return values.astype(np.int64)
     if not np.issubdtype(values.dtype, np.integer):
         raise TypeError(f"'symbols' must be integers (got dtype {values.dtype})")
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= params.num_bins:
         raise ValueError(f"'symbols' must be in [0, {params.num_bins}) (got {low if low < 0 else high})")
-    return values
+    return values.astype(np.int64, copy=False)  # a narrow type would overflow in sample positions

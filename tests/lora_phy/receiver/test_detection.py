@@ -1,0 +1,77 @@
+"""Thresholds come from the noise's distribution: false alarms are counted against it, and noise gives no frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from lora_phy import LoRaParams, Receiver, receive
+from lora_phy.modem.modulation import modulate
+from lora_phy.modem.preamble import (
+    activity_probability,
+    detect_activity,
+    detection_threshold,
+    preamble_statistic,
+)
+
+PARAMS = LoRaParams(sf=7)
+
+
+def noise(rng: np.random.Generator, samples: int) -> np.ndarray:
+    return rng.standard_normal(2 * samples, dtype=np.float32).view(np.complex64)
+
+
+@pytest.mark.parametrize("level", [1e-6, 1.0, 1e6])
+def test_peaks_of_the_statistic_in_noise_stay_below_the_union_bound(rng, level) -> None:
+    """Bound 2e-3 a symbol; 6000 symbols; false-alarm probability of this test 1e-6 (windows overlap: half counted)."""
+    symbols = 6000
+    iq = noise(rng, symbols * 128) * np.float32(level)
+    _, where = preamble_statistic(iq, PARAMS, first_window=32, num_windows=4 * symbols - 64)
+    passed = np.flatnonzero(where >= 0)
+    runs = 1 + np.count_nonzero(np.diff(passed) > 8) if len(passed) else 0
+    assert runs <= scipy.stats.poisson.ppf(1 - 1e-6, 2e-3 * symbols)
+
+
+def test_threshold_of_the_statistic_is_the_gamma_quantile() -> None:
+    cells = 2 * 128 * 4
+    expected = scipy.stats.gamma.isf(2e-3 / cells, 8)
+    assert detection_threshold(PARAMS) == pytest.approx(expected)
+
+
+def test_noise_gives_no_frame_of_whatever_status(rng) -> None:
+    """50 000 symbols at SF7 here; benchmarks/waterfall_receiver.py counts 3e7."""
+    receiver = Receiver([PARAMS, LoRaParams(sf=9)])
+    for _ in range(4):
+        assert receiver.push(noise(rng, 1_600_000)) == []
+    assert receiver.flush() == []
+
+
+@pytest.mark.slow
+def test_long_noise_gives_no_frame(rng) -> None:
+    receiver = Receiver(PARAMS)
+    for _ in range(100):
+        assert receiver.push(noise(rng, 1_280_000)) == []
+
+
+def test_activity_is_detected_as_often_as_the_formulas_say(rng) -> None:
+    """P_d and P_fa against 99.9999 % binomial bounds."""
+    trials, snr_db, p_fa = 3000, -10.0, 1e-2
+    chirps = modulate(np.zeros(2, int), PARAMS)
+    gain = np.float32(np.sqrt(2 * 10 ** (snr_db / 10)))
+    active = sum(detect_activity(gain * chirps + noise(rng, 256), PARAMS, p_fa=p_fa).active for _ in range(trials))
+    false = sum(detect_activity(noise(rng, 256), PARAMS, p_fa=p_fa).active for _ in range(trials))
+    p_d = activity_probability(7, 2, p_fa, snr_db)
+    low, high = scipy.stats.binom.ppf([5e-7, 1 - 5e-7], trials, p_d)
+    # the probability counts the right bin alone: another bin may add to it, the noise in the normalising energy blur it
+    assert low - 0.02 * trials <= active <= high + 0.02 * trials
+    assert false <= scipy.stats.binom.ppf(1 - 1e-6, trials, p_fa)
+
+
+def test_silence_and_short_streams_hold_nothing() -> None:
+    assert receive(np.zeros(50_000, np.complex64), PARAMS) == []
+    assert receive(np.empty(0, np.complex64), PARAMS) == []
+    with pytest.raises(ValueError, match="'p_fa'"):
+        detect_activity(np.zeros(256, np.complex64), PARAMS, p_fa=0.0)
+    with pytest.raises(ValueError, match="at least 2 symbols"):
+        detect_activity(np.zeros(200, np.complex64), PARAMS)

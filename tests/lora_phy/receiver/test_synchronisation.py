@@ -1,0 +1,117 @@
+"""A frame is found wherever it starts, however it is shifted, and whatever its preamble and sync word are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lora_phy import LoRaParams, receive
+
+PARAMS = LoRaParams(sf=7, cr=4)
+
+
+@pytest.mark.parametrize("cfo_hz", [0.0, 300.0, -300.0, 2345.0, 31_250.0, -31_250.0, 50_000.0, -62_000.0])
+def test_carrier_offsets_of_either_sign_up_to_half_the_bandwidth(hear, cfo_hz) -> None:
+    heard = hear(PARAMS, snr_db=0.0, cfo_hz=cfo_hz, sto_samples=0.3)
+    [frame] = receive(heard.iq, PARAMS)
+    assert frame.payload == heard.payload
+    assert abs(frame.cfo_hz - cfo_hz) < 0.2 * 125e3 / 128
+    assert abs(frame.start_sample + frame.sto_samples - heard.start) < 0.3
+    assert -0.5 <= frame.sto_samples < 0.5
+
+
+@pytest.mark.parametrize("sync_word", [0x00, 0x01, 0x0F, 0xF0, 0xFF, 0x10, 0x34, 0x2B])
+def test_any_sync_word_is_read_and_only_the_own_network_is_received(hear, sync_word) -> None:
+    params = replace(PARAMS, sync_word=sync_word)
+    heard = hear(params, snr_db=-5.0, cfo_hz=1500.0, sto_samples=-0.4)
+    for wanted in (params, replace(params, sync_word=None)):
+        [frame] = receive(heard.iq, wanted)
+        assert (frame.payload, frame.sync_word) == (heard.payload, sync_word)
+    assert receive(heard.iq, replace(params, sync_word=sync_word ^ 0x22)) == []
+
+
+@pytest.mark.parametrize("length", [6, 7, 10, 40, 200])
+def test_preambles_of_any_length_from_six(hear, length) -> None:
+    heard = hear(replace(PARAMS, preamble_len=length), snr_db=-6.0, cfo_hz=-2000.0, sto_samples=0.4)
+    [frame] = receive(heard.iq, PARAMS)
+    assert frame.payload == heard.payload
+    assert abs(frame.start_sample + frame.sto_samples - heard.start) < 0.5
+
+
+@pytest.mark.parametrize("chirps", [1, 2, 3.5])
+def test_first_chirps_clipped(hear, chirps) -> None:
+    heard = hear(PARAMS, lead=0, snr_db=5.0, cfo_hz=700.0)
+    [frame] = receive(heard.iq[int(chirps * 128) :], PARAMS)
+    assert frame.payload == heard.payload
+
+
+def test_each_direction_hears_its_own(hear) -> None:
+    inverted = replace(PARAMS, inverted_iq=True)
+    heard = hear(inverted, snr_db=-5.0, cfo_hz=1500.0)
+    [frame] = receive(heard.iq, inverted)
+    assert frame.payload == heard.payload and abs(frame.cfo_hz - 1500.0) < 200
+    assert receive(heard.iq, PARAMS) == []
+
+
+@pytest.mark.parametrize("sf", [5, 6])
+@pytest.mark.parametrize("variant", ["sx126x", "sx127x"])
+def test_both_dialects_of_the_small_spreading_factors(hear, sf, variant) -> None:
+    explicit = variant == "sx126x"
+    params = LoRaParams(
+        sf=sf,
+        cr=2,
+        preamble_len=12,
+        variant=variant,
+        explicit_header=explicit,
+        payload_len=None if explicit else 16,
+    )
+    heard = hear(params, snr_db=3.0, cfo_hz=2000.0, sto_samples=0.3)
+    [frame] = receive(heard.iq, params)
+    assert frame.payload == heard.payload
+
+
+@pytest.mark.parametrize("sfo_ppm", [20.0, -20.0])
+@pytest.mark.parametrize("one_crystal", [True, False])
+def test_clock_error_is_followed_through_long_frames(hear, sfo_ppm, one_crystal) -> None:
+    params = LoRaParams(sf=10, cr=4, preamble_len=8)
+    payload = bytes(range(255))
+    cfo_hz = sfo_ppm * 868.0 if one_crystal else -1000.0
+    heard = hear(params, payload=payload, snr_db=-14.0, cfo_hz=cfo_hz, sfo_ppm=sfo_ppm, sto_samples=0.3)
+    [frame] = receive(heard.iq, params)
+    assert frame.payload == payload
+    assert abs(frame.sfo_ppm - sfo_ppm) < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sfo_ppm", [20.0, -20.0])
+def test_clock_error_at_sf12(hear, sfo_ppm) -> None:
+    params = LoRaParams(sf=12, cr=1)
+    payload = bytes(range(255))
+    heard = hear(params, payload=payload, snr_db=-18.0, cfo_hz=sfo_ppm * 868.0, sfo_ppm=sfo_ppm, sto_samples=0.3)
+    [frame] = receive(heard.iq, params)
+    assert frame.payload == payload
+    assert abs(frame.sfo_ppm - sfo_ppm) < 0.5
+
+
+@pytest.mark.parametrize("ldro", [True, False])
+@pytest.mark.parametrize("sf", [7, 11])
+def test_reduced_rate_is_found_where_it_is_not_given(hear, sf, ldro) -> None:
+    sent = LoRaParams(sf=sf, cr=2, ldro=ldro)
+    heard = hear(sent, snr_db=-4.0 if sf == 7 else -14.0)
+    [frame] = receive(heard.iq, replace(sent, ldro=None))
+    assert frame.payload == heard.payload
+    assert frame.params.ldro is None, "the caller's parameters are never rewritten"
+
+
+def test_estimates_at_the_sensitivity_limit(hear) -> None:
+    """Medians over 60 frames: below 0.1 bin, 0.2 chips and 1 dB."""
+    errors = []
+    for _ in range(60):
+        heard = hear(PARAMS, snr_db=-10.0, cfo_hz=2345.0, sto_samples=0.2)
+        for frame in receive(heard.iq, PARAMS)[:1]:
+            start = frame.start_sample + frame.sto_samples
+            errors.append((frame.cfo_hz * 128 / 125e3 - 2345 * 128 / 125e3, start - heard.start, frame.snr_db + 10))
+    cfo, start, snr = np.median(np.abs(errors), axis=0)
+    assert len(errors) >= 55 and cfo < 0.1 and start < 0.2 and snr < 1.0
