@@ -210,8 +210,8 @@ def finetune(
         return record("empty", "no training example arrived: the model is the untrained one")
 
     run = _Run(loaded, trainable, examples, validation, settings, checkpoint_dir)
-    run.resume()
     try:
+        run.resume()
         while run.step < settings.steps:
             loss, grad_norm = run.backward(run.step)
             if not (math.isfinite(loss) and math.isfinite(grad_norm)):
