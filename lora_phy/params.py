@@ -10,21 +10,20 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from lora_phy.checks import boolean, integer, number
+
 MAX_PAYLOAD_LEN = 255
 LDRO_SYMBOL_DURATION_S = 16e-3
 """Low-data-rate optimisation is mandated above this symbol duration (SX1276 data sheet, section 4.1.1.6)."""
-
-
-def _require_int(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ValueError(f"'{name}' must be an integer in [{low}, {high}] (got {value!r})")
-    if not low <= int(value) <= high:
-        raise ValueError(f"'{name}' must be in [{low}, {high}] (got {value!r})")
-
-
-def _require_bool(name: str, value: object) -> None:
-    if value is not True and value is not False:
-        raise ValueError(f"'{name}' must be True or False (got {value!r})")
+_BOUNDS = {
+    "sf": (5, 12),
+    "cr": (1, 4),
+    "preamble_len": (1, 65535),
+    "oversampling": (1, 1024),
+    "sync_word": (0, 255),
+    "payload_len": (0, MAX_PAYLOAD_LEN),
+}
+_OPTIONAL = ("sync_word", "payload_len", "ldro")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,23 +89,21 @@ class LoRaParams:
     variant: Literal["sx126x", "sx127x"] = "sx126x"
 
     def __post_init__(self) -> None:
-        """Validate every field once."""
-        _require_int("sf", self.sf, 5, 12)
-        _require_int("cr", self.cr, 1, 4)
-        _require_int("preamble_len", self.preamble_len, 1, 65535)
-        _require_int("oversampling", self.oversampling, 1, 1024)
-        if self.sync_word is not None:
-            _require_int("sync_word", self.sync_word, 0, 255)
-        if self.payload_len is not None:
-            _require_int("payload_len", self.payload_len, 0, MAX_PAYLOAD_LEN)
-        for name in ("explicit_header", "crc", "inverted_iq"):
-            _require_bool(name, getattr(self, name))
-        if self.ldro is not None:
-            _require_bool("ldro", self.ldro)
-        if isinstance(self.bandwidth_hz, bool) or not isinstance(self.bandwidth_hz, int | float):
-            raise ValueError(f"'bandwidth_hz' must be a positive number (got {self.bandwidth_hz!r})")
-        if not (self.bandwidth_hz > 0 and math.isfinite(self.bandwidth_hz)):
+        """Validate every field once and store plain numbers: equal parameters are written alike."""
+
+        def store(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        for name, (low, high) in _BOUNDS.items():
+            if name not in _OPTIONAL or getattr(self, name) is not None:
+                store(name, integer(name, getattr(self, name), low, high))
+        for name in ("explicit_header", "crc", "inverted_iq", "ldro"):
+            if name not in _OPTIONAL or getattr(self, name) is not None:
+                store(name, boolean(name, getattr(self, name)))
+        bandwidth_hz = number("bandwidth_hz", self.bandwidth_hz)
+        if not (bandwidth_hz > 0 and math.isfinite(bandwidth_hz)):
             raise ValueError(f"'bandwidth_hz' must be positive and finite (got {self.bandwidth_hz!r})")
+        store("bandwidth_hz", bandwidth_hz)
         if self.variant not in ("sx126x", "sx127x"):
             raise ValueError(f"'variant' must be 'sx126x' or 'sx127x' (got {self.variant!r})")
 

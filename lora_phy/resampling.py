@@ -17,7 +17,6 @@ from functools import lru_cache
 import numba
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
 from lora_phy.arrays import IQ
 
@@ -54,6 +53,8 @@ def fractional_delay(iq: npt.ArrayLike, delay_samples: float, *, half_width: int
     shifted = whole - reach
     low, high = max(0, shifted), min(n, n + taps.size - 1 + shifted)
     if high > low:
+        from scipy import signal  # slow to import
+
         together = max(1, _SAMPLES_AT_ONCE // n)  # bounds memory
         for row in range(0, len(rows), together):
             full = signal.oaconvolve(rows[row : row + together], taps[None, :], axes=-1)

@@ -24,7 +24,6 @@ import numpy.typing as npt
 
 from lora_phy.arrays import IQ
 from lora_phy.channel.awgn import add_noise, noise_power
-from lora_phy.channel.checks import as_rows
 from lora_phy.channel.drift import carrier_drift
 from lora_phy.channel.fading import fading_gain
 from lora_phy.channel.hardware import apply_front_end, apply_transmitter
@@ -73,7 +72,7 @@ def apply_channel(iq: npt.ArrayLike, channel: ChannelParams, params: LoRaParams,
     """
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"'rng' must be a numpy.random.Generator (got {type(rng).__name__})")
-    x, shape = as_rows(iq)
+    x, shape = _as_rows(iq)
     rows, n = x.shape
     rate_hz = params.sample_rate_hz
     y = x
@@ -101,3 +100,14 @@ def apply_channel(iq: npt.ArrayLike, channel: ChannelParams, params: LoRaParams,
     if channel.front_end is not None:
         y = apply_front_end(y, channel.front_end, rate_hz, rng=rng)
     return y.reshape(shape)
+
+
+def _as_rows(iq: npt.ArrayLike) -> tuple[IQ, tuple[int, ...]]:
+    """``(..., n)`` as ``(rows, n)`` complex64, and the shape to return to."""
+    array = np.asarray(iq)
+    if array.ndim == 0:
+        raise ValueError("'iq' must have at least one dimension (got a scalar)")
+    if array.dtype.kind not in "fciu":
+        raise ValueError(f"'iq' must be complex samples (got dtype {array.dtype})")
+    rows = int(np.prod(array.shape[:-1], dtype=np.int64))
+    return array.astype(np.complex64, copy=False).reshape(rows, array.shape[-1]), array.shape

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ, FloatArray
-from lora_phy.channel.checks import finite
+from lora_phy.checks import finite
 
 LIGHT_M_S = 299_792_458.0
 EARTH_RADIUS_M = 6_371_000.0

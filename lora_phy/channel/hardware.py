@@ -21,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
-from lora_phy.channel.checks import finite
+from lora_phy.checks import finite, integer
 from lora_phy.params import LoRaParams
 
 _BLOCK = 1 << 16
+_ADC_BITS = (1, 24)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,7 @@ class ReceiverFrontEnd:
     >>> ReceiverFrontEnd(adc_bits=0)
     Traceback (most recent call last):
         ...
-    ValueError: 'adc_bits' must be an integer in [1, 24] (got 0)
+    ValueError: 'adc_bits' must be in [1, 24] (got 0)
     """
 
     phase_noise: PhaseNoise | None = None
@@ -122,7 +123,7 @@ class ReceiverFrontEnd:
         """Validate."""
         _store_mixer(self)
         if self.adc_bits is not None:
-            _check_bits(self.adc_bits)
+            object.__setattr__(self, "adc_bits", integer("adc_bits", self.adc_bits, *_ADC_BITS))
         object.__setattr__(self, "adc_backoff_db", finite("adc_backoff_db", self.adc_backoff_db, low=-60.0, high=120.0))
 
 
@@ -212,7 +213,7 @@ def fold_phase_step(iq: npt.ArrayLike, symbols: npt.ArrayLike, params: LoRaParam
     >>> y[95].real, y[96].real
     (np.float32(1.0), np.float32(-1.0))
     """
-    values = np.asarray(symbols)
+    values = np.asarray(symbols, dtype=np.int64)
     x = np.asarray(iq).astype(np.complex64, copy=False)
     if x.shape[-1] != values.shape[-1] * params.samples_per_symbol:
         raise ValueError(f"'iq' must hold {values.shape[-1]} symbols (got {x.shape[-1]} samples)")
@@ -270,7 +271,7 @@ def quantise(iq: IQ, bits: int, backoff_db: float = 12.0) -> IQ:
     >>> quantise(np.array([[1 + 1j, -1 - 1j, 1 - 1j]], np.complex64), 1, backoff_db=0.0)
     array([[ 0.5+0.5j, -0.5-0.5j,  0.5-0.5j]], dtype=complex64)
     """
-    _check_bits(bits)
+    bits = integer("adc_bits", bits, *_ADC_BITS)
     parts = np.ascontiguousarray(iq).view(np.float32)
     rms = np.sqrt(np.mean(np.square(parts, dtype=np.float64), axis=-1, keepdims=True))
     full_scale = rms * 10.0 ** (backoff_db / 20.0)
@@ -313,8 +314,3 @@ def _store_mixer(side: Transmitter | ReceiverFrontEnd) -> None:
     object.__setattr__(side, "dc_offset", dc_offset)
     if side.phase_noise is not None and not isinstance(side.phase_noise, PhaseNoise):
         raise ValueError(f"'phase_noise' must be a PhaseNoise or None (got {side.phase_noise!r})")
-
-
-def _check_bits(bits: object) -> None:
-    if isinstance(bits, bool) or not hasattr(bits, "__index__") or not 1 <= bits <= 24:  # type: ignore[operator]
-        raise ValueError(f"'adc_bits' must be an integer in [1, 24] (got {bits!r})")

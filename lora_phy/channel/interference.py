@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from lora_phy.arrays import IQ
-from lora_phy.channel.checks import finite, number
 from lora_phy.channel.offsets import phasor
+from lora_phy.checks import finite, number
 
 MAX_POWER_DB = 300.0
 
@@ -62,7 +62,10 @@ class Interferer:
 
     def __post_init__(self) -> None:
         """Validate, and keep a private read-only copy of the samples."""
-        iq = np.array(self.iq, dtype=np.complex64)
+        given = np.asarray(self.iq)
+        if given.dtype.kind not in "fciu":
+            raise ValueError(f"'iq' of an interferer must be complex samples (got dtype {given.dtype})")
+        iq = np.array(given, dtype=np.complex64)
         if iq.ndim != 1:
             raise ValueError(f"'iq' of an interferer must be one-dimensional (got shape {iq.shape})")
         iq.setflags(write=False)

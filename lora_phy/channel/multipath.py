@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from scipy import signal
 
 from lora_phy.arrays import IQ, FloatArray
-from lora_phy.channel.checks import finite
 from lora_phy.channel.fading import clarke_gain, rayleigh_gain
 from lora_phy.channel.offsets import phasor
+from lora_phy.checks import finite
 from lora_phy.resampling import fractional_delay, fractional_delay_taps
 
 Profile = Literal["tdl-a", "tdl-b", "tdl-c", "tdl-d", "tdl-e", "exponential"]
@@ -101,6 +100,8 @@ def tapped_delay_line(
     first = 1 if steady else 0
     if doppler_hz == 0.0:
         reach = math.ceil(float(delays.max())) + HALF_WIDTH + 1
+        from scipy import signal  # slow to import
+
         shapes = np.stack([fractional_delay_taps(delay, HALF_WIDTH, reach) for delay in delays])
         for row in range(rows):
             gain = np.concatenate([np.ones(first), rayleigh_gain(len(delays) - first, rng=rng)])

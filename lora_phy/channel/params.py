@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal, get_args
 
-from lora_phy.channel.checks import finite, number
 from lora_phy.channel.drift import CarrierDrift
 from lora_phy.channel.hardware import ReceiverFrontEnd, Transmitter
 from lora_phy.channel.interference import ImpulsiveNoise, Interferer, NarrowbandNoise
 from lora_phy.channel.multipath import Multipath
+from lora_phy.checks import finite, number
 
 Fading = Literal["rayleigh", "rician", "nakagami"]
 

@@ -16,10 +16,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
 from lora_phy.arrays import FloatArray
-from lora_phy.channel.checks import finite
+from lora_phy.checks import finite
 
 BOLTZMANN_J_K = 1.380649e-23
 LIGHT_M_S = 299_792_458.0
@@ -247,6 +246,8 @@ def max_range_m(path_loss_db: Callable[[float], npt.ArrayLike], max_loss_db: flo
         return 0.0
     if excess(math.log(limit_m)) <= 0.0:
         return limit_m
+    from scipy import optimize  # slow to import, and needed here alone
+
     return math.exp(float(optimize.brentq(excess, 0.0, math.log(limit_m), xtol=1e-10)))
 
 

@@ -26,9 +26,10 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+from scipy import special
 
 from lora_phy.arrays import FloatArray
+from lora_phy.checks import integer
 from lora_phy.params import MAX_PAYLOAD_LEN, LoRaParams
 
 _NUM_NODES = 512
@@ -250,10 +251,7 @@ def per_awgn(params: LoRaParams, payload_len: int, snr_db: npt.ArrayLike) -> Flo
     >>> print(f"{per_awgn(LoRaParams(sf=7), 16, -7.44):.3f} {per_awgn(LoRaParams(sf=7, cr=3), 16, -9.02):.3f}")
     0.010 0.010
     """
-    if isinstance(payload_len, bool) or not hasattr(payload_len, "__index__"):
-        raise ValueError(f"'payload_len' must be an integer (got {payload_len!r})")
-    if not 0 <= payload_len <= MAX_PAYLOAD_LEN:
-        raise ValueError(f"'payload_len' must be in [0, {MAX_PAYLOAD_LEN}] (got {payload_len!r})")
+    payload_len = integer("payload_len", payload_len, 0, MAX_PAYLOAD_LEN)
     g = _esn0(params.sf, snr_db)
     full_rate = _ser_rice(params.num_bins, g, math.inf)
     reduced = _ser_rice(params.num_bins // 4, g, math.inf)
@@ -287,13 +285,13 @@ def required_snr_db(error_rate: Callable[[float], npt.ArrayLike], target: float)
     def gap(snr_db: float) -> float:
         return math.log(max(float(np.asarray(error_rate(snr_db))), 1e-300)) - math.log(target)
 
+    from scipy import optimize  # slow to import, and needed here alone
+
     return float(optimize.brentq(gap, -60.0, 150.0, xtol=1e-9))
 
 
 def _num_bins(sf: int) -> int:
-    if isinstance(sf, bool) or not hasattr(sf, "__index__") or not 5 <= sf <= 12:
-        raise ValueError(f"'sf' must be an integer in [5, 12] (got {sf!r})")
-    return 1 << int(sf)
+    return 1 << integer("sf", sf, 5, 12)
 
 
 def _esn0(sf: int, snr_db: npt.ArrayLike) -> FloatArray:

@@ -164,6 +164,7 @@ def test_bad_channel_parameters_are_named(name: str, arguments: dict[str, object
 def test_bad_interferers_are_named() -> None:
     for name, arguments in (
         ("iq", {"iq": np.ones((2, 2))}),
+        ("iq", {"iq": "1+2j"}),
         ("start_sample", {"iq": np.ones(2), "start_sample": 0.5}),
         ("power_db", {"iq": np.ones(2), "power_db": math.inf}),
         ("power_db", {"iq": np.ones(2), "power_db": math.nan}),

@@ -255,3 +255,10 @@ def test_everything_at_once_is_reproducible() -> None:
 def test_bad_parameters_are_named(name: str, make: object) -> None:
     with pytest.raises(ValueError, match=f"'{name}'"):
         make()  # type: ignore[operator]
+
+
+def test_fold_phase_step_takes_narrow_symbol_types() -> None:
+    params = LoRaParams(sf=7, oversampling=8)
+    ones = np.ones(1024, np.complex64)
+    narrow = fold_phase_step(ones, np.array([100], np.uint8), params, np.pi)
+    assert np.array_equal(narrow, fold_phase_step(ones, [100], params, np.pi))
