@@ -29,6 +29,7 @@ from lora_phy.params import MAX_PAYLOAD_LEN, LoRaParams
 FIRST_BLOCK_CR = 4
 FIRST_BLOCK_LEN = 8
 NUM_CRC_NIBBLES = 4
+_LARGEST_METRIC = 1e30
 
 
 class FrameStatus(StrEnum):
@@ -286,10 +287,13 @@ def _num_header_symbols(params: LoRaParams) -> int:
 def _checked_observation(x: npt.NDArray[Any], sf: int) -> npt.NDArray[Any]:
     if x.ndim == 1 and (np.issubdtype(x.dtype, np.integer) or x.size == 0):
         return np.asarray(x.astype(np.int32) & np.int32((1 << sf) - 1))
-    if x.ndim == 2 and x.shape[1] in (sf, 1 << sf) and np.issubdtype(x.dtype, np.floating):
-        return np.asarray(np.nan_to_num(x, nan=0.0))
+    if x.ndim == 2 and x.shape[1] in (sf, 1 << sf) and x.dtype.kind in "fiu":
+        values = x if x.dtype.kind == "f" else x.astype(np.float64)
+        # infinities are certainties; sums of them must stay finite and keep their sign
+        largest = min(float(np.finfo(values.dtype).max), _LARGEST_METRIC)
+        return np.asarray(np.nan_to_num(np.clip(values, -largest, largest), copy=False, nan=0.0))
     if x.ndim == 1 or (x.ndim == 2 and x.shape[1] in (sf, 1 << sf)):
-        raise TypeError(f"hard symbols must be integers, bins and bit metrics real floats (got dtype {x.dtype})")
+        raise TypeError(f"hard symbols must be integers, bins and bit metrics real numbers (got dtype {x.dtype})")
     raise ValueError(
         f"expected symbols (num_symbols,), bins (num_symbols, {1 << sf}) or bit metrics (num_symbols, {sf})"
         f" (got shape {x.shape})"

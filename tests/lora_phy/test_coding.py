@@ -278,3 +278,39 @@ def test_bad_parameters_are_named_with_their_value(field: str, value: object) ->
     with pytest.raises(ValueError, match=f"'{field}' must be") as error:
         LoRaParams(**{"sf": 7, field: value})  # type: ignore[arg-type]
     assert repr(value) in str(error.value)
+
+
+def test_numpy_scalars_are_parameters_too_and_leave_as_plain_numbers() -> None:
+    numpys = LoRaParams(
+        sf=np.int8(12), cr=np.uint8(4), oversampling=np.uint8(4), preamble_len=np.uint8(200), sync_word=np.uint8(0xFF),
+        payload_len=np.uint8(200), bandwidth_hz=np.float32(250e3), crc=np.True_, ldro=np.False_,
+    )  # fmt: skip
+    plain = LoRaParams(
+        sf=12, cr=4, oversampling=4, preamble_len=200, sync_word=0xFF, payload_len=200, bandwidth_hz=250_000, ldro=False
+    )
+    assert repr(numpys) == repr(plain)
+    assert numpys.samples_per_symbol == 16384
+    assert LoRaParams(sf=7, bandwidth_hz=np.int64(125_000)) == LoRaParams(sf=7)
+    with pytest.raises(ValueError, match="'bandwidth_hz' must be"):
+        LoRaParams(sf=7, bandwidth_hz=10**400)
+    with pytest.raises(ValueError, match="'sf' must be"):
+        LoRaParams(sf=np.array([7, 8]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_infinite_bit_metrics_are_certainties(dtype: type) -> None:
+    params = LoRaParams(sf=7, cr=3)
+    labels = symbols_to_labels(encode_payload(b"certain", params), 7, reduced_rate=False)
+    bits = labels[:, np.newaxis] >> np.arange(6, -1, -1) & 1
+    metrics = np.where(bits, np.inf, -np.inf).astype(dtype)
+    metrics[3] = np.nan  # and a symbol nothing is known of
+    with np.errstate(over="raise", invalid="raise"):
+        assert decode_symbols(metrics, params).payload == b"certain"
+
+
+def test_bins_and_bit_metrics_may_be_integers() -> None:
+    params = LoRaParams(sf=7)
+    symbols = encode_payload(b"counts", params)
+    assert decode_symbols(np.eye(128, dtype=np.int16)[symbols], params).payload == b"counts"
+    bits = symbols_to_labels(symbols, 7, reduced_rate=False)[:, np.newaxis] >> np.arange(6, -1, -1) & 1
+    assert decode_symbols(2 * bits - 1, params).payload == b"counts"

@@ -167,3 +167,16 @@ def test_damaged_samples_do_not_raise(fill: float) -> None:
     with np.errstate(all="ignore"):
         assert receive_synchronised(iq, params).payload is not None
         assert receive_synchronised(iq, params, soft=False).payload is not None
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint16, np.uint64])
+def test_narrow_symbol_types_do_not_overflow_in_sample_positions(dtype: type) -> None:
+    params = LoRaParams(sf=8, oversampling=8)
+    symbols = np.array([0, 1, 100, 127], dtype=dtype)
+    assert np.array_equal(modulate(symbols, params), modulate(symbols.tolist(), params))
+
+
+@pytest.mark.parametrize("soft", ["hard", "bits", 1, 0, None])
+def test_an_unknown_kind_of_decision_is_named(soft: object) -> None:
+    with pytest.raises(ValueError, match="'soft' must be False, True or 'bins'"):
+        demodulate(np.zeros(128, np.complex64), LoRaParams(sf=7), soft=soft)  # type: ignore[call-overload]
