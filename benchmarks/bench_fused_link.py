@@ -74,7 +74,7 @@ def main() -> None:
     for sf in settings.sf:
         params, snr_db = LoRaParams(sf=sf), {5: -4, 6: -6.5, 7: -9, 8: -11.5, 9: -14, 10: -17, 11: -20, 12: -22.5}[sf]
         assert flat_channel(params, ChannelParams(snr_db=snr_db)) is not None
-        count = (1 << 22) >> sf  # one chunk of the engine
+        count = (1 << 23) >> sf  # one chunk of the engine
         contestants: dict[str, Callable[[], Any]] = {
             "fused": lambda p=params, s=snr_db, c=count: symbol_errors(p, s, c, seed=1)
         }
@@ -96,8 +96,8 @@ def main() -> None:
         threads = settings.threads
         scaling = interleaved(
             {
-                "one": lambda p=params, s=snr_db, c=8 * count: symbol_errors(p, s, c, seed=1),
-                "many": lambda p=params, s=snr_db, c=8 * count, t=threads: symbol_errors(p, s, c, seed=1, threads=t),
+                "one": lambda p=params, s=snr_db, c=4 * count: symbol_errors(p, s, c, seed=1),
+                "many": lambda p=params, s=snr_db, c=4 * count, t=threads: symbol_errors(p, s, c, seed=1, threads=t),
             },
             rounds=max(3, settings.rounds // 3),
             clock="wall",

@@ -48,7 +48,7 @@ Words = npt.NDArray[np.uint32]
 
 GROUP = 2 * LANES
 """Symbols come in multiples of this: the noise is made for two groups of lanes at a time."""
-_CHUNK_SAMPLES = 1 << 22
+_CHUNK_SAMPLES = 1 << 23
 _STREAM_CHUNK_SAMPLES = 1 << 19
 _LARGEST_AMPLITUDE = 1e15
 _FLAT_FIELDS = ("snr_db", "fading", "k_factor_db", "nakagami_m")
