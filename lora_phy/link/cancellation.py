@@ -29,7 +29,7 @@ MARGIN = 256
 COHERENT_SYMBOLS = 8
 GAIN_REACH = 2
 """W: blocks on either side that share in a gain."""
-MAX_MISPLACED = 3
+MAX_MISPLACED = 16
 """Symbols by which a preamble's length may have been misjudged."""
 
 ComplexArray = npt.NDArray[np.complex128]
@@ -81,8 +81,29 @@ def fit_frame(stream: IQ, frame: RxFrame) -> Replica:
     wave = modulate_frame(symbols, params)
     start = frame.start_sample + frame.sto_samples
     clocks = {0.0, frame.sfo_ppm}
-    fits = [_fit(stream, wave, params, start, frame.cfo_hz, sfo_ppm) for sfo_ppm in clocks]
+    fits = [fit_wave(stream, wave, params, start, frame.cfo_hz, sfo_ppm, misplaced=MAX_MISPLACED) for sfo_ppm in clocks]
     return max(fits, key=lambda item: _coherent_energy(block_sums(stream, item)[0]))
+
+
+def fit_wave(
+    stream: IQ, wave: IQ, params: LoRaParams, start: float, cfo_hz: float, sfo_ppm: float = 0.0, *, misplaced: int = 0
+) -> Replica:
+    """The replica of `wave` whose start (within half a chip, and `misplaced` symbols) and carrier fit `stream` best."""
+    num = params.samples_per_symbol
+    replica = make_replica(wave, params, start, cfo_hz, sfo_ppm)
+    # a misjudged preamble moves everything by whole symbols
+    moved = [_moved(replica, m * num) for m in range(-misplaced, misplaced + 1)]
+    replica = max(moved, key=lambda item: _coherent_energy(block_sums(stream, item)[0]))
+    start = replica.start
+    for step in (0.25 * params.oversampling, 0.06 * params.oversampling):
+        cfo_hz += _carrier_error(block_sums(stream, replica)[0]) * params.bandwidth_hz / params.num_bins
+        around = [make_replica(wave, params, start + d * step, cfo_hz, sfo_ppm) for d in (-1, 0, 1)]
+        energy = [_coherent_energy(block_sums(stream, item)[0]) for item in around]
+        bend = energy[0] - 2 * energy[1] + energy[2]
+        shift = 0.5 * (energy[0] - energy[2]) / bend if bend < 0 else float(np.sign(energy[2] - energy[0]))
+        start += float(np.clip(shift, -2, 2)) * step
+        replica = make_replica(wave, params, start, cfo_hz, sfo_ppm)
+    return replica
 
 
 def make_replica(wave: IQ, params: LoRaParams, start: float, cfo_hz: float, sfo_ppm: float = 0.0) -> Replica:
@@ -144,24 +165,6 @@ def subtract_all(iq: IQ, replicas: Sequence[Replica], *, sweeps: int = 2) -> IQ:
             parts[i] = contribution(left, replica)
             left -= parts[i]
     return left
-
-
-def _fit(stream: IQ, wave: IQ, params: LoRaParams, start: float, cfo_hz: float, sfo_ppm: float) -> Replica:
-    num = params.samples_per_symbol
-    replica = make_replica(wave, params, start, cfo_hz, sfo_ppm)
-    # a misjudged preamble moves everything by whole symbols
-    moved = [_moved(replica, m * num) for m in range(-MAX_MISPLACED, MAX_MISPLACED + 1)]
-    replica = max(moved, key=lambda item: _coherent_energy(block_sums(stream, item)[0]))
-    start = replica.start
-    for step in (0.25 * params.oversampling, 0.06 * params.oversampling):
-        cfo_hz += _carrier_error(block_sums(stream, replica)[0]) * params.bandwidth_hz / params.num_bins
-        around = [make_replica(wave, params, start + d * step, cfo_hz, sfo_ppm) for d in (-1, 0, 1)]
-        energy = [_coherent_energy(block_sums(stream, item)[0]) for item in around]
-        bend = energy[0] - 2 * energy[1] + energy[2]
-        shift = 0.5 * (energy[0] - energy[2]) / bend if bend < 0 else float(np.sign(energy[2] - energy[0]))
-        start += float(np.clip(shift, -2, 2)) * step
-        replica = make_replica(wave, params, start, cfo_hz, sfo_ppm)
-    return replica
 
 
 def _moved(replica: Replica, samples: int) -> Replica:

@@ -22,7 +22,6 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from lora_phy.arrays import IQ
 from lora_phy.link.cancellation import Replica, fit_frame, subtract_all
 from lora_phy.link.receiver import RxFrame
 from lora_phy.link.segments import resolve
@@ -88,7 +87,7 @@ def receive_collided(iq: npt.ArrayLike, params: LoRaParams, *, method: Method = 
         for frame in sorted(fresh, key=lambda item: -item.snr_db):
             if not _known(frame, frames):
                 replicas.append(fit_frame(left, frame))
-                frames.append(frame)
+                frames.append(_placed(frame, replicas[-1]))
         left = subtract_all(samples, replicas)
         pending = receive(left, upright)
     frames += [frame for frame in pending if not _is_whole(frame) and not _known(frame, frames)]
@@ -110,6 +109,13 @@ def _known(frame: RxFrame, others: list[RxFrame]) -> bool:
         if (apart < 2 * frame.params.oversampling and bins < 2) or (apart < 5 * num and frame.payload == other.payload):
             return True
     return False
+
+
+def _placed(frame: RxFrame, replica: Replica) -> RxFrame:
+    """The frame at the start of its replica where the preamble's length had been misjudged by whole symbols."""
+    start = frame.start_sample + frame.sto_samples
+    moved = round((replica.start - start) / replica.block) * replica.block
+    return replace(frame, start_sample=frame.start_sample + moved)
 
 
 def _conjugate(frame: RxFrame, params: LoRaParams) -> RxFrame:

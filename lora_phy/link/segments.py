@@ -9,9 +9,10 @@ edges to the next, so it is missing from the others. With noise v_i in segment i
 
     Λ(s) = ln mean_φ exp Σ_i [ρ(|y_i[s] - A L_i e^{jφ}|² / v_i) - ρ(|y_i[s]|² / v_i)],     ρ(x) = ln(e^{-x} + ε)
 
-with ε a floor for "somebody else is here": one segment alone can speak for or against s with at most ln(1 + 1/ε). A value
-that lacks the tone in one long segment is out, however strong it is elsewhere: the spectra are intersected, softly.
-Without interferers Λ is the log-likelihood of the matched filter. exp Λ goes to the joint decoder.
+with ε a floor for "somebody else is here": one segment alone can speak for or against s with at most ln(1 + 1/ε). A
+value that lacks the tone in one long segment is out, however strong it is elsewhere: the spectra are intersected,
+softly. φ has a prior: the carrier measured on the preamble predicts it, which tells frames apart whose edges coincide.
+exp Λ goes to the joint decoder.
 
 All preambles are found first, so all edges are known, and preambles (known waveforms) are taken away. Symbols that are
 all but certain are then rebuilt and taken from what the other frames see, and all is read again.
@@ -22,6 +23,7 @@ The intersection of sub-symbol spectra is due to Shahid et al. (CIC), ACM SIGCOM
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +36,7 @@ from lora_phy.coding.chain import FIRST_BLOCK_LEN, FrameStatus, frame_blocks, nu
 from lora_phy.coding.gray import symbol_of_label
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
 from lora_phy.coding.joint import decode_block, payload_from_metrics, search_header
-from lora_phy.link.cancellation import Replica, block_sums, contribution, make_replica
+from lora_phy.link.cancellation import Replica, block_sums, contribution, fit_wave, make_replica
 from lora_phy.link.receiver import MIN_HEADER_PROBABILITY, RxFrame
 from lora_phy.modem.chirps import downchirp
 from lora_phy.modem.modulation import data_start, modulate_frame
@@ -58,6 +60,9 @@ SHORTEST = 1 / 32
 CERTAIN = 0.9
 """Posterior above which a symbol is rebuilt for the others' sake."""
 SWEEPS = 4
+PHASE_TRUST = 0.7
+PHASE_CONCENTRATION = 6.0
+"""The phase is where the preamble's carrier puts it (von Mises) with this probability, else anywhere."""
 SEARCHES = 3
 MAX_FRAMES = 24
 BLIND_SYMBOLS = 72
@@ -74,6 +79,7 @@ class _Heard:
     amplitude: float
     estimate: IQ
     end: float
+    gain: complex = 0.0
     frame: RxFrame | None = None
 
 
@@ -187,7 +193,9 @@ def _frame_start(sync: Sync, params: LoRaParams) -> float:
 
 def _replica(sync: Sync, wave: IQ, params: LoRaParams) -> Replica:
     hz = params.bandwidth_hz / params.num_bins
-    return make_replica(wave, params, _frame_start(sync, params), sync.cfo_bins * hz, sync.drift / params.num_bins * 1e6)
+    return make_replica(
+        wave, params, _frame_start(sync, params), sync.cfo_bins * hz, sync.drift / params.num_bins * 1e6
+    )
 
 
 def _take_preambles(stream: IQ, heard: list[_Heard], params: LoRaParams) -> None:
@@ -195,14 +203,22 @@ def _take_preambles(stream: IQ, heard: list[_Heard], params: LoRaParams) -> None
     for _ in range(2):
         for item in heard:
             sent = replace(params, sync_word=_word(item.sync))
-            replica = _replica(item.sync, modulate_frame(np.zeros(0, np.int32), sent), params)
+            wave = modulate_frame(np.zeros(0, np.int32), sent)
             view = stream - sum((o.estimate for o in heard if o is not item), np.zeros_like(stream))
+            old = _replica(item.sync, wave, params)
+            replica = fit_wave(view, wave, params, old.start, old.cfo_hz, item.sync.drift / params.num_bins * 1e6)
+            item.sync = replace(
+                item.sync,
+                start=item.sync.start + replica.start - old.start,
+                cfo_bins=replica.cfo_hz / params.bandwidth_hz * params.num_bins,
+            )
             item.estimate = contribution(view, replica)
             sums, energies = block_sums(view, replica)
             whole = energies > 0.5 * params.num_bins
             noise = item.sync.noise_power / params.num_bins
             power = float(np.median(np.abs(sums[whole] / energies[whole]) ** 2)) if whole.any() else 0.0
             item.amplitude = float(np.sqrt(max(power - noise, 0.1 * power, 1e-30)))
+            item.gain = complex(sums[whole].sum()) if whole.any() else 0j
 
 
 def _word(sync: Sync) -> int:
@@ -216,7 +232,7 @@ def _read(view: IQ, item: _Heard, others: list[_Heard], params: LoRaParams) -> N
     origin = sync.start + (2.25 + params.extra_upchirps) * step
     room = int((len(view) - origin) / step)
     count = min(room, BLIND_SYMBOLS)
-    if count < FIRST_BLOCK_LEN or not params.explicit_header and params.payload_len is None:
+    if count < FIRST_BLOCK_LEN or (not params.explicit_header and params.payload_len is None):
         return
     scores = symbol_scores(view, item, others, params, origin, count)
     header, metrics = _header(scores, params)
@@ -231,7 +247,8 @@ def _read(view: IQ, item: _Heard, others: list[_Heard], params: LoRaParams) -> N
         item.end = origin + total * step
         scores = scores[:total]
         for block in frame_blocks(total, params, cr=header.cr)[1:]:
-            metrics.append(decode_block(_likelihoods(scores[block.start : block.stop], params.sf, block.reduced_rate), block))
+            likelihoods = _likelihoods(scores[block.start : block.stop], params.sf, block.reduced_rate)
+            metrics.append(decode_block(likelihoods, block))
         payload, crc_ok = payload_from_metrics(np.concatenate(metrics), header.payload_len, crc=header.crc)
         if crc_ok:
             item.frame = _rx_frame(item, payload, header, params)
@@ -265,7 +282,7 @@ def _header(scores: FloatArray, params: LoRaParams) -> tuple[Header | None, list
 
 def _likelihoods(scores: FloatArray, sf: int, reduced_rate: bool) -> npt.NDArray[np.float32]:
     legal = scores[:, symbol_of_label(sf, reduced_rate)]
-    return np.exp(legal - legal.max(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(np.exp(legal - legal.max(axis=1, keepdims=True)), dtype=np.float32)
 
 
 def symbol_scores(
@@ -275,13 +292,14 @@ def symbol_scores(
     num_bins = params.num_bins
     step = num_bins - item.sync.drift
     scores = np.empty((count, num_bins))
-    phases = np.exp(2j * np.pi * np.arange(NUM_PHASES) / NUM_PHASES)[:, None]
+    angles = 2 * np.pi * np.arange(NUM_PHASES) / NUM_PHASES
+    phases = np.exp(1j * angles)[:, None]
     for m in range(count):
         begin = origin + m * step
         row = extract(view, begin, num_bins, item.sync.cfo_bins / num_bins) * downchirp(params)
         bounds = _bounds(begin, others, params)
         parts = np.zeros((len(bounds) - 1, num_bins), dtype=np.complex64)
-        for i, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for i, (low, high) in enumerate(pairwise(bounds)):
             parts[i, low:high] = row[low:high]
         y = scipy.fft.fft(parts, axis=1)
         power = y.real**2 + y.imag**2
@@ -292,7 +310,12 @@ def symbol_scores(
             gap = y[i] - expected[i] * phases
             total += np.log(np.exp(-(gap.real**2 + gap.imag**2) / noise[i]) + FLOOR)
             total -= np.log(np.exp(-power[i] / noise[i]) + FLOOR)
-        scores[m] = scipy.special.logsumexp(total, axis=0) - np.log(NUM_PHASES)
+        # phase 0 of `extract` is at its window's first sample, that of the preamble's gain at the frame's
+        elapsed = np.floor(begin + 0.5) - np.floor(_frame_start(item.sync, params))
+        predicted = np.angle(item.gain) + 2 * np.pi * item.sync.cfo_bins / num_bins * elapsed
+        peaked = np.exp(PHASE_CONCENTRATION * np.cos(angles - predicted)) / scipy.special.i0(PHASE_CONCENTRATION)
+        prior = np.log(1 - PHASE_TRUST + PHASE_TRUST * peaked)[:, None]
+        scores[m] = scipy.special.logsumexp(total + prior, axis=0) - np.log(NUM_PHASES)
     return scores
 
 
