@@ -65,6 +65,8 @@ def demodulate(
     ------
     ValueError
         A length that is no whole number of symbols; a `soft` that is none of the three; a NaN `snr_db`.
+    TypeError
+        Samples that are not numbers.
 
     Examples
     --------

@@ -34,7 +34,9 @@ def modulate(symbols: npt.ArrayLike, params: LoRaParams) -> IQ:
     Raises
     ------
     ValueError
-        A symbol out of range.
+        A symbol out of range, or a scalar.
+    TypeError
+        Symbols that are not integers.
 
     Examples
     --------
