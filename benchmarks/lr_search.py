@@ -5,7 +5,8 @@
 Each trial trains the default model on the same clean mutants (train split, objective "localise") and is judged on the
 same programs of mutants-validation by the loss it was trained with; Top-1 of the buggy ones stands beside it, and for
 reference that of the untrained model by summed likelihood and by chance. One seed: the search says which rate to take,
-not how good the method is. Trials that are in the output file already are not run again.
+not how good the method is. Trials that are in the output file already are not run again. `peak_rss_gb` is the process'
+highest so far: of a method that follows a larger one it says nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from llm_bridge.corpora import mutants
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
 from llm_bridge.training.adapters import METHODS
 
-GRID = {"qlora": (2e-4, 5e-4, 1.25e-3, 3e-3), "full": (1e-5, 2.5e-5, 6e-5, 1.5e-4)}
-ORDER = (1, 2, 0, 3)  # the middle first: a search that is cut short has seen the likelier values
+GRID = {
+    "qlora": (2e-4, 5e-4, 1.25e-3, 3e-3, 7.5e-3, 1.9e-2),
+    "full": (1e-5, 2.5e-5, 6e-5, 1.5e-4, 3.75e-4, 9.4e-4),
+}
+ORDER = (1, 2, 0, 3, 4, 5)  # the middle first: a search that is cut short has seen the likelier values
 
 
 def main() -> None:
@@ -48,7 +52,9 @@ def main() -> None:
     setting = {key: value for key, value in vars(options).items() if key not in ("out", "methods")}
     setting |= {"train_hash": corpus_hash(train), "validation_hash": corpus_hash(validation)}
     known = json.loads(options.out.read_text()) if options.out.exists() else {}
-    result: dict[str, Any] = known if known.get("setting") == setting else {"setting": setting, "trials": []}
+    if known and known["setting"] != setting:
+        raise SystemExit(f"{options.out} holds trials of another setting or corpus; name another file with --out")
+    result: dict[str, Any] = known or {"setting": setting, "trials": []}
     result["python"] = platform.python_version()
     result["chance_top1"] = float(np.mean([len(p.gold_lines) / len(p.buggy.splitlines()) for p in validation]))
     result.setdefault("baseline", {})
