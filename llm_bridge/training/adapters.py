@@ -53,13 +53,9 @@ def _methods() -> dict[str, Method]:
         Method(name="full", storage="full", trained="everything", strategy=None, learning_rate=1.5e-4),
     ]
     for stem, storage in (("lora", "full"), ("qlora", "nf4")):
-        rows.append(Method(name=stem, storage=storage, trained="adapters", strategy=None, learning_rate=1e-3))
-        rows += [
-            Method(
-                name=f"{stem}-{strategy}", storage=storage, trained="adapters", strategy=strategy, learning_rate=1e-3
-            )
-            for strategy in STRATEGIES
-        ]
+        for strategy in (None, *STRATEGIES):
+            name = stem if strategy is None else f"{stem}-{strategy}"
+            rows.append(Method(name=name, storage=storage, trained="adapters", strategy=strategy, learning_rate=7.5e-3))
     return {row.name: row for row in rows}
 
 
