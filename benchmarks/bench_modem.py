@@ -152,7 +152,7 @@ def main() -> None:
     if settings.peer is None:
         text += "\n\nno --peer given: lora-phy 0.3.0 left out"
     else:
-        found, words = peer_table(settings.peer, settings.sf)
+        found, words = peer_table(settings.peer, [sf for sf in settings.sf if sf >= 7])  # it knows no smaller one
         results += found
         text += f"\n\n{words}"
     report("modem", settings, results, text)
