@@ -20,6 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+RESULT_FILE = "result.json"
+
 
 class StoreError(RuntimeError):
     """A study's folder cannot be used as asked; the message says why and what to do."""
@@ -54,9 +56,9 @@ def write_atomically(path: Path, text: str) -> None:
     StoreError
         No space left, or no permission; whatever stood at `path` before stands there still.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -88,10 +90,10 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append rows whole; a torn line left by a killed process is cut off first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(canonical_json(row) + "\n" for row in rows).encode()
-    size = path.stat().st_size if path.exists() else 0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = path.stat().st_size if path.exists() else 0
         with path.open("r+b" if size else "wb") as file:
             start = _whole_length(path)
             file.truncate(start)
@@ -138,7 +140,7 @@ def locked(directory: Path) -> Iterator[None]:
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / ".lock").open("a+")
+        file = (directory / ".lock").open("a+b", buffering=0)
     except OSError as error:
         raise _store_error(error, directory) from error
     with file:
@@ -146,20 +148,19 @@ def locked(directory: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.seek(0)
-            holder = file.read().strip() or "another process"
+            holder = file.read().decode().strip() or "another process"
             raise StoreError(f"{directory} is in use by {holder}: wait for it, or choose another --out") from error
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()}")
-        file.flush()
+        file.truncate(0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without a name in it
+            file.write(f"process {os.getpid()}".encode())
         yield
 
 
 def seal(cell_dir: Path, result: Mapping[str, Any]) -> None:
-    """Write `result.json` last, with the digests of the files it summarises."""
+    """Write `result.json` last, with the digests of the files it summarises, and of its own content."""
     sealed = {path.name: file_digest(path) for path in sorted(cell_dir.iterdir()) if path.suffix in (".json", ".jsonl")}
-    sealed.pop("result.json", None)
-    write_json(cell_dir / "result.json", {**result, "sealed": sealed})
+    sealed[RESULT_FILE] = _content_digest(result)
+    write_json(cell_dir / RESULT_FILE, {**result, "sealed": sealed})
 
 
 def is_finished(cell_dir: Path) -> bool:
@@ -170,12 +171,14 @@ def is_finished(cell_dir: Path) -> bool:
     StoreError
         A file was changed, or is missing, since the result was written.
     """
-    path = cell_dir / "result.json"
+    path = cell_dir / RESULT_FILE
     if not path.exists():
         return False
-    for name, expected in read_json(path).get("sealed", {}).items():
+    result = read_json(path)
+    for name, expected in result.get("sealed", {}).items():
         file = cell_dir / name
-        if not file.exists() or file_digest(file) != expected:
+        found = _content_digest(result) if name == RESULT_FILE else file_digest(file) if file.exists() else None
+        if found != expected:
             raise StoreError(f"{file} was changed after its result was written: delete {cell_dir} and run again")
     return True
 
@@ -190,6 +193,12 @@ def free_bytes(directory: Path) -> int:
     while not directory.exists():
         directory = directory.parent
     return shutil.disk_usage(directory).free
+
+
+def _content_digest(result: Mapping[str, Any]) -> str:
+    """Digest of a result without its seal, as it reads back from JSON."""
+    content = json.loads(json.dumps({name: value for name, value in result.items() if name != "sealed"}))
+    return digest(content, length=64)
 
 
 def _whole_length(path: Path) -> int:

@@ -75,6 +75,17 @@ def test_a_seal_sees_an_edit(tmp_path: Path) -> None:
         is_finished(cell)
 
 
+def test_a_seal_sees_an_edited_result(tmp_path: Path) -> None:
+    cell = tmp_path / "cell"
+    write_json(cell / "config.json", {"sf": 7})
+    seal(cell, {"rows": [{"f1": 0.5, "snr_db": float("inf")}]})
+    assert is_finished(cell)
+    result = cell / "result.json"
+    result.write_text(result.read_text().replace("0.5", "0.9"))
+    with pytest.raises(StoreError, match=r"result.json was changed after its result was written"):
+        is_finished(cell)
+
+
 def _hold(directory: Path, ready: multiprocessing.synchronize.Event, stop: multiprocessing.synchronize.Event) -> None:
     with locked(directory):
         ready.set()
