@@ -7,7 +7,9 @@ command again continues.
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +26,9 @@ from llm_bridge.study.store import StoreError
 from llm_bridge.training.models import ModelDownloadError
 
 INTERRUPTED = 130
+OWN_PACKAGES = ("llm_bridge", "lora_phy")
+BRIDGE_PACKAGES = ("matplotlib", "pandas", "pytest", "rich", "statsmodels", "typer")
+"""What the extra [bridge] brings; whatever else may be missing comes with [llm]."""
 
 app = typer.Typer(
     add_completion=False,
@@ -85,7 +90,7 @@ def models_estimate(
 ) -> None:
     """Memory that a recipe's methods need, from the model's configuration alone."""
     from llm_bridge.study.config import load_recipe
-    from llm_bridge.study.experiment import estimate_recipe
+    from llm_bridge.study.preflight import estimate_recipe
 
     estimate_recipe(load_recipe(recipe, set_ or []), console=Console())
 
@@ -106,7 +111,7 @@ def corpora_check(
 def main() -> None:
     """Run the command line; turn the errors that a user can mend into one line."""
     try:
-        status = app(standalone_mode=False)
+        status = app(spread_overrides(sys.argv[1:]), standalone_mode=False)
         if status == INTERRUPTED:  # how typer reports Ctrl-C in this mode
             raise KeyboardInterrupt
         if status:
@@ -115,8 +120,11 @@ def main() -> None:
         _fail("interrupted; nothing finished was lost, the same command continues", INTERRUPTED)
     except (typer.Abort, typer.Exit) as stop:
         raise SystemExit(getattr(stop, "exit_code", 1)) from None
-    except ImportError as error:
-        extra = "llm" if error.name in {"torch", "transformers", "peft", "bitsandbytes", "safetensors"} else "bridge"
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in OWN_PACKAGES:  # no extra would bring it
+            raise
+        extra = "bridge" if package in BRIDGE_PACKAGES else "llm"
         _fail(f"{error.name or error} is missing: pip install 'chirpbridge[{extra}]'", 2)
     except (ValueError, OSError, StoreError, ModelDownloadError) as error:
         if os.environ.get("CHIRPBRIDGE_TRACEBACK"):
@@ -132,10 +140,29 @@ def main() -> None:
         raise
 
 
+def spread_overrides(arguments: Sequence[str]) -> list[str]:
+    """``--set A=1 B=2`` as ``--set A=1 --set B=2``: one option may take several settings.
+
+    Examples
+    --------
+    >>> spread_overrides(["run", "toy", "--set", "radio.sf=7", "score.bootstrap=200", "--out", "dir"])
+    ['run', 'toy', '--set', 'radio.sf=7', '--set', 'score.bootstrap=200', '--out', 'dir']
+    """
+    spread: list[str] = []
+    follows = False  # whether the last word was a setting
+    for word in arguments:
+        setting = re.match(r"[a-z_]+(\.[\w-]+)*=", word) is not None
+        if follows and setting:
+            spread.append("--set")
+        follows = setting and spread[-1:] == ["--set"]
+        spread.append(word)
+    return spread
+
+
 def _fail(message: str, status: int) -> None:
     Console(stderr=True).print(f"error: {message}", soft_wrap=True, markup=False, highlight=False)
     raise SystemExit(status)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

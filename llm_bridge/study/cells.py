@@ -98,6 +98,8 @@ def cell_config(cell: Cell, recipe: Recipe, corpus_hashes: dict[str, str]) -> di
             name: as_plain(recipe.radio)[name]
             for name in ("bandwidth_hz", "redundancy", "fragment", "decoding", "airtime_reference_sf")
         }
+        if cell.fading == "rician":
+            config["radio"]["k_factor_db"] = recipe.radio.k_factor_db
     config["training_hash"] = corpus_hashes["mutants-validation"]  # the threshold of `detect` is fitted there
     if cell.trained:
         config["training"] = {**as_plain(recipe.training), "methods": None, "seeds": None}
@@ -124,6 +126,7 @@ def radio_settings(cell: Cell, recipe: Recipe) -> RadioSettings:
         snr_db=cell.snr_db,
         cr=cell.cr or 1,
         fading=None if cell.fading == "none" else cell.fading,
+        k_factor_db=recipe.radio.k_factor_db if cell.fading == "rician" else None,
         bandwidth_hz=recipe.radio.bandwidth_hz,
         policy=cell.policy or "drop",
         source_coding=cell.source_coding or "utf8",

@@ -22,6 +22,8 @@ CORPORA = ("minibugs", "mutants", "quixbugs")
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")
 AXES = ("fixed_snr", "equal_airtime")
 TASKS = ("localise", "paired", "detect")
+FADINGS = ("none", "rayleigh", "rician")
+DECODINGS = ("hard", "soft")
 
 
 class RecipeError(ValueError):
@@ -69,7 +71,7 @@ class RadioConfig:
 
     "fixed_snr": every item is sent once. "equal_airtime": every spreading factor has the airtime that
     `airtime_reference_sf` needs to send the test corpus once, and uses it by repeating everything, or by sending what
-    fits.
+    fits. `k_factor_db` is the K factor of Rician fading.
     """
 
     axis: tuple[str, ...] = ("fixed_snr",)
@@ -83,6 +85,7 @@ class RadioConfig:
     channel_seeds: tuple[int, ...] = (0,)
     bandwidth_hz: float = 125e3
     redundancy: float = 0.5
+    k_factor_db: float | None = None
     fragment: str = "48"
     decoding: str = "hard"
     airtime_reference_sf: int = 9
@@ -91,7 +94,8 @@ class RadioConfig:
         """Validate what the link itself does not."""
         _require_each("radio.axis", self.axis, AXES)
         _require_each("radio.corrupted_split", self.corrupted_split, CORRUPTED_SPLITS)
-        _require_each("radio.fading", self.fading, ("none", "rayleigh", "rician", "nakagami"))
+        _require_each("radio.fading", self.fading, FADINGS)
+        _require_each("radio.decoding", [self.decoding], DECODINGS)
         for name in ("sf", "snr_db", "cr", "policy", "source_coding", "channel_seeds"):
             if not getattr(self, name):
                 raise RecipeError(f"'radio.{name}' must have at least one value (got an empty list)")
@@ -166,8 +170,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse a recipe of another version."""
-        if self.version != RECIPE_VERSION:
-            raise RecipeError(f"this program reads recipes of version {RECIPE_VERSION} (got version {self.version})")
+        _require_version(self.version)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -191,9 +194,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     (7, 12)
     """
     file = Path(path)
-    if not file.exists() and file.name == str(path):
+    if not file.is_file() and file.name == str(path):  # a folder of that name is likely the results' own
         file = recipes_dir() / f"{file.name.removesuffix('.toml')}.toml"
-    if not file.exists():
+    if not file.is_file():
         known = ", ".join(sorted(p.stem for p in recipes_dir().glob("*.toml")))
         raise RecipeError(f"no recipe at {path} (published ones: {known})")
     try:
@@ -202,6 +205,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{file} is not TOML: {error}") from error
     for override in overrides:
         _override(tree, override)
+    _require_version(tree.get("version", RECIPE_VERSION))  # first: another version has other keys
     recipe = _build(Recipe, tree, "")
     assert isinstance(recipe, Recipe)
     return recipe
@@ -280,6 +284,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise RecipeError(f"'{where}' must be of type {hint.__name__} (got {value!r})")
     return value
+
+
+def _require_version(version: Any) -> None:
+    if version != RECIPE_VERSION:
+        raise RecipeError(f"this program reads recipes of version {RECIPE_VERSION} (got version {version})")
 
 
 def _require_each(name: str, values: Sequence[str], allowed: Sequence[str], *, may_be_empty: bool = False) -> None:

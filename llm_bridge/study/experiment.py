@@ -29,6 +29,7 @@ from llm_bridge.study.links import (
     perfect_arrival,
     transmit_items,
 )
+from llm_bridge.study.preflight import check_links, prepare_model
 from llm_bridge.study.provenance import provenance
 from llm_bridge.study.rows import cell_rows, damage_example, result_row, texts_needed
 from llm_bridge.study.store import cell_dirs, is_finished, locked, read_json, seal, write_json, write_jsonl
@@ -36,8 +37,6 @@ from llm_bridge.transport.link import Item, ReceivedItem
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from llm_bridge.training.estimate import MemoryEstimate
 
 
 @dataclass(kw_only=True)
@@ -105,16 +104,17 @@ def run_recipe(recipe: Recipe, directory: Path, *, console: Console) -> Path:
     StoreError
         The folder is in use, cannot be written, or was edited.
     RecipeError, CorpusError, ModelError, ModelDownloadError
-        What the user asked for is not there; nothing was written for it.
+        What the user asked for is not there, or not possible; nothing was written for it.
     """
+    check_links(recipe)
     with locked(directory):
-        write_json(directory / "recipe.json", as_plain(recipe))
         study = load_study(recipe, directory, console)
         cells = _configured_cells(study)
         unfinished = [cell for cell, _, folder in cells if not is_finished(folder)]
         console.print(f"[bold]{recipe.name}[/bold]: {len(cells)} cells, {len(unfinished)} to compute", highlight=False)
         if unfinished:
-            prepare_model(study)
+            prepare_model(recipe, study.phase)
+        write_json(directory / "recipe.json", as_plain(recipe))
         arrivals = transmit_all(study, unfinished)
         learn_and_score(study, cells, arrivals)
         return _report(study)
@@ -285,52 +285,6 @@ def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
     """Tasks that are scored in a cell: a fine-tuned model over a link may be asked for fewer of them."""
     fewer = cell.trained and cell.crosses_link_in_evaluation and recipe.score.trained_tasks
     return recipe.score.trained_tasks if fewer else recipe.score.tasks
-
-
-def estimate_recipe(recipe: Recipe, *, console: Console) -> None:
-    """Print what each method of a recipe would need in memory."""
-    from llm_bridge.training.estimate import render_estimate
-
-    for estimate in _estimates(recipe):
-        console.print(render_estimate(estimate), highlight=False)
-
-
-def prepare_model(study: Study) -> None:
-    """Before any work: the methods exist, the model is there, and each method fits into memory."""
-    from llm_bridge.training.adapters import method_named
-    from llm_bridge.training.estimate import require_fit
-    from llm_bridge.training.models import TOY, fetch_model
-
-    recipe = study.recipe
-    for method in recipe.training.methods:
-        if method != RULES:
-            method_named(method)
-    if recipe.model.name == TOY:
-        return
-    for estimate in _estimates(recipe):
-        require_fit(estimate)
-    with study.phase(f"model: {recipe.model.name}") as advance:
-        fetch_model(recipe.model.name, progress=advance)
-
-
-def _estimates(recipe: Recipe) -> list[MemoryEstimate]:
-    """Memory of each method that has a model."""
-    from llm_bridge.training.adapters import AdapterSettings
-    from llm_bridge.training.estimate import estimate_memory
-
-    training = recipe.training
-    adapter = AdapterSettings(rank=training.adapter_rank, alpha=float(training.adapter_alpha))
-    return [
-        estimate_memory(
-            recipe.model.name,
-            method,
-            adapter=adapter,
-            gradient_checkpointing=training.gradient_checkpointing,
-            device=recipe.model.device,
-        )
-        for method in training.methods
-        if method != RULES
-    ]
 
 
 def _configured_cells(study: Study) -> list[tuple[Cell, dict[str, Any], Path]]:

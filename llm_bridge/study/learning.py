@@ -50,7 +50,7 @@ class Learner:
                 "model": self.recipe.model.name,
                 "method": self.method,
                 "seed": self.seed,
-                "settings": self._settings() if self.seed is not None else None,
+                "settings": None if self.seed is None else learner_settings(self.recipe, self.method, self.seed),
                 "examples": [asdict(example) for example in self.examples],
                 "chirpbridge": simulator_version(),
             }
@@ -82,7 +82,7 @@ class Learner:
             self._loaded = attach(loaded, self.method)
             self._remember(None)
             return self._loaded
-        settings = self._settings()
+        settings = learner_settings(self.recipe, self.method, self.seed)
         self._loaded = attach(
             loaded, self.method, AdapterSettings(**settings["adapter"]), texts=[row.text for row in self.examples]
         )
@@ -150,31 +150,33 @@ class Learner:
             return
         write_json(self.folder / "record.json", {"fingerprint": self._loaded.fingerprint, "training": training})
 
-    def _settings(self) -> dict[str, Any]:
-        from llm_bridge.training.adapters import method_named
 
-        training = self.recipe.training
-        stem = self.method.split("-")[0]
-        rate = training.learning_rate.get(self.method, training.learning_rate.get(stem))
-        return {
-            "adapter": {
-                "rank": training.adapter_rank,
-                "alpha": float(training.adapter_alpha),
-                "dropout": training.adapter_dropout,
-                "seed": self.seed,
-            },
-            "training": {
-                "learning_rate": method_named(self.method).learning_rate if rate is None else rate,
-                "steps": training.steps,
-                "batch_programs": training.batch_programs,
-                "schedule": training.schedule,
-                "warmup_fraction": training.warmup_fraction,
-                "clip_norm": training.clip_norm,
-                "objectives": dict(training.objectives),
-                "gradient_checkpointing": training.gradient_checkpointing,
-                "seed": self.seed,
-            },
-        }
+def learner_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str, dict[str, Any]]:
+    """Arguments of `AdapterSettings` and of `TrainSettings`, as plain values: part of a model's identity."""
+    from llm_bridge.training.adapters import method_named
+
+    training = recipe.training
+    stem = method.split("-")[0]
+    rate = training.learning_rate.get(method, training.learning_rate.get(stem))
+    return {
+        "adapter": {
+            "rank": training.adapter_rank,
+            "alpha": float(training.adapter_alpha),
+            "dropout": training.adapter_dropout,
+            "seed": seed,
+        },
+        "training": {
+            "learning_rate": method_named(method).learning_rate if rate is None else rate,
+            "steps": training.steps,
+            "batch_programs": training.batch_programs,
+            "schedule": training.schedule,
+            "warmup_fraction": training.warmup_fraction,
+            "clip_norm": training.clip_norm,
+            "objectives": dict(training.objectives),
+            "gradient_checkpointing": training.gradient_checkpointing,
+            "seed": seed,
+        },
+    }
 
 
 def learner_for(cell: Cell, recipe: Recipe, directory: Path, examples: Sequence[Example]) -> Learner:

@@ -53,6 +53,9 @@ def write(tmp_path: Path, text: str) -> Path:
         ("[radio]\nsf = []\n", r"'radio.sf' must have at least one value"),
         ("radio = 3\n", r"'radio' must be a section \(got 3\)"),
         ("version = 99\n", r"recipes of version 1 \(got version 99\)"),
+        ("version = 99\nkey_of_the_future = 1\n", r"recipes of version 1 \(got version 99\)"),
+        ("[radio]\ndecoding = 'sofft'\n", r"'radio.decoding' must be among hard, soft \(got 'sofft'\)"),
+        ("[radio]\nfading = 'nakagami'\n", r"'radio.fading' must be among none, rayleigh, rician"),
         ("[corpus]\ntest = ['java']\n", r"'corpus.test' must be among .* \(got 'java'\)"),
         ("[corpus]\ntest = ['quixbugs']\n", r"'corpus.quixbugs_path' must name"),
         ("[training]\nsteps = 0\n", r"'training.steps' must be at least 1 \(got 0\)"),
@@ -67,6 +70,19 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
 def test_a_missing_recipe_lists_the_published_ones(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no recipe at .*toy"):
         load_recipe(tmp_path / "none.toml")
+
+
+def test_a_folder_named_like_a_recipe_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy").mkdir()  # as after `run toy --out toy`
+    assert load_recipe("toy").name == "toy"
+
+
+def test_rician_fading_takes_its_k_factor() -> None:
+    recipe = load_recipe("toy", ["radio.fading=rician", "radio.k_factor_db=6"])
+    (cell, *_) = (cell for cell in expand(recipe) if cell.sf is not None)
+    assert radio_settings(cell, recipe).k_factor_db == 6.0
+    assert cell_config(cell, recipe, HASHES)["radio"]["k_factor_db"] == 6.0
 
 
 def test_overrides_are_toml_values_or_bare_words() -> None:

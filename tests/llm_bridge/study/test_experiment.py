@@ -145,6 +145,8 @@ def test_interrupting_says_that_the_same_command_continues(tmp_path: Path) -> No
         (["model.name=./no-such-model"], "no-such-model"),
         (["training.methods=['magic']"], "magic"),
         (["radio.policy=guess"], "'policy' must be one of"),
+        (["training.schedule=guess"], "'schedule' must be one of"),
+        (["training.learning_rate.qlroa=0.1"], "unknown key 'training.learning_rate.qlroa'"),
     ],
 )
 def test_a_users_mistake_is_one_line(tmp_path: Path, overrides: list[str], message: str) -> None:
@@ -153,6 +155,32 @@ def test_a_users_mistake_is_one_line(tmp_path: Path, overrides: list[str], messa
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
+    assert not (tmp_path / "out" / "recipe.json").exists(), "what cannot run leaves nothing behind"
+
+
+@pytest.mark.parametrize(("missing", "extra"), [("pandas", "bridge"), ("filelock", "llm"), ("torch", "llm")])
+def test_a_missing_package_names_the_extra(missing: str, extra: str) -> None:
+    program = (
+        "import sys, llm_bridge.__main__ as command\n"
+        f"def run(*args, **options): raise ModuleNotFoundError('no module', name='{missing}')\n"
+        "command.app = run\n"
+        "command.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=100)
+    assert done.returncode == 2
+    assert f"{missing} is missing: pip install 'chirpbridge[{extra}]'" in done.stderr
+
+
+def test_one_option_takes_several_settings(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_bridge", "run", "toy", "--set", "radio.sf=[7]", "radio.sff=1", "--out", "nowhere"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=100,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert "unknown key 'radio.sff'" in done.stderr
 
 
 def test_importing_the_bridge_imports_no_torch() -> None:

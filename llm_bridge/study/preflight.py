@@ -1,0 +1,98 @@
+"""Before any work: the recipe's values exist, its model is there, and each method fits into memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from llm_bridge.study.cells import RULES, UNTRAINED, expand, radio_settings
+from llm_bridge.study.config import Recipe, RecipeError
+from llm_bridge.study.learning import learner_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from llm_bridge.training.estimate import MemoryEstimate
+
+Progress = Callable[[int, int], None]
+
+
+def check_links(recipe: Recipe) -> None:
+    """Refuse a grid with a value that the radio link refuses."""
+    for cell in expand(recipe):
+        if cell.sf is not None:
+            radio_settings(cell, recipe)
+
+
+def check_training(recipe: Recipe) -> None:
+    """Refuse methods and training settings that do not exist.
+
+    Raises
+    ------
+    ValueError
+        It names the value, and what is known.
+    """
+    from llm_bridge.training.adapters import METHODS, AdapterSettings, method_named
+
+    for method in recipe.training.methods:
+        if method != RULES:
+            method_named(method)
+    for method in recipe.training.learning_rate:
+        if method not in METHODS:
+            raise RecipeError(
+                f"unknown key 'training.learning_rate.{method}' in the recipe; known: {', '.join(METHODS)}"
+            )
+    for method, seed in itertools.product(recipe.training.methods, recipe.training.seeds):
+        if method not in UNTRAINED:
+            from llm_bridge.training.finetune import TrainSettings
+
+            settings = learner_settings(recipe, method, seed)
+            AdapterSettings(**settings["adapter"])
+            TrainSettings(**settings["training"])
+
+
+def prepare_model(recipe: Recipe, phase: Callable[[str], AbstractContextManager[Progress]]) -> None:
+    """Before any work: methods and settings exist, the model is there, and each method fits into memory.
+
+    `phase` names what takes its time, and yields ``progress(done, total)``.
+    """
+    from llm_bridge.training.estimate import require_fit
+    from llm_bridge.training.models import TOY, fetch_model
+
+    check_training(recipe)
+    if recipe.model.name == TOY:
+        return
+    for estimate in _estimates(recipe):
+        require_fit(estimate)
+    with phase(f"model: {recipe.model.name}") as advance:
+        fetch_model(recipe.model.name, progress=advance)
+
+
+def estimate_recipe(recipe: Recipe, *, console: Console) -> None:
+    """Print what each method of a recipe would need in memory."""
+    from llm_bridge.training.estimate import render_estimate
+
+    for estimate in _estimates(recipe):
+        console.print(render_estimate(estimate), highlight=False)
+
+
+def _estimates(recipe: Recipe) -> list[MemoryEstimate]:
+    """Memory of each method that has a model."""
+    from llm_bridge.training.adapters import AdapterSettings
+    from llm_bridge.training.estimate import estimate_memory
+
+    training = recipe.training
+    adapter = AdapterSettings(rank=training.adapter_rank, alpha=float(training.adapter_alpha))
+    return [
+        estimate_memory(
+            recipe.model.name,
+            method,
+            adapter=adapter,
+            gradient_checkpointing=training.gradient_checkpointing,
+            device=recipe.model.device,
+        )
+        for method in training.methods
+        if method != RULES
+    ]
