@@ -31,6 +31,8 @@ from lora_phy.coding.header import Header, header_checks
 from lora_phy.coding.whitening import whiten
 
 MAX_ROUNDS = 8
+CERTAIN = 16.0
+"""Nats by which every nibble of a block must lead its runner-up for one round to be enough."""
 ODD_HEADER_PENALTY = 6.0
 """Nats against a header whose three unknown bits are not zero."""
 
@@ -254,6 +256,7 @@ def _joint_rounds(  # type: ignore[no-untyped-def]
                 c = (i - j - 1) % num_codewords
                 channel[c, i] = math.log(ones + tiny) - math.log(zeros + tiny) - prior[c, i]
         changed = 0
+        margin = np.float32(1e30)
         for c in range(num_codewords):
             best = 0
             for word in range(16):
@@ -263,11 +266,18 @@ def _joint_rounds(  # type: ignore[no-untyped-def]
                 metrics[c, word] = total
                 if total > metrics[c, best]:
                     best = word
+            second = np.float32(-1e30)
+            for word in range(16):
+                if word != best:
+                    second = max(second, metrics[c, word])
+            margin = min(margin, metrics[c, best] - second)
             if best != decisions[c]:
                 changed += 1
                 decisions[c] = best
-            if c < fixed.size:
-                continue
+        if (turn >= 1 and changed == 0) or margin > CERTAIN or turn == rounds - 1:
+            break
+        for c in range(fixed.size, num_codewords):
+            best = decisions[c]
             for word in range(16):
                 posterior[word] = math.exp(metrics[c, word] - metrics[c, best])
             for i in range(length):
@@ -279,5 +289,3 @@ def _joint_rounds(  # type: ignore[no-untyped-def]
                     else:
                         zeros += posterior[word]
                 prior[c, i] = math.log(ones + tiny) - math.log(zeros + tiny) - channel[c, i]
-        if turn >= 1 and changed == 0:
-            break

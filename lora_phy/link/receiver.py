@@ -145,41 +145,34 @@ def receive_frame(
         return math.ceil(origin) + (num_symbols + 1) * num_bins + 2 * GUARD
 
     first_len = header_symbols(params)
-    if here < first_len and not final:
-        return needed(first_len)
-    timing = initial_timing(sync, params)
-    bins, timing = payload_bins(
-        payload_samples, sync, timing, params, first=0, count=max(0, min(first_len, here)),
-        reduced_rate=params.header_reduced_rate, rate=rate,
-    )  # fmt: skip
+    # a few symbols of the payload are read with the header: they tell the rate where it is left open
+    opening = first_len + LDRO_PROBE
+    if here < opening and not final:
+        return needed(opening)
+
+    def read(first: int, count: int, timing: Timing, settings: LoRaParams) -> tuple[Bins, Timing]:
+        count = max(0, min(count, here - first))
+        return payload_bins(payload_samples, sync, timing, settings, first=first, count=count, rate=rate)
+
+    bins, timing = read(0, opening, initial_timing(sync, params), params)
     scale = 2 * math.sqrt(sync.signal_power) * num_bins / sync.noise_power
     soft = decoding.soft and first_len == FIRST_BLOCK_LEN
-    header, head = _read_head(bins, scale, params, soft=soft)
+    header, head = _read_head(bins[:first_len], scale, params, soft=soft)
     total, payload_params = first_len, params
     if header is not None:
+        total = num_payload_symbols(header.payload_len, params, cr=header.cr, crc=header.crc)
         if decoding.detect_ldro and params.ldro is None:
-            reduced = replace(params, ldro=True)
-            longest = num_payload_symbols(header.payload_len, reduced, cr=header.cr, crc=header.crc)
-            probe = min(longest - first_len, LDRO_PROBE)
-            if here < first_len + probe and not final:
-                return needed(first_len + probe)
-            probed, later = payload_bins(
-                payload_samples, sync, timing, params, first=first_len, count=max(0, min(probe, here - first_len)),
-                reduced_rate=params.reduced_rate, rate=rate,
-            )  # fmt: skip
-            guess = _guess_ldro(probed, scale, params)
-            if guess == params.reduced_rate:  # tracked as it should be: keep
-                bins, timing = np.concatenate([bins, probed]), later
-            else:
+            guess = _guess_ldro(bins[first_len:total], scale, params)
+            if guess != params.reduced_rate:
                 payload_params = replace(params, ldro=guess)
-        total = num_payload_symbols(header.payload_len, payload_params, cr=header.cr, crc=header.crc)
+                total = num_payload_symbols(header.payload_len, payload_params, cr=header.cr, crc=header.crc)
+                bins, timing = read(0, min(opening, total), initial_timing(sync, params), payload_params)
         if here < total and not final:
             return needed(total)
-        more, timing = payload_bins(
-            payload_samples, sync, timing, params, first=len(bins), count=max(0, min(total, here) - len(bins)),
-            reduced_rate=payload_params.reduced_rate, rate=rate,
-        )  # fmt: skip
-        bins = np.concatenate([bins, more])
+        if total > len(bins):
+            more, timing = read(len(bins), total - len(bins), timing, payload_params)
+            bins = np.concatenate([bins, more])
+    bins = bins[:total]
     if header is None or not soft:
         decoded = decode_symbols(bins if decoding.soft else np.argmax(bins, axis=1).astype(np.int32), payload_params)
         if header is None and decoded.header is not None:  # the checks hold, the likelihoods say otherwise
@@ -300,7 +293,6 @@ def payload_bins(
     *,
     first: int,
     count: int,
-    reduced_rate: bool,
     rate: int = 1,
 ) -> tuple[Bins, Timing]:
     """Matched-filter magnitudes ``(count, 2**sf)`` of data symbols first … first + count - 1, and the timing after
@@ -314,6 +306,8 @@ def payload_bins(
     es = max(num_bins * sync.signal_power / sync.noise_power, 1.0)
     lead_needed = 0.5 * np.sqrt(sync.noise_power / num_bins)
     bins = np.empty((count, num_bins), dtype=np.float32)
+    strides = np.full(count, 4 if params.reduced_rate else 1)
+    strides[: max(FIRST_BLOCK_LEN - first, 0)] = 4 if params.header_reduced_rate else 1
     done = 0
     while done < count:
         fits = int(MAX_STRETCH_DRIFT / max(abs(timing.drift), 1e-6))
@@ -325,8 +319,7 @@ def payload_bins(
         z = correlate(rows, modem)
         best = np.empty(num, np.int64)
         error, lead = np.empty(num, np.float32), np.empty(num, np.float32)
-        stride = 4 if reduced_rate else 1
-        _kernels.read_symbols(z, stride // 4, stride, bins[done : done + num], best, lead)
+        _kernels.read_symbols(z, strides[done : done + num], bins[done : done + num], best, lead)
         _kernels.timing_errors(rows, downchirp(modem), best, rate, error)
         used = (lead > lead_needed) & (np.abs(error) < 0.8)
         timing = _advance(timing, num, float(error[used].mean()) if used.any() else 0.0, int(used.sum()), es)

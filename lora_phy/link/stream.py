@@ -328,7 +328,8 @@ class _Found:
 
     def explains(self, candidate: Candidate, num_bins: int) -> bool:
         """Whether the candidate's tone is that of the frame's own symbols, in three or more of its windows."""
-        if not self.certain:
+        span = candidate.num_summed * num_bins
+        if not self.certain or candidate.start < self.data or candidate.start - span > self.end:
             return False
         place = (candidate.start - num_bins * np.arange(candidate.num_summed) - self.data) / num_bins
         index = np.floor(place).astype(np.int64)

@@ -63,13 +63,29 @@ def preamble_statistic(energies, first, num_sum, hop, threshold, floor, min_coun
     """
     width = energies.shape[1]
     total = np.empty(width, np.float32)
+    # sums of two and of four windows are shared by the eights
+    rows = energies.shape[0]
+    quads = np.empty((rows if num_sum == 8 else 0, width), np.float32)
+    if num_sum == 8:
+        pairs = np.empty_like(quads)
+        for row in range(first - 7 * hop, rows):
+            if row >= hop:
+                for h in range(width):
+                    pairs[row, h] = energies[row, h] + energies[row - hop, h]
+        for row in range(first - 4 * hop, rows):
+            for h in range(width):
+                quads[row, h] = pairs[row, h] + pairs[row - 2 * hop, h]
     for i in range(peak.size):
         row = first + i
-        total[:] = energies[row]
-        for j in range(1, num_sum):
-            other = energies[row - j * hop]
+        if num_sum == 8:
             for h in range(width):
-                total[h] += other[h]
+                total[h] = quads[row, h] + quads[row - 4 * hop, h]
+        else:
+            total[:] = energies[row]
+            for j in range(1, num_sum):
+                other = energies[row - j * hop]
+                for h in range(width):
+                    total[h] += other[h]
         best = np.float32(0.0)
         for h in range(width):
             best = max(best, total[h])
@@ -110,19 +126,31 @@ def first_maxima(peak, where, radius, low, high, out):  # type: ignore[no-untype
 
 
 @numba.njit(**_JIT)
-def upchirp_sums(up, tones, shifts, num_sum, hop, out):  # type: ignore[no-untyped-def]
-    """out[t, i] = sum_j up[i - j hop] at half bin tones[t] + shifts[i - j hop], as far as the rows reach."""
+def upchirp_sums(up, tones, shifts, num_sum, hop, share, out):  # type: ignore[no-untyped-def]
+    """out[t, i] = sum_j up[i - j hop] at half bin tones[t] + shifts[i - j hop], 0 where the rows do not reach.
+
+    Returns the largest, and the first and last i at which some tone has `share` of it.
+    """
     num_bins = up.shape[1] // 2
+    lead = (num_sum - 1) * hop
+    largest = np.float32(0.0)
     for t in range(tones.size):
         for i in range(up.shape[0]):
             total = np.float32(0.0)
-            for j in range(num_sum):
-                row = i - j * hop
-                if row < 0:
-                    break
-                h = (tones[t] + shifts[row]) % (2 * num_bins)
-                total += up[row, h // 2 + num_bins * (h % 2)]
+            if i >= lead:
+                for j in range(num_sum):
+                    row = i - j * hop
+                    h = (tones[t] + shifts[row]) % (2 * num_bins)
+                    total += up[row, h // 2 + num_bins * (h % 2)]
             out[t, i] = total
+            largest = max(largest, total)
+    low, high = -1, -1
+    for i in range(up.shape[0]):
+        for t in range(tones.size):
+            if out[t, i] >= share * largest:
+                low = i if low < 0 else low
+                high = i
+    return largest, low, high
 
 
 @numba.njit(**_JIT)
@@ -174,6 +202,58 @@ def joint_search(  # type: ignore[no-untyped-def]
                     score[cell] = total
                     which[cell] = t
                     where[cell] = 4 * start + quarter
+
+
+@numba.njit(**_JIT)
+def best_hypotheses(score, which, where, tones, tone_at, sums, first_up, hop, num_bins, start, cfo, ups):  # type: ignore[no-untyped-def]
+    """Fill start, cfo (bins) and summed upchirp energy of the best cells, best first; return how many there are.
+
+    The last two places repeat the best one half a symbol to either side: the same tones fit half the bandwidth off.
+    """
+    most = start.size - 2
+    order = np.empty(most, np.int64)
+    count = 0
+    for cell in range(score.size):
+        if score[cell] <= 0.0 or (count == most and score[cell] <= score[order[count - 1]]):
+            continue
+        place = count if count < most else most - 1
+        while place > 0 and score[order[place - 1]] < score[cell]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = cell
+        count = min(count + 1, most)
+    if count == 0:
+        return 0
+    for k in range(count + 2):
+        cell = order[k] if k < count else order[0]
+        begin = where[cell] / 4.0
+        if k >= count:
+            begin += (k - count - 0.5) * num_bins
+        offset = 0.5 * tones[which[cell]] + begin - tone_at
+        row = (math.floor(begin) + hop // 2) // hop - first_up - 3 * (num_bins // hop)
+        start[k] = begin
+        cfo[k] = (offset + 0.5 * num_bins) % num_bins - 0.5 * num_bins
+        ups[k] = sums[which[cell], min(max(row, 0), sums.shape[1] - 1)]
+    return count + 2
+
+
+@numba.njit(**_JIT)
+def rank_hypotheses(energy, ups, cfo, num_bins, inside, order):  # type: ignore[no-untyped-def]
+    """Order hypotheses by upchirps, best sync word and downchirps, bonus included; return the best of the latter."""
+    score = np.empty(ups.size, np.float32)
+    largest = np.float32(0.0)
+    for k in range(ups.size):
+        rest = energy[k, 1].max() + energy[k, 2].max()
+        largest = max(largest, rest)
+        score[k] = ups[k] + rest + (inside if abs(cfo[k]) <= 0.25 * num_bins + 2 else 0.0)
+    for place in range(order.size):
+        best = 0
+        for k in range(ups.size):
+            if score[k] > score[best]:
+                best = k
+        order[place] = best
+        score[best] = -1.0
+    return largest
 
 
 @numba.njit(**_JIT)
@@ -399,13 +479,15 @@ def mix(samples, first, cycles, phase, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**_JIT)
-def read_symbols(z, first, stride, magnitude, best, lead):  # type: ignore[no-untyped-def]
+def read_symbols(z, strides, magnitude, best, lead):  # type: ignore[no-untyped-def]
     """Magnitudes of matched-filter rows, each row's best legal bin, and the best magnitude minus the runner-up's.
 
-    Legal bins are first, first + stride, …
+    Legal bins of row i are all where strides[i] is 1, and 1, 5, 9 … where it is 4.
     """
     rows, width = z.shape
     for i in range(rows):
+        stride = strides[i]
+        first = stride // 4
         for k in range(width):
             magnitude[i, k] = math.sqrt(z[i, k].real * z[i, k].real + z[i, k].imag * z[i, k].imag)
         top = np.float32(-1.0)

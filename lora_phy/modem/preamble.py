@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +75,7 @@ def window_energies(samples: IQ, starts: npt.NDArray[np.int64], sf: int, *, down
     for downchirps.
     """
     num_bins = 1 << sf
-    reference = _reference(sf, down)
+    reference = reference_chirp(sf, down=down)
     spectra = np.empty((len(starts), num_bins), dtype=np.complex64)
     energy = np.empty(len(starts), dtype=np.float32)
     _kernels.dechirp_windows(samples, starts, reference, spectra, energy)
@@ -186,6 +185,7 @@ def activity_probability(sf: int, num_symbols: int, p_fa: float, snr_db: float) 
 
 
 @cache
-def _reference(sf: int, down: bool) -> npt.NDArray[Any]:
+def reference_chirp(sf: int, *, down: bool = False) -> IQ:
+    """What a window is multiplied by to turn upchirps (`down`: downchirps) into tones, one sample per chip."""
     params = LoRaParams(sf=sf)
     return upchirp(params) if down else downchirp(params)

@@ -29,8 +29,7 @@ import scipy.special
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _kernels
-from lora_phy.modem.chirps import downchirp
-from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, window_energies
+from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, reference_chirp, window_energies
 from lora_phy.params import LoRaParams
 
 NUM_UPCHIRPS = 8
@@ -41,6 +40,7 @@ INSIDE_BONUS = 8.0
 CLOCK_SIGMA_PPM = 20.0
 MAX_CLOCK_PPM = 60.0
 NUM_GRID_HYPOTHESES = 32
+NUM_REFINED = 4
 CONTINUATION = 6
 TONE_STEPS = (-1, 0, 1)
 """Half bins around the tone of the peak: a window that is half a symbol off, or noise, moves it."""
@@ -115,7 +115,7 @@ def continues(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | N
     for step in TONE_STEPS:
         r = np.empty(len(places))
         tones = np.full(len(places), (peak.half_bin + step) / 2)
-        _kernels.tone_run(samples, places, tones, downchirp(LoRaParams(sf=params.sf)), r)
+        _kernels.tone_run(samples, places, tones, reference_chirp(params.sf), r)
         best = max(best, (float(r.sum()), (peak.half_bin + step) % (2 * num_bins)))
     if best[0] < 0.6 * peak.statistic:
         return None
@@ -168,68 +168,61 @@ def joint_candidates(
     tones = peak.half_bin + np.array(TONE_STEPS)
     sums = np.empty((len(tones), len(up_windows)), dtype=np.float32)
     shifts = 2 * (up_windows * hop - peak.start)
-    _kernels.upchirp_sums(up, tones, shifts, peak.num_summed, HOPS_PER_SYMBOL, sums)
-    sums[:, : peak.num_summed * HOPS_PER_SYMBOL] = 0
-    weakest = np.float32(0.6 * sums.max())
     # only starts after enough upchirps: they bound the windows that need to be looked at for downchirps
-    likely = np.flatnonzero((sums >= weakest).any(axis=0)) + first_up + 3 * HOPS_PER_SYMBOL
-    low, high = int(likely[0]) * hop - hop // 2, int(likely[-1]) * hop + hop // 2
-    low, high = max(low, nominal - behind * num_bins), min(high, nominal + ahead * num_bins)
-    if high <= low:
+    largest, row_low, row_high = _kernels.upchirp_sums(
+        up, tones, shifts, peak.num_summed, HOPS_PER_SYMBOL, np.float32(0.6), sums
+    )
+    low = max((row_low + first_up + 3 * HOPS_PER_SYMBOL) * hop - hop // 2, nominal - behind * num_bins)
+    high = min((row_high + first_up + 3 * HOPS_PER_SYMBOL) * hop + hop // 2, nominal + ahead * num_bins)
+    if largest <= 0 or high <= low:
         return []
     first_down = low // hop - 1
     down_windows = np.arange(first_down, high // hop + HOPS_PER_SYMBOL + 3, dtype=np.int64)
     down = window_energies(samples, down_windows * hop, params.sf, down=True)
     cells = (high - low + 1) // 2
-    energy, which = np.empty(cells, dtype=np.float32), np.zeros(cells, dtype=np.int64)
-    where = np.zeros(cells, dtype=np.int64)
+    energy, which = np.empty(cells, dtype=np.float32), np.empty(cells, dtype=np.int64)
+    where = np.empty(cells, dtype=np.int64)
     _kernels.joint_search(
-        up, down, sums, weakest, first_up, first_down, hop, tones, peak.start, 2 * sync_alphabet(params), low, high,
-        np.float32(INSIDE_BONUS), energy, which, where,
+        up, down, sums, np.float32(0.6 * largest), first_up, first_down, hop, tones, peak.start,
+        2 * sync_alphabet(params), low, high, np.float32(INSIDE_BONUS), energy, which, where,
     )  # fmt: skip
-    chosen = np.argpartition(energy, max(cells - NUM_GRID_HYPOTHESES, 0))[-NUM_GRID_HYPOTHESES:]
-    chosen = chosen[energy[chosen] > 0]
-    promised = 4 / peak.num_summed * float(sums.max())
-    if len(chosen) == 0:
+    start, cfo = np.empty(NUM_GRID_HYPOTHESES + 2), np.empty(NUM_GRID_HYPOTHESES + 2)
+    ups = np.empty(NUM_GRID_HYPOTHESES + 2, dtype=np.float32)
+    count = _kernels.best_hypotheses(
+        energy, which, where, tones, peak.start, sums, first_up, hop, num_bins, start, cfo, ups
+    )
+    if count == 0:
         return []
-    # the same tones also fit half a symbol away, at half the bandwidth off
-    first = chosen[np.argmax(energy[chosen])]
-    tone, start = which[chosen], where[chosen] / 4
-    tone = np.append(tone, which[[first, first]])
-    start = np.append(start, where[first] / 4 + np.array([-0.5, 0.5]) * num_bins)
-    cfo = tones[tone] / 2 + start - peak.start
-    cfo = (cfo + num_bins / 2) % num_bins - num_bins / 2
-    row = (np.floor(start).astype(np.int64) + hop // 2) // hop - first_up - 3 * HOPS_PER_SYMBOL
+    start, cfo, ups = start[:count], cfo[:count], ups[:count]
     precise = _hypothesis_energies(samples, start, cfo, 0, params)
-    rest = precise[:, 1:].max(axis=2).sum(axis=1)
-    if rest.max() < 0.35 * promised:
+    order = np.empty(min(NUM_REFINED, count), dtype=np.int64)
+    rest = _kernels.rank_hypotheses(precise, ups, cfo, num_bins, np.float32(INSIDE_BONUS), order)
+    if rest < 0.35 * 4 / peak.num_summed * largest:
         return []
-    score = sums[tone, np.clip(row, 0, len(up_windows) - 1)] + rest
-    score += INSIDE_BONUS * (np.abs(cfo) <= num_bins / 4 + 2)
-    order = np.argsort(-score)[:4]
     return _refined(samples, start[order], cfo[order], params)
 
 
 def _hypothesis_energies(
     samples: IQ, start: FloatArray, cfo: FloatArray, num_up: int, params: LoRaParams
 ) -> npt.NDArray[np.float32]:
-    """Energies ``(n, 3, 5)`` of upchirps, sync word and downchirps at quarter-bin steps around the expected tones."""
+    """Energies ``(n, 3 …, 5)`` of upchirps, sync word and downchirps at quarter-bin steps around the expected tones."""
     sf = params.sf
     energy = np.empty((len(start), 5, len(QUARTER_STEPS)), dtype=np.float32)
     _kernels.hypothesis_energies(
-        samples, start, cfo, downchirp(LoRaParams(sf=sf)), _tone(sf, -1), *_zoom_table(sf, QUARTER_STEPS),
+        samples, start, cfo, reference_chirp(sf), _tone(sf, -1), *_zoom_table(sf, QUARTER_STEPS),
         sync_alphabet(params), num_up, energy,
     )  # fmt: skip
-    return energy[:, :3]
+    return energy
 
 
 def _refined(samples: IQ, start: FloatArray, cfo: FloatArray, params: LoRaParams) -> list[Sync]:
     """Hypotheses moved to the best quarter-bin tones of their upward and downward symbols, best first."""
     energy = _hypothesis_energies(samples, start, cfo, min(NUM_UPCHIRPS, params.preamble_len), params)
     upward = energy[:, 0] + energy[:, 1]
+    up_best, down_best = upward.argmax(axis=1).tolist(), energy[:, 2].argmax(axis=1).tolist()
     refined = []
     for i in range(len(start)):
-        up_at, down_at = int(np.argmax(upward[i])), int(np.argmax(energy[i, 2]))
+        up_at, down_at = up_best[i], down_best[i]
         up_tone, down_tone = QUARTER_STEPS[up_at], QUARTER_STEPS[down_at]
         moved = Sync(
             start=float(start[i]) + 0.5 * (down_tone - up_tone),
@@ -266,7 +259,7 @@ def fine_estimate(samples: IQ, coarse: Sync, params: LoRaParams) -> Sync:
     )
     rows = stretch.reshape(num_before + 2, num_bins)
     scale = np.empty(len(rows), dtype=np.float32)
-    _kernels.dechirp_preamble(rows, num_before, downchirp(LoRaParams(sf=sf)), scale)
+    _kernels.dechirp_preamble(rows, num_before, reference_chirp(sf), scale)
     spectra = scipy.fft.fft(rows, axis=-1)
     symbols, own_network = decide_sync(spectra[num_up:num_before], scale[num_up:num_before], params)
     shifts = np.zeros(len(rows), dtype=np.int64)
@@ -341,7 +334,7 @@ def preamble_extent(samples: IQ, sync: Sync, params: LoRaParams) -> int:
     first = sync.start - 2 * step
     most = min(params.preamble_len + LOOK_BACK, max(int((first + num_bins / 2) // num_bins), 0))
     es = max(sync.up_energy / sync.num_up - 1.0, 1.0)
-    chirp = downchirp(LoRaParams(sf=params.sf))
+    chirp = reference_chirp(params.sf)
     score = np.zeros(1)
     best = 0
     while len(score) - 1 < most and best >= len(score) - 1 - 4:
@@ -376,8 +369,8 @@ def extract(samples: IQ, start: float, num: int, cycles: float, *, guard: int = 
         return stretch[lead : lead + num].copy()
     spectrum = scipy.fft.fft(stretch, overwrite_x=True)
     _kernels.delay_ramp(spectrum, fraction)
-    delayed = scipy.fft.ifft(spectrum, overwrite_x=True)
-    return np.asarray(delayed[lead : lead + num])
+    delayed: IQ = np.asarray(scipy.fft.ifft(spectrum, overwrite_x=True), dtype=np.complex64)
+    return delayed[lead : lead + num]
 
 
 @cache
@@ -395,7 +388,8 @@ def _zoom_table(sf: int, tones: tuple[float, ...]) -> tuple[npt.NDArray[np.float
 
 @cache
 def _tone(sf: int, bins: int) -> npt.NDArray[np.complex64]:
-    return np.exp(2j * np.pi * ((bins * np.arange(1 << sf)) % (1 << sf)) / (1 << sf)).astype(np.complex64)
+    turns = ((bins * np.arange(1 << sf)) % (1 << sf)) / (1 << sf)
+    return np.asarray(np.exp(2j * np.pi * turns), dtype=np.complex64)
 
 
 @cache

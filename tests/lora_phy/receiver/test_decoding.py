@@ -62,7 +62,7 @@ def test_feedback_finds_the_block_of_maximum_likelihood(rng) -> None:
             joint._joint_rounds(likelihoods, 2, joint._code_bits(1), rounds, np.empty(0, np.int64), metrics)
             agreements[rounds] += tuple(metrics.argmax(axis=1)) == chosen
     assert block.stop == 5
-    assert agreements[8] >= 140 and agreements[8] >= agreements[1]
+    assert agreements[8] > agreements[1] and agreements[8] > 0.9 * 150
 
 
 @pytest.mark.parametrize("sf,cr,ldro", [(7, 1, False), (8, 4, True), (12, 2, True), (5, 3, False)])

@@ -71,7 +71,9 @@ def test_sums_of_upchirps_follow_their_tone(rng) -> None:
     up = rng.exponential(size=(40, 2 * N)).astype(np.float32)
     shifts, tones = 2 * 16 * np.arange(40), np.array([5, 6])
     out = np.empty((2, 40), np.float32)
-    _kernels.upchirp_sums(up, tones, shifts, 3, 4, out)
+    largest, low, high = _kernels.upchirp_sums(up, tones, shifts, 3, 4, np.float32(0.6), out)
+    assert largest == out.max()
+    assert [low, high] == np.flatnonzero((out >= 0.6 * largest).any(axis=0))[[0, -1]].tolist()
     for t in range(2):
         for i in range(8, 40):
             h = [(tones[t] + shifts[i - 4 * j]) % (2 * N) for j in range(3)]
@@ -79,12 +81,78 @@ def test_sums_of_upchirps_follow_their_tone(rng) -> None:
             assert np.isclose(out[t, i], expected, rtol=1e-5)
 
 
+def test_joint_search_scores_every_start(rng) -> None:
+    """Each cell of two chips against a search over all its starts, tones and quarters."""
+    hop, rows = 16, 60
+    up = rng.exponential(size=(rows, 2 * N)).astype(np.float32)
+    down = rng.exponential(size=(rows, 2 * N)).astype(np.float32)
+    ups = rng.exponential(size=(2, rows)).astype(np.float32)
+    tones, sync = np.array([9, 10]), 2 * np.array([[8, 24], [16, 40]])
+    low, high, at, bonus, weakest = 400, 440, 300, 3.0, 0.2
+    score, which, where = np.empty(20, np.float32), np.empty(20, np.int64), np.empty(20, np.int64)
+    _kernels.joint_search(
+        up,
+        down,
+        ups,
+        np.float32(weakest),
+        0,
+        0,
+        hop,
+        tones,
+        at,
+        sync,
+        low,
+        high,
+        np.float32(bonus),
+        score,
+        which,
+        where,
+    )
+
+    def energy(table: np.ndarray, row: int, half_bin: int) -> float:
+        half_bin %= 2 * N
+        return float(table[row, half_bin // 2 + N * (half_bin % 2)])
+
+    for cell in range(20):
+        best = (0.0, 0, 0)
+        for start in (low + 2 * cell, low + 2 * cell + 1):
+            row = (start + hop // 2) // hop
+            late = row * hop - start
+            for t in range(2):
+                if ups[t, row - 12] < weakest:
+                    continue
+                cfo = int(tones[t]) + 2 * (start - at)
+                total = float(ups[t, row - 12])
+                for i in range(2):
+                    total += max(energy(up, row - (2 - i) * 4, cfo + 2 * late + int(s)) for s in sync[i])
+                inside = abs((cfo + N) % (2 * N) - N) * 2 <= N + 8
+                for quarter in range(4):
+                    downs = sum(energy(down, row + 4 * i, cfo - 2 * late + quarter) for i in range(2))
+                    best = max(best, (total + inside * bonus + downs, t, 4 * start + quarter))
+        assert np.isclose(score[cell], best[0], rtol=1e-5)
+        assert best[0] == 0 or (which[cell], where[cell]) == best[1:]
+
+    sums = rng.exponential(size=(2, rows)).astype(np.float32)
+    start, cfo, chosen = np.empty(7), np.empty(7), np.empty(7, np.float32)
+    count = _kernels.best_hypotheses(score, which, where, tones, at, sums, 0, hop, N, start, cfo, chosen)
+    order = np.argsort(-score)[:5]
+    assert count == 7 and np.array_equal(start[:5], where[order] / 4)
+    assert np.array_equal(start[5:], start[0] + np.array([-N / 2, N / 2]))
+    offset = 0.5 * tones[which[order]] + where[order] / 4 - at
+    assert np.allclose(cfo[:5], (offset + N / 2) % N - N / 2)
+    precise = rng.exponential(size=(7, 5, 5)).astype(np.float32)
+    ranked = np.empty(3, np.int64)
+    largest = _kernels.rank_hypotheses(precise, chosen, cfo, N, np.float32(bonus), ranked)
+    rest = precise[:, 1].max(axis=1) + precise[:, 2].max(axis=1)
+    total = chosen + rest + bonus * (np.abs(cfo) <= N / 4 + 2)
+    assert np.isclose(largest, rest.max()) and np.array_equal(ranked, np.argsort(-total)[:3])
+
+
 def test_energies_of_a_hypothesis(rng) -> None:
     samples = complex_noise(rng, 900)
     start, cfo, sync = 400.3, 5.2, np.array([[8], [16]])
     zoom = _zoom_table(SF, (-0.25, 0.0, 0.25))
     out = np.empty((1, 5, 3), np.float32)
-    twiddle = np.conj(tone(-1.0)).conj().astype(np.complex64)
     twiddle = tone(1.0).astype(np.complex64)
     _kernels.hypothesis_energies(samples, np.array([start]), np.array([cfo]), CHIRP, twiddle, *zoom, sync, 3, out)
     whole, late = 400, 400 - start
@@ -160,7 +228,7 @@ def test_symbols_are_read_with_their_lead(rng) -> None:
     z = complex_noise(rng, 5, N)
     magnitude, best, lead = np.empty((5, N), np.float32), np.empty(5, np.int64), np.empty(5, np.float32)
     for first, stride in ((0, 1), (1, 4)):
-        _kernels.read_symbols(z, first, stride, magnitude, best, lead)
+        _kernels.read_symbols(z, np.full(5, stride), magnitude, best, lead)
         legal = np.abs(z)[:, first::stride]
         ordered = np.sort(legal, axis=1)
         assert np.allclose(magnitude, np.abs(z), rtol=1e-5)
