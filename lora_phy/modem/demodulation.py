@@ -11,7 +11,7 @@ which is the matched filter over the full bandwidth: no noise is aliased.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Literal, overload
 
@@ -21,9 +21,17 @@ import scipy.fft
 import scipy.special
 
 from lora_phy.arrays import IQ, Bins, BitMetrics, Symbols
+from lora_phy.kernels.modem import bit_metrics_batch, demodulate_batch, magnitudes_batch
 from lora_phy.modem.chirps import downchirp, upchirp
+from lora_phy.modem.modulation import KERNEL_SAMPLES
 from lora_phy.params import LoRaParams
 from lora_phy.units import db_to_linear
+
+_KERNELS: dict[bool | str, Callable[..., npt.NDArray[Any]]] = {
+    False: demodulate_batch,
+    True: bit_metrics_batch,
+    "bins": magnitudes_batch,
+}
 
 _BLOCK_SAMPLES = 1 << 18
 """Samples worked on at a time: large enough to amortise a call, small enough to stay in the cache."""
@@ -79,6 +87,8 @@ def demodulate(
         raise ValueError(f"'soft' must be False, True or 'bins' (got {soft!r})")
     samples = _checked_iq(iq, params)
     batch, num_symbols = samples.shape[:-1], samples.shape[-1] // params.samples_per_symbol
+    if snr_db is None and params.oversampling == 1 and samples.size >= KERNEL_SAMPLES:
+        return _KERNELS[soft](samples, params.sf, conjugate=params.inverted_iq)
     rows = samples.reshape(-1, params.samples_per_symbol)
     if soft is False:
         symbols = np.empty(len(rows), dtype=np.int32)

@@ -9,8 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
+from lora_phy.kernels.modem import modulate_batch
 from lora_phy.modem.chirps import downchirp, symbol_phases, upchirp
 from lora_phy.params import LoRaParams
+
+KERNEL_SAMPLES = 1 << 20
+"""From here on the compiled kernel does the work: its first use compiles for seconds, which a short call must not."""
 
 NUM_SYNC_SYMBOLS = 2
 NUM_DOWNCHIRPS = 2.25
@@ -45,6 +49,8 @@ def modulate(symbols: npt.ArrayLike, params: LoRaParams) -> IQ:
     """
     values = checked_symbols(symbols, params)
     length = params.samples_per_symbol
+    if params.oversampling == 1 and values.size * length >= KERNEL_SAMPLES:
+        return modulate_batch(values, params.sf, conjugate=params.inverted_iq)
     doubled = np.concatenate([upchirp(params), upchirp(params)])
     shifts = np.lib.stride_tricks.sliding_window_view(doubled, length)
     phases = symbol_phases(params.sf)[values]

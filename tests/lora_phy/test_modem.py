@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lora_phy import LoRaParams, decode_symbols, demodulate, encode_payload, modulate, transmit
 from lora_phy.link.transceiver import receive_synchronised
-from lora_phy.modem.modulation import data_start
+from lora_phy.modem.modulation import KERNEL_SAMPLES, data_start
 
 params_strategy = st.builds(
     LoRaParams, sf=st.integers(5, 9), oversampling=st.sampled_from([1, 2, 3, 4]), inverted_iq=st.booleans()
@@ -180,3 +180,22 @@ def test_narrow_symbol_types_do_not_overflow_in_sample_positions(dtype: type) ->
 def test_an_unknown_kind_of_decision_is_named(soft: object) -> None:
     with pytest.raises(ValueError, match="'soft' must be False, True or 'bins'"):
         demodulate(np.zeros(128, np.complex64), LoRaParams(sf=7), soft=soft)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("inverted_iq", [False, True])
+def test_long_arrays_take_the_kernels_and_give_the_same(inverted_iq: bool) -> None:
+    """At and above `KERNEL_SAMPLES` compiled kernels work; halves of the same array are below it."""
+    params = LoRaParams(sf=7, inverted_iq=inverted_iq)
+    rng = np.random.default_rng(11)
+    symbols = rng.integers(0, 128, KERNEL_SAMPLES // 128)
+    halves = np.array_split(symbols, 2)
+    clean = modulate(symbols, params)
+    assert np.abs(clean - np.concatenate([modulate(half, params) for half in halves])).max() < 2e-6
+    noisy = clean + (rng.normal(size=clean.shape) + 1j * rng.normal(size=clean.shape)).astype(np.complex64)
+    for soft in (True, "bins"):
+        whole = demodulate(noisy, params, soft=soft)
+        parts = np.concatenate([demodulate(half, params, soft=soft) for half in np.split(noisy, 2)])
+        assert np.abs(whole - parts).max() < 1e-5 * np.abs(parts).max()
+    assert np.array_equal(demodulate(noisy, params), demodulate(noisy, params, soft="bins").argmax(axis=-1))
+    damaged = np.full(KERNEL_SAMPLES, np.nan, dtype=np.complex64)
+    assert np.all(demodulate(damaged, params) < 128)
