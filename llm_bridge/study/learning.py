@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_bridge.study.cells import Cell, simulator_version
 from llm_bridge.study.config import Recipe
-from llm_bridge.study.store import append_jsonl, digest, read_json, read_jsonl, write_json
+from llm_bridge.study.store import append_jsonl, digest, read_json, signed, verified, write_json
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.text_scores import TextScores
@@ -101,7 +101,7 @@ class Learner:
         from llm_bridge.scoring.text_scores import TextScores
 
         known = {}
-        for row in read_jsonl(self._scores_path):
+        for row in verified(self._scores_path):
             values = {name: tuple(v) if isinstance(v, list) else v for name, v in row["scores"].items()}
             known[row["text_sha256"]] = TextScores(**values)
         return known
@@ -124,7 +124,7 @@ class Learner:
                 found = score_texts(loaded, part)
                 append_jsonl(
                     self._scores_path,
-                    ({"text_sha256": _sha256(text), "scores": asdict(found[text])} for text in part),
+                    (signed({"text_sha256": _sha256(text), "scores": asdict(found[text])}) for text in part),
                 )
                 if progress is not None:
                     progress(start + len(part), len(missing))

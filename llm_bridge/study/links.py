@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.study.cells import simulator_version
-from llm_bridge.study.store import digest, read_jsonl, write_jsonl
+from llm_bridge.study.store import digest, signed, verified, write_jsonl
 from llm_bridge.transport.link import Damage, Item, RadioSettings, ReceivedItem, send_items, within_budget
 
 Progress = Callable[[int, int], None]
@@ -73,9 +73,9 @@ def transmit_items(
     }
     path = directory / "cache" / "links" / f"{digest(identity)}.jsonl"
     if path.exists():
-        return [_from_row(row, item) for row, item in zip(read_jsonl(path), items, strict=True)]
+        return [_from_row(row, item) for row, item in zip(verified(path), items, strict=True)]
     received = send_items(items, radio, tokenizer=tokenizer, progress=progress, workers=workers)
-    write_jsonl(path, [_to_row(arrival) for arrival in received])
+    write_jsonl(path, [signed(_to_row(arrival)) for arrival in received])
     return received
 
 

@@ -15,7 +15,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -130,6 +129,27 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def signed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a cached file with its own digest, by which `verified` sees an edit."""
+    return {**row, "digest": digest(row)}
+
+
+def verified(path: Path) -> list[dict[str, Any]]:
+    """Rows of a cached file that `signed` made, without their digests (rows that have none are taken as they are).
+
+    Raises
+    ------
+    StoreError
+        A row was changed after it was written.
+    """
+    rows = read_jsonl(path)
+    for row in rows:
+        found = row.pop("digest", None)
+        if found not in (None, digest(row)):
+            raise StoreError(f"{path} was changed after it was written: delete it and run again")
+    return rows
+
+
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold a study's folder; a second run into it is refused while the first lives.
@@ -186,13 +206,6 @@ def is_finished(cell_dir: Path) -> bool:
 def cell_dirs(directory: Path) -> list[Path]:
     """Folders of finished cells, in the order of their names."""
     return [path.parent for path in sorted(directory.glob("*/result.json")) if (path.parent / "config.json").exists()]
-
-
-def free_bytes(directory: Path) -> int:
-    """Free space where `directory` is, or will be."""
-    while not directory.exists():
-        directory = directory.parent
-    return shutil.disk_usage(directory).free
 
 
 def _content_digest(result: Mapping[str, Any]) -> str:

@@ -86,6 +86,16 @@ def test_a_seal_sees_an_edited_result(tmp_path: Path) -> None:
         is_finished(cell)
 
 
+def test_an_edited_row_of_a_cached_file_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"text": "é \ufffd", "holes": ((0, 3),), "score": 0.1}, {"text": "", "holes": (), "score": float("inf")}]
+    append_jsonl(path, map(store.signed, rows))
+    assert store.verified(path) == [{**row, "holes": [list(hole) for hole in row["holes"]]} for row in rows]
+    path.write_text(path.read_text().replace("0.1", "0.9"))
+    with pytest.raises(StoreError, match=r"rows.jsonl was changed after it was written"):
+        store.verified(path)
+
+
 def _hold(directory: Path, ready: multiprocessing.synchronize.Event, stop: multiprocessing.synchronize.Event) -> None:
     with locked(directory):
         ready.set()
