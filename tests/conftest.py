@@ -18,6 +18,10 @@ settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("default")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--iq-dir", type=Path, help="folder of real SigMF captures for the receiver to decode")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference data beside the repository; a test that needs it skips where it is missing."""
