@@ -1,7 +1,7 @@
 """Captures of real hardware, where a person has some: ``pytest --iq-dir FOLDER``.
 
-Every SigMF recording in the folder must yield a frame whose CRC holds (or, sent without a CRC, a complete one). Beside it
-a file ``expected.json`` may list payloads: ``{"name.sigmf-meta": ["deadbeef", …]}``; all of them must come out.
+Every SigMF recording in the folder must yield a frame whose CRC holds (or, sent without a CRC, a complete one).
+Beside it a file ``expected.json`` may list payloads: ``{"name.sigmf-meta": ["deadbeef", …]}``; all must come out.
 """
 
 from __future__ import annotations
