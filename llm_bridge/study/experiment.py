@@ -353,6 +353,9 @@ def _print_results(study: Study) -> None:
         for folder in cell_dirs(study.directory)
         for row in read_json(folder / "result.json")["rows"]
     ]
-    width = max(100, study.console.width)
+    width = max(112, study.console.width)
     text = render_table(rows, width=width, color=study.console.is_terminal)
     study.console.print(Text.from_ansi(text), soft_wrap=True)
+    study.console.print(
+        "F1, 95 % interval; ▲ above the baseline, ○ at it, ▼ below it, ✕ nothing arrived", highlight=False
+    )

@@ -24,7 +24,7 @@ METHOD_NAMES = {
     "full": "full",
     "zero-shot": "zero-shot",
     "zero-shot-nf4": "zero-shot NF4",
-    "rules": "rules (no model)",
+    "rules": "rules",
 }
 CORPUS_NAMES = {"quixbugs": "QuixBugs", "minibugs": "MiniBugs", "mutants": "mutants"}
 TASK_QUESTIONS = {

@@ -19,6 +19,18 @@ from llm_bridge.study.store import write_atomically
 
 __all__ = ["RESULT_COLUMNS", "render_table", "write_report"]
 
+TASK_ORDER = ("paired", "localise", "detect", "repair")
+LINK_SETTINGS = (
+    "snr_db",
+    "fading",
+    "cr",
+    "policy",
+    "source_coding",
+    "corrupted_split",
+    "train_seed",
+    "channel_seed",
+)
+
 
 def write_report(directory: Path | str) -> Path:
     """Write the report of all finished cells under `directory`; return the path of ``report.html``.
@@ -39,22 +51,27 @@ def write_report(directory: Path | str) -> Path:
 
 
 def render_table(rows: Iterable[Mapping[str, Any]], *, width: int = 100, color: bool = False) -> str:
-    """Rows of ``results.csv`` as text for a terminal: a table for each corpus, task and axis, SF downwards.
+    """Rows of ``results.csv`` as text for a terminal: a table for each corpus, task and axis, SF down, methods across.
+
+    Each score is F1, its 95 % interval and a mark: ▲ above the baseline, ○ at it, ▼ below it, ✕ nothing arrived.
 
     Parameters
     ----------
     rows
         Mappings with the columns of ``results.csv``; an `axis` beside them is shown.
     color
-        Write ANSI colours. The verdict has a mark and a word in any case.
+        Write ANSI colours. The mark is there in any case.
 
     Examples
     --------
     >>> row = {"task": "paired", "corpus": "minibugs", "method": "zero-shot", "sf": 12, "corrupted_split": "eval",
     ...        "n": 42, "delivered": 42, "intact": 40, "f1": 0.9, "f1_low": 0.8, "f1_high": 0.97, "baseline": 0.5}
-    >>> print(render_table([row], width=96))  # doctest: +ELLIPSIS
-    MiniBugs, paired: which of two versions is buggy? ...
-    ...SF12...zero-shot...42...42...40...0.90...0.80...0.97...0.50...▲ above baseline...
+    >>> print(render_table([row], width=96))  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
+    MiniBugs, paired: which of two versions is buggy?
+    <BLANKLINE>
+    link  n arrived whole      zero-shot baseline
+    ────...
+    SF12 42      42    40 0.90 .80–.97 ▲     0.50
     """
     from rich.console import Console
 
@@ -66,7 +83,7 @@ def render_table(rows: Iterable[Mapping[str, Any]], *, width: int = 100, color: 
     clean_of: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for (corpus, task, _), members in groups.items():
         clean_of.setdefault((corpus, task), []).extend(r for r in members if r.get("sf") in (None, ""))
-    for (corpus, task, axis), members in groups.items():
+    for (corpus, task, axis), members in sorted(groups.items(), key=lambda group: _table_order(group[0])):
         linked = [row for row in members if row.get("sf") not in (None, "")]
         others = any(key[:2] == (corpus, task) and key[2] != axis for key in groups)
         if not linked and others:
@@ -76,11 +93,11 @@ def render_table(rows: Iterable[Mapping[str, Any]], *, width: int = 100, color: 
 
 
 def _rich_table(corpus: str, task: str, axis: str, rows: list[Mapping[str, Any]]) -> Any:
-    """One table; the SNR, policy and seeds have a column only where they differ."""
+    """One table: a line for each link, a column for each method; settings have a column only where they differ."""
     from rich import box
     from rich.table import Table
 
-    from llm_bridge.study.findings import TASK_QUESTIONS
+    from llm_bridge.study.findings import METHOD_ORDER, TASK_QUESTIONS
 
     title = f"{corpus_name(corpus)}, {task}: {TASK_QUESTIONS.get(task, '')}"
     table = Table(
@@ -88,49 +105,60 @@ def _rich_table(corpus: str, task: str, axis: str, rows: list[Mapping[str, Any]]
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     linked = [row for row in rows if row.get("sf") not in (None, "")]
-    varying = [
-        name
-        for name in (
-            "snr_db",
-            "fading",
-            "cr",
-            "policy",
-            "source_coding",
-            "corrupted_split",
-            "train_seed",
-            "channel_seed",
-        )
-        if len({row.get(name) for row in linked} - {None, ""}) > 1
-    ]
-    table.add_column("link")
-    for name in varying:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_column("method")
-    for name in ("n", "arrived", "whole", "F1", "95 %", "baseline"):
+    varying = [name for name in LINK_SETTINGS if len({row.get(name) for row in linked} - {None, ""}) > 1]
+    methods = sorted(
+        {str(row["method"]) for row in rows},
+        key=lambda name: (METHOD_ORDER.index(name) if name in METHOD_ORDER else len(METHOD_ORDER), name),
+    )
+    table.add_column("link", no_wrap=True)
+    for name in (*(name.replace("_", " ") for name in varying), "n", "arrived", "whole"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    styles = {"above": "green", "below": "red", "nothing": "red", "at": "yellow", "none": ""}
-    previous = None
-    for row in sorted(rows, key=lambda row: (row.get("sf") in (None, ""), int(row.get("sf") or 0))):
-        if previous is not None and row.get("sf") != previous:
-            table.add_section()
-        previous = row.get("sf")
-        found = verdict(row)
+    for method in methods:
+        table.add_column(method_name(method), justify="right", no_wrap=True)
+    table.add_column("baseline", justify="right", no_wrap=True)
+    lines: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
+    for row in sorted(rows, key=_line_order):
+        key = (row.get("sf"), *(row.get(name) for name in varying), row["n"], row["delivered"], row["intact"])
+        lines.setdefault(key, {})[str(row["method"])] = row
+    for (sf, *settings), by_method in lines.items():
         table.add_row(
-            "no link" if row.get("sf") in (None, "") else f"SF{row['sf']}",
-            *(str(row.get(name) if row.get(name) is not None else "") for name in varying),
-            method_name(str(row["method"])),
-            str(row["n"]),
-            str(row["delivered"]),
-            str(row["intact"]),
-            _number(row.get("f1")),
-            "" if row.get("f1") is None else f"{_number(row['f1_low'])}–{_number(row['f1_high'])}",
-            _number(row.get("baseline")),
-            f"[{styles[found.key]}]{found.mark} {found.word}[/]" if styles[found.key] else f"{found.mark} {found.word}",
+            "no link" if sf in (None, "") else f"SF{sf}",
+            *("" if value is None else str(value) for value in settings),
+            *(_score(by_method.get(method)) for method in methods),
+            _number(next(iter(by_method.values())).get("baseline")),
         )
     return table
+
+
+def _table_order(group: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Corpus, then what is asked, then what is held equal; the order of a report's figures."""
+    corpus, task, axis = group
+    return corpus, TASK_ORDER.index(task) if task in TASK_ORDER else len(TASK_ORDER), axis != "fixed_snr", axis
+
+
+def _line_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """By spreading factor, without a link last; then by SNR and the other settings."""
+    snr = row.get("snr_db")
+    settings = tuple(str(row.get(name)) for name in LINK_SETTINGS)
+    return row.get("sf") in (None, ""), int(row.get("sf") or 0), float(snr) if snr not in (None, "") else 0.0, settings
+
+
+def _score(row: Mapping[str, Any] | None) -> str:
+    """F1, its interval, and the mark of how it stands to the baseline."""
+    if row is None or row.get("f1") in (None, ""):
+        return ""
+    found = verdict(row)
+    style = {"above": "green", "below": "red", "nothing": "red", "at": "yellow"}.get(found.key)
+    mark = f"[{style}]{found.mark}[/]" if style else found.mark
+    return f"{_number(row['f1'])} {_bound(row['f1_low'])}–{_bound(row['f1_high'])} {mark}"
+
+
+def _bound(value: Any) -> str:
+    """An end of an interval, without the zero before the point."""
+    return _number(value).removeprefix("0")
 
 
 def _number(value: Any) -> str:
