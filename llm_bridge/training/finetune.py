@@ -370,6 +370,10 @@ class _Run:
         try:
             torch.save(state, temporary)
             os.replace(temporary, self.file)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            raise CheckpointError(
+                f"{self.file} cannot be written ({error}); is the disk full? The last checkpoint is kept: run again"
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
         self.workers.wait()

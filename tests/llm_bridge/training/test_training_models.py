@@ -138,6 +138,12 @@ def test_a_conversion_that_fails_leaves_nothing_and_the_next_try_succeeds(
     assert fetch_model(cache_dir=tmp_path) == folder
     assert calls == [content], "a cached model is not converted again"
 
+    (folder / "model.safetensors").write_bytes(b"whole, but for one byte")
+    with pytest.warns(RuntimeWarning, match=r"model.safetensors does not have the SHA-256 .* was deleted"):
+        assert fetch_model(cache_dir=tmp_path) == folder
+    assert (folder / "model.safetensors").read_bytes() == b"whole"
+    assert calls == [content, content], "a changed one is"
+
 
 def test_two_processes_that_fetch_at_once_convert_once(tmp_path: Path) -> None:
     """Both get the finished folder; the lock makes the second wait and find it there."""
