@@ -2,8 +2,11 @@
 
     margin = SNR(distance) - SNR(PER = 1 %),     off time = airtime (1/duty - 1),     energy = U · I(P_tx) · airtime
 
-The rules are extracts of ETSI EN 300 220, FCC 15.247 and LoRaWAN Regional Parameters RP002, for planning; they are no
-legal advice. Transmit currents are typical values of the SX1276 and SX1262 data sheets at 3.3 V.
+The rules are extracts for planning and no legal advice. Radiated power: the default MaxEIRP of the LoRa Alliance's
+Regional Parameters (v1.0.3 revA: EU868 16 dBm; RP002-1.0.5: IN865 29.2 dBm, 30 before) and, for EU433, AS923 and AU915,
+the values of Semtech's LoRaMac-node. Not checked against their sources: the ETSI EN 300 220 sub-bands g2 and g3, the
+duty cycles, US915's power, dwell times. Transmit currents are typical values at 3.3 V: the SX1262's 118 mA at 22 dBm
+and 90 mA at 14 dBm are quoted by energy models, the other steps are unverified against the data sheets.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ REGIONS: dict[str, RegionRule] = {
     "US915": RegionRule(frequency_hz=902.3e6, duty_cycle=None, dwell_time_s=0.4, max_eirp_dbm=30.0),
     "AU915": RegionRule(frequency_hz=915.2e6, duty_cycle=None, dwell_time_s=0.4, max_eirp_dbm=30.0),
     "AS923": RegionRule(frequency_hz=923.2e6, duty_cycle=0.01, dwell_time_s=0.4, max_eirp_dbm=16.0),
-    "IN865": RegionRule(frequency_hz=865.0625e6, duty_cycle=None, dwell_time_s=None, max_eirp_dbm=30.0),
+    "IN865": RegionRule(frequency_hz=865.0625e6, duty_cycle=None, dwell_time_s=None, max_eirp_dbm=29.2),
 }
 
 TX_CURRENT_A: dict[str, dict[float, float]] = {

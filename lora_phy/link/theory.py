@@ -231,6 +231,7 @@ def per_awgn(params: LoRaParams, payload_len: int, snr_db: npt.ArrayLike) -> Flo
     half, so a codeword survives them with probability ok_k, and of a block of n symbols and u used codewords
 
     - 4/7: ok_k = (1 + k)/2^k;   4/8: + C(k,2)/2^k · 6/28 (two flips of parity bits only);
+      a further C(k,4)/2^k · 1/70 (all four parity bits flip) is left out: it moves the curve by less than 0.001 dB
       P = Σ_{k≥2} C(n,k) Ps^k (1-Ps)^(n-k) [1 - ok_k^u]
     - 4/5, 4/6 (the data bits are kept): P = 1 - (1-Ps)^4 in a full block, 1 - (1 - Ps(1-2^-u))^4 in one partly used.
 
