@@ -155,15 +155,32 @@ def upchirp_sums(up, tones, shifts, num_sum, hop, share, out):  # type: ignore[n
 
 @numba.njit(**_JIT)
 def joint_search(  # type: ignore[no-untyped-def]
-    up, down, ups, weakest, first_up, first_down, hop, tones, tone_at, sync, low, high, inside, score, which, where
+    up,
+    down,
+    ups,
+    level,
+    weakest,
+    first_up,
+    first_down,
+    hop,
+    tones,
+    tone_at,
+    sync,
+    low,
+    high,
+    inside,
+    score,
+    which,
+    where,
 ):
     """For every two chips (cell) of hypothetical downchirp starts: the largest summed energy, its tone and quarter
     chip.
 
     up, down: half-bin energies of windows first_up …, first_down …, `hop` samples apart; ups[t, i]: summed energy of
-    the upchirps that end with window i for tone t, at least `weakest` wanted; tones: half bins of the upchirps seen
-    from sample `tone_at`; starts are samples low … high - 1, in quarters; sync: half-bin shifts allowed, ``(2, n)``;
-    inside: bonus for |cfo| <= N/4.
+    the upchirps that end with window i for tone t, at least `weakest` wanted; level[i]: what they count, the same for
+    all starts nearby, so that the grid's loss, which differs from window to window, does not decide; tones: half bins
+    of the upchirps seen from sample `tone_at`; starts are samples low … high - 1, in quarters; sync: half-bin shifts
+    allowed, ``(2, n)``; inside: bonus for |cfo| <= N/4.
     """
     width = up.shape[1]
     num_bins = width // 2
@@ -178,9 +195,9 @@ def joint_search(  # type: ignore[no-untyped-def]
             continue
         cell = (start - low) // 2
         for t in range(tones.size):
-            energy = ups[t, row - 3 * per_symbol]
-            if energy < weakest:
+            if ups[t, row - 3 * per_symbol] < weakest:
                 continue
+            energy = level[row - 3 * per_symbol]
             # a window moved by one sample moves an upchirp's tone by one bin, a downchirp's by minus one; with start
             # and window counted in samples and tones in half bins, a quarter chip of the start moves the downchirp's by
             # one
@@ -205,7 +222,7 @@ def joint_search(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**_JIT)
-def best_hypotheses(score, which, where, tones, tone_at, sums, first_up, hop, num_bins, start, cfo, ups):  # type: ignore[no-untyped-def]
+def best_hypotheses(score, which, where, tones, tone_at, level, first_up, hop, num_bins, start, cfo, ups):  # type: ignore[no-untyped-def]
     """Fill start, cfo (bins) and summed upchirp energy of the best cells, best first; return how many there are.
 
     The last two places repeat the best one half a symbol to either side: the same tones fit half the bandwidth off.
@@ -233,7 +250,7 @@ def best_hypotheses(score, which, where, tones, tone_at, sums, first_up, hop, nu
         row = (math.floor(begin) + hop // 2) // hop - first_up - 3 * (num_bins // hop)
         start[k] = begin
         cfo[k] = (offset + 0.5 * num_bins) % num_bins - 0.5 * num_bins
-        ups[k] = sums[which[cell], min(max(row, 0), sums.shape[1] - 1)]
+        ups[k] = level[min(max(row, 0), level.size - 1)]
     return count + 2
 
 

@@ -25,6 +25,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+import scipy.ndimage
 import scipy.special
 
 from lora_phy.arrays import IQ
@@ -176,6 +177,7 @@ def joint_candidates(
     high = min((row_high + first_up + 3 * HOPS_PER_SYMBOL) * hop + hop // 2, nominal + ahead * num_bins)
     if largest <= 0 or high <= low:
         return []
+    level = scipy.ndimage.maximum_filter1d(sums.max(axis=0), HOPS_PER_SYMBOL + 1)
     first_down = low // hop - 1
     down_windows = np.arange(first_down, high // hop + HOPS_PER_SYMBOL + 3, dtype=np.int64)
     down = window_energies(samples, down_windows * hop, params.sf, down=True)
@@ -183,13 +185,13 @@ def joint_candidates(
     energy, which = np.empty(cells, dtype=np.float32), np.empty(cells, dtype=np.int64)
     where = np.empty(cells, dtype=np.int64)
     _kernels.joint_search(
-        up, down, sums, np.float32(0.6 * largest), first_up, first_down, hop, tones, peak.start,
+        up, down, sums, level, np.float32(0.6 * largest), first_up, first_down, hop, tones, peak.start,
         2 * sync_alphabet(params), low, high, np.float32(INSIDE_BONUS), energy, which, where,
     )  # fmt: skip
     start, cfo = np.empty(NUM_GRID_HYPOTHESES + 2), np.empty(NUM_GRID_HYPOTHESES + 2)
     ups = np.empty(NUM_GRID_HYPOTHESES + 2, dtype=np.float32)
     count = _kernels.best_hypotheses(
-        energy, which, where, tones, peak.start, sums, first_up, hop, num_bins, start, cfo, ups
+        energy, which, where, tones, peak.start, level, first_up, hop, num_bins, start, cfo, ups
     )
     if count == 0:
         return []

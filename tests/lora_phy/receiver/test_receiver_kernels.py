@@ -87,6 +87,7 @@ def test_joint_search_scores_every_start(rng) -> None:
     up = rng.exponential(size=(rows, 2 * N)).astype(np.float32)
     down = rng.exponential(size=(rows, 2 * N)).astype(np.float32)
     ups = rng.exponential(size=(2, rows)).astype(np.float32)
+    level = rng.exponential(size=rows).astype(np.float32)
     tones, sync = np.array([9, 10]), 2 * np.array([[8, 24], [16, 40]])
     low, high, at, bonus, weakest = 400, 440, 300, 3.0, 0.2
     score, which, where = np.empty(20, np.float32), np.empty(20, np.int64), np.empty(20, np.int64)
@@ -94,6 +95,7 @@ def test_joint_search_scores_every_start(rng) -> None:
         up,
         down,
         ups,
+        level,
         np.float32(weakest),
         0,
         0,
@@ -122,7 +124,7 @@ def test_joint_search_scores_every_start(rng) -> None:
                 if ups[t, row - 12] < weakest:
                     continue
                 cfo = int(tones[t]) + 2 * (start - at)
-                total = float(ups[t, row - 12])
+                total = float(level[row - 12])
                 for i in range(2):
                     total += max(energy(up, row - (2 - i) * 4, cfo + 2 * late + int(s)) for s in sync[i])
                 inside = abs((cfo + N) % (2 * N) - N) * 2 <= N + 8
@@ -132,9 +134,8 @@ def test_joint_search_scores_every_start(rng) -> None:
         assert np.isclose(score[cell], best[0], rtol=1e-5)
         assert best[0] == 0 or (which[cell], where[cell]) == best[1:]
 
-    sums = rng.exponential(size=(2, rows)).astype(np.float32)
     start, cfo, chosen = np.empty(7), np.empty(7), np.empty(7, np.float32)
-    count = _kernels.best_hypotheses(score, which, where, tones, at, sums, 0, hop, N, start, cfo, chosen)
+    count = _kernels.best_hypotheses(score, which, where, tones, at, level, 0, hop, N, start, cfo, chosen)
     order = np.argsort(-score)[:5]
     assert count == 7 and np.array_equal(start[:5], where[order] / 4)
     assert np.array_equal(start[5:], start[0] + np.array([-N / 2, N / 2]))
