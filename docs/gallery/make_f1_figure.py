@@ -1,0 +1,33 @@
+"""The README's picture: F1 against spreading factor, from the folder of a finished run.
+
+python docs/gallery/make_f1_figure.py runs/demo docs/gallery/f1_vs_sf.svg
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from llm_bridge.study.figures import f1_against_sf, panels
+from llm_bridge.study.points import load_study
+
+STYLES = Path(__file__).resolve().parents[2] / "llm_bridge" / "study" / "templates" / "report.css"
+
+
+def main(run: Path, out: Path) -> None:
+    """Draw zero-shot *paired* at fixed SNR, the curve that needs no training."""
+    study = load_study(run)
+    chosen = [
+        panel for panel in panels(study) if panel[0].first.task == "paired" and panel[0].first.axis == "fixed_snr"
+    ]
+    svg = f1_against_sf(chosen[0])
+    if "xmlns=" not in svg.split(">", 1)[0]:
+        svg = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    colours = re.search(r"--page:.*?(?=})", STYLES.read_text(), re.S)  # the page's light palette
+    style = f"<style>svg {{ {colours[0] if colours else ''} background: var(--card); }}</style>"
+    out.write_text(re.sub(r"<svg[^>]*>", lambda tag: tag[0] + style, svg, count=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
