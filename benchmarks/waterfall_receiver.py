@@ -53,9 +53,7 @@ CASES = {
     "sf7_cr1": Case(LoRaParams(sf=7, cr=1), steps(-10.5, -9.0)),
     "sf9_cr4": Case(LoRaParams(sf=9, cr=4), steps(-17.25, -16.0)),
     "sf12_cr4": Case(LoRaParams(sf=12, cr=4), steps(-25.5, -24.5, 0.5)),
-    "sf12_cr4_20ppm": Case(
-        LoRaParams(sf=12, cr=4), steps(-25.5, -24.5, 0.5), cfo_hz=20e-6 * CARRIER_HZ, sfo_ppm=20.0
-    ),
+    "sf12_cr4_20ppm": Case(LoRaParams(sf=12, cr=4), steps(-25.5, -24.5, 0.5), cfo_hz=20e-6 * CARRIER_HZ, sfo_ppm=20.0),
     "sf7_cr4_os2": Case(LoRaParams(sf=7, cr=4, oversampling=2), steps(-11.5, -10.5, 0.5)),
     "sf7_cr4_os4": Case(LoRaParams(sf=7, cr=4, oversampling=4), steps(-11.5, -10.5, 0.5)),
     "sf7_cr4_hard": Case(LoRaParams(sf=7, cr=4), steps(-10.5, -8.5, 0.5), soft=False),
