@@ -39,7 +39,8 @@ SAMPLES_PER_STRETCH = 4096
 """Samples interpolated together, at one per chip."""
 MAX_STRETCH_DRIFT = 0.2
 """Chips the timing may move within a stretch."""
-LDRO_PROBE = 8
+LDRO_PROBE = 16
+LDRO_CONFIDENCE = 0.85
 MIN_HEADER_PROBABILITY = 0.5
 MIN_UNCHECKED_PROBABILITY = 0.99
 """For a header without CRC where one is expected: nothing after it can contradict it."""
@@ -247,7 +248,9 @@ def _likelihoods(bins: Bins, scale: float, reduced_rate: bool, sf: int) -> npt.N
 
 
 def _guess_ldro(bins: Bins, scale: float, params: LoRaParams) -> bool:
-    """Whether symbols are 4k + 1 only, by likelihood; the 16 ms rule needs e^7 to one to be overruled."""
+    """Whether symbols are 4k + 1 only, by likelihood; the 16 ms rule holds unless nearly all symbols speak against
+    it.
+    """
     expected = params.reduced_rate
     if len(bins) == 0:
         return expected
@@ -257,7 +260,9 @@ def _guess_ldro(bins: Bins, scale: float, params: LoRaParams) -> bool:
     reduced = likelihoods[:, 1::4].mean(axis=1, dtype=np.float64)
     full = likelihoods.mean(axis=1, dtype=np.float64)
     evidence = float(np.log((reduced + 1e-30) / (full + 1e-30)).sum())
-    return evidence > -7.0 if expected else evidence > 7.0
+    # each symbol can speak for the reduced rate by ln 4 at most: nearly all must
+    needed = LDRO_CONFIDENCE * math.log(4.0) * len(bins)
+    return evidence > -needed if expected else evidence > needed
 
 
 @dataclass(frozen=True, kw_only=True)
