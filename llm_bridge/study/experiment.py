@@ -171,11 +171,11 @@ def transmit_all(study: Study, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
         for number, cell in enumerate(cells):
             evaluated, learnt = clean[cell.corpus], clean_training
             if cell.crosses_link_in_evaluation:
-                evaluated = _over_the_link(study, cell, items_of(study.test[cell.corpus]))
+                evaluated = _over_the_link(study, cell, items_of(study.test[cell.corpus]), budget=True)
                 link = replace(cell, method="", train_seed=None, corrupted_split="")
                 delivered[link] = delivery_row(evaluated)
             if cell.crosses_link_in_training:
-                learnt = _over_the_link(study, cell, training_items)
+                learnt = _over_the_link(study, cell, training_items, budget=False)
             arrivals[cell] = Arrivals(evaluated=evaluated, learnt=learnt)
             advance(number + 1, len(cells))
     if delivered:
@@ -183,11 +183,14 @@ def transmit_all(study: Study, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
     return arrivals
 
 
-def _over_the_link(study: Study, cell: Cell, items: Sequence[Item]) -> list[ReceivedItem]:
-    """Items over a cell's link, from the file where they crossed it before."""
+def _over_the_link(study: Study, cell: Cell, items: Sequence[Item], *, budget: bool) -> list[ReceivedItem]:
+    """Items over a cell's link, from the file where they crossed it before.
+
+    The airtime budget is that of the texts to be judged; a training set is sent once, in its fixed order, on any axis.
+    """
     recipe, radio = study.recipe, radio_settings(cell, study.recipe)
     tokenizer = study.tokenizer if radio.source_coding == "token_ids" else None
-    if cell.axis == "equal_airtime":
+    if budget and cell.axis == "equal_airtime":
         radio = equal_airtime(items, radio, recipe.radio.airtime_reference_sf, tokenizer)
     return transmit_items(items, radio, study.directory, tokenizer=tokenizer, tokenizer_name=recipe.model.name)
 

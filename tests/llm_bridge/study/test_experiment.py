@@ -193,3 +193,23 @@ def test_importing_the_bridge_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_airtime_budget_is_spent_on_the_test_texts_alone(tmp_path: Path) -> None:
+    """On the equal-airtime axis SF7 repeats what is judged; the training set is sent once all the same."""
+    from rich.console import Console
+
+    from llm_bridge.study.cells import expand
+    from llm_bridge.study.config import load_recipe
+    from llm_bridge.study.experiment import load_study, transmit_all
+
+    overrides = ["radio.axis=equal_airtime", "radio.corrupted_split=both", "radio.snr_db=inf", "training.methods=full"]
+    recipe = load_recipe("toy", [*SMALL, *overrides])
+    study = load_study(recipe, tmp_path, Console(quiet=True))
+    arrivals = transmit_all(study, expand(recipe))
+    sent = {
+        cell.sf: [sum(item.damage.fragments_sent for item in items) for items in (arrived.evaluated, arrived.learnt)]
+        for cell, arrived in arrivals.items()
+    }
+    assert sent[7][0] > 2 * sent[10][0]  # repetitions
+    assert sent[7][1] == sent[10][1]  # once
