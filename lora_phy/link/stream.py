@@ -437,7 +437,8 @@ class _Hunter:
         samples = front.chips.view(origin)
         local_candidate = replace(item.candidate, start=self.history)
         if not item.synchronised:
-            item.sync = synchronise(samples, local_candidate, params)
+            fine = None if front.rate == 1 else front.fine.view(origin * front.rate)
+            item.sync = synchronise(samples, local_candidate, params, fine=fine)
             item.synchronised = True
         if item.sync is None:
             later = continues(samples, local_candidate, params)

@@ -66,6 +66,13 @@ def test_chunks_at_an_odd_rate_with_an_offset(hear) -> None:
     assert in_chunks(heard.iq, PARAMS, 1234, **settings) == receive(heard.iq, PARAMS, **settings)
 
 
+@pytest.mark.parametrize("size", [997, 20_011])
+def test_chunks_of_an_oversampled_stream_with_a_large_offset(hear, size) -> None:
+    params = replace(PARAMS, oversampling=2)
+    heard = hear(params, snr_db=-5.0, cfo_hz=28e3, sto_samples=0.7)
+    assert in_chunks(heard.iq, params, size) == receive(heard.iq, params) != []
+
+
 def test_memory_stays_bounded(rng) -> None:
     receiver = Receiver(PARAMS)
     sizes = []
