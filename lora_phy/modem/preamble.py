@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 import scipy.special
-import scipy.stats
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _kernels
@@ -179,6 +178,8 @@ def activity_probability(sf: int, num_symbols: int, p_fa: float, snr_db: float) 
     >>> round(activity_probability(7, 2, 1e-3, -10.0), 2)
     0.95
     """
+    import scipy.stats  # slow to import
+
     snr = 10 ** (snr_db / 10)
     threshold = activity_threshold(sf, num_symbols, p_fa) * (1 + snr)
     return float(scipy.stats.ncx2.sf(2 * threshold, 2 * num_symbols, 2 * num_symbols * (1 << sf) * snr))
