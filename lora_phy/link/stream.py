@@ -150,9 +150,20 @@ class Receiver:
             self._hunters.append(_Hunter(item, fronts[key], decoding))
         self._fronts = list(fronts.values())
         self._waiting: list[RxFrame] = []
+        self._ended = False
 
     def push(self, iq: npt.ArrayLike) -> list[RxFrame]:
-        """Take the next samples; return the frames that have become certain."""
+        """Take the next samples; return the frames that have become certain.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `iq` not a complex vector.
+        RuntimeError
+            The stream was ended by `flush`.
+        """
+        if self._ended:
+            raise RuntimeError("'push' after 'flush': the stream has ended, make a new Receiver for another one")
         samples = _checked(iq)
         # long input is worked through in pieces: the pieces do not show in the result, they bound the memory
         frames: list[RxFrame] = []
@@ -164,7 +175,13 @@ class Receiver:
         return frames
 
     def flush(self) -> list[RxFrame]:
-        """End the stream: return what is left, cut frames included. The receiver must not be used afterwards."""
+        """End the stream: return what is left, cut frames included.
+
+        A receiver is for one stream: `push` raises a RuntimeError from now on, another `flush` returns nothing.
+        """
+        if self._ended:
+            return []
+        self._ended = True
         for front in self._fronts:
             front.finish()
         return self._collect(final=True)
@@ -230,7 +247,6 @@ class _Front:
         self._raw = _Buffer(0, np.empty(0, np.complex64))
         self.chips = _Buffer(0, np.empty(0, np.complex64))
         self.fine = self.chips if self.rate == 1 else _Buffer(0, np.empty(0, np.complex64))
-        self._finished = False
 
     def lead_in(self, num_chips: int) -> None:
         """Let the stream begin with (at least) this many zeros before sample 0."""

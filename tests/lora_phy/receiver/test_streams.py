@@ -73,6 +73,15 @@ def test_chunks_of_an_oversampled_stream_with_a_large_offset(hear, size) -> None
     assert in_chunks(heard.iq, params, size) == receive(heard.iq, params) != []
 
 
+def test_a_receiver_is_for_one_stream(hear) -> None:
+    receiver = Receiver(PARAMS)
+    heard = hear(PARAMS, snr_db=5.0)
+    assert len(receiver.push(heard.iq) + receiver.flush()) == 1
+    assert receiver.flush() == []
+    with pytest.raises(RuntimeError, match="after 'flush'"):
+        receiver.push(heard.iq)
+
+
 def test_memory_stays_bounded(rng) -> None:
     receiver = Receiver(PARAMS)
     sizes = []
