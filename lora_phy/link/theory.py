@@ -174,6 +174,18 @@ def ber_rayleigh(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
     return np.asarray(ser_rayleigh(sf, snr_db) * (num_bins / 2) / (num_bins - 1))[()]
 
 
+def ber_rician(sf: int, snr_db: npt.ArrayLike, k_factor_db: float) -> FloatArray:
+    """Uncoded bit error rate under Rician fading, exact: ``ser_rician · (M/2)/(M-1)``.
+
+    Examples
+    --------
+    >>> bool(np.isclose(ber_rician(7, 3.0, -np.inf), ber_rayleigh(7, 3.0)))
+    True
+    """
+    num_bins = _num_bins(sf)
+    return np.asarray(ser_rician(sf, snr_db, k_factor_db) * (num_bins / 2) / (num_bins - 1))[()]
+
+
 def ber_awgn_elshabrawy(sf: int, snr_db: npt.ArrayLike) -> FloatArray:
     """LEGACY APPROXIMATION of `ber_awgn`, kept to compare with papers: a Gaussian fit to the largest noise bin.
 
