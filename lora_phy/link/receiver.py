@@ -32,7 +32,7 @@ from lora_phy.coding.joint import decode_block, decode_blocks, payload_from_metr
 from lora_phy.modem import _kernels
 from lora_phy.modem.chirps import downchirp
 from lora_phy.modem.demodulation import correlate
-from lora_phy.modem.sync import CLOCK_SIGMA_PPM, GUARD, Sync, extract, preamble_extent
+from lora_phy.modem.sync import CLOCK_SIGMA_PPM, GUARD, Sync, extract, preamble_start
 from lora_phy.params import LoRaParams
 
 SAMPLES_PER_STRETCH = 4096
@@ -56,7 +56,7 @@ class RxFrame:
         As of `lora_phy.decode_symbols`: a damaged frame carries its bytes as received.
     start_sample, sto_samples
         The preamble's first sample lies at ``start_sample + sto_samples`` of the input stream, the second in [-0.5,
-        0.5). Where the stream begins inside the preamble: the first upchirp that is there.
+        0.5). Where the stream begins inside the preamble: the first upchirp that is there, at least half of it.
     cfo_hz
         Carrier offset against the receiver's centre (`center_offset_hz` not included).
     sfo_ppm
@@ -117,7 +117,15 @@ class Reception:
 
 
 def receive_frame(
-    samples: IQ, payload_samples: IQ, rate: int, sync: Sync, params: LoRaParams, decoding: Decoding, *, final: bool
+    samples: IQ,
+    payload_samples: IQ,
+    rate: int,
+    sync: Sync,
+    params: LoRaParams,
+    decoding: Decoding,
+    *,
+    final: bool,
+    begin: int = 0,
 ) -> Reception | int:
     """Decode the frame at `sync`, or say how many samples are needed first.
 
@@ -127,6 +135,8 @@ def receive_frame(
         The stream at one and at `rate` samples per chip, both from the same instant.
     final
         The stream ends here: what is missing is missing.
+    begin
+        Index (one per chip) at which the stream begins.
 
     Returns
     -------
@@ -184,7 +194,7 @@ def receive_frame(
     return Reception(
         decoded=decoded,
         sync=sync,
-        start=sync.start - (2 + preamble_extent(samples, sync, params)) * step,
+        start=preamble_start(samples, sync, params, begin=begin, expected=params.preamble_len),
         data=origin,
         end=origin + total * step,
         sfo_ppm=timing.drift / num_bins * 1e6,

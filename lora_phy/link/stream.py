@@ -27,13 +27,26 @@ from lora_phy.modem.preamble import (
     pick_peaks,
     preamble_statistic,
 )
-from lora_phy.modem.sync import GUARD, LOOK_BACK, Sync, continues, is_convincing, synchronise
+from lora_phy.modem.sync import (
+    GUARD,
+    LOOK_BACK,
+    Sync,
+    continues,
+    is_convincing,
+    preamble_start,
+    synchronise,
+    upchirps_behind,
+)
 from lora_phy.params import LoRaParams
 from lora_phy.resampling import resample
 
 BLOCK_SYMBOLS = 64
 PEAK_RADIUS = 4 * HOPS_PER_SYMBOL
 LOOK_AHEAD_SYMBOLS = 17
+RUN_REACH = 24
+"""Symbols within which the next peak of a long preamble must show."""
+RUN_ANCHOR = 8
+LONGEST_PREAMBLE = 66_000
 RATE_BLOCK = 4096
 RATE_HALF_WIDTH = 16
 DECIMATE_HALF_WIDTH = 32
@@ -360,6 +373,29 @@ class _Found:
 
 
 @dataclass
+class _Run:
+    """Upchirps that may go on for longer than the stream is kept: their latest peak, and the samples of their beginning
+    (chips from `origin` on).
+    """
+
+    first: Candidate
+    latest: Candidate
+    begin: int
+    origin: int
+    opening: IQ
+
+    def start(self, sync: Sync, params: LoRaParams) -> float:
+        """The first upchirp's start (chips of the stream), once the carrier offset is known."""
+        n = params.num_bins
+        # a window at w shows the tone cfo + w - (start of its upchirp)
+        late = (self.first.half_bin / 2 - sync.cfo_bins + n / 2) % n - n / 2
+        inside = self.first.start - late
+        inside -= n * math.floor((inside - self.begin) / n - RUN_ANCHOR)
+        near = replace(sync, start=inside + 2 * (n - sync.drift) - self.origin)
+        return self.origin + preamble_start(self.opening, near, params, begin=-self.origin)
+
+
+@dataclass
 class _Hunter:
     """All frames of one set of parameters in one front's stream."""
 
@@ -373,6 +409,7 @@ class _Hunter:
     pending: list[_Pending] = field(default_factory=list)
     found: list[_Found] = field(default_factory=list)
     resolved: list[Candidate] = field(default_factory=list)
+    runs: list[_Run] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         n = self.params.num_bins
@@ -394,7 +431,6 @@ class _Hunter:
                 item.needed = outcome
                 continue
             self.pending.pop(0)
-            self.resolved = [*self.resolved[-7:], item.candidate]
             if outcome is not None:
                 frames.append(outcome)
         return frames
@@ -402,7 +438,9 @@ class _Hunter:
     def horizon(self) -> float:
         """Input sample before which no further frame will begin."""
         first = min([self.decided * self.hop] + [item.candidate.start for item in self.pending[:1]])
-        return (first - self.history) * self.front.samples_per_chip
+        reach, n = 2 * RUN_REACH * self.params.num_bins, self.params.num_bins
+        begins = [run.begin - 2 * n for run in self.runs if run.latest.start + reach > first]
+        return min([first - self.history, *begins]) * self.front.samples_per_chip
 
     def oldest_needed(self) -> int:
         first = min([self.decided * self.hop] + [item.candidate.start for item in self.pending[:1]])
@@ -445,10 +483,15 @@ class _Hunter:
     def _resolve(self, item: _Pending, final: bool) -> RxFrame | int | None:
         """The frame behind a candidate, None where there is none, or the chip up to which the stream is needed."""
         front, params = self.front, self.params
-        if not item.synchronised and self._known(item.candidate):
-            return None
-        if not item.synchronised and any(old.explains(item.candidate, params.num_bins) for old in self.found):
-            return None
+        if not item.synchronised:
+            run = self._run_of(item.candidate)
+            if run is not None and item.candidate.start > run.latest.start:
+                run.latest = item.candidate
+            if self._known(item.candidate):
+                return None  # not noted as resolved: each would hide the next, and end the hunt along a long preamble
+            self.resolved = [*self.resolved[-7:], item.candidate]
+            if any(old.explains(item.candidate, params.num_bins) for old in self.found):
+                return None
         origin = item.candidate.start - self.history
         samples = front.chips.view(origin)
         local_candidate = replace(item.candidate, start=self.history)
@@ -459,19 +502,23 @@ class _Hunter:
         if item.sync is None:
             later = continues(samples, local_candidate, params)
             if later is not None:
+                self._follow(item.candidate, samples, origin)
                 self._resume(replace(later, start=later.start + origin))
             return None
         start_down = origin + item.sync.start
         if any(abs(start_down - old.start_down) < 3 * params.num_bins for old in self.found):
             return None
         fine = front.fine.view(origin * front.rate)
-        outcome = receive_frame(samples, fine, front.rate, item.sync, params, self.decoding, final=final)
+        outcome = receive_frame(samples, fine, front.rate, item.sync, params, self.decoding, final=final, begin=-origin)
         if isinstance(outcome, int):
             return origin + outcome
         # upchirps that lie in another frame's payload, or are not followed as they promise, need the CRC's word
         inside = any(old.start_down < start_down < old.end + 6 * params.num_bins for old in self.found)
         if (inside or not is_convincing(item.sync)) and not outcome.decoded.crc_ok:
             return None
+        run = self._run_of(item.candidate)
+        if run is not None and start_down - run.begin > (params.preamble_len + LOOK_BACK - 2) * params.num_bins:
+            outcome = replace(outcome, start=run.start(item.sync, params) - origin)
         self.found = [old for old in self.found if old.end > start_down - 64 * params.num_bins]
         self.found.append(
             _Found(
@@ -493,14 +540,34 @@ class _Hunter:
 
     def _known(self, candidate: Candidate) -> bool:
         """Whether a peak within three symbols, of the same tone, has been resolved: one long preamble has many."""
+        return any(_one_tone(candidate, old, 3, self.params.num_bins) for old in self.resolved)
+
+    def _run_of(self, candidate: Candidate) -> _Run | None:
         n = self.params.num_bins
-        for old in self.resolved:
-            moved = candidate.start - old.start
-            if abs(moved) <= 3 * n:
-                difference = (candidate.half_bin - old.half_bin - 2 * moved + n) % (2 * n) - n
-                if abs(difference) <= 3:
-                    return True
-        return False
+        return next((run for run in self.runs if _one_tone(candidate, run.latest, RUN_REACH, n)), None)
+
+    def _follow(self, candidate: Candidate, samples: IQ, origin: int) -> None:
+        """Note that upchirps go on behind a peak: unless they are one run with those before, they begin one."""
+        n = self.params.num_bins
+        if self._run_of(candidate) is not None:
+            return
+        reach = (2 * RUN_REACH * n, LONGEST_PREAMBLE * n)
+        self.runs = [
+            old
+            for old in self.runs
+            if candidate.start - old.latest.start < reach[0] and candidate.start - old.begin < reach[1]
+        ]
+        begin = math.floor(upchirps_behind(samples, replace(candidate, start=self.history), self.params, begin=-origin))
+        low, high = begin - RUN_ANCHOR * n, begin + 2 * RUN_ANCHOR * n
+        self.runs.append(
+            _Run(
+                first=candidate,
+                latest=candidate,
+                begin=origin + begin,
+                origin=origin + max(low, 0),
+                opening=samples[max(low, 0) : high].copy(),
+            )
+        )
 
     def _pending(self, candidate: Candidate) -> _Pending:
         return _Pending(
@@ -528,6 +595,13 @@ class _Hunter:
             params=params,
             sync_word=_sync_word(sync.sync_symbols, params),
         )
+
+
+def _one_tone(candidate: Candidate, old: Candidate, reach: int, num_bins: int) -> bool:
+    """Whether two peaks at most `reach` symbols apart show upchirps of one train."""
+    moved = candidate.start - old.start
+    difference = (candidate.half_bin - old.half_bin - 2 * moved + num_bins) % (2 * num_bins) - num_bins
+    return abs(moved) <= reach * num_bins and abs(difference) <= 3
 
 
 def _sync_word(symbols: tuple[int, int], params: LoRaParams) -> int:

@@ -10,7 +10,7 @@ that. Estimators `(samples, …) -> estimate` and one corrector:
     joint_candidates    every start and offset that agrees with the upchirps' tone, by summed energy on the window grid
     fine_estimate       fractional delay, offset and drift: the maximum of the summed energy of upchirps, sync word and
                         downchirps, on samples corrected by the coarse estimate
-    preamble_extent     how many upchirps there are
+    preamble_start      where the upchirps begin
     extract             the corrector: carrier removed, then samples interpolated at fractional times
 
 Interpolating is what undoes a fractional delay at one sample per chip: moving the tone alone leaves a phase step at
@@ -54,6 +54,8 @@ FOLDED_BAND = 0.75
 FOLDED_BEHIND, FOLDED_AHEAD = 24, 17
 """Symbols before and after a peak's last window that hypotheses are drawn from."""
 LOOK_BACK = 256
+EXTENT_OFFSETS = (-0.5, -0.25, 0.0, 0.25, 0.5)
+"""Bins around the expected tone, by which the clock is followed along a long preamble."""
 SYNC_MARGIN = 7.0
 """Nats by which another sync word must be likelier before a frame counts as another network's."""
 _ZOOM_STEP = 0.125
@@ -358,33 +360,75 @@ def decide_sync(
     return params.sync_symbols, bool(logs[0] - logs[1] <= SYNC_MARGIN)
 
 
-def preamble_extent(samples: IQ, sync: Sync, params: LoRaParams) -> int:
-    """Number of upchirps before the sync word, by likelihood; the parameters' own number has the larger prior.
+def preamble_start(
+    samples: IQ, sync: Sync, params: LoRaParams, *, begin: int = 0, expected: int | None = None
+) -> float:
+    """Where the first upchirp before the sync word begins, by likelihood; `expected` upchirps have the larger prior.
 
-    Looks back as long as upchirps go on, up to `LOOK_BACK` more than the parameters name.
+    Looks back as long as upchirps go on, up to `LOOK_BACK` more than the parameters name, and follows the clock: over
+    hundreds of symbols the preamble's own estimate of the drift is not enough.
+
+    Parameters
+    ----------
+    begin
+        Index at which the stream begins. Where that is inside the preamble, the first upchirp is the first of which at
+        least half is there.
     """
     num_bins = params.num_bins
     step = num_bins - sync.drift
-    first = sync.start - 2 * step
-    most = min(params.preamble_len + LOOK_BACK, max(int((first + num_bins / 2) // num_bins), 0))
+    place = sync.start - 2 * step
+    most = min(params.preamble_len + LOOK_BACK, max(int((place + num_bins / 2 - begin) // num_bins), 0))
     es = max(sync.up_energy / sync.num_up - 1.0, 1.0)
-    chirp = reference_chirp(params.sf)
-    score = np.zeros(1)
+    offsets = np.array(EXTENT_OFFSETS)
+    score, starts = np.zeros(1), np.array([place])
     best = 0
     while len(score) - 1 < most and best >= len(score) - 1 - 4:
         known = len(score) - 1
-        reach = min(most, max(known + 16, params.preamble_len + 4))
-        places = first - step * np.arange(known + 1, reach + 1)
-        starts = np.round(places).astype(np.int64)
-        r = np.empty(len(places))
-        _kernels.tone_run(samples, starts, sync.cfo_bins + (starts - places), chirp, r)
-        argument = 2 * np.sqrt(es * r)
+        reach = min(most, known + 16 if known or expected is None else max(16, expected + 4))
+        places = place - step * np.arange(1, reach - known + 1)
+        windows = np.round(places).astype(np.int64)
+        r = np.empty((len(offsets), len(places)))
+        for row, offset in zip(r, offsets, strict=True):
+            tones = sync.cfo_bins + (windows - places) + offset
+            _kernels.tone_run(samples, windows, tones, reference_chirp(params.sf), row)
+        # the sync's own estimate holds near it, further back the tone that the batch shows
+        centre = len(offsets) // 2
+        at = int(np.argmax(r.sum(axis=1))) if known or expected is None else centre
+        argument = 2 * np.sqrt(es * r[at])
         evidence = np.log(scipy.special.i0e(argument)) + argument - es
         score = np.append(score, score[-1] + np.cumsum(evidence))
-        weighed = score - 9.0 * (np.arange(len(score)) != params.preamble_len)
-        weighed[:6] -= 20.0  # shorter than any receiver accepts, unless the stream begins inside
+        starts = np.append(starts, places)
+        weighed = score.copy()
+        if expected is not None:
+            weighed -= 9.0 * (np.arange(len(score)) != expected)
+            weighed[:6] -= 20.0  # shorter than any receiver accepts, unless the stream begins inside
         best = int(np.argmax(weighed))
-    return best
+        place = float(places[-1])
+        if best >= len(score) - 1 - 4 and (known or expected is None):
+            earlier = _peak_place(offsets, r.sum(axis=1))
+            place -= earlier
+            starts[known + 1 :] -= earlier
+            step += 0.5 * earlier / len(places)
+    return float(starts[best])
+
+
+def _peak_place(offsets: FloatArray, total: FloatArray) -> float:
+    at = min(max(int(np.argmax(total)), 1), len(total) - 2)
+    left, middle, right = total[at - 1 : at + 2]
+    curvature = left - 2 * middle + right
+    moved = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
+    return float(offsets[at] + min(max(moved, -1.0), 1.0) * (offsets[1] - offsets[0]))
+
+
+def upchirps_behind(samples: IQ, peak: Candidate, params: LoRaParams, *, begin: int = 0) -> float:
+    """Where the run of upchirps that a peak belongs to begins, within a symbol: its carrier offset is not known yet."""
+    own = Sync(
+        start=peak.start + 3 * params.num_bins,
+        cfo_bins=peak.half_bin / 2,
+        num_up=peak.num_summed,
+        up_energy=peak.statistic,
+    )
+    return preamble_start(samples, own, params, begin=begin)
 
 
 def extract(samples: IQ, start: float, num: int, cycles: float, *, guard: int = GUARD, rate: int = 1) -> IQ:

@@ -73,6 +73,18 @@ def test_chunks_of_an_oversampled_stream_with_a_large_offset(hear, size) -> None
     assert in_chunks(heard.iq, params, size) == receive(heard.iq, params) != []
 
 
+def test_chunks_of_a_long_preamble_keep_the_time_order(rng) -> None:
+    """A shorter frame of another spreading factor ends while the long preamble, which began before it, goes on."""
+    wanted = [PARAMS, LoRaParams(sf=9)]
+    stream = np.concatenate([silence(1000), transmit(b"long", replace(PARAMS, preamble_len=500)), silence(9000)])
+    short = transmit(b"short", wanted[1])
+    stream[9000 : 9000 + len(short)] += short
+    iq = apply_channel(stream, ChannelParams(snr_db=5.0), PARAMS, rng=rng)
+    frames = receive(iq, wanted)
+    assert [frame.payload for frame in frames] == [b"long", b"short"]
+    assert in_chunks(iq, wanted, 5003) == frames
+
+
 def test_a_receiver_is_for_one_stream(hear) -> None:
     receiver = Receiver(PARAMS)
     heard = hear(PARAMS, snr_db=5.0)

@@ -63,6 +63,26 @@ def test_preambles_of_any_length_from_six(hear, length) -> None:
     assert abs(frame.start_sample + frame.sto_samples - heard.start) < 0.5
 
 
+@pytest.mark.parametrize(("length", "sfo_ppm"), [(264, 0.0), (300, 20.0), (1000, -20.0)])
+@pytest.mark.parametrize("oversampling", [1, 2])
+def test_preambles_longer_than_the_receiver_keeps(hear, length, sfo_ppm, oversampling) -> None:
+    params = replace(PARAMS, oversampling=oversampling)
+    heard = hear(replace(params, preamble_len=length), snr_db=-5.0, cfo_hz=2345.0, sfo_ppm=sfo_ppm, sto_samples=0.3)
+    [frame] = receive(heard.iq, params)
+    assert frame.payload == heard.payload
+    assert abs(frame.start_sample + frame.sto_samples - heard.start) < 0.5 * oversampling
+
+
+@pytest.mark.parametrize("cut", [0, 50, 60, 70, 100, 127, 128, 200, 256, 400])
+def test_a_stream_that_begins_inside_the_preamble(hear, cut) -> None:
+    """The start is that of the first upchirp of which at least half is there."""
+    heard = hear(PARAMS, lead=1000, snr_db=0.0, cfo_hz=-3000.0, sto_samples=0.2)
+    [frame] = receive(heard.iq[1000 + cut :], PARAMS)
+    first = (64 - cut) % 128 - 64
+    assert frame.payload == heard.payload
+    assert abs(frame.start_sample + frame.sto_samples - (first + 0.2)) < 0.3
+
+
 @pytest.mark.parametrize("chirps", [1, 2, 3.5])
 def test_first_chirps_clipped(hear, chirps) -> None:
     heard = hear(PARAMS, lead=0, snr_db=5.0, cfo_hz=700.0)
