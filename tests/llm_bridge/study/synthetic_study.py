@@ -8,18 +8,15 @@ import numpy as np
 from llm_bridge.scoring.metrics import score_cell
 from llm_bridge.study.store import digest, seal, write_json, write_jsonl
 
-PROGRAM = """def merge(left, right):
-    result = []
-    i = j = 0
-    while i < len(left) and j < len(right):
-        if left[i] <= right[j]:
-            result.append(left[i])
-            i += 1
-        else:
-            result.append(right[j])
-            j += 1
-    result.extend(left[i:] or right[j:])
-    return result
+PROGRAM = """def busy_hours(bookings, opening, closing):
+    hours = set()
+    for booking in bookings:
+        first = max(booking.start, opening)
+        final = min(booking.end, closing)
+        for hour in range(first, final):
+            hours.add(hour)
+    idle = closing - opening - len(hours)
+    return sorted(hours), idle
 """
 # share of fragments lost at each SF: fixed SNR gets better with SF, at equal airtime the slow ones cannot send it all
 LOSS = {
@@ -173,7 +170,7 @@ def _example(loss, rng, policy):
         else:
             holes.append([start, end])
             pieces.append("\ufffd")
-    return {"program": "merge", "sent": text, "received": "".join(pieces), "holes": holes}
+    return {"program": "busy_hours", "sent": text, "received": "".join(pieces), "holes": holes}
 
 
 def read_page(directory: Path) -> str:
