@@ -21,7 +21,7 @@ import scipy.fft
 import scipy.special
 
 from lora_phy.arrays import IQ, Bins, BitMetrics, Symbols
-from lora_phy.kernels.modem import bit_metrics_batch, demodulate_batch, magnitudes_batch
+from lora_phy.kernels.modem import bin_of_label, bit_metrics_batch, demodulate_batch, magnitudes_batch
 from lora_phy.modem.chirps import downchirp, upchirp
 from lora_phy.modem.modulation import KERNEL_SAMPLES
 from lora_phy.params import LoRaParams
@@ -120,7 +120,7 @@ def correlate(rows: npt.NDArray[np.complex64], params: LoRaParams) -> npt.NDArra
 
 def bit_metrics(bins: npt.NDArray[np.float32], params: LoRaParams, *, snr_db: float | None = None) -> BitMetrics:
     """Bit metrics ``(n, sf)`` of matched-filter magnitudes ``(n, 2**sf)`` scaled so that a clean chirp gives 1."""
-    by_label = bins[:, _symbol_of_label(params.sf)]
+    by_label = bins[:, bin_of_label(params.sf)]
     if snr_db is not None:
         if np.isnan(snr_db):
             raise ValueError("'snr_db' must be a number (got nan)")
@@ -161,12 +161,3 @@ def _conjugate_spectrum(sf: int, oversampling: int) -> npt.NDArray[np.complex64]
     chirp = upchirp(LoRaParams(sf=sf, oversampling=oversampling)).astype(np.complex128)
     spectrum: npt.NDArray[np.complex64] = np.conjugate(scipy.fft.fft(chirp)).astype(np.complex64)
     return spectrum
-
-
-@cache
-def _symbol_of_label(sf: int) -> npt.NDArray[np.int32]:
-    """Symbol value whose label ``Gray((k - 1) mod 2**sf)`` is the index."""
-    values = np.arange(1 << sf)
-    order = np.empty(1 << sf, dtype=np.int32)
-    order[values ^ (values >> 1)] = (values + 1) % (1 << sf)
-    return order
