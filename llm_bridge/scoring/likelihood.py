@@ -22,7 +22,7 @@ import torch
 from llm_bridge.scoring.text_scores import TextScores as TextScores
 from llm_bridge.training.examples import MAX_TOKENS, Encoding, encode_text, length_batches, make_batch, verdict_ids
 from llm_bridge.training.models import LoadedModel, Progress
-from llm_bridge.training.objectives import hidden_states, line_verdicts, verdict_direction
+from llm_bridge.training.objectives import head_logits, hidden_states, line_verdicts, verdict_direction
 
 HEAD_TOKENS = 512  # tokens whose logits exist at once: 100 MB with 49,152 entries, 260 MB with 128,256
 
@@ -83,7 +83,8 @@ def perplexity(scores: Iterable[TextScores]) -> float:
 def _score_batch(loaded: LoadedModel, encodings: Sequence[Encoding]) -> list[TextScores]:
     device = loaded.device
     batch = make_batch(encodings, pad_id=int(loaded.tokenizer.pad_token_id), device=device)
-    hidden = hidden_states(loaded.base, batch.input_ids, batch.attention_mask)
+    with loaded.arithmetic():
+        hidden = hidden_states(loaded.base, batch.input_ids, batch.attention_mask)
     direction = verdict_direction(loaded.base, verdict_ids(loaded.tokenizer))
     lines, program = line_verdicts(hidden, direction, batch)
     # the hidden state at token i predicts token i + 1; text tokens are 1 … n
@@ -101,7 +102,7 @@ def _token_nll(head: torch.nn.Module, hidden: torch.Tensor, target: torch.Tensor
     """−log p of each target token, float64; the vocabulary's logits exist for `HEAD_TOKENS` tokens at a time."""
     pieces = [np.zeros(0)]
     for start in range(0, len(target), HEAD_TOKENS):
-        logits = head(hidden[start : start + HEAD_TOKENS]).float()
+        logits = head_logits(head, hidden[start : start + HEAD_TOKENS])
         wanted = logits.gather(1, target[start : start + HEAD_TOKENS, None])[:, 0]
         pieces.append((torch.logsumexp(logits, dim=1) - wanted).double().cpu().numpy())
     return np.concatenate(pieces)

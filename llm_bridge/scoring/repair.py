@@ -298,7 +298,7 @@ def _generate(
     }
     if stop is not None:
         common["stopping_criteria"] = [_LineWritten(tokenizer, prompt_ids.shape[1])]
-    with quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), loaded.arithmetic(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         sequences = list(loaded.model.generate(prompt_ids, do_sample=False, temperature=None, top_p=None, **common))
         if settings.num_candidates > 1:

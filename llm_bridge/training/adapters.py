@@ -364,4 +364,4 @@ def load_trained(base: LoadedModel, folder: Path) -> LoadedModel:
 
             model = PeftModel.from_pretrained(base.model, str(folder))
     model.eval()
-    return replace(base, model=model, fingerprint={**base.fingerprint, **record})
+    return replace(base, model=model, fingerprint={**base.fingerprint, **record, "compute": base.compute})

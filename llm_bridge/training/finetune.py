@@ -293,7 +293,7 @@ class _Run:
         gold = gold_mask(
             [row.label_lines for row in examples], [row.buggy for row in examples], batch.line_ends.shape[1]
         )
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with self.loaded.arithmetic():
             return self.loss(batch, gold.to(device))
 
     def update(self, loss: float) -> None:

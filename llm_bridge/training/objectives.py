@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from llm_bridge.training.examples import IGNORED, Batch
+from llm_bridge.training.precision import stored_arithmetic
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,9 +42,10 @@ def verdict_direction(model: PreTrainedModel, ids: tuple[int, int]) -> torch.Ten
 
 def line_verdicts(hidden: torch.Tensor, direction: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Verdicts at the line ends ``(rows, lines)`` and at the suffix' end ``(rows,)``."""
-    verdicts = hidden @ direction.to(hidden.dtype)
+    with stored_arithmetic(hidden.device):
+        verdicts = hidden.float() @ direction.float()
     rows = torch.arange(hidden.shape[0], device=hidden.device)
-    return verdicts.gather(1, batch.line_ends).float(), verdicts[rows, batch.suffix_end].float()
+    return verdicts.gather(1, batch.line_ends), verdicts[rows, batch.suffix_end]
 
 
 def line_log_probabilities(lines: torch.Tensor, program: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
@@ -95,11 +97,17 @@ def localise_loss(
     return torch.where(known, -torch.logsumexp(picked, dim=1), torch.zeros_like(program))
 
 
+def head_logits(head: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """Logits of the whole vocabulary in float32, multiplied in the precision in which the head is stored."""
+    with stored_arithmetic(hidden.device):
+        return head(hidden.to(head.weight.dtype)).float()
+
+
 def completion_loss(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor) -> torch.Tensor:
     """Mean negative log-likelihood of the labelled tokens of each row ``(rows,)``; the rest (−100) costs nothing."""
     targets = labels[:, 1:]
     wanted = targets != IGNORED
-    logits = head(hidden[:, :-1][wanted]).float()
+    logits = head_logits(head, hidden[:, :-1][wanted])
     nll = functional.cross_entropy(logits, targets[wanted], reduction="none")
     rows = torch.nonzero(wanted)[:, 0]
     sums = torch.zeros(labels.shape[0], device=hidden.device).index_add(0, rows, nll)
