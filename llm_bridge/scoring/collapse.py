@@ -1,9 +1,12 @@
 """Does the spreading factor matter beyond the residual error rate? A logistic regression over all item rows.
 
-    logit P(correct) = method * log10(byte error rate) + b_sf (SF - mean SF) + u_program
+    logit P(correct) = method * log10(byte error rate) + training seed + b_sf (SF - mean SF) + u_program
 
 with ``u_program`` normal (programs differ, and one program's rows are not independent) and ``*`` for both main effects
-and their interaction. The collapse hypothesis is ``b_sf = 0``: at equal residual errors every SF gives the same score.
+and their interaction; a training seed is a fixed term within its method. The collapse hypothesis is ``b_sf = 0``: at
+equal residual errors every SF gives the same score. Its test is the likelihood ratio of the fits with and without SF
+(chi-squared, 1 degree of freedom; with ``sf_terms="categories"`` one less than there are spreading factors), its family
+the tasks of one corpus (`collapse_family`, Holm).
 
 Residual errors of a row are its wrong and its lost bytes (`residual_errors`); their rate is ``(errors + 1/2) / (bytes
 sent + 1)``, so that a clean item has a logarithm.
@@ -20,11 +23,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import optimize, special, stats
+
+from llm_bridge.scoring.statistics import holm
 
 PRIOR_SD = 5.0
 NUM_NODES = 15
@@ -44,13 +49,19 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class CollapseFit:
-    """The fitted regression; `engine` is "mixed", "gee" or "none" (nothing can be estimated: `reason` says why)."""
+    """The fitted regression; `engine` is "mixed", "gee" or "none" (nothing can be estimated: `reason` says why).
+
+    `p_value` is that of "SF has no effect beyond the residual error rate": by likelihood ratio ("mixed") or Wald
+    ("gee"); None where there is one SF only. `p_holm` is the same corrected for the family that it was tested in.
+    """
 
     engine: str
     effects: tuple[Effect, ...] = ()
     num_items: int = 0
     num_programs: int = 0
     reason: str = ""
+    p_value: float | None = None
+    p_holm: float | None = None
 
     @property
     def sf(self) -> Effect | None:
@@ -65,43 +76,63 @@ class CollapseFit:
             return "SF beyond the residual error rate: not estimable (one SF only)"
         value, low, high = (round(x, 2) + 0.0 for x in (self.sf.value, self.sf.low, self.sf.high))
         span = f"{value:.2f} [{low:.2f}, {high:.2f}]"
-        verdict = "no effect seen" if self.sf.low <= 0 <= self.sf.high else "an effect remains"
+        p = self.p_value if self.p_holm is None else self.p_holm
+        said = "" if p is None else f", {spell_p(p)}{'' if self.p_holm is None else ' after Holm'}"
+        seen = self.sf.p_value < 0.05 if p is None else p < 0.05
+        smallest = LARGEST_MISSED * (self.sf.high - self.sf.low) / 2
         return (
-            f"SF beyond the residual error rate: {span} log-odds a step, {self.num_items} items of "
-            f"{self.num_programs} programs: {verdict}"
+            f"SF beyond the residual error rate: {span} log-odds a step{said}, {self.num_items} items of "
+            f"{self.num_programs} programs: "
+            + ("an effect remains" if seen else f"no effect seen (smallest that n could show: {smallest:.2f})")
         )
 
 
-def fit_collapse(item_rows: Iterable[Mapping[str, Any]], *, engine: str = "mixed", level: float = 0.95) -> CollapseFit:
+LARGEST_MISSED = float((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / stats.norm.ppf(0.975))
+"""An effect of so many half-widths of its 95 % interval is shown with 80 % power."""
+
+
+def fit_collapse(
+    item_rows: Iterable[Mapping[str, Any]], *, engine: str = "mixed", sf_terms: str = "slope", level: float = 0.95
+) -> CollapseFit:
     """Fit ``correct ~ method * log10(byte error rate) + sf + (1 | program)``.
 
     Parameters
     ----------
     item_rows
-        Rows of ``items.jsonl`` with `method` and `sf` joined from their cells' configurations; fields used: `correct`,
-        `method`, `sf`, `program`, and those that `residual_errors` reads.
+        Rows of ``items.jsonl`` with `method` and `sf` (and `train_seed`, where there are several) joined from their
+        cells' configurations; fields used besides: `correct`, `program`, and those that `residual_errors` reads.
     engine
         "mixed" (with "gee" where it fails) or "gee".
+    sf_terms
+        "slope" or "categories": whether the effect of SF is a straight line.
 
     Terms that the data do not vary (one method, one SF, no error anywhere) are left out.
     """
     if engine not in ("mixed", "gee"):
         raise ValueError(f"'engine' must be 'mixed' or 'gee' (got {engine!r})")
+    if sf_terms not in ("slope", "categories"):
+        raise ValueError(f"'sf_terms' must be 'slope' or 'categories' (got {sf_terms!r})")
     rows = list(item_rows)
     right = np.array([float(bool(row["correct"])) for row in rows])
     programs, program_index = np.unique([str(row["program"]) for row in rows], return_inverse=True)
+    known = {"num_items": len(rows), "num_programs": len(programs)}
     if len(rows) == 0 or right.min() == right.max():
         reason = "no items" if len(rows) == 0 else f"every item is {'right' if right.min() else 'wrong'}"
-        return CollapseFit(engine="none", num_items=len(rows), num_programs=len(programs), reason=reason)
+        return CollapseFit(engine="none", reason=reason, **known)
     if len(programs) < 2:
-        return CollapseFit(engine="none", num_items=len(rows), num_programs=1, reason="one program only")
-    names, design = _design(rows)
+        return CollapseFit(engine="none", reason="one program only", **known)
+    names, design = _design(rows, sf_terms)
+    tested = np.array([name.startswith("sf") for name in names])
     fits = {"mixed": _fit_mixed, "gee": _fit_gee}
     for name in ("mixed", "gee") if engine == "mixed" else ("gee",):
         try:
-            value, spread = fits[name](right, design, program_index)
+            found = fits[name](right, design, program_index)
+            p_value = None if not tested.any() else _p_without(found, tested, right, design, program_index)
         except (np.linalg.LinAlgError, ValueError, FloatingPointError, RuntimeError, Warning):
             continue
+        value = found.value
+        with np.errstate(invalid="ignore"):  # a covariance without positive variances is no fit
+            spread = np.sqrt(np.diag(found.covariance))
         if np.all(np.isfinite(value)) and np.all(np.isfinite(spread)) and np.all(spread > 0):
             reach = stats.norm.ppf(0.5 + level / 2)
             effects = tuple(
@@ -114,10 +145,31 @@ def fit_collapse(item_rows: Iterable[Mapping[str, Any]], *, engine: str = "mixed
                 )
                 for term, b, s in zip(names, value, spread, strict=True)
             )
-            return CollapseFit(engine=name, effects=effects, num_items=len(rows), num_programs=len(programs))
-    return CollapseFit(
-        engine="none", num_items=len(rows), num_programs=len(programs), reason="the fit did not converge"
-    )
+            return CollapseFit(engine=name, effects=effects, p_value=p_value, **known)
+    return CollapseFit(engine="none", reason="the fit did not converge", **known)
+
+
+def collapse_family(
+    rows_by_task: Mapping[str, Iterable[Mapping[str, Any]]], *, sf_terms: str = "slope"
+) -> dict[str, CollapseFit]:
+    """`fit_collapse` of each task, their p values corrected together (Holm); fits without one stay as they are."""
+    fits = {task: fit_collapse(rows, sf_terms=sf_terms) for task, rows in rows_by_task.items()}
+    tested = {task: fit.p_value for task, fit in fits.items() if fit.p_value is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return {
+        task: replace(fit, p_holm=float(corrected[task])) if task in corrected else fit for task, fit in fits.items()
+    }
+
+
+def spell_p(p_value: float) -> str:
+    """A p value as written in a sentence.
+
+    Examples
+    --------
+    >>> spell_p(0.0421), spell_p(0.0002)
+    ('p = 0.042', 'p < 0.001')
+    """
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
 
 
 def residual_errors(row: Mapping[str, Any]) -> float:
@@ -153,37 +205,65 @@ def log_byte_error(byte_errors: float, bytes_sent: float) -> float:
     return math.log10((byte_errors + 0.5) / (bytes_sent + 1))
 
 
-def _design(rows: list[Mapping[str, Any]]) -> tuple[list[str], np.ndarray]:
-    """Columns of the fixed effects, those that vary: treatment coding of the method, centred numbers."""
+@dataclass(frozen=True, kw_only=True)
+class _Fit:
+    """Coefficients (K,), their covariance (K, K), and the log-likelihood where the method has one."""
+
+    value: np.ndarray
+    covariance: np.ndarray
+    log_likelihood: float | None = None
+
+
+def _p_without(found: _Fit, tested: np.ndarray, right: np.ndarray, design: np.ndarray, program: np.ndarray) -> float:
+    """Probability of so large a gain by the tested columns if they did nothing: likelihood ratio, else Wald."""
+    degrees = int(tested.sum())
+    if found.log_likelihood is None:
+        value = found.value[tested]
+        return float(stats.chi2.sf(value @ np.linalg.solve(found.covariance[np.ix_(tested, tested)], value), degrees))
+    without = _fit_mixed(right, design[:, ~tested], program).log_likelihood
+    assert without is not None
+    return float(stats.chi2.sf(max(0.0, 2 * (found.log_likelihood - without)), degrees))
+
+
+def _design(rows: list[Mapping[str, Any]], sf_terms: str = "slope") -> tuple[list[str], np.ndarray]:
+    """Columns of the fixed effects, those that vary: treatment coding of method, seed and category; centred numbers."""
     errors = np.array([log_byte_error(residual_errors(row), row["bytes_sent"]) for row in rows])
     errors -= errors.mean()
     sf = np.array([float(row["sf"]) for row in rows])
+    method_of = np.array([str(row["method"]) for row in rows])
+    seed_of = np.array([str(row.get("train_seed")) for row in rows])
     columns: dict[str, np.ndarray] = {"intercept": np.ones(len(rows))}
-    methods = sorted({str(row["method"]) for row in rows})
+    methods = sorted(set(method_of.tolist()))
     for method in methods[1:]:
-        columns[f"method[{method}]"] = np.array([float(str(row["method"]) == method) for row in rows])
+        columns[f"method[{method}]"] = (method_of == method).astype(np.float64)
+    for method in methods:
+        for seed in sorted(set(seed_of[method_of == method].tolist()))[1:]:
+            columns[f"seed[{method}:{seed}]"] = ((method_of == method) & (seed_of == seed)).astype(np.float64)
     if np.ptp(errors) > 0:
         columns["log10_byte_error"] = errors
         for method in methods[1:]:
             columns[f"method[{method}]:log10_byte_error"] = columns[f"method[{method}]"] * errors
-    if np.ptp(sf) > 0:
+    if np.ptp(sf) > 0 and sf_terms == "slope":
         columns["sf"] = sf - sf.mean()
+    elif np.ptp(sf) > 0:
+        columns |= {f"sf[{level:g}]": (sf == level).astype(np.float64) for level in np.unique(sf)[1:]}
     names = list(columns)
     return names, np.stack([columns[name] for name in names], axis=1)
 
 
-def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients and standard errors of a random-intercept logistic model."""
-    from statsmodels.tools.numdiff import approx_hess
+def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _Fit:
+    """A random-intercept logistic model: its (penalised) likelihood and gradient by quadrature, its Hessian by those.
 
-    num_programs = int(program.max()) + 1
-    prior_precision = np.r_[0.0, np.full(design.shape[1] - 1, PRIOR_SD**-2.0)]
+    The gradient is the posterior mean of the complete data's (Fisher's identity).
+    """
+    num_programs, num_terms = int(program.max()) + 1, design.shape[1]
+    prior_precision = np.r_[0.0, np.full(num_terms - 1, PRIOR_SD**-2.0)]
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(NUM_NODES)
     mode = np.zeros(num_programs)  # of u / sd, kept between calls as a warm start
 
-    def negative_log_likelihood(theta: np.ndarray) -> float:
-        beta, sd = theta[:-1], math.exp(float(np.clip(theta[-1], *LOG_SD_BOUNDS)))
-        fixed = design @ beta
+    def negative_log_likelihood(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        beta, log_sd = theta[:-1], float(np.clip(theta[-1], *LOG_SD_BOUNDS))
+        sd, fixed = math.exp(log_sd), design @ beta
         for _ in range(20):  # Newton: concave in u, a handful of steps
             mean = special.expit(fixed + sd * mode[program])
             slope = sd * np.bincount(program, right - mean, num_programs) - mode
@@ -194,29 +274,47 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> tu
                 break
         spread = curvature**-0.5
         terms = np.empty((NUM_NODES, num_programs))
-        for row, node, weight in zip(terms, nodes, node_weights, strict=True):
-            u = mode + spread * node
+        places = mode + spread * nodes[:, None]
+        for row, u, node, weight in zip(terms, places, nodes, node_weights, strict=True):
             eta = fixed + sd * u[program]
             inside = np.bincount(program, right * eta - np.logaddexp(0.0, eta), num_programs)
             row[:] = inside - u * u / 2 + node * node / 2 + math.log(weight)
-        marginal = special.logsumexp(terms, axis=0) + np.log(spread) - 0.5 * math.log(2 * math.pi)
-        return float(-marginal.sum() + 0.5 * np.sum(prior_precision * beta**2))
+        marginal = special.logsumexp(terms, axis=0)
+        value = -np.sum(marginal + np.log(spread) - 0.5 * math.log(2 * math.pi))
+        gradient = np.zeros(num_terms + 1)
+        for u, share in zip(places, np.exp(terms - marginal), strict=True):
+            residual = share[program] * (right - special.expit(fixed + sd * u[program]))
+            gradient[:-1] -= residual @ design
+            gradient[-1] -= np.sum(residual * sd * u[program])
+        if not LOG_SD_BOUNDS[0] < theta[-1] < LOG_SD_BOUNDS[1]:
+            gradient[-1] = 0.0
+        gradient[:-1] += prior_precision * beta
+        return float(value + 0.5 * np.sum(prior_precision * beta**2)), gradient
 
-    start = np.r_[_fit_gee(right, design, program)[0], -0.5]
+    start = np.r_[_fit_gee(right, design, program).value, -0.5]
     found = optimize.minimize(
-        negative_log_likelihood, start, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-12, "gtol": 1e-6}
+        negative_log_likelihood,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(None, None)] * num_terms + [LOG_SD_BOUNDS],
+        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6},
     )
     best = found.x
     # programs that do not differ put the spread at its bound, where it no longer has a curvature
     free = len(best) if LOG_SD_BOUNDS[0] + 1 < best[-1] < LOG_SD_BOUNDS[1] else len(best) - 1
-    information = approx_hess(best, negative_log_likelihood)[:free, :free]
-    variances = np.diag(np.linalg.inv(information))[: design.shape[1]]
-    if np.max(np.abs(found.jac)) > 1e-2 or np.any(variances <= 0):
+    gradient = negative_log_likelihood(best)[1]
+    information = np.empty((free, free))
+    for row, at in zip(information, np.eye(len(best))[:free], strict=True):
+        ahead, behind = (negative_log_likelihood(best + sign * 1e-4 * at)[1] for sign in (1, -1))
+        row[:] = ((ahead - behind) / 2e-4)[:free]
+    covariance = np.linalg.inv((information + information.T) / 2)[:num_terms, :num_terms]
+    if np.max(np.abs(gradient[:free])) > 1e-2 or np.any(np.diag(covariance) <= 0):
         raise RuntimeError("the likelihood has no interior maximum")
-    return best[:-1], np.sqrt(variances)
+    return _Fit(value=best[:-1], covariance=covariance, log_likelihood=-float(found.fun))
 
 
-def _fit_gee(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fit_gee(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _Fit:
     """Population-average logistic model with cluster-robust standard errors."""
     from statsmodels.genmod.cov_struct import Exchangeable
     from statsmodels.genmod.families import Binomial
@@ -228,5 +326,4 @@ def _fit_gee(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> tupl
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", ConvergenceWarning)
         fitted = model.fit()
-    with np.errstate(invalid="ignore"):  # a covariance without positive variances is no fit: the caller looks
-        return np.asarray(fitted.params), np.asarray(fitted.bse)
+    return _Fit(value=np.asarray(fitted.params), covariance=np.asarray(fitted.cov_params()))

@@ -50,6 +50,7 @@ __all__ = [
     "resample_weights",
     "sign_flip_test",
     "smallest_detectable_difference",
+    "smallest_detectable_mean",
     "wilson",
 ]
 
@@ -200,6 +201,24 @@ def smallest_detectable_difference(
         if mcnemar_power(n, step / 100, extra_discordance=extra_discordance, alpha=alpha) >= power:
             return step / 100
     return None
+
+
+def smallest_detectable_mean(differences: npt.ArrayLike, *, power: float = 0.8, alpha: float = 0.05) -> float | None:
+    """Smallest true mean that programs which scatter like these `differences` (C,) show with probability `power`.
+
+    ``(t_{1-alpha/2} + t_power) s / sqrt(C)`` with C - 1 degrees of freedom: for differences that are no zeros and ones
+    (averages over seeds, or interactions), where McNemar's test does not apply. None for fewer than two.
+
+    Examples
+    --------
+    >>> round(smallest_detectable_mean([0.5, -0.5, 0.0, 0.0] * 10), 3)
+    0.163
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) < 2:
+        return None
+    reach = stats.t.ppf([1 - alpha / 2, power], len(values) - 1).sum()
+    return float(reach * values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def contrast_sentence(

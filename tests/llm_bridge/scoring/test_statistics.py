@@ -11,7 +11,7 @@ import pytest
 from scipy import optimize, stats
 
 from llm_bridge.scoring import statistics as st
-from llm_bridge.scoring.collapse import _design, fit_collapse, log_byte_error, residual_errors
+from llm_bridge.scoring.collapse import _design, collapse_family, fit_collapse, log_byte_error, residual_errors
 from llm_bridge.scoring.metrics import f1_score
 
 FALSE_ALARM = 1e-6
@@ -369,6 +369,52 @@ def test_collapse_is_the_maximum_of_the_exact_likelihood():
     start = np.r_[[effect.value for effect in fit.effects], 0.5]
     exact = optimize.minimize(negative_log_posterior, start, method="BFGS").x
     assert [effect.value for effect in fit.effects] == pytest.approx(list(exact[:-1]), abs=0.01)
+
+
+def test_likelihood_ratio_of_the_collapse_agrees_with_its_wald_test():
+    """Asymptotically the same test: p values of 12 fits on one side of each other by little, none far off."""
+    pytest.importorskip("statsmodels")
+    fits = [fit_collapse(collapse_rows(np.random.default_rng([3, seed]))) for seed in range(12)]
+    assert [fit.p_value for fit in fits] == pytest.approx([fit.sf.p_value for fit in fits], abs=0.02)
+
+
+def test_collapse_family_corrects_the_tasks_together():
+    pytest.importorskip("statsmodels")
+    rows = {task: collapse_rows(np.random.default_rng(seed), sf_effect=0.25) for task, seed in (("a", 1), ("b", 2))}
+    fits = collapse_family({**rows, "one sf": [row for row in rows["a"] if row["sf"] == 8]})
+    raw = [fits[task].p_value for task in rows]
+    assert [fits[task].p_holm for task in rows] == pytest.approx(list(st.holm(raw)))
+    assert fits["one sf"].p_value is None and fits["one sf"].p_holm is None
+    assert "after Holm" in fits["a"].sentence()
+
+
+def test_collapse_by_categories_sees_what_a_straight_line_does_not():
+    """A hump over SF, high in the middle: no slope, but the categories differ."""
+    pytest.importorskip("statsmodels")
+    rows = collapse_rows(np.random.default_rng(4), num_programs=42)
+    rng = np.random.default_rng(5)
+    humped = [row | {"correct": rng.random() < 0.97} if row["sf"] in (9, 10) else row for row in rows]
+    assert fit_collapse(humped, sf_terms="categories").p_value < 0.001
+    flat = fit_collapse(rows, sf_terms="categories")
+    assert flat.p_value > 0.001
+    assert [effect.name for effect in flat.effects if effect.name.startswith("sf")] == [
+        f"sf[{k}]" for k in range(8, 13)
+    ]
+    with pytest.raises(ValueError, match="'sf_terms'"):
+        fit_collapse(rows, sf_terms="cubic")
+
+
+def test_collapse_takes_training_seeds_as_terms_of_their_method():
+    """A seed that learnt nothing is no effect of SF, also where it was run at some spreading factors only."""
+    pytest.importorskip("statsmodels")
+    rng = np.random.default_rng(6)
+    rows = [row | {"train_seed": 0} for row in collapse_rows(rng)]
+    worse = [row | {"train_seed": 1} for row in collapse_rows(rng) if row["method"] == "qlora" and row["sf"] > 9]
+    worse = [row | {"correct": row["correct"] and rng.random() < 0.05} for row in worse]
+    effects = {effect.name: effect for effect in fit_collapse(rows + worse).effects}
+    assert effects["seed[qlora:1]"].high < -1
+    assert effects["sf"].p_value > 0.001
+    assert "seed[full:1]" not in effects
 
 
 def test_residual_errors_count_wrong_and_lost_bytes():

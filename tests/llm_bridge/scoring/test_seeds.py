@@ -1,0 +1,134 @@
+"""Training and channel seeds crossed with programs: what the intervals cover, and where the scatter comes from."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import expit
+
+from llm_bridge.scoring import statistics as st
+from llm_bridge.scoring.variance import crossed_table, variance_components
+
+FALSE_ALARM = 1e-6
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
+NUM_PROGRAMS, TRAIN_SEEDS, CHANNEL_SEEDS = 42, 5, 2
+PROGRAM_SD, PROGRAM_BY_SEED_SD, NOISE_SD = 1.5, 0.7, 0.7
+
+
+def mean_chance(centre, spread):
+    """E expit(N(centre, spread^2)) for each centre."""
+    return expit(np.asarray(centre)[..., None] + spread * NODES) @ WEIGHTS
+
+
+def draw_right(rng, centres, ease):
+    """Decisions (programs, training seeds, channel seeds): a program's noise is drawn anew for each channel seed."""
+    by_seed = rng.normal(0, PROGRAM_BY_SEED_SD, (NUM_PROGRAMS, TRAIN_SEEDS, 1))
+    noise = rng.normal(0, NOISE_SD, (NUM_PROGRAMS, 1, CHANNEL_SEEDS))
+    return (
+        rng.random((NUM_PROGRAMS, TRAIN_SEEDS, CHANNEL_SEEDS)) < expit(ease + centres[:, None] + by_seed + noise)
+    ) * 1
+
+
+def counts(right):
+    solved = right.sum(axis=(1, 2)).astype(float)
+    return np.stack([solved, right[0].size - solved], axis=1)
+
+
+def accuracy(sums):
+    return sums[..., 0] / sums.sum(-1)
+
+
+def covered(num_runs, seed_sd):
+    """How many intervals of F1 hold the truth for these training seeds, for all seeds; and of a difference."""
+    spread = math.hypot(PROGRAM_SD, PROGRAM_BY_SEED_SD, NOISE_SD)
+    over_all_seeds = mean_chance([0.5], math.hypot(spread, seed_sd))[0]
+    given, overall, difference = 0, 0, 0
+    for run in range(num_runs):
+        rng = np.random.default_rng([7, run])
+        centres = 0.5 + rng.normal(0, seed_sd, (2, TRAIN_SEEDS))
+        ease = rng.normal(0, PROGRAM_SD, (NUM_PROGRAMS, 1, 1))
+        first, second = (counts(draw_right(rng, centre, ease)) for centre in centres)
+        truth = mean_chance(centres, spread).mean(axis=1)
+        interval = st.cluster_bootstrap(first, accuracy, num_resamples=2000)
+        given += not interval.excludes(truth[0])
+        overall += not interval.excludes(over_all_seeds)
+        paired = st.paired_difference(first, second, accuracy, num_resamples=2000)
+        difference += not paired.excludes(truth[0] - truth[1])
+    return given, overall, difference
+
+
+@pytest.mark.parametrize("num_runs", [150, pytest.param(3000, marks=pytest.mark.slow)])
+def test_intervals_cover_the_truth_for_the_seeds_that_were_run(num_runs):
+    """Programs resampled with all their seeds: at least 92 % coverage of F1 and of a paired difference."""
+    given, _, difference = covered(num_runs, seed_sd=0.5)
+    least = stats.binom.ppf(FALSE_ALARM, num_runs, 0.92)
+    assert given >= least
+    assert difference >= least
+
+
+@pytest.mark.slow
+def test_intervals_do_not_cover_other_seeds_where_seeds_differ_much():
+    """The limit that the documentation states: an interval over programs knows nothing of new training seeds."""
+    given, overall, _ = covered(1500, seed_sd=1.5)
+    assert given >= stats.binom.ppf(FALSE_ALARM, 1500, 0.92)
+    assert overall <= stats.binom.isf(FALSE_ALARM, 1500, 0.90)
+
+
+def test_components_add_up_to_what_was_put_in():
+    """Means over 300 tables of normal values: each component within 4 standard errors of its true variance."""
+    rng = np.random.default_rng(0)
+    shapes = {"program": (30, 1, 1), "training seed": (1, 5, 1), "channel seed": (1, 1, 4)}
+    shapes |= {"program x training seed": (30, 5, 1), "program x channel seed": (30, 1, 4)}
+    shapes |= {"training seed x channel seed": (1, 5, 4), "rest": (30, 5, 4)}
+    truth = dict(zip(shapes, (1.0, 0.3, 0.2, 0.4, 0.5, 0.1, 0.6), strict=True))
+    found = {name: [] for name in shapes}
+    for _ in range(300):
+        table = sum(rng.normal(0, math.sqrt(truth[name]), shape) for name, shape in shapes.items())
+        for part in variance_components(table):
+            found[part.name].append(part.variance)
+    for name, values in found.items():
+        error = np.std(values) / math.sqrt(len(values))
+        bias = 0.02 if name in ("training seed x channel seed", "channel seed") else 0.0  # negative ones set to 0
+        assert abs(np.mean(values) - truth[name]) < 4 * error + bias, name
+
+
+def test_components_agree_with_two_way_analysis_of_variance():
+    """Without channel seeds: against the mean squares of statsmodels' table."""
+    statsmodels = pytest.importorskip("statsmodels.api")
+    formula = pytest.importorskip("statsmodels.formula.api")
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(1)
+    table = (rng.normal(size=(20, 1)) + 0.5 * rng.normal(size=(1, 5)) + rng.normal(size=(20, 5)) > 0) * 1.0
+    p, t = np.indices(table.shape)
+    frame = pandas.DataFrame({"y": table.ravel(), "p": p.ravel(), "t": t.ravel()})
+    anova = statsmodels.stats.anova_lm(formula.ols("y ~ C(p) + C(t)", frame).fit())
+    square = anova["sum_sq"] / anova["df"]
+    rest = square["Residual"]
+    parts = {part.name: part for part in variance_components(table[:, :, None])}
+    assert parts["rest"].variance == pytest.approx(rest)
+    assert parts["program"].variance == pytest.approx((square["C(p)"] - rest) / 5)
+    assert parts["training seed"].variance == pytest.approx(max(0, (square["C(t)"] - rest) / 20))
+    assert sum(part.share for part in parts.values()) == pytest.approx(1)
+    assert parts["training seed"].score_sd == pytest.approx(math.sqrt(parts["training seed"].variance / 5))
+
+
+def test_crossed_table_is_none_where_a_combination_is_missing():
+    full = {(p, t, c): float(p == "a") for p in "ab" for t in (0, 1) for c in (0, 1, 2)}
+    table = crossed_table(full)
+    assert table.shape == (2, 2, 3)
+    assert table[0].min() == 1 and table[1].max() == 0
+    full.pop(("a", 1, 2))
+    assert crossed_table(full) is None
+    with pytest.raises(ValueError, match="'right'"):
+        variance_components(np.zeros((1, 5, 2)))
+
+
+def test_smallest_detectable_mean_is_shown_with_the_power_it_claims():
+    """t tests of means of that size on normal differences: 80 % of 2000 reject, within 5 binomial sd."""
+    rng = np.random.default_rng(2)
+    effect = st.smallest_detectable_mean(stats.norm.ppf((np.arange(42) + 0.5) / 42))
+    rejected = sum(stats.ttest_1samp(rng.normal(effect, 1, 42), 0).pvalue < 0.05 for _ in range(2000))
+    assert rejected / 2000 == pytest.approx(0.8, abs=5 * math.sqrt(0.16 / 2000) + 0.02)
+    assert st.smallest_detectable_mean([0.3]) is None
