@@ -28,7 +28,8 @@ from llm_bridge.training.models import ModelDownloadError
 INTERRUPTED = 130
 OWN_PACKAGES = ("llm_bridge", "lora_phy")
 BRIDGE_PACKAGES = ("matplotlib", "pandas", "pytest", "rich", "statsmodels", "typer")
-"""What the extra [bridge] brings; whatever else may be missing comes with [llm]."""
+"""What the extra [bridge] brings; whatever else may be missing comes with [llm] or [cluster]."""
+CLUSTER_PACKAGES = ("dask", "distributed")
 
 app = typer.Typer(
     add_completion=False,
@@ -51,12 +52,18 @@ def run(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a published recipe.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the results; the same one again continues.")],
     set_: Overrides = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, one thread each. Without it: this process, all its threads.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS|local", help="A dask.distributed scheduler; local: start one here.")
+    ] = None,
 ) -> None:
     """Run a recipe: send, train, score, report. What is finished is skipped."""
     from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import run_recipe
 
-    run_recipe(load_recipe(recipe, set_ or []), out, console=Console())
+    run_recipe(load_recipe(recipe, set_ or []), out, console=Console(), workers=workers, cluster=cluster)
 
 
 @app.command()
@@ -124,7 +131,7 @@ def main() -> None:
         package = (error.name or "").partition(".")[0]
         if package in OWN_PACKAGES:  # no extra would bring it
             raise
-        extra = "bridge" if package in BRIDGE_PACKAGES else "llm"
+        extra = "bridge" if package in BRIDGE_PACKAGES else "cluster" if package in CLUSTER_PACKAGES else "llm"
         _fail(f"{error.name or error} is missing: pip install 'chirpbridge[{extra}]'", 2)
     except (ValueError, OSError, StoreError, ModelDownloadError) as error:
         if os.environ.get("CHIRPBRIDGE_TRACEBACK"):

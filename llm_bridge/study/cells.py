@@ -2,27 +2,37 @@
 
 A recipe's grid is expanded into cells; what cannot make a difference is dropped, so that nothing is computed or counted
 twice: without a corrupted split the link is not crossed, and without training there is no training seed.
+
+A method that ends in "-shuffled" is the control of its stem: trained alike, on labels that mean nothing (`shuffling`).
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from llm_bridge.study.axes import equal_energy_snr_db, snr_at_distance_db
 from llm_bridge.study.config import Recipe, as_plain
 from llm_bridge.study.store import digest
 from llm_bridge.transport.link import RadioSettings
 
 RULES = "rules"
 UNTRAINED = ("zero-shot", "zero-shot-nf4", RULES)
+SHUFFLED = "-shuffled"
+RADIO_SETTINGS = ("bandwidth_hz", "redundancy", "fragment", "decoding", "airtime_reference_sf", "region", "duty_cycle")
+"""Of the recipe's section: what shapes or labels a cell's link and is not a field of the cell."""
+DISTANCE_SETTINGS = ("tx_power_dbm", "path_loss_exponent", "shadowing_db", "noise_figure_db")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One point of the grid. The radio's fields are None where the link is not crossed (``corrupted_split="none"``)."""
+    """One point of the grid. The radio's fields are None where the link is not crossed (``corrupted_split="none"``).
+
+    `snr_db` is known on every axis; `distance_km` or `ebn0_db` is what it was computed from, if from either.
+    """
 
     corpus: str
     method: str
@@ -36,6 +46,13 @@ class Cell:
     policy: str | None = None
     source_coding: str | None = None
     channel_seed: int | None = None
+    distance_km: float | None = None
+    ebn0_db: float | None = None
+
+    @property
+    def link(self) -> Cell:
+        """The same cell without corpus, method and training: what two cells of one link share."""
+        return replace(self, corpus="", method="", train_seed=None, corrupted_split="")
 
     @property
     def crosses_link_in_evaluation(self) -> bool:
@@ -82,8 +99,24 @@ def expand(recipe: Recipe) -> list[Cell]:
     return list(cells)
 
 
-def cell_config(cell: Cell, recipe: Recipe, corpus_hashes: dict[str, str]) -> dict[str, Any]:
-    """All that shapes a cell's numbers: its fields, the recipe's settings that matter, the corpora, our version."""
+def base_method(method: str) -> str:
+    """The method that a control of shuffled labels trains by; any other is its own.
+
+    Examples
+    --------
+    >>> base_method("qlora-shuffled"), base_method("qlora-cka")
+    ('qlora', 'qlora-cka')
+    """
+    return method.removesuffix(SHUFFLED)
+
+
+def cell_config(
+    cell: Cell, recipe: Recipe, corpus_hashes: dict[str, str], model_sha256: str | None = None
+) -> dict[str, Any]:
+    """All that shapes a cell's numbers: its fields, the recipe's settings that matter, the corpora, our version.
+
+    `model_sha256` is the hash of the model's files (`model_files`): with it a model is the same under any name or path.
+    """
     config: dict[str, Any] = {
         **as_plain(cell),
         "recipe": recipe.name,
@@ -94,12 +127,13 @@ def cell_config(cell: Cell, recipe: Recipe, corpus_hashes: dict[str, str]) -> di
         "chirpbridge": simulator_version(),
     }
     if cell.sf is not None:
-        config["radio"] = {
-            name: as_plain(recipe.radio)[name]
-            for name in ("bandwidth_hz", "redundancy", "fragment", "decoding", "airtime_reference_sf")
-        }
+        names = RADIO_SETTINGS + (DISTANCE_SETTINGS if cell.distance_km is not None else ())
+        names += ("period_s",) if cell.axis == "equal_airtime" else ()
+        config["radio"] = {name: as_plain(recipe.radio)[name] for name in names}
         if cell.fading == "rician":
             config["radio"]["k_factor_db"] = recipe.radio.k_factor_db
+    if model_sha256 is not None and cell.method != RULES:
+        config["model"]["sha256"] = model_sha256
     config["training_hash"] = corpus_hashes["mutants-validation"]  # the threshold of `detect` is fitted there
     if cell.trained:
         config["training"] = {**as_plain(recipe.training), "methods": None, "seeds": None}
@@ -110,9 +144,15 @@ def cell_config(cell: Cell, recipe: Recipe, corpus_hashes: dict[str, str]) -> di
 def cell_name(cell: Cell, config: dict[str, Any]) -> str:
     """Folder of a cell: what a person looks for first, then the hash that makes it unique."""
     identity = {key: value for key, value in config.items() if key != "recipe"}
+    model = config["model"]
+    if cell.method == RULES:  # no model answers
+        del identity["model"]
+    elif "sha256" in model:
+        identity["model"] = {key: value for key, value in model.items() if key != "name"}
     words = [cell.corpus, cell.method, *([f"seed{cell.train_seed}"] if cell.trained else []), cell.corrupted_split]
     if cell.sf is not None:
-        words += [f"sf{cell.sf:02d}", f"{cell.snr_db:g}dB", str(cell.policy), str(cell.axis)]
+        words += [f"sf{cell.sf:02d}", *([f"{cell.distance_km:g}km"] if cell.distance_km is not None else [])]
+        words += [f"{cell.snr_db:g}dB", str(cell.policy), str(cell.axis)]
     return "-".join([*words, digest(identity, length=10)])
 
 
@@ -134,6 +174,7 @@ def radio_settings(cell: Cell, recipe: Recipe) -> RadioSettings:
         fragment_len="max" if fragment == "max" else int(fragment),
         channel_seed=cell.channel_seed or 0,
         decoding="soft" if recipe.radio.decoding == "soft" else "hard",
+        shadowing_db=recipe.radio.shadowing_db if cell.distance_km is not None else 0.0,
     )
 
 
@@ -147,16 +188,36 @@ def simulator_version() -> str:
 
 def _links(recipe: Recipe) -> Iterator[dict[str, Any]]:
     radio = recipe.radio
-    names = ("axis", "channel_seed", "fading", "cr", "policy", "source_coding", "snr_db", "sf")
-    values = (
-        radio.axis,
-        radio.channel_seeds,
-        radio.fading,
-        radio.cr,
-        radio.policy,
-        radio.source_coding,
-        radio.snr_db,
-        radio.sf,
-    )
+    names = ("axis", "channel_seed", "fading", "cr", "policy", "source_coding")
+    values = (radio.axis, radio.channel_seeds, radio.fading, radio.cr, radio.policy, radio.source_coding)
     for combination in itertools.product(*values):
-        yield dict(zip(names, combination, strict=True))
+        common = dict(zip(names, combination, strict=True))
+        for signal, sf in itertools.product(_signals(recipe, common["axis"]), radio.sf):
+            yield common | _with_snr(signal, sf, common["cr"], recipe) | {"sf": sf}
+
+
+def _signals(recipe: Recipe, axis: str) -> list[dict[str, float]]:
+    """What an axis holds equal between spreading factors, at each of its levels."""
+    radio = recipe.radio
+    if axis == "equal_energy":
+        return [{"ebn0_db": value} for value in radio.ebn0_db]
+    if axis == "distance" or (axis == "equal_airtime" and radio.distance_km):
+        return [{"distance_km": value} for value in radio.distance_km]
+    return [{"snr_db": value} for value in radio.snr_db]
+
+
+def _with_snr(signal: dict[str, float], sf: int, cr: int, recipe: Recipe) -> dict[str, float]:
+    """A level with the SNR that it means at this spreading factor."""
+    radio = recipe.radio
+    if "ebn0_db" in signal:
+        settings = RadioSettings(
+            sf=sf,
+            snr_db=0.0,
+            cr=cr,
+            bandwidth_hz=radio.bandwidth_hz,
+            fragment_len="max" if radio.fragment == "max" else int(radio.fragment),
+        )
+        return signal | {"snr_db": equal_energy_snr_db(signal["ebn0_db"], settings)}
+    if "distance_km" in signal:
+        return signal | {"snr_db": snr_at_distance_db(signal["distance_km"], radio)}
+    return signal

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import types
 import typing
@@ -17,11 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lora_phy.link.budget import REGIONS
+
 RECIPE_VERSION = 1
-CORPORA = ("minibugs", "mutants", "quixbugs")
+CORPORA = ("minibugs", "mutants", "quixbugs", "minibugs-renamed", "quixbugs-renamed")
+RENAMED = "-renamed"
+"""Ending of a corpus whose identifiers are renamed: a control for memory, never trained on."""
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")
-AXES = ("fixed_snr", "equal_airtime")
-TASKS = ("localise", "paired", "detect")
+AXES = ("fixed_snr", "equal_airtime", "distance", "equal_energy")
+TASKS = ("localise", "paired", "detect", "repair")
 FADINGS = ("none", "rayleigh", "rician")
 DECODINGS = ("hard", "soft")
 
@@ -42,9 +47,9 @@ class ModelConfig:
 class CorpusConfig:
     """What is tested, and what the model is trained on.
 
-    `test` names corpora; `limit` keeps the first pairs of each (0: all). `quixbugs_path` is a clone's root or the JSONL
-    file. Training and validation pairs are mutants of the installed standard library, the first of at most
-    `train_max_chars` characters.
+    `test` names corpora ("…-renamed": with other identifiers, see `corpora.renaming`); `limit` keeps the first pairs of
+    each (0: all). `quixbugs_path` is a clone's root or the JSONL file. Training and validation pairs are mutants of the
+    installed standard library, the first of at most `train_max_chars` characters.
     """
 
     test: tuple[str, ...] = ("minibugs",)
@@ -61,7 +66,7 @@ class CorpusConfig:
         _require_at_least("corpus.limit", self.limit, 0)
         _require_at_least("corpus.train_pairs", self.train_pairs, 1)
         _require_at_least("corpus.validation_pairs", self.validation_pairs, 0)
-        if "quixbugs" in self.test and not self.quixbugs_path:
+        if any(name.startswith("quixbugs") for name in self.test) and not self.quixbugs_path:
             raise RecipeError("'corpus.quixbugs_path' must name a clone of QuixBugs or its JSONL file (got '')")
 
 
@@ -69,14 +74,28 @@ class CorpusConfig:
 class RadioConfig:
     """The grid of radio links: every combination is a cell. `axis` says what is held equal between spreading factors.
 
-    "fixed_snr": every item is sent once. "equal_airtime": every spreading factor has the airtime that
-    `airtime_reference_sf` needs to send the test corpus once, and uses it by repeating everything, or by sending what
-    fits. `k_factor_db` is the K factor of Rician fading.
+    =============  =====================================================================================================
+    fixed_snr      `snr_db`; every item is sent once
+    distance       `distance_km` at `tx_power_dbm`: the SNR follows from log-distance path loss (`path_loss_exponent`)
+                   at the region's frequency, shadowing of `shadowing_db` standard deviation, and `noise_figure_db`
+    equal_energy   `ebn0_db`: energy on air per bit of text over noise density, preamble and headers included
+    equal_airtime  `distance_km` where given, else `snr_db`. Every spreading factor has the same seconds on air for the
+                   test corpus, and uses them by repeating everything, or by sending what fits: what `duty_cycle` allows
+                   in `period_s`, or (0) what `airtime_reference_sf` needs to send it once
+    =============  =====================================================================================================
+
+    A dead link is ``snr_db = -60.0``, a clean one ``snr_db = inf`` (all frames sent, none damaged). `region` gives
+    frequency, most radiated power, duty cycle and dwell time (`lora_phy.link.budget.REGIONS`); `duty_cycle` replaces
+    the region's (1.0: no limit). Neither changes what arrives at a given SNR, but rows tell the time that sending takes
+    (`airtime_s`, `send_time_s`) and whether each frame keeps to the dwell time. `k_factor_db` is the K factor of Rician
+    fading.
     """
 
     axis: tuple[str, ...] = ("fixed_snr",)
     sf: tuple[int, ...] = (7, 8, 9, 10, 11, 12)
     snr_db: tuple[float, ...] = (-10.0,)
+    distance_km: tuple[float, ...] = ()
+    ebn0_db: tuple[float, ...] = ()
     fading: tuple[str, ...] = ("none",)
     cr: tuple[int, ...] = (1,)
     policy: tuple[str, ...] = ("drop",)
@@ -89,6 +108,13 @@ class RadioConfig:
     fragment: str = "48"
     decoding: str = "hard"
     airtime_reference_sf: int = 9
+    period_s: float = 0.0
+    tx_power_dbm: float = 14.0
+    path_loss_exponent: float = 3.5
+    shadowing_db: float = 0.0
+    noise_figure_db: float = 6.0
+    region: str = "EU868"
+    duty_cycle: float | None = None
 
     def __post_init__(self) -> None:
         """Validate what the link itself does not."""
@@ -99,6 +125,24 @@ class RadioConfig:
         for name in ("sf", "snr_db", "cr", "policy", "source_coding", "channel_seeds"):
             if not getattr(self, name):
                 raise RecipeError(f"'radio.{name}' must have at least one value (got an empty list)")
+        for axis, name in (("distance", "distance_km"), ("equal_energy", "ebn0_db")):
+            if axis in self.axis and not getattr(self, name):
+                raise RecipeError(f"'radio.{name}' must have at least one value for the axis {axis!r} (got none)")
+        for kilometres in self.distance_km:
+            if not 0 < kilometres < math.inf:
+                raise RecipeError(f"'radio.distance_km' must be positive and finite (got {kilometres})")
+        for name in ("path_loss_exponent", "shadowing_db", "noise_figure_db", "period_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise RecipeError(f"'radio.{name}' must be at least 0 and finite (got {getattr(self, name)})")
+        if self.region not in REGIONS:
+            raise RecipeError(f"'radio.region' must be among {', '.join(REGIONS)} (got {self.region!r})")
+        limit = REGIONS[self.region].max_eirp_dbm
+        if self.distance_km and not self.tx_power_dbm <= limit:
+            raise RecipeError(
+                f"'radio.tx_power_dbm' must be at most {limit:g} dBm in {self.region} (got {self.tx_power_dbm})"
+            )
+        if self.duty_cycle is not None and not 0 < self.duty_cycle <= 1:
+            raise RecipeError(f"'radio.duty_cycle' must be in (0, 1] (got {self.duty_cycle})")
         for sf in (*self.sf, self.airtime_reference_sf):
             if not 5 <= sf <= 12:
                 raise RecipeError(f"'radio.sf' must be in [5, 12] (got {sf})")
@@ -141,18 +185,24 @@ class ScoreConfig:
     """Which tasks are scored, and how intervals are made.
 
     `trained_tasks` are the tasks scored for fine-tuned models over a link (empty: all of `tasks`; without a link it is
-    always all of them, so that every task is reported before and after training).
+    always all of them, so that every task is reported before and after training). *repair* is expensive (it generates
+    `repair_candidates` fixes of the most suspicious line, or, with ``repair_form = "program"``, whole programs, and
+    runs every test on each), so it is scored only where it is listed.
     """
 
     tasks: tuple[str, ...] = ("localise", "paired", "detect")
     trained_tasks: tuple[str, ...] = ()
     bootstrap: int = 10_000
+    repair_form: str = "line"
+    repair_candidates: int = 1
 
     def __post_init__(self) -> None:
         """Validate names and counts."""
         _require_each("score.tasks", self.tasks, TASKS)
         _require_each("score.trained_tasks", self.trained_tasks, TASKS, may_be_empty=True)
         _require_at_least("score.bootstrap", self.bootstrap, 100)
+        _require_each("score.repair_form", [self.repair_form], ("line", "program"))
+        _require_at_least("score.repair_candidates", self.repair_candidates, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +255,17 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{file} is not TOML: {error}") from error
     for override in overrides:
         _override(tree, override)
+    return recipe_of(tree)
+
+
+def recipe_of(tree: dict[str, Any]) -> Recipe:
+    """A recipe from what `as_plain` made of it, or from TOML's tables.
+
+    Examples
+    --------
+    >>> recipe_of(as_plain(load_recipe("demo"))) == load_recipe("demo")
+    True
+    """
     _require_version(tree.get("version", RECIPE_VERSION))  # first: another version has other keys
     recipe = _build(Recipe, tree, "")
     assert isinstance(recipe, Recipe)

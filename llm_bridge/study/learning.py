@@ -13,11 +13,13 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.study.cells import Cell, simulator_version
+from llm_bridge.study.cells import SHUFFLED, Cell, base_method, simulator_version
 from llm_bridge.study.config import Recipe
+from llm_bridge.study.shuffling import shuffled_labels
 from llm_bridge.study.store import append_jsonl, digest, read_json, signed, verified, write_json
 
 if TYPE_CHECKING:
@@ -40,14 +42,15 @@ class Learner:
     method: str
     seed: int | None
     examples: tuple[Example, ...] = ()
+    model_sha256: str | None = None
     _loaded: LoadedModel | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Hash of everything that shapes the model."""
         return digest(
             {
-                "model": self.recipe.model.name,
+                "model": self.model_sha256 or self.recipe.model.name,
                 "method": self.method,
                 "seed": self.seed,
                 "settings": None if self.seed is None else learner_settings(self.recipe, self.method, self.seed),
@@ -67,6 +70,11 @@ class Learner:
         """Where the model's own files lie."""
         return self.directory / "cache" / "models" / self.key
 
+    @property
+    def learns_repair(self) -> bool:
+        """Whether the model is trained on fixes."""
+        return self.seed is not None and self.recipe.training.objectives.get("repair", 0.0) > 0
+
     def model(self, *, progress: Progress | None = None) -> LoadedModel:
         """The model, made or taken up where it was left."""
         if self._loaded is not None:
@@ -75,16 +83,17 @@ class Learner:
         from llm_bridge.training.finetune import TrainSettings, finetune
         from llm_bridge.training.models import load_model
 
-        row = method_named(self.method)
+        method = base_method(self.method)
+        row = method_named(method)
         model = self.recipe.model
         loaded = load_model(model.name, storage=row.storage, device=model.device)
         if self.seed is None:
-            self._loaded = attach(loaded, self.method)
+            self._loaded = attach(loaded, method)
             self._remember(None)
             return self._loaded
         settings = learner_settings(self.recipe, self.method, self.seed)
         self._loaded = attach(
-            loaded, self.method, AdapterSettings(**settings["adapter"]), texts=[row.text for row in self.examples]
+            loaded, method, AdapterSettings(**settings["adapter"]), texts=[row.text for row in self.examples]
         )
         outcome = finetune(
             self._loaded,
@@ -118,16 +127,18 @@ class Learner:
             from llm_bridge.scoring.likelihood import score_texts
 
             loaded = self.model()
-            missing.sort(key=len)  # texts of near-equal length share a batch
-            for start in range(0, len(missing), SCORES_PER_LINE_FLUSH):
-                part = missing[start : start + SCORES_PER_LINE_FLUSH]
+            unknown, done = set(missing), 0
+            for part in self._parts(missing, texts):
                 found = score_texts(loaded, part)
+                fresh = [text for text in part if text in unknown]
                 append_jsonl(
                     self._scores_path,
-                    (signed({"text_sha256": _sha256(text), "scores": asdict(found[text])}) for text in part),
+                    [signed({"text_sha256": _sha256(text), "scores": asdict(found[text])}) for text in fresh],
                 )
+                done += len(fresh)
                 if progress is not None:
-                    progress(start + len(part), len(missing))
+                    progress(done, len(missing))
+            self._plan_path.unlink(missing_ok=True)
         known = self.known_scores()
         return {text: known[_sha256(text)] for text in dict.fromkeys(texts)}
 
@@ -140,6 +151,27 @@ class Learner:
         for path in self.folder.glob("*"):
             if path.name != "record.json":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _parts(self, missing: Sequence[str], texts: Sequence[str]) -> list[list[str]]:
+        """Missing texts in parts of near-equal length, which share batches.
+
+        A score's last digits depend on its batch, so the parts are written down: after an interruption they are the
+        same, with what was scored before in them.
+        """
+        by_hash = {_sha256(text): text for text in texts}
+        unknown = {_sha256(text) for text in missing}
+        planned = read_json(self._plan_path) if self._plan_path.exists() else []
+        parts = [part for part in planned if not unknown.isdisjoint(part) and by_hash.keys() >= set(part)]
+        in_parts = {text for part in parts for text in part}
+        rest = sorted((text for text in missing if _sha256(text) not in in_parts), key=len)
+        for start in range(0, len(rest), SCORES_PER_LINE_FLUSH):
+            parts.append([_sha256(text) for text in rest[start : start + SCORES_PER_LINE_FLUSH]])
+        write_json(self._plan_path, parts)
+        return [[by_hash[name] for name in part] for part in parts]
+
+    @property
+    def _plan_path(self) -> Path:
+        return self.directory / "cache" / "scores" / f"{self.key}.plan.json"
 
     @property
     def _scores_path(self) -> Path:
@@ -156,6 +188,7 @@ def learner_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str,
     from llm_bridge.training.adapters import method_named
 
     training = recipe.training
+    method = base_method(method)
     stem = method.split("-")[0]
     rate = training.learning_rate.get(method, training.learning_rate.get(stem))
     return {
@@ -179,12 +212,24 @@ def learner_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str,
     }
 
 
-def learner_for(cell: Cell, recipe: Recipe, directory: Path, examples: Sequence[Example]) -> Learner:
-    """The model that a cell needs; `examples` are what the training set became on its way."""
+def learner_for(
+    cell: Cell, recipe: Recipe, directory: Path, examples: Sequence[Example], *, model_sha256: str | None = None
+) -> Learner:
+    """The model that a cell needs; `examples` are what the training set became on its way.
+
+    A control of shuffled labels learns from the same texts.
+    """
     if not cell.trained:
-        return Learner(directory=directory, recipe=recipe, method=cell.method, seed=None)
+        examples = ()
+    elif cell.method.endswith(SHUFFLED):
+        examples = shuffled_labels(examples, cell.train_seed or 0)
     return Learner(
-        directory=directory, recipe=recipe, method=cell.method, seed=cell.train_seed, examples=tuple(examples)
+        directory=directory,
+        recipe=recipe,
+        method=cell.method,
+        seed=cell.train_seed if cell.trained else None,
+        examples=tuple(examples),
+        model_sha256=model_sha256,
     )
 
 

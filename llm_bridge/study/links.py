@@ -1,6 +1,7 @@
 """First stage: texts over the radio link, once for every link and set of texts, kept as a file.
 
-DIR/cache/links/<hash>.jsonl     a line per item: what arrived, and the record of the damage
+DIR/cache/links/<hash>.jsonl          a line per item: what arrived, and the record of the damage
+DIR/cache/links/<hash>.rates.jsonl    one line: the rates of a real link, for its controls
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from typing import Any
 from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.study.cells import simulator_version
 from llm_bridge.study.store import digest, signed, verified, write_jsonl
-from llm_bridge.transport.link import Damage, Item, RadioSettings, ReceivedItem, send_items, within_budget
+from llm_bridge.transport.controls import LinkStatistics
+from llm_bridge.transport.link import (
+    Damage,
+    Item,
+    RadioSettings,
+    ReceivedItem,
+    measure_link,
+    send_items,
+    within_budget,
+)
+from llm_bridge.transport.policies import find_policy
 
 Progress = Callable[[int, int], None]
 
@@ -46,11 +57,14 @@ def perfect_arrival(items: Sequence[Item]) -> list[ReceivedItem]:
     ]
 
 
-def equal_airtime(items: Sequence[Item], radio: RadioSettings, reference_sf: int, tokenizer: object) -> RadioSettings:
-    """The same link with the airtime that `reference_sf` needs to send all items once."""
-    reference = replace(radio, sf=reference_sf)
-    on_air = send_items(items, replace(reference, snr_db=float("inf"), policy="drop"), tokenizer=tokenizer)
-    budget_s = sum(arrival.damage.airtime_s for arrival in on_air)
+def equal_airtime(
+    items: Sequence[Item], radio: RadioSettings, reference_sf: int, tokenizer: object, *, budget_s: float = 0.0
+) -> RadioSettings:
+    """The same link with `budget_s` seconds on air, or (0) with what `reference_sf` needs to send all items once."""
+    if not budget_s:
+        reference = replace(radio, sf=reference_sf)
+        on_air = send_items(items, replace(reference, snr_db=float("inf"), policy="drop"), tokenizer=tokenizer)
+        budget_s = sum(arrival.damage.airtime_s for arrival in on_air)
     return within_budget(items, radio, budget_s, tokenizer=tokenizer)
 
 
@@ -64,16 +78,15 @@ def transmit_items(
     progress: Progress | None = None,
     workers: int = 1,
 ) -> list[ReceivedItem]:
-    """Send items over a link, or read what arrived when they were sent before."""
-    identity = {
-        "radio": asdict(radio),
-        "items": [[item.corpus, item.program, item.version, item.text] for item in items],
-        "tokenizer": tokenizer_name if radio.source_coding != "utf8" else "",
-        "chirpbridge": simulator_version(),
-    }
-    path = directory / "cache" / "links" / f"{digest(identity)}.jsonl"
+    """Send items over a link, or read what arrived when they were sent before.
+
+    The rates of a control are measured once on the real link with these settings, for all controls of the link.
+    """
+    path = _link_path(directory, items, radio, tokenizer_name, "jsonl")
     if path.exists():
         return [_from_row(row, item) for row, item in zip(verified(path), items, strict=True)]
+    if find_policy(radio.policy).control is not None and radio.control is None:
+        radio = replace(radio, control=_statistics(items, radio, directory, tokenizer, tokenizer_name, workers))
     received = send_items(items, radio, tokenizer=tokenizer, progress=progress, workers=workers)
     write_jsonl(path, [signed(_to_row(arrival)) for arrival in received])
     return received
@@ -90,6 +103,30 @@ def delivery_row(received: Sequence[ReceivedItem]) -> dict[str, Any]:
         "byte_errors": sum(arrival.damage.byte_errors for arrival in received),
         "airtime_s": sum(arrival.damage.airtime_s for arrival in received),
     }
+
+
+def _statistics(
+    items: Sequence[Item], radio: RadioSettings, directory: Path, tokenizer: object, tokenizer_name: str, workers: int
+) -> LinkStatistics:
+    """Rates of the real link, from the file where they were measured before."""
+    real = replace(radio, policy="deliver")
+    path = _link_path(directory, items, real, tokenizer_name, "rates.jsonl")
+    if path.exists():
+        (row,) = verified(path)
+        return LinkStatistics(**row)
+    measured = measure_link(items, real, tokenizer=tokenizer, workers=workers)
+    write_jsonl(path, [signed(asdict(measured))])
+    return measured
+
+
+def _link_path(directory: Path, items: Sequence[Item], radio: RadioSettings, tokenizer_name: str, ending: str) -> Path:
+    identity = {
+        "radio": asdict(radio),
+        "items": [[item.corpus, item.program, item.version, item.text] for item in items],
+        "tokenizer": tokenizer_name if radio.source_coding != "utf8" else "",
+        "chirpbridge": simulator_version(),
+    }
+    return directory / "cache" / "links" / f"{digest(identity)}.{ending}"
 
 
 def _to_row(arrival: ReceivedItem) -> dict[str, Any]:

@@ -24,12 +24,24 @@ from llm_bridge.study.store import canonical_json, cell_dirs, digest, is_finishe
 
 AXIS_ORDER = ("fixed_snr", "equal_airtime", "distance", "equal_energy")
 
-RESULT_COLUMNS = (
+CONTRACT_COLUMNS = (
     "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split", "method", "train_seed",
     "channel_seed", "task", "corpus", "n", "delivered", "intact", "train_delivered", "f1", "f1_low", "f1_high",
     "f1_delivered", "baseline", "macro_f1", "mcc",
 )  # fmt: skip
-"""The columns of ``results.csv``, in order."""
+"""The first columns of ``results.csv``, fixed by the public contract."""
+
+RESULT_COLUMNS = (
+    *CONTRACT_COLUMNS,
+    "axis", "distance_km", "ebn0_db", "parses", "airtime_s", "duty_cycle", "send_time_s", "within_dwell_time",
+    "plausible_at_1", "plausible_low", "plausible_high",
+)  # fmt: skip
+"""The columns of ``results.csv``, in order: `CONTRACT_COLUMNS`, then
+
+`axis` with its level (`distance_km`, `ebn0_db`); `parses`: items whose received text is Python (of a pair: both);
+`airtime_s` of the whole corpus over this link, the `duty_cycle`, the time that sending takes at it, and whether each
+frame keeps to the region's dwell time; *repair*: `plausible_at_1` with its interval.
+"""
 
 EXAMPLE_FILES = ("example.json", "examples.json")
 LINK_FIELDS = ("axis", "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split")
@@ -37,7 +49,7 @@ DELIVERY_COUNTS = (
     "delivered", "intact", "fragments_sent", "fragments_lost", "bytes_sent", "airtime_s",
 )  # fmt: skip
 VARIANT_FIELDS = ("model", "corpus_hash", "corpus_limit", "training", "training_hash", "chirpbridge")
-POINT_FIELDS = ("corpus", "task", "method", *LINK_FIELDS)
+POINT_FIELDS = ("corpus", "task", "method", *LINK_FIELDS, "distance_km", "ebn0_db")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +101,8 @@ class Point:
     train_seeds: tuple[int, ...]
     channel_seeds: tuple[int, ...]
     train_delivered: float | None = None
+    distance_km: float | None = None
+    ebn0_db: float | None = None
     items: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
     @property
@@ -141,8 +155,13 @@ class Point:
 
     @property
     def condition(self) -> tuple[Any, ...]:
-        """The link without its spreading factor: what a curve over SF holds fixed."""
-        return tuple(getattr(self, name) for name in LINK_FIELDS if name != "sf")
+        """The link without its spreading factor: what a curve over SF holds fixed; for the SNR stands `level`."""
+        return tuple(self.level if name == "snr_db" else getattr(self, name) for name in LINK_FIELDS if name != "sf")
+
+    @property
+    def level(self) -> float | None:
+        """What the axis holds equal between spreading factors: a distance, an Eb/N0 (the SNR differs), or an SNR."""
+        return next((v for v in (self.distance_km, self.ebn0_db) if v is not None), self.snr_db)
 
 
 def load_study(directory: Path) -> Study:
@@ -157,7 +176,8 @@ def load_study(directory: Path) -> Study:
     """
     cells = []
     for folder in cell_dirs(Path(directory)):
-        is_finished(folder)
+        if not is_finished(folder):
+            continue
         found = [read_json(folder / name) for name in EXAMPLE_FILES if (folder / name).exists()]
         cells.append(
             CellFiles(
@@ -264,7 +284,7 @@ def delivery_rows(cells: Iterable[CellFiles]) -> list[dict[str, Any]]:
 
 def _variant_suffixes(cells: Sequence[CellFiles]) -> dict[str, str]:
     """For each cell "@" and a hash of what its numbers depend on, beside link and seeds; "" where there is but one."""
-    own = {cell.name: digest({name: cell.config.get(name) for name in VARIANT_FIELDS}, length=4) for cell in cells}
+    own = {cell.name: digest({name: _variant(cell, name) for name in VARIANT_FIELDS}, length=4) for cell in cells}
     by_method: dict[Any, set[str]] = {}
     for cell in cells:
         by_method.setdefault((cell.config.get("corpus"), cell.config.get("method")), set()).add(own[cell.name])
@@ -273,6 +293,14 @@ def _variant_suffixes(cells: Sequence[CellFiles]) -> dict[str, str]:
         cell.name: f"@{own[cell.name]}" if (cell.config.get("corpus"), cell.config.get("method")) in several else ""
         for cell in cells
     }
+
+
+def _variant(cell: CellFiles, name: str) -> Any:
+    """A field that keeps cells apart; a model whose files are known is told by their hash, wherever it lay."""
+    value = cell.config.get(name)
+    if name == "model" and isinstance(value, Mapping) and "sha256" in value:
+        return {key: part for key, part in value.items() if key != "name"}
+    return value
 
 
 def _widest(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from llm_bridge.study.cells import RULES, UNTRAINED, expand, radio_settings
+from llm_bridge.study.cells import RULES, SHUFFLED, UNTRAINED, base_method, expand, radio_settings
 from llm_bridge.study.config import Recipe, RecipeError
 from llm_bridge.study.learning import learner_settings
 
@@ -37,8 +37,10 @@ def check_training(recipe: Recipe) -> None:
     from llm_bridge.training.adapters import METHODS, AdapterSettings, method_named
 
     for method in recipe.training.methods:
-        if method != RULES:
-            method_named(method)
+        if method == RULES:
+            continue
+        if method_named(base_method(method)).trained == "nothing" and method.endswith(SHUFFLED):
+            raise RecipeError(f"'training.methods': {method!r} has no labels to shuffle")
     for method in recipe.training.learning_rate:
         if method not in METHODS:
             raise RecipeError(
@@ -88,7 +90,7 @@ def _estimates(recipe: Recipe) -> list[MemoryEstimate]:
     return [
         estimate_memory(
             recipe.model.name,
-            method,
+            base_method(method),
             adapter=adapter,
             gradient_checkpointing=training.gradient_checkpointing,
             device=recipe.model.device,

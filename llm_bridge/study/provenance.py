@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,18 @@ def provenance() -> dict[str, Any]:
             "architecture": platform.machine(),
             "processor": _processor(),
             "cores": os.cpu_count(),
+            **_accelerator(),
         },
     }
+
+
+def _accelerator() -> dict[str, Any]:
+    """What torch computes with: its threads and the GPU's name; nothing where no model was used in this process."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {"threads": None, "gpu": None}
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {"threads": torch.get_num_threads(), "gpu": gpu}
 
 
 def _version(name: str) -> str | None:
@@ -40,8 +52,12 @@ def _version(name: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=1)
 def _commit() -> str | None:
-    """Commit of the repository that holds this file, "+changes" where the working tree differs; None outside one."""
+    """Commit of the repository that holds this file, "+changes" where the working tree differs; None outside one.
+
+    As it was when first asked for: what runs was read then.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.scoring.detect import detect, fit_threshold, suspicion
 from llm_bridge.scoring.localise import localise
-from llm_bridge.scoring.metrics import score_cell
+from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.paired import paired
 from llm_bridge.study.cells import RULES, UNTRAINED, Cell
 from llm_bridge.transport.link import ReceivedItem
@@ -20,11 +23,8 @@ def texts_needed(
     tasks: Sequence[str], received: Sequence[ReceivedItem], validation: Sequence[ProgramPair]
 ) -> list[str]:
     """Texts that the tasks must have scores of; *detect* also looks at validation programs, for its threshold."""
-    texts = [
-        arrival.text
-        for arrival in received
-        if arrival.delivered and (arrival.item.version == "buggy" or tasks != ("localise",))
-    ]
+    both = bool({"paired", "detect"} & set(tasks))
+    texts = [arrival.text for arrival in received if arrival.delivered and (both or arrival.item.version == "buggy")]
     if "detect" in tasks:
         texts += [text for pair in validation for text in (pair.buggy, pair.correct)]
     return texts
@@ -39,8 +39,15 @@ def cell_rows(
     validation: Sequence[ProgramPair],
     *,
     method: str,
+    axis: str | None = None,
+    repaired: Sequence[Row] = (),
 ) -> dict[str, list[Row]]:
-    """Item rows of each task. A trained model localises by its verdicts, an untrained one by likelihood."""
+    """Item rows of each task. A trained model localises by its verdicts, an untrained one by likelihood.
+
+    Every row tells the link's `axis`, and whether what arrived `parses`. `repaired` are the rows of *repair*
+    (`repairing`).
+    """
+    readable = {(one.item.program, one.item.version): one.delivered and parses(one.text) for one in received}
     trained = method not in UNTRAINED
     rows: dict[str, list[Row]] = {}
     for task in tasks:
@@ -48,11 +55,36 @@ def cell_rows(
             found = localise(received, pairs, scores, by="verdict" if trained else "nll")
         elif task == "paired":
             found = paired(received, pairs, scores, by="mean")
+        elif task == "repair":
+            found = list(repaired)
         else:
             threshold = 0.0 if method == RULES else validation_threshold(validation, scores, trained)
             found = detect(received, pairs, scores, threshold=threshold, by=_by(trained))
-        rows[task] = [{"cell": cell, **row} for row in found]
+        rows[task] = [{"cell": cell, **row, "axis": axis, "parses": _row_parses(row, readable)} for row in found]
     return rows
+
+
+@lru_cache(maxsize=100_000)
+def parses(text: str) -> bool:
+    r"""Whether a received text is Python: what a gate in front of the model would let through.
+
+    Examples
+    --------
+    >>> parses("def f(x):\n    return x\n"), parses("def f(x):\n \ufffd x\n"), parses("")
+    (True, False, True)
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged texts have odd escapes and comparisons
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _row_parses(row: Row, readable: Mapping[tuple[str, str], bool]) -> bool:
+    versions = ("buggy", "correct") if row["version"] == "pair" else (row["version"],)
+    return all(readable[row["program"], version] for version in versions)
 
 
 def validation_threshold(validation: Sequence[ProgramPair], scores: Mapping[str, Any], trained: bool) -> float:
@@ -64,9 +96,16 @@ def validation_threshold(validation: Sequence[ProgramPair], scores: Mapping[str,
 
 
 def result_row(
-    cell: Cell, task: str, rows: Sequence[Row], train_delivered: float | None, num_resamples: int
+    cell: Cell,
+    task: str,
+    rows: Sequence[Row],
+    train_delivered: float | None,
+    num_resamples: int,
+    *,
+    on_air: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One row of `results.csv`."""
+    """One row of `results.csv`; `on_air` are its columns on the time that the link took, where one was crossed."""
+    plausible = measures(rows, num_resamples=num_resamples).get("plausible@1") if task == "repair" else None
     return {
         "sf": cell.sf,
         "snr_db": cell.snr_db,
@@ -82,6 +121,20 @@ def result_row(
         "corpus": cell.corpus,
         "train_delivered": train_delivered,
         **score_cell(rows, num_resamples=num_resamples),
+        "axis": cell.axis,
+        "distance_km": cell.distance_km,
+        "ebn0_db": cell.ebn0_db,
+        "parses": sum(bool(row["parses"]) for row in rows),
+        **(on_air or {}),
+        **(
+            {}
+            if plausible is None
+            else {
+                "plausible_at_1": plausible.value,
+                "plausible_low": plausible.low,
+                "plausible_high": plausible.high,
+            }
+        ),
     }
 
 

@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def write_atomically(path: Path, text: str) -> None:
     StoreError
         No space left, or no permission; whatever stood at `path` before stands there still.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # never that of another process
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as file:
@@ -173,6 +174,21 @@ def locked(directory: Path) -> Iterator[None]:
         file.truncate(0)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name in it
             file.write(f"process {os.getpid()}".encode())
+        yield
+
+
+@contextlib.contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file; wait where another process holds it."""
+    import fcntl
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+b", buffering=0)
+    except OSError as error:
+        raise _store_error(error, path) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

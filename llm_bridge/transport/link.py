@@ -109,7 +109,9 @@ def measure_link(
 ) -> LinkStatistics:
     """Statistics of the radio on these items: a reference run, to be given to controls as `RadioSettings.control`."""
     adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
-    packets = [packet for item in items for packet in _prepare(item, radio, adapted).packets(radio.max_attempts)]
+    transmissions = [_prepare(item, radio, adapted) for item in items]
+    attempts = _attempts(transmissions, radio)
+    packets = [packet for sent, times in zip(transmissions, attempts, strict=True) for packet in sent.packets(times)]
     return controls.measure(packets, carry(packets, radio.radio_link(), workers=workers))
 
 

@@ -22,7 +22,7 @@ import math
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ import numpy as np
 from lora_phy import LoRaParams, decode_symbols, demodulate, encode_payload, modulate, transmit
 from lora_phy.arrays import IQ, Bins, Symbols
 from lora_phy.channel import ChannelParams, apply_channel
+from lora_phy.channel.path_loss import shadowing_db
 
 Progress = Callable[[int, int], None]
 
@@ -76,7 +77,8 @@ class Arrival:
 class RadioLink:
     """The radio that packets cross.
 
-    `decoding` is "hard" (symbol decisions) or "soft" (matched-filter bins), `sync` "perfect" or "receiver".
+    `decoding` is "hard" (symbol decisions) or "soft" (matched-filter bins), `sync` "perfect" or "receiver";
+    `shadowing_db` is the standard deviation of the SNR over items (`shadowed`).
     """
 
     params: LoRaParams
@@ -84,6 +86,7 @@ class RadioLink:
     channel_seed: int = 0
     decoding: Literal["hard", "soft"] = "hard"
     sync: Literal["perfect", "receiver"] = "perfect"
+    shadowing_db: float = 0.0
 
 
 def noise_seed(packet: Packet, channel_seed: int, purpose: str = "radio") -> int:
@@ -152,6 +155,7 @@ def carry(
 def carry_one(packet: Packet, link: RadioLink) -> Arrival:
     """Send one packet as one frame."""
     sent = encode_payload(packet.payload, link.params)
+    link = shadowed(packet, link)
     if link.sync == "receiver":
         return _carry_unsynchronised(packet, sent, link)
     if math.isinf(link.channel.snr_db):  # no noise: every decision is the symbol sent, whatever the fade
@@ -163,6 +167,24 @@ def carry_one(packet: Packet, link: RadioLink) -> Arrival:
         return _arrival(bins, decide_bins(bins, link.params), sent, link)
     decided = decide(iq, link.params)
     return _arrival(decided, decided, sent, link)
+
+
+def shadowed(packet: Packet, link: RadioLink) -> RadioLink:
+    """The link as this packet's item meets it: the SNR lower by a normal draw, equal for all packets of the item.
+
+    Examples
+    --------
+    >>> packet = Packet(corpus="c", program="p", version="buggy", fragment=0, attempt=0, payload=b"hello")
+    >>> link = RadioLink(params=LoRaParams(sf=7), channel=ChannelParams(snr_db=0.0), shadowing_db=8.0)
+    >>> shadowed(packet, link).channel.snr_db == shadowed(replace(packet, fragment=3), link).channel.snr_db != 0.0
+    True
+    """
+    if not link.shadowing_db or math.isinf(link.channel.snr_db):
+        return link
+    place = replace(packet, fragment=0, attempt=0, payload=b"")
+    rng = np.random.default_rng(noise_seed(place, link.channel_seed, purpose="shadowing"))
+    loss_db = float(shadowing_db(link.shadowing_db, 1, rng=rng)[0])
+    return replace(link, channel=replace(link.channel, snr_db=link.channel.snr_db - loss_db))
 
 
 def decide(iq: IQ, params: LoRaParams) -> Symbols:

@@ -46,6 +46,9 @@ class RadioSettings:
         "hard" (default: what published thresholds assume, and `lora_phy.theory.per_awgn`) or "soft".
     sync
         "perfect" (default) or "receiver": the simulated receiver finds each frame itself, about ten times slower.
+    shadowing_db
+        Standard deviation in dB of an offset of `snr_db`, drawn once for each item: each text is sent from a place of
+        its own. It is the same at every SF, policy and attempt.
     control
         Rates for the policies that are controls; None: measured over the radio with these settings on the same packets.
     """
@@ -65,6 +68,7 @@ class RadioSettings:
     k_factor_db: float | None = None
     decoding: Literal["hard", "soft"] = "hard"
     sync: Literal["perfect", "receiver"] = "perfect"
+    shadowing_db: float = 0.0
     control: LinkStatistics | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +91,8 @@ class RadioSettings:
             raise ValueError(f"'airtime_budget_s' must be at least 0 (got {self.airtime_budget_s})")
         if self.decoding not in ("hard", "soft"):
             raise ValueError(f"'decoding' must be 'hard' or 'soft' (got {self.decoding!r})")
+        if not 0 <= self.shadowing_db < float("inf"):
+            raise ValueError(f"'shadowing_db' must be at least 0 and finite (got {self.shadowing_db})")
         if self.sync not in ("perfect", "receiver"):
             raise ValueError(f"'sync' must be 'perfect' or 'receiver' (got {self.sync!r})")
 
@@ -102,6 +108,7 @@ class RadioSettings:
             channel_seed=self.channel_seed,
             decoding=self.decoding,
             sync=self.sync,
+            shadowing_db=self.shadowing_db,
         )
 
     @property

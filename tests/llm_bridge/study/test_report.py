@@ -23,7 +23,7 @@ from llm_bridge.scoring.metrics import score_cell
 from llm_bridge.study import figures
 from llm_bridge.study.findings import curves, headline_curves, limits, method_sentences, sf_sentence, verdict
 from llm_bridge.study.html_parts import mark_damage
-from llm_bridge.study.points import RESULT_COLUMNS, delivery_rows, load_study
+from llm_bridge.study.points import CONTRACT_COLUMNS, RESULT_COLUMNS, delivery_rows, load_study
 from llm_bridge.study.report import render_table, write_report
 from llm_bridge.study.store import StoreError, read_json, read_jsonl, seal, write_json
 
@@ -93,14 +93,15 @@ def point(study, **fields):
 
 
 def test_results_csv_has_the_published_columns_and_every_number(study_dir):
-    assert ", ".join(RESULT_COLUMNS) == DESIGN_COLUMNS
+    assert ", ".join(CONTRACT_COLUMNS) == DESIGN_COLUMNS
+    assert RESULT_COLUMNS[: len(CONTRACT_COLUMNS)] == CONTRACT_COLUMNS
     with (study_dir / "results.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     rows = read_rows(study_dir)
     assert len(lines) == len(rows) == 13 * 3 * 3
     for line, row in zip(lines, rows, strict=True):
         for name in RESULT_COLUMNS:
-            expected = row[name]
+            expected = row.get(name)
             assert line[name] == ("" if expected is None else str(expected)), name
 
 
