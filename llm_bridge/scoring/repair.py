@@ -1,11 +1,11 @@
 r"""Fix the program: candidates by generation, judged by running all tests.
 
     what="program"   <text> ⏎ # The function above has one bug. The corrected function: ⏎ def f…     ──► a program
-    what="line"      <text up to the suspicious line> ⏎ # bug: <that line> ⏎ # fix: ⏎ <indentation>…  ──► one line
+    what="line"      <text up to the suspicious line> ⏎ # bug: <that line> ⏎ # fix: ⏎ <indentation>…  ──► some lines
 
-The line goes back to its place. The first candidate is greedy, the others are drawn at a temperature; all are texts,
-and nothing is run but by `judge`, in the sandbox. A candidate is plausible if it passes every test; plausible@k is
-computed in `metrics`.
+The line goes back to its place. The prompts are those of training (`repair_prompts`). The first candidate is greedy,
+the others are drawn at a temperature; all are texts, and nothing is run but by `judge`, in the sandbox. A candidate is
+plausible if it passes every test; plausible@k is computed in `metrics`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from llm_bridge.corpora.programs import ProgramPair, TestSuite
 from llm_bridge.scoring.decisions import HOLE, Row, item_row, pairs_by_name
 from llm_bridge.training.fetching import Progress, quiet
 from llm_bridge.training.models import LoadedModel
+from llm_bridge.training.repair_prompts import line_prompt, program_prompt
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.sandbox import TestOutcome
     from llm_bridge.transport.link import ReceivedItem
 
 FORMS = ("program", "line")
-PROGRAM_REQUEST = "\n# The function above has one bug. The corrected function:\n"
-LINE_REQUEST = ("# bug: ", "# fix:\n")
 
 Runner = Callable[..., "TestOutcome"]
 
@@ -43,16 +42,20 @@ class GenerationSettings:
         "program" or "line".
     num_candidates
         One greedy, the rest sampled.
+    max_lines
+        Of a "line" repair: after so many lines generation stops, if the model does not stop by itself. More than one
+        is for a model trained on fixes, which can add a missing line so.
     temperature, top_p
         Of the sampled ones.
     max_new_tokens
-        `None`: 1.3 times the program's tokens and 16 more, or 64 for a line.
+        `None`: 1.3 times the program's tokens and 16 more, or 64 for each line.
     seed
         Of the sampling.
     """
 
     what: str = "line"
     num_candidates: int = 1
+    max_lines: int = 1
     temperature: float = 0.8
     top_p: float = 0.95
     max_new_tokens: int | None = None
@@ -62,8 +65,9 @@ class GenerationSettings:
         """Check each bound once."""
         if self.what not in FORMS:
             raise ValueError(f"'what' must be one of {', '.join(FORMS)} (got {self.what!r})")
-        if self.num_candidates < 1:
-            raise ValueError(f"'num_candidates' must be at least 1 (got {self.num_candidates})")
+        for name in ("num_candidates", "max_lines"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name!r} must be at least 1 (got {getattr(self, name)})")
         if not self.temperature > 0:
             raise ValueError(f"'temperature' must be positive (got {self.temperature})")
         if not 0 < self.top_p <= 1:
@@ -104,14 +108,17 @@ def generate_repairs(
             if not text.strip() or (settings.what == "line" and line is None):
                 repairs[text] = (text,)
             elif settings.what == "program":
-                prompt, opening = text.rstrip("\n") + "\n" + PROGRAM_REQUEST, _opening(text)
+                prompt, opening = program_prompt(text)
                 size = settings.max_new_tokens or int(1.3 * _num_tokens(loaded, text)) + 16
-                made = _generate(loaded, prompt + opening, settings, size)
+                made = _generate(loaded, prompt, settings, size)
                 repairs[text] = tuple(first_function(opening + continuation) for continuation in made)
             else:
                 prompt, indent = line_prompt(text, int(line or 0))
-                made = _generate(loaded, prompt, settings, settings.max_new_tokens or 64, stop="\n")
-                repairs[text] = tuple(put_line(text, int(line or 0), indent + continuation) for continuation in made)
+                size, lines = settings.max_new_tokens or 64 * settings.max_lines, settings.max_lines
+                made = _generate(loaded, prompt, settings, size, lines=lines)
+                repairs[text] = tuple(
+                    put_line(text, int(line or 0), indent + continuation, max_lines=lines) for continuation in made
+                )
             if progress:
                 progress(len(repairs), len(texts))
     finally:
@@ -119,39 +126,24 @@ def generate_repairs(
     return repairs
 
 
-def line_prompt(text: str, line: int) -> tuple[str, str]:
-    r"""Prompt that asks for the replacement of one line, and the indentation with which the answer starts.
+def put_line(text: str, line: int, replacement: str, *, max_lines: int = 1) -> str:
+    r"""The text with one line replaced by the first non-blank lines of `replacement`, at most `max_lines`.
 
-    Examples
-    --------
-    >>> prompt, indent = line_prompt("def f(x):\n    return y\n", 1)
-    >>> print(prompt)
-    def f(x):
-        # bug: return y
-        # fix:
-    >>> indent
-    '    '
-    """
-    lines = text.splitlines(keepends=True)
-    bad = lines[line].rstrip("\r\n")
-    indent = bad[: len(bad) - len(bad.lstrip())]
-    bug, fix = LINE_REQUEST
-    # the indentation is not part of the prompt: with its next word it is one token in large vocabularies
-    return "".join(lines[:line]) + indent + bug + bad.strip() + "\n" + indent + fix.rstrip("\n"), indent
-
-
-def put_line(text: str, line: int, replacement: str) -> str:
-    r"""The text with one line replaced by the first non-blank line of `replacement`.
+    The first of them takes the indentation of the line it replaces, and the others keep theirs relative to it.
 
     Examples
     --------
     >>> put_line("a\nb\nc\n", 1, "\nB\nX\n")
     'a\nB\nc\n'
+    >>> put_line("a\n  b\n", 1, "if c:\n  b\n", max_lines=2)
+    'a\n  if c:\n    b\n'
     """
     lines = text.splitlines(keepends=True)
-    fresh = next((row for row in replacement.splitlines() if row.strip()), "")
+    fresh = [row for row in replacement.splitlines() if row.strip()][:max_lines] or [""]
     indent = lines[line][: len(lines[line]) - len(lines[line].lstrip())].strip("\r\n")
-    lines[line] = indent + fresh.strip() + "\n"
+    own = len(fresh[0]) - len(fresh[0].lstrip())
+    deeper = [max(0, len(row) - len(row.lstrip()) - own) for row in fresh]
+    lines[line] = "".join(indent + " " * more + row.strip() + "\n" for row, more in zip(fresh, deeper, strict=True))
     return "".join(lines)
 
 
@@ -269,20 +261,13 @@ def _parses(source: str) -> bool:
 # ------------------------------------------------------------------------------------------------------- generating
 
 
-def _opening(text: str) -> str:
-    """How a whole corrected program begins: like the received one, up to the first parenthesis."""
-    first = next(row for row in text.splitlines() if row.strip())
-    head = first.split("(")[0]
-    return head + "(" if head.startswith("def ") and HOLE not in head else "def "
-
-
 def _num_tokens(loaded: LoadedModel, text: str) -> int:
     return len(loaded.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
 
 
 @torch.inference_mode()
 def _generate(
-    loaded: LoadedModel, prompt: str, settings: GenerationSettings, max_new_tokens: int, *, stop: str | None = None
+    loaded: LoadedModel, prompt: str, settings: GenerationSettings, max_new_tokens: int, *, lines: int | None = None
 ) -> list[str]:
     """Continuations of one prompt with the keys and values cached: one greedy, the others sampled together."""
     tokenizer = loaded.tokenizer
@@ -296,8 +281,8 @@ def _generate(
         "pad_token_id": tokenizer.pad_token_id,
         "use_cache": True,
     }
-    if stop is not None:
-        common["stopping_criteria"] = [_LineWritten(tokenizer, prompt_ids.shape[1])]
+    if lines is not None:
+        common["stopping_criteria"] = [_LinesWritten(tokenizer, prompt_ids.shape[1], lines)]
     with quiet(), loaded.arithmetic(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         sequences = list(loaded.model.generate(prompt_ids, do_sample=False, temperature=None, top_p=None, **common))
@@ -317,13 +302,13 @@ def _generate(
     return [tokenizer.decode(sequence, skip_special_tokens=True) for sequence in fresh]
 
 
-class _LineWritten:
-    """Stops a sequence once it has written a line that is not blank, and begun the next."""
+class _LinesWritten:
+    """Stops a sequence once it has written so many lines that are not blank, and begun the next."""
 
-    def __init__(self, tokenizer: Any, prompt_len: int):
-        self.tokenizer, self.prompt_len = tokenizer, prompt_len
+    def __init__(self, tokenizer: Any, prompt_len: int, num_lines: int):
+        self.tokenizer, self.prompt_len, self.num_lines = tokenizer, prompt_len, num_lines
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
         written = self.tokenizer.batch_decode(input_ids[:, self.prompt_len :], skip_special_tokens=True)
-        done = ["\n" in text.lstrip() for text in written]
-        return torch.tensor(done, device=input_ids.device)
+        whole = [sum(bool(line.strip()) for line in text.split("\n")[:-1]) for text in written]
+        return torch.tensor([count >= self.num_lines for count in whole], device=input_ids.device)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llm_bridge.corpora.programs import ProgramPair, line_spans
+from llm_bridge.training.repair_prompts import line_answer, line_prompt
 from llm_bridge.training.toy import byte_characters
 from llm_bridge.transport.spans import Span, arrived_within
 
@@ -51,8 +52,9 @@ class Example:
         Whether the *transmitted* text is the buggy version, whatever the channel did to it.
     item_id
         ``corpus/program/version``; rows of the same program stay together in a step.
-    fix
-        The lines that replace the buggy ones, for the objective "repair"; `None` where it is not trained.
+    fix, fix_line
+        For the objective "repair": the lines that belong in the place of the line with that index. `fix` is `None`
+        for a correct program, `fix_line` also where that line was lost.
     """
 
     text: str
@@ -60,6 +62,7 @@ class Example:
     buggy: bool
     item_id: str
     fix: str | None = None
+    fix_line: int | None = None
 
     @property
     def group(self) -> str:
@@ -128,6 +131,7 @@ def training_examples(received: Iterable[ReceivedItem], pairs: Sequence[ProgramP
             continue
         buggy = arrival.item.version == "buggy"
         gold = gold_spans(pair) if buggy else ()
+        replaced = received_gold_lines(arrival, [line_spans(pair.buggy)[replaced_line(pair)]] if buggy else [])
         rows.append(
             Example(
                 text=arrival.text,
@@ -135,6 +139,7 @@ def training_examples(received: Iterable[ReceivedItem], pairs: Sequence[ProgramP
                 buggy=buggy,
                 item_id=f"{arrival.item.corpus}/{arrival.item.program}/{arrival.item.version}",
                 fix=fixed_lines(pair) if buggy else None,
+                fix_line=replaced[0] if replaced else None,
             )
         )
     return rows
@@ -147,7 +152,14 @@ def clean_examples(pairs: Iterable[ProgramPair]) -> list[Example]:
         lines = tuple(line - 1 for line in pair.gold_lines)
         stem = f"{pair.corpus}/{pair.name}"
         rows.append(
-            Example(text=pair.buggy, label_lines=lines, buggy=True, item_id=f"{stem}/buggy", fix=fixed_lines(pair))
+            Example(
+                text=pair.buggy,
+                label_lines=lines,
+                buggy=True,
+                item_id=f"{stem}/buggy",
+                fix=fixed_lines(pair),
+                fix_line=replaced_line(pair),
+            )
         )
         rows.append(Example(text=pair.correct, label_lines=(), buggy=False, item_id=f"{stem}/correct"))
     return rows
@@ -164,10 +176,18 @@ def received_gold_lines(arrival: ReceivedItem, gold: Sequence[Span]) -> tuple[in
     return tuple(index for index, span in enumerate(arrival.line_spans) if arrived_within(span, gold, arrival.holes))
 
 
+def replaced_line(pair: ProgramPair) -> int:
+    """Index of the buggy text's line that a fix replaces: the buggy one; for a missing line its neighbour below.
+
+    Where there is none below, it is the last line.
+    """
+    return min(pair.buggy_line, len(pair.buggy.splitlines())) - 1
+
+
 def fixed_lines(pair: ProgramPair) -> str:
-    """The lines of the correct text that stand where the buggy ones were; an insertion keeps its right neighbour."""
+    """The lines of the correct text that stand where that line was; a missing one comes with its neighbour."""
     buggy, correct = pair.buggy.splitlines(keepends=True), pair.correct.splitlines(keepends=True)
-    first = pair.buggy_line - 1
+    first = replaced_line(pair)
     tail = len(buggy) - first - 1
     return "".join(correct[first : len(correct) - tail])
 
@@ -179,6 +199,38 @@ def encode_example(example: Example, tokenizer: PreTrainedTokenizerBase, *, max_
     """`encode_text`, with the true answer at the end."""
     answer = verdict_ids(tokenizer)[0 if example.buggy else 1]
     return encode_text(example.text, tokenizer, max_tokens=max_tokens, answer=answer)
+
+
+def encode_repair(
+    example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = MAX_TOKENS
+) -> Encoding | None:
+    """The prompt that asks for one line's fix, and the fix, labelled; `None` where there is nothing to learn.
+
+    Its answer ends with the end-of-text token, so that a trained model knows when to stop. A prompt that is too long is
+    cut at its beginning, as in generation; a fix that leaves no room for a prompt is not learnt.
+    """
+    if example.fix is None or example.fix_line is None or not example.fix.strip():
+        return None
+    prompt = tokenizer(
+        line_prompt(example.text, example.fix_line)[0], add_special_tokens=False, split_special_tokens=True
+    ).input_ids
+    answer = tokenizer(line_answer(example.fix), add_special_tokens=False, split_special_tokens=True).input_ids
+    if tokenizer.eos_token_id is not None:
+        answer = [*answer, tokenizer.eos_token_id]
+    room = max_tokens - 1 - len(answer)
+    if room < 1:
+        return None
+    known = [_prefix_id(tokenizer), *prompt[-room:]]
+    return Encoding(
+        input_ids=(*known, *answer),
+        labels=(*[IGNORED] * len(known), *answer),
+        num_text=len(known) - 1,
+        token_line=(),
+        line_ends=(),
+        blank=(),
+        suffix_end=len(known) - 1,
+        truncated=len(prompt) > room,
+    )
 
 
 def encode_text(

@@ -30,6 +30,7 @@ from llm_bridge.training.examples import (
     Encoding,
     Example,
     encode_example,
+    encode_repair,
     length_batches,
     make_batch,
     verdict_ids,
@@ -66,7 +67,7 @@ class TrainSettings:
         Linear warm-up over `warmup_steps` (``ceil(warmup_fraction * steps)`` where `None`), then "cosine" to zero or
         "constant".
     objectives
-        Weight of each of "localise" and "detect" (see `objectives`).
+        Weight of each of "localise", "detect" and "repair" (see `objectives`).
     optimiser
         "auto" is AdamW; for a 4-bit base on a GPU the paged one of bitsandbytes.
     gradient_checkpointing
@@ -250,6 +251,7 @@ class _Run:
         self.held_out_rows = [
             encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in validation
         ]
+        self.fixes, self.held_out_fixes = self._encode_fixes(self.examples), self._encode_fixes(self.held_out)
         self.order = _order(self.examples, settings)
         self.workers = join_workers()
         self.step = self.resumed_at = self.tokens = 0
@@ -271,30 +273,50 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         total = 0.0
         chosen = self.order(step)
-        batches = length_batches([len(self.rows[index].input_ids) for index in chosen], self.settings.batch_tokens)
+        batches = length_batches([self._size(self.rows, self.fixes, i) for i in chosen], self.settings.batch_tokens)
         for picked in self.workers.share(batches):
             some = [chosen[index] for index in picked]
-            loss = self._loss([self.examples[i] for i in some], [self.rows[i] for i in some]).sum() / len(chosen)
+            loss = self._loss(self.examples, self.rows, self.fixes, some).sum() / len(chosen)
             total += float(loss.detach())
             if not math.isfinite(total):
                 break
-            loss.backward()
+            if loss.requires_grad:  # a batch without a fix has nothing to learn for "repair"
+                loss.backward()
         total = self.workers.total(total, self.loaded.device)
         if not math.isfinite(total):
             return total, math.nan
         self.workers.add_gradients(self.trainable.values())
-        self.tokens += sum(len(self.rows[index].input_ids) for index in chosen)
+        self.tokens += sum(self._size(self.rows, self.fixes, index) for index in chosen)
         norm = torch.nn.utils.clip_grad_norm_(list(self.trainable.values()), self.settings.clip_norm)
         return total, float(norm)
 
-    def _loss(self, examples: Sequence[Example], rows: Sequence[Encoding]) -> torch.Tensor:
-        device = self.loaded.device
-        batch = make_batch(rows, pad_id=int(self.loaded.tokenizer.pad_token_id), device=device)
+    def _encode_fixes(self, examples: Sequence[Example]) -> list[Encoding | None]:
+        """The repair prompt and answer of each example; `None` where there is none, or it is not asked for."""
+        if not self.settings.objectives.get("repair"):
+            return [None] * len(examples)
+        tokenizer, most = self.loaded.tokenizer, self.settings.max_tokens
+        return [encode_repair(example, tokenizer, max_tokens=most) for example in examples]
+
+    def _size(self, rows: Sequence[Encoding], fixes: Sequence[Encoding | None], index: int) -> int:
+        """Tokens that an example costs."""
+        fix = fixes[index]
+        verdicts = any(self.settings.objectives.get(name) for name in OBJECTIVES if name != "repair")
+        return (len(rows[index].input_ids) if verdicts else 0) + (len(fix.input_ids) if fix else 0)
+
+    def _loss(
+        self, examples: Sequence[Example], rows: Sequence[Encoding], fixes: Sequence[Encoding | None], some: list[int]
+    ) -> torch.Tensor:
+        """Loss of each of the examples with the indices `some`."""
+        device, pad = self.loaded.device, int(self.loaded.tokenizer.pad_token_id)
+        batch = make_batch([rows[i] for i in some], pad_id=pad, device=device)
         gold = gold_mask(
-            [row.label_lines for row in examples], [row.buggy for row in examples], batch.line_ends.shape[1]
+            [examples[i].label_lines for i in some], [examples[i].buggy for i in some], batch.line_ends.shape[1]
         )
+        known = [(place, fix) for place, fix in enumerate(fixes[i] for i in some) if fix is not None]
+        repairs = make_batch([fix for _, fix in known], pad_id=pad, device=device) if known else None
+        places = torch.tensor([place for place, _ in known], device=device, dtype=torch.long)
         with self.loaded.arithmetic():
-            return self.loss(batch, gold.to(device))
+            return self.loss(batch, gold.to(device), repairs, places)
 
     def update(self, loss: float) -> None:
         """One optimiser step."""
@@ -311,11 +333,10 @@ class _Run:
         total = 0.0
         self.loaded.model.eval()
         with torch.inference_mode():
-            for picked in length_batches(
-                [len(row.input_ids) for row in self.held_out_rows], self.settings.batch_tokens
-            ):
-                some = self._loss([self.held_out[i] for i in picked], [self.held_out_rows[i] for i in picked])
-                total += float(some.sum())
+            rows, fixes = self.held_out_rows, self.held_out_fixes
+            sizes = [self._size(rows, fixes, index) for index in range(len(rows))]
+            for picked in length_batches(sizes, self.settings.batch_tokens):
+                total += float(self._loss(self.held_out, rows, fixes, picked).sum())
         self.loaded.model.train()
         value = total / len(self.held_out)
         self.validation.append((self.step, value))

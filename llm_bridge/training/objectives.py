@@ -5,9 +5,10 @@ With h_t the last hidden state at token t and w the rows of the output head,
     verdict(t)   = h_t · (w_bug − w_ok)                                          one number, no vocabulary needed
     localise     = −log softmax([verdict(line ends), none])[gold],  none = −verdict(end of the suffix)
     detect       = −log p(answer | text, suffix)                                  over the whole vocabulary
-    repair       = mean −log p(fix | text, suffix)                                over the whole vocabulary
+    repair       = mean −log p(fix | text up to the line, request)                over the whole vocabulary
 
-A correct program's gold is "none"; a missing line has two gold lines, and their probabilities add.
+A correct program's gold is "none"; a missing line has two gold lines, and their probabilities add. *repair* has a
+text of its own, the prompt of `repair_prompts`; a row without a fix (a correct program, a lost line) costs nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from llm_bridge.training.precision import stored_arithmetic
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-OBJECTIVES = ("localise", "detect")
+OBJECTIVES = ("localise", "detect", "repair")
 
 
 def hidden_states(model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -71,11 +72,22 @@ class BugLoss(nn.Module):
         self._ids = ids
         self._weights = dict(weights)
 
-    def forward(self, batch: Batch, gold: torch.Tensor) -> torch.Tensor:
-        """Loss of each row ``(rows,)``; `gold` is ``(rows, lines + 1)``, all False where the place is not known."""
+    def forward(
+        self, batch: Batch, gold: torch.Tensor, fixes: Batch | None = None, fix_rows: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Loss of each row ``(rows,)``; `gold` is ``(rows, lines + 1)``, all False where the place is not known.
+
+        `fixes` holds the repair prompts of the rows `fix_rows`, where there are any.
+        """
         base = self._base[0]
+        total = torch.zeros(len(gold), device=gold.device)
+        if fixes is not None and fix_rows is not None:
+            hidden = hidden_states(base, fixes.input_ids, fixes.attention_mask)
+            some = completion_loss(hidden, base.get_output_embeddings(), fixes.labels)
+            total = total.index_add(0, fix_rows, self._weights["repair"] * some)
+        if not any(weight for name, weight in self._weights.items() if name != "repair"):
+            return total
         hidden = hidden_states(base, batch.input_ids, batch.attention_mask)
-        total = torch.zeros(hidden.shape[0], device=hidden.device)
         if self._weights.get("localise"):
             lines, program = line_verdicts(hidden, verdict_direction(base, self._ids), batch)
             total = total + self._weights["localise"] * localise_loss(lines, program, batch.candidate, gold)

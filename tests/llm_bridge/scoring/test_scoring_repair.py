@@ -169,7 +169,7 @@ def test_the_entry_point_is_the_programs_name_where_it_defines_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("what", "all"), ("num_candidates", 0), ("temperature", 0.0), ("top_p", 0.0)]
+    ("field", "value"), [("what", "all"), ("num_candidates", 0), ("max_lines", 0), ("temperature", 0.0), ("top_p", 0.0)]
 )
 def test_bad_settings_are_named(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"'{field}'"):
