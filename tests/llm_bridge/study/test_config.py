@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from llm_bridge.study.cells import cell_config, cell_name, expand, radio_setting
 from llm_bridge.study.config import RecipeError, as_plain, load_recipe, recipes_dir
 
 HASHES = {"minibugs": "m", "mutants": "u", "quixbugs": "q", "mutants-train": "t", "mutants-validation": "v"}
+HASHES |= {"minibugs-renamed": "n", "quixbugs-renamed": "r"}
 
 
 @pytest.mark.parametrize("path", sorted(recipes_dir().glob("*.toml")), ids=lambda path: path.stem)
@@ -60,6 +62,15 @@ def write(tmp_path: Path, text: str) -> Path:
         ("[corpus]\ntest = ['quixbugs']\n", r"'corpus.quixbugs_path' must name"),
         ("[training]\nsteps = 0\n", r"'training.steps' must be at least 1 \(got 0\)"),
         ("this is no toml", r"is not TOML"),
+        ("[radio]\naxis = 'distance'\n", r"'radio.distance_km' must have at least one value for the axis 'distance'"),
+        ("[radio]\naxis = 'equal_energy'\n", r"'radio.ebn0_db' must have at least one value"),
+        ("[radio]\ndistance_km = 0.0\n", r"'radio.distance_km' must be positive and finite \(got 0.0\)"),
+        ("[radio]\nregion = 'MARS'\n", r"'radio.region' must be among EU868, .* \(got 'MARS'\)"),
+        ("[radio]\ndistance_km = 1.0\ntx_power_dbm = 20.0\n", r"'radio.tx_power_dbm' must be at most 16 dBm in EU868"),
+        ("[radio]\nduty_cycle = 0.0\n", r"'radio.duty_cycle' must be in \(0, 1\] \(got 0.0\)"),
+        ("[radio]\nshadowing_db = -1.0\n", r"'radio.shadowing_db' must be at least 0 and finite"),
+        ("[corpus]\ntest = ['quixbugs-renamed']\n", r"'corpus.quixbugs_path' must name"),
+        ("[score]\nrepair_form = 'poem'\n", r"'score.repair_form' must be among line, program"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -143,6 +154,62 @@ def test_identity_covers_what_shapes_a_result_and_nothing_else() -> None:
         assert name([override]) != same, override
     assert name([], {**HASHES, "minibugs": "edited"}) != same
     assert name([], {**HASHES, "mutants-train": "edited"}) != same
+
+
+def test_a_model_is_told_by_its_files_not_by_its_name() -> None:
+    def name(path: str, sha256: str | None, method: str = "full") -> str:
+        recipe = load_recipe(
+            "toy", ["radio.sf=7", "radio.snr_db=-10.0", f"training.methods={method}", f"model.name={path}"]
+        )
+        (cell,) = expand(recipe)
+        return cell_name(cell, cell_config(cell, recipe, HASHES, sha256))
+
+    assert name("here", "a" * 64) == name("there", "a" * 64)
+    assert name("here", "a" * 64) != name("here", "b" * 64)
+    assert name("here", None) != name("there", None)
+    assert name("here", "a" * 64, "rules") == name("there", "b" * 64, "rules"), "no model answers by the rules"
+
+
+def test_the_four_axes_are_recipes_and_each_says_what_is_equal() -> None:
+    for axis, level in (
+        ("fixed_snr", "snr_db"),
+        ("distance", "distance_km"),
+        ("equal_airtime", "distance_km"),
+        ("equal_energy", "ebn0_db"),
+    ):
+        recipe = load_recipe(axis)
+        assert recipe.radio.axis == (axis,)
+        links = {cell.link for cell in expand(recipe) if cell.sf is not None}
+        for value in getattr(recipe.radio, level):
+            assert {link.sf for link in links if getattr(link, level) == value} == {7, 8, 9, 10, 11, 12}
+
+
+def test_energy_on_air_per_bit_is_equal_on_its_axis() -> None:
+    """The formula, from the other side: power times airtime over bits, and noise density from the SNR."""
+    from lora_phy import LoRaParams, airtime_s
+
+    recipe = load_recipe("toy", ["radio.axis=equal_energy", "radio.ebn0_db=10.0", "radio.sf=[7,8,9,10,11,12]"])
+    for cell in expand(recipe):
+        assert cell.ebn0_db == 10.0
+        seconds = airtime_s(48 + 4, LoRaParams(sf=cell.sf))
+        energy_per_bit = 10 ** (cell.snr_db / 10) * seconds / (8 * 48)  # noise power 1, so N0 = 1 / bandwidth
+        assert 10 * math.log10(energy_per_bit * 125e3) == pytest.approx(10.0, abs=0.006)  # SNRs have two decimals
+
+
+def test_a_distance_means_one_snr_whatever_the_spreading_factor() -> None:
+    recipe = load_recipe("toy", ["radio.axis=distance", "radio.distance_km=[1.0, 2.0]", "radio.sf=[7, 12]"])
+    snrs = {(cell.distance_km, cell.snr_db) for cell in expand(recipe)}
+    assert len(snrs) == 2
+    (_, near), (_, far) = sorted(snrs)
+    assert near - far == pytest.approx(35 * math.log10(2), abs=0.01)
+    # 14 dBm, free space to 1 m at 868.1 MHz, exponent 3.5 beyond, noise of 125 kHz at 290 K and 6 dB
+    assert near == pytest.approx(14 - 31.22 - 105 + 117.01, abs=0.01)
+
+
+def test_airtime_at_a_distance_where_one_is_given() -> None:
+    overrides = ["radio.axis=['fixed_snr', 'equal_airtime']", "radio.distance_km=1.0", "radio.snr_db=-10.0"]
+    links = {cell.link for cell in expand(load_recipe("toy", overrides))}
+    assert {(link.axis, link.distance_km) for link in links} == {("fixed_snr", None), ("equal_airtime", 1.0)}
 
 
 def test_a_recipe_survives_its_plain_form() -> None:
