@@ -16,9 +16,10 @@ import json
 import math
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 
 from llm_bridge.training.examples import (
+    IGNORED,
     MAX_TOKENS,
     Encoding,
     Example,
@@ -38,6 +40,7 @@ from llm_bridge.training.examples import (
 from llm_bridge.training.fetching import Progress, quiet
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import OBJECTIVES, BugLoss, gold_mask
+from llm_bridge.training.sharding import like, own_part, restore, shard, twin_of, wants_shards, whole
 from llm_bridge.training.workers import join_workers
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -230,7 +233,7 @@ def finetune(
             run.restore_best_weights()
         return record("finished", f"{settings.steps} steps", run)
     finally:
-        run.close()
+        run.close(failed=sys.exc_info()[0] is not None)
 
 
 class _Run:
@@ -245,7 +248,7 @@ class _Run:
         settings: TrainSettings,
         checkpoint_dir: str | os.PathLike[str] | None,
     ):
-        self.loaded, self.trainable, self.settings = loaded, trainable, settings
+        self.home, self.loaded, self.trainable, self.settings = loaded, loaded, trainable, settings
         self.examples, self.held_out = list(examples), list(validation)
         self.rows = [encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in examples]
         self.held_out_rows = [
@@ -260,13 +263,20 @@ class _Run:
         self.best: tuple[float, dict[str, torch.Tensor]] | None = None
         self.run_hash = _run_hash(loaded, self.examples, self.held_out, settings)
         self.file = None if checkpoint_dir is None else Path(checkpoint_dir) / CHECKPOINT_FILE
-        self.loss = BugLoss(loaded.model, loaded.base, verdict_ids(loaded.tokenizer), settings.objectives)
-        self.optimiser = _optimiser(loaded, list(trainable.values()), settings)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, _schedule(settings))
+        self.sharded = wants_shards(loaded, self.workers)
+        if self.sharded:
+            self.loaded = twin_of(loaded)
         if settings.gradient_checkpointing:
-            _blocks_checkpointing(loaded, True)
+            _blocks_checkpointing(self.loaded, True)
+        model, base = self.loaded.model, self.loaded.base
+        self.loss = BugLoss(model, base, verdict_ids(loaded.tokenizer), settings.objectives)
+        if self.sharded:
+            shard(self.loss, self.loaded, self.home)
+            self.trainable = _trainable(self.loaded)
+        self.optimiser = _optimiser(self.loaded, list(self.trainable.values()), settings)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, _schedule(settings))
         torch.manual_seed(settings.seed + 1_000_003 * self.workers.rank)
-        loaded.model.train()
+        model.train()
 
     def backward(self, step: int) -> tuple[float, float]:
         """Gradients of one step's mean loss, clipped; the loss and the gradient's norm before clipping."""
@@ -274,21 +284,23 @@ class _Run:
         total = 0.0
         chosen = self.order(step)
         batches = length_batches([self._size(self.rows, self.fixes, i) for i in chosen], self.settings.batch_tokens)
-        for picked in self.workers.share(batches):
+        mine = self.workers.rounds(batches) if self.sharded else [(some, True) for some in self.workers.share(batches)]
+        for picked, counts in mine:
             some = [chosen[index] for index in picked]
-            loss = self._loss(self.examples, self.rows, self.fixes, some).sum() / len(chosen)
+            loss = self._loss(self.examples, self.rows, self.fixes, some).sum() * (counts / len(chosen))
             total += float(loss.detach())
-            if not math.isfinite(total):
+            if not math.isfinite(total) and not self.sharded:  # shards are gathered by all, or by none
                 break
             if loss.requires_grad:  # a batch without a fix has nothing to learn for "repair"
                 loss.backward()
         total = self.workers.total(total, self.loaded.device)
         if not math.isfinite(total):
             return total, math.nan
-        self.workers.add_gradients(self.trainable.values())
+        if not self.sharded:
+            self.workers.add_gradients(self.trainable.values())
         self.tokens += sum(self._size(self.rows, self.fixes, index) for index in chosen)
         norm = torch.nn.utils.clip_grad_norm_(list(self.trainable.values()), self.settings.clip_norm)
-        return total, float(norm)
+        return total, float(whole(norm))
 
     def _encode_fixes(self, examples: Sequence[Example]) -> list[Encoding | None]:
         """The repair prompt and answer of each example; `None` where there is none, or it is not asked for."""
@@ -313,6 +325,9 @@ class _Run:
             [examples[i].label_lines for i in some], [examples[i].buggy for i in some], batch.line_ends.shape[1]
         )
         known = [(place, fix) for place, fix in enumerate(fixes[i] for i in some) if fix is not None]
+        if self.sharded and not known and any(fixes):  # another process may have some: read one, and learn nothing
+            spare = next(fix for fix in fixes if fix is not None)
+            known = [(0, replace(spare, labels=(IGNORED,) * len(spare.labels)))]
         repairs = make_batch([fix for _, fix in known], pad_id=pad, device=device) if known else None
         places = torch.tensor([place for place, _ in known], device=device, dtype=torch.long)
         with self.loaded.arithmetic():
@@ -332,7 +347,7 @@ class _Run:
             return False
         total = 0.0
         self.loaded.model.eval()
-        with torch.inference_mode():
+        with torch.no_grad():  # shards that were gathered in inference mode could not be trained on
             rows, fixes = self.held_out_rows, self.held_out_fixes
             sizes = [self._size(rows, fixes, index) for index in range(len(rows))]
             for picked in length_batches(sizes, self.settings.batch_tokens):
@@ -351,7 +366,7 @@ class _Run:
     def _set_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
         with torch.no_grad():
             for name, parameter in self.trainable.items():
-                parameter.copy_(weights[name])
+                parameter.copy_(like(weights[name], parameter))
 
     def restore_best_weights(self) -> None:
         """Back to the weights of the best validation, where there was one."""
@@ -360,7 +375,8 @@ class _Run:
 
     def restore_good_weights(self) -> None:
         """After a loss that is no number: the weights before this step where they are finite, else the checkpoint's."""
-        if all(bool(torch.isfinite(parameter).all()) for parameter in self.trainable.values()):
+        broken = sum(int((~torch.isfinite(own_part(parameter))).sum()) for parameter in self.trainable.values())
+        if not self.workers.total(broken, self.loaded.device):
             return
         if self.file is not None and self.file.is_file():
             self.resume()
@@ -370,6 +386,9 @@ class _Run:
         if self.file is None:
             return
         random = self.workers.gather(torch.get_rng_state())
+        kept = {"best": self.best, "weights": self._weights(), "optimiser": self.optimiser.state_dict()}
+        if self.sharded:
+            kept = whole(kept, keep=self.workers.rank == 0)
         if self.workers.rank:
             self.workers.wait()
             return
@@ -380,9 +399,7 @@ class _Run:
             "tokens": self.tokens,
             "losses": self.losses,
             "validation": self.validation,
-            "best": self.best,
-            "weights": self._weights(),
-            "optimiser": self.optimiser.state_dict(),
+            **kept,
             "schedule": self.schedule.state_dict(),
             "random": random,
             "random_gpu": torch.cuda.get_rng_state_all() if self.loaded.device.type == "cuda" else [],
@@ -413,6 +430,11 @@ class _Run:
                 "delete it, or choose another folder"
             )
         self._set_weights(state["weights"])
+        parameters = list(self.trainable.values())
+        for index, values in state["optimiser"]["state"].items():
+            values.update(
+                {key: like(value, parameters[index]) for key, value in values.items() if torch.is_tensor(value)}
+            )
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.step, self.tokens = state["step"], state["tokens"]
@@ -423,12 +445,14 @@ class _Run:
         if state["random_gpu"]:
             torch.cuda.set_rng_state_all(state["random_gpu"])
 
-    def close(self) -> None:
-        """Leave the model ready to score."""
+    def close(self, *, failed: bool = False) -> None:
+        """Leave the model ready to score; shards stay where one process failed, since the others may not be here."""
         self.optimiser.zero_grad(set_to_none=True)
-        if self.settings.gradient_checkpointing:
-            _blocks_checkpointing(self.loaded, False)
-        self.loaded.model.eval()
+        if self.sharded and not failed:
+            restore(self.home, self.loaded)
+        elif self.settings.gradient_checkpointing and not self.sharded:
+            _blocks_checkpointing(self.home, False)
+        self.home.model.eval()
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers

@@ -2,8 +2,9 @@
 
     accelerate launch --num_processes 2 …        (or torchrun: both set WORLD_SIZE, RANK and LOCAL_RANK)
 
-The model is replicated. Every process knows the whole order, so the result is that of one process up to the rounding of
-the sums, whatever the number of processes. One process alone talks to nobody.
+Adapters are trained on replicas; for full fine-tuning on GPUs the model is cut into shards (`sharding`). Every process
+knows the whole order, so the result is that of one process up to the rounding of the sums, whatever the number of
+processes. One process alone talks to nobody; of several, only the main one (rank 0) writes files.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ class Workers:
     def share(self, batches: Sequence[T]) -> Sequence[T]:
         """The batches that are this process' to compute; perhaps none."""
         return batches[self.rank :: self.count]
+
+    def rounds(self, batches: Sequence[T]) -> list[tuple[T, bool]]:
+        """As `share`, but equally many for every process: a batch that is another's to count is marked False."""
+        count = -(-len(batches) // self.count)
+        places = [self.rank + self.count * turn for turn in range(count)]
+        return [(batches[min(place, len(batches) - 1)], place < len(batches)) for place in places]
 
     def total(self, value: float, device: torch.device) -> float:
         """Sum over the processes; not a number where one of them has none."""
@@ -67,13 +74,15 @@ def join_workers() -> Workers:
     Raises
     ------
     NotImplementedError
-        Where the launcher was told to shard the model (FSDP, DeepSpeed): here each process holds all of it.
+        Where the launcher was told to use DeepSpeed.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Workers()
-    if any(os.environ.get(f"ACCELERATE_USE_{kind}", "").lower() == "true" for kind in ("FSDP", "DEEPSPEED")):
-        raise NotImplementedError("training replicates the model on each process; launch without FSDP and DeepSpeed")
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true":
+        raise NotImplementedError("training shards the model with FSDP; launch without DeepSpeed")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     return Workers(rank=distributed.get_rank(), count=count)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -29,6 +31,8 @@ from llm_bridge.training.objectives import (
     line_log_probabilities,
     localise_loss,
 )
+from llm_bridge.training.sharding import wants_shards
+from llm_bridge.training.workers import Workers
 
 SETTINGS = TrainSettings(learning_rate=3e-3, steps=6, batch_programs=4, schedule="constant", checkpoint_every=2)
 METHODS = ("full", "lora", "qlora", "qlora-manual")
@@ -116,11 +120,100 @@ torch.save((record.losses, record.tokens, weights(loaded)), f"{sys.argv[2]}/rank
     assert all(torch.allclose(value, first[2][name], atol=1e-4) for name, value in weights(alone).items())
 
 
-def test_a_launcher_that_shards_the_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
+@pytest.mark.slow
+@pytest.mark.parametrize("objectives", [{"localise": 1.0}, {"localise": 1.0, "repair": 0.5}])
+def test_a_sharded_run_trains_the_same_model_as_one_process(objectives: dict[str, float], tmp_path: Path) -> None:
+    """Two processes hold half of the model each (FSDP), stop, resume from whole tensors and end with a whole model.
+
+    Micro-batches of one row make the two do unequal work; only the main process writes.
+    """
+    script = """
+import json, os, sys, torch
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from training_texts import examples, same, toy, weights
+from dataclasses import replace
+from llm_bridge.training import finetune as module
+from llm_bridge.training.finetune import TrainSettings, finetune
+from llm_bridge.scoring.likelihood import score_texts
+settings = TrainSettings(learning_rate=3e-3, steps=6, batch_programs=5, batch_tokens=1, checkpoint_every=2,
+                         eval_every=3, objectives=json.loads(sys.argv[3]))
+rows = [replace(row, fix="    z = y * 2\\n", fix_line=2) if row.buggy else row for row in examples()]
+folder = Path(sys.argv[2])
+shares = []
+def stop(done, total):
+    if done == 3:
+        raise KeyboardInterrupt
+straight = toy("full")
+record = finetune(straight, rows, settings, validation=rows[:3])
+first = toy("full")
+real = module.restore
+def seen(home, twin):
+    shares.append(sum(p.to_local().numel() for p in twin.model.parameters()))
+    real(home, twin)
+module.restore = seen
+try:
+    finetune(first, rows, settings, validation=rows[:3], checkpoint_dir=folder, progress=stop)
+except KeyboardInterrupt:
+    pass
+fresh = toy("full")
+again = finetune(fresh, rows, settings, validation=rows[:3], checkpoint_dir=folder)
+assert again.resumed_at == 2 and again.losses == record.losses and again.validation == record.validation
+assert same(weights(straight), weights(fresh)), "resumed to the last bit"
+assert type(fresh.model).__name__ == "LlamaForCausalLM" and not fresh.model.training
+rank = torch.distributed.get_rank()
+if rank == 0:  # the model is whole again: one process scores alone
+    print(score_texts(fresh, [rows[0].text])[rows[0].text].num_tokens)
+torch.save((record.losses, record.validation, weights(fresh), shares), folder / f"rank{rank}.pt")
+"""
+    (tmp_path / "train.py").write_text(script)
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
+    command += ["--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0", str(tmp_path / "train.py")]
+    ran = subprocess.run(
+        [*command, str(Path(__file__).parent), str(checkpoints), json.dumps(objectives)],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        env={**os.environ, "ACCELERATE_USE_FSDP": "true", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert sorted(path.name for path in checkpoints.iterdir()) == [CHECKPOINT_FILE, "rank0.pt", "rank1.pt"]
+    one, two = (torch.load(checkpoints / f"rank{rank}.pt") for rank in range(2))
+    assert one[:2] == two[:2] and same(one[2], two[2])
+    assert max(one[3][0], two[3][0]) < 0.52 * 90_624, "each process held half"
+    rows = [replace(row, fix="    z = y * 2\n", fix_line=2) if row.buggy else row for row in examples()]
+    alone = toy("full")
+    settings = replace(SETTINGS, schedule="cosine", batch_programs=5, batch_tokens=1, eval_every=3)
+    record = finetune(alone, rows, replace(settings, objectives=objectives), validation=rows[:3])
+    assert record.losses == pytest.approx(one[0], rel=1e-4)
+    assert [value for _, value in record.validation] == pytest.approx([value for _, value in one[1]], rel=1e-4)
+    assert all(torch.allclose(value, one[2][name], atol=1e-4) for name, value in weights(alone).items())
+
+
+def test_full_fine_tuning_is_sharded_where_the_launcher_asks_and_adapters_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two = Workers(rank=0, count=2)
+    assert not wants_shards(toy("full"), two), "replicas on a CPU, unless asked"
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(NotImplementedError, match="without FSDP"):
+    assert wants_shards(toy("full"), two)
+    assert not wants_shards(toy("full"), Workers())
+    assert not wants_shards(toy("lora"), two)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(NotImplementedError, match="without DeepSpeed"):
         finetune(toy("lora"), examples(), SETTINGS)
+
+
+def test_every_process_has_equally_many_rounds_and_each_batch_counts_once() -> None:
+    for count in (1, 2, 3, 5):
+        for batches in ([["a"]], [[1], [2], [3]], [[n] for n in range(7)]):
+            rounds = [Workers(rank=rank, count=count).rounds(batches) for rank in range(count)]
+            assert len({len(own) for own in rounds}) == 1
+            counted = [batch for own in rounds for batch, counts in own if counts]
+            assert sorted(counted) == sorted(batches)
 
 
 def test_progress_counts_the_steps() -> None:
