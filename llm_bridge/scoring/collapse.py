@@ -1,15 +1,17 @@
 """Does the spreading factor matter beyond the residual error rate? A logistic regression over all item rows.
 
-    logit P(correct) = method * log10(byte error rate) + training seed + b_sf (SF - mean SF) + u_program
+    logit P(correct) = method * (intact + x + x^2) + training seed + b_sf (SF - mean SF) + u_program
 
-with ``u_program`` normal (programs differ, and one program's rows are not independent) and ``*`` for both main effects
-and their interaction; a training seed is a fixed term within its method. The collapse hypothesis is ``b_sf = 0``: at
+over the items of which any byte arrived, with x = log10(byte error rate) of a damaged item, centred, and 0 of an intact
+one. (A straight line in x over all items rejects a true collapse nearly always: SF then stands in for the bend.)
+``u_program`` is normal (programs differ, and one program's rows are not independent), ``*`` stands for both main
+effects and their interaction; a training seed is a fixed term within its method. The collapse hypothesis is ``b_sf = 0``: at
 equal residual errors every SF gives the same score. Its test is the likelihood ratio of the fits with and without SF
 (chi-squared, 1 degree of freedom; with ``sf_terms="categories"`` one less than there are spreading factors), its family
 the tasks of one corpus (`collapse_family`, Holm).
 
 Residual errors of a row are its wrong and its lost bytes (`residual_errors`); their rate is ``(errors + 1/2) / (bytes
-sent + 1)``, so that a clean item has a logarithm.
+sent + 1)``.
 Mixed fit: maximum likelihood with the integral over u by adaptive Gauss-Hermite quadrature around each program's mode
 (Pinheiro and Bates, JCGS 4, 1995), a wide Gaussian prior (sd 5) on slopes keeping separated data finite. statsmodels'
 `BinomialBayesMixedGLM` is the check in the tests, not the tool: its posterior has a pole at variance 0 and no mode,
@@ -94,7 +96,7 @@ LARGEST_MISSED = float((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / stats.nor
 def fit_collapse(
     item_rows: Iterable[Mapping[str, Any]], *, engine: str = "mixed", sf_terms: str = "slope", level: float = 0.95
 ) -> CollapseFit:
-    """Fit ``correct ~ method * log10(byte error rate) + sf + (1 | program)``.
+    """Fit ``correct ~ method * (intact + x + x^2) + sf + (1 | program)``, x = log10(byte error rate).
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ def fit_collapse(
         raise ValueError(f"'engine' must be 'mixed' or 'gee' (got {engine!r})")
     if sf_terms not in ("slope", "categories"):
         raise ValueError(f"'sf_terms' must be 'slope' or 'categories' (got {sf_terms!r})")
-    rows = list(item_rows)
+    rows = [row for row in item_rows if row["delivered"]]  # the others are misses by definition
     right = np.array([float(bool(row["correct"])) for row in rows])
     programs, program_index = np.unique([str(row["program"]) for row in rows], return_inverse=True)
     known = {"num_items": len(rows), "num_programs": len(programs)}
@@ -228,7 +230,8 @@ def _p_without(found: _Fit, tested: np.ndarray, right: np.ndarray, design: np.nd
 def _design(rows: list[Mapping[str, Any]], sf_terms: str = "slope") -> tuple[list[str], np.ndarray]:
     """Columns of the fixed effects, those that vary: treatment coding of method, seed and category; centred numbers."""
     errors = np.array([log_byte_error(residual_errors(row), row["bytes_sent"]) for row in rows])
-    errors -= errors.mean()
+    intact = np.array([bool(row["intact"]) for row in rows])
+    errors = np.where(intact, 0.0, errors - errors[~intact].mean() if not intact.all() else 0.0)
     sf = np.array([float(row["sf"]) for row in rows])
     method_of = np.array([str(row["method"]) for row in rows])
     seed_of = np.array([str(row.get("train_seed")) for row in rows])
@@ -239,10 +242,11 @@ def _design(rows: list[Mapping[str, Any]], sf_terms: str = "slope") -> tuple[lis
     for method in methods:
         for seed in sorted(set(seed_of[method_of == method].tolist()))[1:]:
             columns[f"seed[{method}:{seed}]"] = ((method_of == method) & (seed_of == seed)).astype(np.float64)
-    if np.ptp(errors) > 0:
-        columns["log10_byte_error"] = errors
-        for method in methods[1:]:
-            columns[f"method[{method}]:log10_byte_error"] = columns[f"method[{method}]"] * errors
+    damage = {"intact": intact.astype(np.float64), "log10_byte_error": errors, "log10_byte_error^2": errors**2}
+    for name, column in damage.items():
+        if np.ptp(column) > 0:
+            columns[name] = column
+            columns |= {f"method[{method}]:{name}": columns[f"method[{method}]"] * column for method in methods[1:]}
     if np.ptp(sf) > 0 and sf_terms == "slope":
         columns["sf"] = sf - sf.mean()
     elif np.ptp(sf) > 0:
@@ -291,7 +295,7 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _F
         gradient[:-1] += prior_precision * beta
         return float(value + 0.5 * np.sum(prior_precision * beta**2)), gradient
 
-    start = np.r_[_fit_gee(right, design, program).value, -0.5]
+    start = np.r_[_start(right, design, program), -0.5]
     found = optimize.minimize(
         negative_log_likelihood,
         start,
@@ -312,6 +316,15 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _F
     if np.max(np.abs(gradient[:free])) > 1e-2 or np.any(np.diag(covariance) <= 0):
         raise RuntimeError("the likelihood has no interior maximum")
     return _Fit(value=best[:-1], covariance=covariance, log_likelihood=-float(found.fun))
+
+
+def _start(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> np.ndarray:
+    """Where to begin: population averages, or 0 where they run away (separated data, which the prior keeps finite)."""
+    try:
+        value = _fit_gee(right, design, program).value
+    except (np.linalg.LinAlgError, ValueError, FloatingPointError, Warning):
+        return np.zeros(design.shape[1])
+    return value if np.all(np.isfinite(value)) and np.max(np.abs(value)) < 3 * PRIOR_SD else np.zeros(len(value))
 
 
 def _fit_gee(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _Fit:
