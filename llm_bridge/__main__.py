@@ -62,8 +62,15 @@ def run(
     """Run a recipe: send, train, score, report. What is finished is skipped."""
     from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.training.launched import follow, is_launched, is_main_process, leading
 
-    run_recipe(load_recipe(recipe, set_ or []), out, console=Console(), workers=workers, cluster=cluster)
+    if is_launched() and (workers or cluster):
+        raise ValueError("'--workers' and '--cluster' start processes of their own: not under a launcher")
+    if not is_main_process():
+        follow()
+        return
+    with leading():
+        run_recipe(load_recipe(recipe, set_ or []), out, console=Console(), workers=workers, cluster=cluster)
 
 
 @app.command()

@@ -79,29 +79,28 @@ class Learner:
         """The model, made or taken up where it was left."""
         if self._loaded is not None:
             return self._loaded
-        from llm_bridge.training.adapters import AdapterSettings, attach, method_named
-        from llm_bridge.training.finetune import TrainSettings, finetune
+        from llm_bridge.training.adapters import attach, method_named
+        from llm_bridge.training.launched import TrainingJob, train_together
         from llm_bridge.training.models import load_model
 
         method = base_method(self.method)
-        row = method_named(method)
         model = self.recipe.model
-        loaded = load_model(model.name, storage=row.storage, device=model.device)
         if self.seed is None:
+            loaded = load_model(model.name, storage=method_named(method).storage, device=model.device)
             self._loaded = attach(loaded, method)
             self._remember(None)
             return self._loaded
         settings = learner_settings(self.recipe, self.method, self.seed)
-        self._loaded = attach(
-            loaded, method, AdapterSettings(**settings["adapter"]), texts=[row.text for row in self.examples]
+        job = TrainingJob(
+            model=model.name,
+            method=method,
+            device=model.device,
+            adapter=settings["adapter"],
+            training=settings["training"],
+            examples=self.examples,
+            checkpoint_dir=str(self.folder),
         )
-        outcome = finetune(
-            self._loaded,
-            self.examples,
-            TrainSettings(**settings["training"]),
-            checkpoint_dir=self.folder,
-            progress=progress,
-        )
+        self._loaded, outcome = train_together(job, progress=progress)
         self._remember(asdict(outcome))
         return self._loaded
 

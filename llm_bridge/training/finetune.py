@@ -263,6 +263,8 @@ class _Run:
         self.best: tuple[float, dict[str, torch.Tensor]] | None = None
         self.run_hash = _run_hash(loaded, self.examples, self.held_out, settings)
         self.file = None if checkpoint_dir is None else Path(checkpoint_dir) / CHECKPOINT_FILE
+        if self.workers.count > 1:
+            self.workers.require_equal(model_sum(loaded.model), "weights")
         self.sharded = wants_shards(loaded, self.workers)
         if self.sharded:
             self.loaded = twin_of(loaded)
@@ -456,6 +458,11 @@ class _Run:
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def model_sum(model: torch.nn.Module) -> float:
+    """Sum of all weights: tells whether two processes hold the same model, not which one is right."""
+    return float(sum(float(parameter.detach().double().sum()) for parameter in model.parameters()))
 
 
 def _trainable(loaded: LoadedModel) -> dict[str, torch.nn.Parameter]:

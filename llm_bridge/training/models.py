@@ -16,10 +16,12 @@ multiplied in the same precision as the rest.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,6 +165,8 @@ def _device(device: str | None) -> torch.device:
     if device is None:
         return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
     place = torch.device(device)
+    if place.type == "cuda" and place.index is None and torch.cuda.is_available():
+        place = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"'device' is {device!r}, and torch {torch.__version__} sees no GPU here")
     return place
@@ -221,9 +225,26 @@ def _from_folder(folder: Path, storage: str, place: torch.device, number_format:
     options: dict[str, Any] = {"dtype": number_format, "device_map": {"": str(place)}}
     if storage == "nf4":
         options["quantization_config"] = nf4_config(number_format)
-    model = AutoModelForCausalLM.from_pretrained(folder, **options)
+    with _whole_on_every_process():
+        model = AutoModelForCausalLM.from_pretrained(folder, **options)
     _keep_differentiable(model)
     return model
+
+
+@contextlib.contextmanager
+def _whole_on_every_process() -> Iterator[None]:
+    """Have all weights read by every process.
+
+    Under ``accelerate launch --use_fsdp`` the library reads them in the first process alone and leaves the others'
+    unset, for a trainer that sends them round later.
+    """
+    variable = "FSDP_CPU_RAM_EFFICIENT_LOADING"
+    before = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[variable] = before
 
 
 def _keep_differentiable(model: torch.nn.Module) -> None:
@@ -262,9 +283,19 @@ def _load_toy(storage: str, seed: int, place: torch.device) -> tuple[PreTrainedM
         digest.update(key.encode() + tensor.numpy().tobytes())
     if storage == "nf4":  # quantisation happens while loading, so the toy goes through a folder too
         with tempfile.TemporaryDirectory() as folder:
-            model.save_pretrained(folder)
+            _write_folder(model, Path(folder))
             model = _from_folder(Path(folder), storage, place, torch.float32)
     return model.to(place), tokenizer, digest.hexdigest()
+
+
+def _write_folder(model: PreTrainedModel, folder: Path) -> None:
+    """A model as files; of several processes the library's own writer serves only the first."""
+    from safetensors.torch import save_file
+
+    model.config.save_pretrained(folder)
+    tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
+    weights = {key: value for key, value in model.state_dict().items() if key not in tied}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _fingerprint(name: str, model: PreTrainedModel, weights: str, storage: str, seed: int | None) -> dict[str, Any]:

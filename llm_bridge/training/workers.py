@@ -62,6 +62,15 @@ class Workers:
         distributed.all_gather_object(found, tensor)
         return [item for item in found if item is not None]
 
+    def require_equal(self, value: float, what: str) -> None:
+        """Refuse to go on where the processes differ."""
+        if self.count == 1:
+            return
+        found: list[float | None] = [None] * self.count
+        distributed.all_gather_object(found, value)
+        if len(set(found)) > 1:
+            raise RuntimeError(f"the processes start with different {what}: {found}")
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.count > 1:

@@ -1,0 +1,124 @@
+"""One command in several processes (`accelerate launch`, `torchrun`): the main one runs the study, the others join in.
+
+    main       study … ──► train_together(job) ──► finetune ──► score, write … ──► end
+                                  │ the job           ▲ gradients, or shards             │ nothing more
+    others     follow: wait ◄─────┴──► finetune ◄─────┘ ──► forget the model, wait ◄─────┘
+
+Only training is shared out; sending, scoring and writing are the main process' alone. All see one file system.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from llm_bridge.training.fetching import Progress
+
+if TYPE_CHECKING:
+    from llm_bridge.training.examples import Example
+    from llm_bridge.training.finetune import TrainingRecord
+    from llm_bridge.training.models import LoadedModel
+
+PATIENCE = timedelta(days=30)
+"""How long the others wait for the main process, which may score for hours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """Everything that a process needs to take its part in one training run.
+
+    `adapter` and `training` are the arguments of `AdapterSettings` and `TrainSettings`; the rest as in `load_model`,
+    `attach` and `finetune`.
+    """
+
+    model: str
+    method: str
+    device: str | None
+    adapter: Mapping[str, Any]
+    training: Mapping[str, Any]
+    examples: tuple[Example, ...]
+    checkpoint_dir: str | None
+
+
+def is_launched() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes; true for a process alone."""
+    return not is_launched() or int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def leading() -> Iterator[None]:
+    """What the main process does within has the others' help in training; afterwards they may go."""
+    if is_launched():
+        _control_group()
+    try:
+        yield
+    finally:
+        if is_launched():
+            _pass_on(None)
+
+
+def follow() -> None:
+    """Take part in the main process' training runs until it is done. For every process but the main one."""
+    while (job := _pass_on(None)) is not None:
+        _train(job, None)
+        _free()
+
+
+def train_together(job: TrainingJob, *, progress: Progress | None = None) -> tuple[LoadedModel, TrainingRecord]:
+    """Load, attach and fine-tune; with the other processes' help, where there are any and they `follow`."""
+    if is_launched():
+        _pass_on(job)
+    return _train(job, progress)
+
+
+def _train(job: TrainingJob, progress: Progress | None) -> tuple[LoadedModel, TrainingRecord]:
+    from llm_bridge.training.adapters import AdapterSettings, attach, method_named
+    from llm_bridge.training.finetune import TrainSettings, finetune
+    from llm_bridge.training.models import load_model
+
+    base = load_model(job.model, storage=method_named(job.method).storage, device=job.device)
+    texts = [example.text for example in job.examples]
+    loaded = attach(base, job.method, AdapterSettings(**job.adapter), texts=texts)
+    settings = TrainSettings(**job.training)
+    return loaded, finetune(loaded, job.examples, settings, checkpoint_dir=job.checkpoint_dir, progress=progress)
+
+
+def _pass_on(job: TrainingJob | None) -> TrainingJob | None:
+    """The main process' job, in every process."""
+    from torch import distributed
+
+    holder = [job]
+    distributed.broadcast_object_list(holder, src=0, group=_control_group())
+    return holder[0]
+
+
+@lru_cache(maxsize=1)
+def _control_group() -> Any:
+    """The processes, as a group of patient CPUs beside the one that computes."""
+    from torch import distributed
+
+    from llm_bridge.training.workers import join_workers
+
+    join_workers()
+    return distributed.new_group(backend="gloo", timeout=PATIENCE)
+
+
+def _free() -> None:
+    """Give a forgotten model's memory back."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
