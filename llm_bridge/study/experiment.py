@@ -483,9 +483,10 @@ def learner_job(recipe: str, directory: str, model: dict[str, str], key: str, ce
 
 
 def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
-    """Tasks that are scored in a cell: a fine-tuned model over a link may be asked for fewer of them."""
+    """Tasks that are scored in a cell: a fine-tuned model over a link may be asked for fewer; rules repair nothing."""
     fewer = cell.trained and cell.crosses_link_in_evaluation and recipe.score.trained_tasks
-    return recipe.score.trained_tasks if fewer else recipe.score.tasks
+    tasks = recipe.score.trained_tasks if fewer else recipe.score.tasks
+    return tuple(task for task in tasks if not (task == "repair" and cell.method == RULES))
 
 
 def _configured_cells(study: Study) -> list[tuple[Cell, dict[str, Any], Path]]:

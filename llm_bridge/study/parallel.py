@@ -27,6 +27,7 @@ from typing import Any
 from llm_bridge.study.store import StoreError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+CONNECT_TIMEOUT = "20s"
 ONE_JOB = threading.Lock()
 """A worker with several threads does one job at a time: training has settings of the whole process."""
 
@@ -154,7 +155,7 @@ def _dask(cluster: str, workers: int | None) -> Iterator[Executor]:
                 )
             )
         try:
-            client = stack.enter_context(Client(address, timeout="30s"))
+            client = stack.enter_context(Client(address, timeout=CONNECT_TIMEOUT))
         except (OSError, ValueError) as error:
             raise StoreError(f"no scheduler at {cluster!r} ({error}): start one with `dask scheduler`") from error
         yield client.get_executor(retries=0)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,15 +26,20 @@ SMALL = [
 ]
 
 
-def command(out: Path, *overrides: str) -> list[str]:
-    options = [word for override in (*SMALL, *overrides) for word in ("--set", override)]
-    return [sys.executable, "-m", "llm_bridge", "run", "toy", "--out", str(out), *options]
+def command(out: Path, *overrides: str, options: Sequence[str] = ()) -> list[str]:
+    changes = [word for override in (*SMALL, *overrides) for word in ("--set", override)]
+    return [sys.executable, "-m", "llm_bridge", "run", "toy", "--out", str(out), *changes, *options]
 
 
-def run(out: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+def run(out: Path, *overrides: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
     return subprocess.run(
-        command(out, *overrides), capture_output=True, text=True, cwd=ROOT, env=environment, timeout=250
+        command(out, *overrides, options=options),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=250,
     )
 
 
@@ -65,6 +72,21 @@ def test_a_dead_link_scores_like_a_dead_link_and_a_clean_one_is_whole(finished: 
         low, value, high = (float(row[name]) for name in ("f1_low", "f1", "f1_high"))
         assert 0 <= low <= value <= high <= 1
         assert n == {"localise": 8, "paired": 8, "detect": 16}[row["task"]]
+        assert row["axis"] == "fixed_snr"
+        assert int(row["parses"]) <= int(row["delivered"])
+        assert row["snr_db"] != "inf" or int(row["parses"]) == n
+        assert float(row["duty_cycle"]) == 0.01
+        assert float(row["send_time_s"]) == pytest.approx(100 * float(row["airtime_s"]))
+        assert row["within_dwell_time"] == "True"
+        assert row["distance_km"] == row["ebn0_db"] == row["plausible_at_1"] == ""
+
+
+def test_items_tell_their_axis_and_whether_what_arrived_parses(finished: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "items.jsonl").read_text().splitlines()]
+    assert {row["axis"] for row in rows} == {"fixed_snr"}
+    assert all(row["parses"] for row in rows if row["intact"])
+    assert not any(row["parses"] for row in rows if not row["delivered"])
+    assert any(row["delivered"] and not row["parses"] for row in rows)
 
 
 def test_methods_meet_the_same_noise(finished: Path) -> None:
@@ -117,6 +139,183 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_numbers(finished: Pat
     assert (tmp_path / "results.csv").read_text() == (finished / "results.csv").read_text()
 
 
+def test_two_processes_write_the_same_bytes_as_one(finished: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "training.methods=['rules', 'full']", options=["--workers", "2"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    folders = [path.parent for path in tmp_path.glob("*/result.json")]
+    assert len(folders) == 12
+    for folder in folders:
+        for name in ("config.json", "items.jsonl"):
+            assert (folder / name).read_bytes() == (finished / folder.name / name).read_bytes()
+        results = [json.loads((top / folder.name / "result.json").read_text()) for top in (tmp_path, finished)]
+        assert results[0]["rows"] == results[1]["rows"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [["--workers", "1"], ["--workers", "2"], ["--cluster", "local", "--workers", "2"]])
+def test_processes_and_a_cluster_write_the_same_results(finished: Path, tmp_path: Path, options: list[str]) -> None:
+    done = run(tmp_path, options=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("results.csv", "items.jsonl"):
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_parent_and_nothing_is_lost(finished: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    options = ["--workers", "2"]
+    for delay in (7.0, 10.0, 13.0):
+        with subprocess.Popen(
+            command(tmp_path, options=options),
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            time.sleep(delay)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            process.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while any(_alive(child) for child in children) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not [child for child in children if _alive(child)]
+    assert run(tmp_path, options=options).returncode == 0
+    assert (tmp_path / "results.csv").read_bytes() == (finished / "results.csv").read_bytes()
+
+
+def _alive(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_worker_that_dies_is_an_error_that_says_so() -> None:
+    from llm_bridge.study.parallel import open_executor, run_jobs
+    from llm_bridge.study.store import StoreError
+
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    with (
+        pytest.raises(StoreError, match="a worker process ended unexpectedly"),
+        open_executor(workers=1) as executor,
+    ):
+        assert executor is not None
+        run_jobs(executor, os._exit, [(1,)], lambda done, total: None)
+    assert {name: os.environ.get(name) for name in before} == before
+
+
+def test_no_number_of_workers_below_one() -> None:
+    from llm_bridge.study.parallel import open_executor
+
+    with pytest.raises(ValueError, match=r"'workers' must be at least 1 \(got 0\)"), open_executor(workers=0):
+        pass
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_named() -> None:
+    from llm_bridge.study.parallel import open_executor
+    from llm_bridge.study.store import StoreError
+
+    with (
+        pytest.raises(StoreError, match=r"no scheduler at 'tcp://127.0.0.1:9'"),
+        open_executor(cluster="tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+def test_a_second_run_into_the_folder_of_the_first_is_refused(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from llm_bridge.study.config import load_recipe
+    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.study.store import StoreError, locked
+
+    with locked(tmp_path), pytest.raises(StoreError, match=rf"in use by process {os.getpid()}: wait for it, or choose"):
+        run_recipe(load_recipe("toy", SMALL), tmp_path, console=Console(quiet=True))
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "items.jsonl", "result.json", "provenance.json"])
+def test_an_edit_of_a_finished_cell_is_seen_by_report_and_by_the_next_run(
+    finished: Path, tmp_path: Path, name: str
+) -> None:
+    from rich.console import Console
+
+    from llm_bridge.study.config import load_recipe
+    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.study.report import write_report
+    from llm_bridge.study.store import StoreError
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    (edited, *_) = sorted(copy.glob(f"*/{name}"))
+    edited.write_text(edited.read_text().replace("full", "fool").replace("false", "true"))
+    message = rf"{edited.parent.name}/{name} was changed after its result was written"
+    with pytest.raises(StoreError, match=message):
+        write_report(copy)
+    with pytest.raises(StoreError, match=message):
+        run_recipe(load_recipe("toy", SMALL), copy, console=Console(quiet=True))
+
+
+def test_repair_is_scored_where_it_is_listed_and_shuffled_labels_are_a_method(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from llm_bridge.study.config import load_recipe
+    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.study.learning import Learner
+    from llm_bridge.study.repairing import candidates_of
+
+    overrides = [
+        "radio.sf=7",
+        "radio.snr_db=inf",
+        "corpus.limit=2",
+        "training.methods=['rules', 'zero-shot', 'full', 'full-shuffled']",
+        "score.tasks=['localise', 'repair']",
+        "score.trained_tasks=['localise']",
+    ]
+    recipe = load_recipe("toy", [*SMALL, *overrides])
+    run_recipe(recipe, tmp_path, console=Console(quiet=True))
+    rows = {(row["method"], row["task"]): row for row in results(tmp_path)}
+    tasks = {("rules", "localise"), ("full", "localise"), ("full-shuffled", "localise")}
+    assert set(rows) == tasks | {("zero-shot", "localise"), ("zero-shot", "repair")}
+    row = rows["zero-shot", "repair"]
+    assert row["f1"] == "" and row["n"] == "2" and row["baseline"] == "0.0"
+    assert 0.0 <= float(row["plausible_low"]) <= float(row["plausible_at_1"]) <= float(row["plausible_high"]) <= 1.0
+    losses = []
+    for method in ("full", "full-shuffled"):
+        (folder,) = tmp_path.glob(f"minibugs-{method}-seed0-*")
+        losses.append(json.loads((folder / "provenance.json").read_text())["learner"]["training"]["losses"])
+    assert losses[0] != losses[1], "the same texts with other labels"
+    (file,) = (path for path in (tmp_path / "cache" / "repairs").glob("*.jsonl") if "verdicts" not in path.name)
+    known = [json.loads(line) for line in file.read_text().splitlines()]
+    learner = Learner(directory=tmp_path, recipe=recipe, method="zero-shot", seed=None)
+    learner.__dict__["key"] = file.stem  # no model: everything is on file
+    texts = {pair_text: None for pair_text in _buggy_texts(2)}
+    assert [list(found) for found in candidates_of(learner, texts, recipe.score).values()] == [
+        row["candidates"] for row in known
+    ]
+
+
+def _buggy_texts(count: int) -> list[str]:
+    from llm_bridge.corpora import minibugs
+
+    return [pair.buggy for pair in minibugs.load()[:count]]
+
+
+def test_an_interrupted_scoring_goes_on_in_the_same_batches(tmp_path: Path) -> None:
+    from llm_bridge.study.config import load_recipe
+    from llm_bridge.study.learning import SCORES_PER_LINE_FLUSH, Learner
+
+    texts = ["x" * (1 + n % 50) + str(n) for n in range(3 * SCORES_PER_LINE_FLUSH)]
+    learner = Learner(directory=tmp_path, recipe=load_recipe("toy"), method="zero-shot", seed=None)
+    planned = learner._parts(texts, texts)
+    assert sorted(text for part in planned for text in part) == sorted(texts)
+    rest = [text for text in texts if text not in planned[0] and text not in planned[1][:7]]  # killed in the second
+    assert learner._parts(rest, texts) == planned[1:]
+    other = learner._parts(rest, rest)  # a recipe that asks for less than the plan: parts of its own
+    assert sorted(text for part in other for text in part) == sorted(rest)
+
+
 def test_interrupting_says_that_the_same_command_continues(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
     process = subprocess.Popen(
@@ -147,6 +346,8 @@ def test_interrupting_says_that_the_same_command_continues(tmp_path: Path) -> No
         (["radio.policy=guess"], "'policy' must be one of"),
         (["training.schedule=guess"], "'schedule' must be one of"),
         (["training.learning_rate.qlroa=0.1"], "unknown key 'training.learning_rate.qlroa'"),
+        (["training.methods=['zero-shot-shuffled']"], "has no labels to shuffle"),
+        (["version=99"], "this program reads recipes of version 1 (got version 99)"),
     ],
 )
 def test_a_users_mistake_is_one_line(tmp_path: Path, overrides: list[str], message: str) -> None:
@@ -158,7 +359,9 @@ def test_a_users_mistake_is_one_line(tmp_path: Path, overrides: list[str], messa
     assert not (tmp_path / "out" / "recipe.json").exists(), "what cannot run leaves nothing behind"
 
 
-@pytest.mark.parametrize(("missing", "extra"), [("pandas", "bridge"), ("filelock", "llm"), ("torch", "llm")])
+@pytest.mark.parametrize(
+    ("missing", "extra"), [("pandas", "bridge"), ("filelock", "llm"), ("torch", "llm"), ("distributed", "cluster")]
+)
 def test_a_missing_package_names_the_extra(missing: str, extra: str) -> None:
     program = (
         "import sys, llm_bridge.__main__ as command\n"
