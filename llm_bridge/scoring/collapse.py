@@ -5,10 +5,10 @@
 over the items of which any byte arrived, with x = log10(byte error rate) of a damaged item, centred, and 0 of an intact
 one. (A straight line in x over all items rejects a true collapse nearly always: SF then stands in for the bend.)
 ``u_program`` is normal (programs differ, and one program's rows are not independent), ``*`` stands for both main
-effects and their interaction; a training seed is a fixed term within its method. The collapse hypothesis is ``b_sf = 0``: at
-equal residual errors every SF gives the same score. Its test is the likelihood ratio of the fits with and without SF
-(chi-squared, 1 degree of freedom; with ``sf_terms="categories"`` one less than there are spreading factors), its family
-the tasks of one corpus (`collapse_family`, Holm).
+effects and their interaction; a training seed is a fixed term within its method. The collapse hypothesis is
+``b_sf = 0``: at equal residual errors every SF gives the same score. Its test is the likelihood ratio of the fits with
+and without SF (chi-squared, 1 degree of freedom; with ``sf_terms="categories"`` one less than there are spreading
+factors), its family the tasks of one corpus (`collapse_family`, Holm).
 
 Residual errors of a row are its wrong and its lost bytes (`residual_errors`); their rate is ``(errors + 1/2) / (bytes
 sent + 1)``.
@@ -35,6 +35,7 @@ from llm_bridge.scoring.statistics import holm
 
 PRIOR_SD = 5.0
 NUM_NODES = 15
+NEWTON_STEPS = 12
 LOG_SD_BOUNDS = (-5.0, 3.0)
 
 
@@ -307,15 +308,26 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _F
     best = found.x
     # programs that do not differ put the spread at its bound, where it no longer has a curvature
     free = len(best) if LOG_SD_BOUNDS[0] + 1 < best[-1] < LOG_SD_BOUNDS[1] else len(best) - 1
-    gradient = negative_log_likelihood(best)[1]
-    information = np.empty((free, free))
-    for row, at in zip(information, np.eye(len(best))[:free], strict=True):
-        ahead, behind = (negative_log_likelihood(best + sign * 1e-4 * at)[1] for sign in (1, -1))
-        row[:] = ((ahead - behind) / 2e-4)[:free]
-    covariance = np.linalg.inv((information + information.T) / 2)[:num_terms, :num_terms]
-    if np.max(np.abs(gradient[:free])) > 1e-2 or np.any(np.diag(covariance) <= 0):
+    for _ in range(NEWTON_STEPS):  # the gradient is not that of the quadrature to the last digit: settle it by its zero
+        gradient, information = _curvature(negative_log_likelihood, best, free)
+        if np.max(np.abs(gradient)) < 1e-5:
+            break
+        step = np.linalg.solve(information, gradient)
+        best[:free] -= step * min(1.0, 2.0 / np.max(np.abs(step)))
+    covariance = np.linalg.inv(information)[:num_terms, :num_terms]
+    if np.max(np.abs(gradient)) > 1e-3 or np.any(np.diag(covariance) <= 0):
         raise RuntimeError("the likelihood has no interior maximum")
-    return _Fit(value=best[:-1], covariance=covariance, log_likelihood=-float(found.fun))
+    return _Fit(value=best[:-1], covariance=covariance, log_likelihood=-negative_log_likelihood(best)[0])
+
+
+def _curvature(function: Any, at: np.ndarray, free: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient and Hessian in the first `free` parameters, the Hessian by central differences of the gradient."""
+    rows = []
+    for direction in np.eye(len(at))[:free]:
+        ahead, behind = (function(at + sign * 1e-4 * direction)[1] for sign in (1, -1))
+        rows.append(((ahead - behind) / 2e-4)[:free])
+    hessian = np.array(rows)
+    return function(at)[1][:free], (hessian + hessian.T) / 2
 
 
 def _start(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> np.ndarray:

@@ -316,7 +316,7 @@ def collapse_rows(rng, *, sf_effect=0.0, spread=1.0, num_programs=42):
     return rows
 
 
-@pytest.mark.parametrize("num_runs", [20, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_runs", [8, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("engine", ["mixed", "gee"])
 def test_collapse_keeps_its_error_probability_and_sees_an_effect(engine, num_runs):
     """Without an effect of SF at most 8 % of p values lie below 0.05; with 0.5 log-odds a step at least half do."""
@@ -325,15 +325,18 @@ def test_collapse_keeps_its_error_probability_and_sees_an_effect(engine, num_run
     assert {fit.engine for fit in null} == {engine}
     assert sum(fit.sf.p_value < 0.05 for fit in null) <= most(num_runs, 0.08)
     shifted = [
-        fit_collapse(collapse_rows(np.random.default_rng(seed), sf_effect=0.5), engine=engine) for seed in range(12)
+        fit_collapse(collapse_rows(np.random.default_rng(seed), sf_effect=0.5), engine=engine) for seed in range(8)
     ]
-    assert sum(fit.sf.p_value < 0.05 for fit in shifted) >= least(12, 0.5)
+    assert sum(fit.sf.p_value < 0.05 for fit in shifted) >= least(8, 0.5)
     assert np.mean([fit.sf.value for fit in shifted]) == pytest.approx(0.5, abs=0.2)
     assert shifted[0].sentence().endswith("an effect remains")
 
 
 def test_collapse_agrees_with_statsmodels_variational_fit():
-    """The same model by mean-field variational Bayes: its errors are too small, its means are not."""
+    """The same model by mean-field variational Bayes: its errors are too small, its means are not.
+
+    Its means and our mode differ by the skewness of weakly determined terms: within a fifth of a standard error.
+    """
     mixed = pytest.importorskip("statsmodels.genmod.bayes_mixed_glm")
     from scipy import sparse
 
@@ -346,7 +349,8 @@ def test_collapse_agrees_with_statsmodels_variational_fit():
     model = mixed.BinomialBayesMixedGLM(right, design, intercepts, np.zeros(42, dtype=int), fe_p=5.0, vcp_p=2.0)
     theirs = model.fit_vb(rng=1)
     assert [effect.name for effect in fit.effects] == names
-    assert [effect.value for effect in fit.effects] == pytest.approx(theirs.fe_mean, abs=0.03)
+    error = np.array([(effect.high - effect.low) / 3.92 for effect in fit.effects])
+    assert np.max(np.abs(np.array([effect.value for effect in fit.effects]) - theirs.fe_mean) / error) < 0.2
 
 
 def test_collapse_is_the_maximum_of_the_exact_likelihood():
@@ -368,13 +372,15 @@ def test_collapse_is_the_maximum_of_the_exact_likelihood():
 
     start = np.r_[[effect.value for effect in fit.effects], 0.5]
     exact = optimize.minimize(negative_log_posterior, start, method="BFGS").x
-    assert [effect.value for effect in fit.effects] == pytest.approx(list(exact[:-1]), abs=0.01)
+    assert fit.engine == "mixed"
+    error = np.array([(effect.high - effect.low) / 3.92 for effect in fit.effects])
+    assert np.max(np.abs(np.array([effect.value for effect in fit.effects]) - exact[:-1]) / error) < 0.03
 
 
 def test_likelihood_ratio_of_the_collapse_agrees_with_its_wald_test():
-    """Asymptotically the same test: p values of 12 fits on one side of each other by little, none far off."""
+    """Asymptotically the same test: p values of 6 fits on one side of each other by little, none far off."""
     pytest.importorskip("statsmodels")
-    fits = [fit_collapse(collapse_rows(np.random.default_rng([3, seed]))) for seed in range(12)]
+    fits = [fit_collapse(collapse_rows(np.random.default_rng([3, seed]))) for seed in range(6)]
     assert [fit.p_value for fit in fits] == pytest.approx([fit.sf.p_value for fit in fits], abs=0.02)
 
 
@@ -415,6 +421,50 @@ def test_collapse_takes_training_seeds_as_terms_of_their_method():
     assert effects["seed[qlora:1]"].high < -1
     assert effects["sf"].p_value > 0.001
     assert "seed[full:1]" not in effects
+
+
+SHAPES = {
+    "root": lambda share: 1 - share**0.5,
+    "line": lambda share: 1 - share,
+    "square": lambda share: 1 - share**2,
+    "step": lambda share: float(share < 0.4),
+}
+
+
+def shaped_rows(rng, shape, sf_effect=0.0):
+    """Rows over a link that loses fragments: right answers depend on the lost share alone, in a given shape."""
+    rows = []
+    ease = rng.normal(0, 1.2, 40)
+    for method, skill in (("full", 0.2), ("qlora", 0.4)):
+        for seed in range(2):
+            for sf, loss in {7: 0.93, 8: 0.7, 9: 0.4, 10: 0.18, 11: 0.07, 12: 0.02}.items():
+                for program in range(40):
+                    sent = int(rng.integers(3, 8))
+                    lost = int(rng.binomial(sent, loss))
+                    clear = SHAPES[shape](lost / sent)
+                    solves = 1 / (1 + math.exp(-ease[program] - skill - sf_effect * (sf - 9.5)))
+                    chance = (solves * clear + 0.15 * (1 - clear)) * (lost < sent)
+                    row = {"correct": rng.random() < chance, "method": method, "sf": sf, "program": f"p{program}"}
+                    row |= {"train_seed": seed, "delivered": lost < sent, "intact": lost == 0, "byte_errors": 0}
+                    rows.append(row | {"bytes_lost": 48 * lost, "bytes_sent": 48 * sent})
+    return rows
+
+
+@pytest.mark.parametrize("num_runs", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_true_collapse_is_not_rejected_whatever_its_shape(shape, num_runs):
+    """At most 10 % of p values lie below 0.05; a straight line in log10 over all items rejected every time."""
+    pytest.importorskip("statsmodels")
+    fits = [fit_collapse(shaped_rows(np.random.default_rng([8, run]), shape)) for run in range(num_runs)]
+    assert sum(fit.p_value < 0.05 for fit in fits) <= most(num_runs, 0.10)
+    assert min(fit.p_value for fit in fits) > 1e-4
+
+
+def test_an_effect_of_sf_is_seen_whatever_the_shape():
+    """Half a log-odd for each SF."""
+    pytest.importorskip("statsmodels")
+    for shape in SHAPES:
+        assert fit_collapse(shaped_rows(np.random.default_rng(9), shape, sf_effect=0.5)).p_value < 0.01, shape
 
 
 def test_residual_errors_count_wrong_and_lost_bytes():
