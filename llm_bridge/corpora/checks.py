@@ -7,6 +7,9 @@ decided rightly, wrongly and not at all; a rule that knows nothing is right in h
 bytes classifier learns from the histograms of bytes: a logistic regression on the difference of the two histograms of
 a pair (so it has no intercept: which one comes first is nothing it could know), fitted on other groups than those it
 judges.
+
+`memorisation` asks another question: has a model seen the corpus? Whoever knows a text by heart is less sure of the
+same program under other names; whoever understands it is not.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from scipy import stats
 
 from llm_bridge.corpora import near_duplicates
 from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, corpus_hash, normalise, single_edit
+from llm_bridge.corpora.renaming import rename_identifiers
 
 #: A rule that knows nothing is called a leak with at most this probability.
 FALSE_ALARM = 1e-6
@@ -260,6 +264,88 @@ def overlap(first: Sequence[ProgramPair], second: Sequence[ProgramPair]) -> tupl
     return {pair.group for pair in first} & {pair.group for pair in second}, across
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemorisationProbe:
+    """What a model's likelihoods say of a corpus and of its renamed copies.
+
+    Parameters
+    ----------
+    original, renamed
+        How often the correct version is the likelier one, with the corpus' own names and with others.
+    own_names
+        How often the margin of the correct version (nats) is larger with the corpus' own names: half, if names are
+        nothing but names.
+    nats_per_byte, nats_per_byte_renamed
+        Mean negative log-likelihood of the correct versions.
+    margin, margin_renamed
+        Mean margin, buggy minus correct, in nats.
+    """
+
+    original: RuleCount
+    renamed: RuleCount
+    own_names: RuleCount
+    nats_per_byte: float
+    nats_per_byte_renamed: float
+    margin: float
+    margin_renamed: float
+
+
+def memorisation(
+    pairs: Sequence[ProgramPair],
+    negative_log_likelihood: Callable[[Sequence[str]], Mapping[str, float]],
+    *,
+    seed: int = 0,
+) -> MemorisationProbe:
+    """Likelihood of correct against buggy versions, and of both again with local identifiers renamed.
+
+    Parameters
+    ----------
+    pairs
+        At least one.
+    negative_log_likelihood
+        Called once with all texts; gives the sum over each text's tokens, in nats.
+    seed
+        Of the new names; see `renaming.rename_identifiers`.
+
+    Notes
+    -----
+    Renaming alone makes any text less likely, since names stop fitting their use; so a drop of `nats_per_byte` is no
+    proof. A drop of the *margin* beyond chance is: see `own_names.p_value`.
+    """
+    if not pairs:
+        raise ValueError("'pairs' must hold at least one pair (got none)")
+    others = [rename_identifiers(pair, seed) for pair in pairs]
+    texts = [text for pair in (*pairs, *others) for text in (pair.buggy, pair.correct)]
+    nll = negative_log_likelihood(list(dict.fromkeys(texts)))
+    margins = np.array([[nll[pair.buggy] - nll[pair.correct] for pair in row] for row in (pairs, others)])
+    rates = [[nll[pair.correct] / len(pair.correct.encode()) for pair in row] for row in (pairs, others)]
+    return MemorisationProbe(
+        original=_rule(margins[0].tolist()),
+        renamed=_rule(margins[1].tolist()),
+        own_names=_rule((margins[0] - margins[1]).tolist()),
+        nats_per_byte=_mean(rates[0]),
+        nats_per_byte_renamed=_mean(rates[1]),
+        margin=float(margins[0].mean()),
+        margin_renamed=float(margins[1].mean()),
+    )
+
+
+def render_memorisation(probe: MemorisationProbe) -> str:
+    """The probe as plain text, for a terminal."""
+    return "\n".join(
+        [
+            "the correct version is likelier  right wrong  ties  accuracy (ties half)",
+            _row("with the corpus' own names", probe.original),
+            _row("with other names", probe.renamed),
+            _row("margin larger with own names", probe.own_names) + f"  p = {probe.own_names.p_value:.2g}",
+            "",
+            f"nats a byte of correct versions  {probe.nats_per_byte:.3f}, renamed {probe.nats_per_byte_renamed:.3f}",
+            f"margin buggy minus correct       {probe.margin:.2f} nats, renamed {probe.margin_renamed:.2f}",
+            "",
+        ]
+    )
+
+
 def num_tokens(text: str) -> int:
     """Number of Python tokens, without those that only mark layout; of words where the text cannot be read."""
     try:
@@ -326,7 +412,7 @@ def _run(
     return tuple(failing), tuple(passing)
 
 
-def _rule(differences: Sequence[int]) -> RuleCount:
+def _rule(differences: Sequence[float]) -> RuleCount:
     signs = np.sign(differences)
     return RuleCount(right=int((signs > 0).sum()), wrong=int((signs < 0).sum()), ties=int((signs == 0).sum()))
 

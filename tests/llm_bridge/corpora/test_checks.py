@@ -169,3 +169,35 @@ def test_report_reads_well():
 def test_no_pairs_is_an_error():
     with pytest.raises(ValueError, match="'pairs' must hold at least one pair"):
         checks.check([])
+
+
+def bytes_as_nats(texts):
+    return {text: float(len(text.encode())) for text in texts}
+
+
+def test_a_model_that_counts_bytes_remembers_nothing():
+    probe = checks.memorisation(PAIRS, bytes_as_nats)
+    rule = checks.check(PAIRS).longer_bytes
+    assert (probe.original.right, probe.original.wrong) == (rule.wrong, rule.right)  # a shorter text is likelier here
+    assert probe.original == probe.renamed, "renaming keeps every length"
+    assert (probe.own_names.ties, probe.own_names.p_value) == (42, 1.0)
+    assert probe.nats_per_byte == probe.nats_per_byte_renamed == 1.0
+
+
+def test_a_model_that_knows_the_corpus_by_heart_is_found_out():
+    known = {pair.correct for pair in PAIRS}
+    probe = checks.memorisation(
+        PAIRS, lambda texts: {text: len(text) * (0.1 if text in known else 1.0) for text in texts}
+    )
+    assert probe.original.accuracy == 1.0 and probe.renamed.accuracy == 0.5
+    assert probe.own_names.right == 42 and probe.own_names.leaks
+    assert probe.margin > probe.margin_renamed + 10
+    assert probe.nats_per_byte == pytest.approx(0.1) and probe.nats_per_byte_renamed == pytest.approx(1.0)
+
+
+def test_the_probe_reads_well_and_needs_pairs():
+    text = checks.render_memorisation(checks.memorisation(PAIRS, bytes_as_nats))
+    assert "with other names" in text and "p = 1" in text
+    assert all(len(line) <= 120 for line in text.splitlines())
+    with pytest.raises(ValueError, match="'pairs' must hold at least one pair"):
+        checks.memorisation([], bytes_as_nats)

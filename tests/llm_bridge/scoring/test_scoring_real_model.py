@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from llm_bridge.corpora import checks, minibugs, quixbugs
 from llm_bridge.scoring.likelihood import perplexity, score_texts
 from llm_bridge.scoring.localise import rank_lines
 from llm_bridge.training.fetching import DEFAULT_MODEL, MARKER_FILE, WHEEL_MODELS, cache_root
@@ -72,3 +73,15 @@ def test_nf4_costs_little_likelihood(real: LoadedModel) -> None:
     small = score_texts(load_model(storage="nf4"), [text])[text]
     full = score_texts(real, [text])[text]
     assert 0 < small.mean_nll - full.mean_nll < 0.5
+
+
+@pytest.mark.parametrize("corpus", ["minibugs", "quixbugs"])
+def test_the_default_model_does_not_know_the_corpus_by_heart(corpus: str, real: LoadedModel, shared: Path) -> None:
+    """Margins with the corpus' own names against renamed ones: no more often larger than a coin allows (1e-6)."""
+    pairs = minibugs.load() if corpus == "minibugs" else quixbugs.load(shared / "data" / "quixbugs.jsonl")
+    probe = checks.memorisation(
+        pairs, lambda texts: {text: found.sum_nll for text, found in score_texts(real, texts).items()}
+    )
+    print(checks.render_memorisation(probe))
+    assert not probe.own_names.leaks
+    assert probe.original.right > len(pairs) / 2, "it is a model of programs at all"
