@@ -89,18 +89,14 @@ def search_header(metrics: Metrics, *, crc_expected: bool | None = None) -> Head
     without a CRC has nothing left to contradict it.
     """
     words, checks = _legal_headers()
-    scores = np.empty(len(words))
-    best = _score_headers(metrics.astype(np.float64), words, checks, ODD_HEADER_PENALTY, scores)
-    if crc_expected is not None:
-        scores -= UNEXPECTED_CRC_PENALTY * ((words & 1) != crc_expected)
-        best = int(np.argmax(scores))
-    probability = 1.0 / float(np.exp(np.maximum(scores - scores[best], -700.0)).sum())
+    without_crc = UNEXPECTED_CRC_PENALTY if crc_expected is True else 0.0
+    with_crc = UNEXPECTED_CRC_PENALTY if crc_expected is False else 0.0
+    best, probability, upper = _best_header(metrics, words, checks, ODD_HEADER_PENALTY, without_crc, with_crc)
     word, check = int(words[best]), int(checks[best])
-    third = metrics[3, check >> 4 :: 2] - ODD_HEADER_PENALTY * (np.arange(8) > 0)
-    nibbles = (word >> 8, word >> 4 & 15, word & 15, 2 * int(np.argmax(third)) + (check >> 4), check & 15)
+    nibbles = (word >> 8, word >> 4 & 15, word & 15, 2 * int(upper) + (check >> 4), check & 15)
     return HeaderDecision(
         header=Header(payload_len=word >> 4, cr=(word & 15) >> 1, crc=bool(word & 1)),
-        probability=probability,
+        probability=float(probability),
         nibbles=np.array(nibbles, dtype=np.uint8),
     )
 
@@ -172,13 +168,21 @@ def _legal_headers() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _score_headers(metrics: Any, words: Any, checks: Any, penalty: float, scores: Any):  # type: ignore[no-untyped-def]
-    """Summed log-likelihood of the five nibbles; the unknown bits of the fourth take their best value."""
-    third = np.empty(2)
+def _best_header(  # type: ignore[no-untyped-def]
+    metrics: Any, words: Any, checks: Any, odd_penalty: float, no_crc_penalty: float, crc_penalty: float
+):
+    """Index of the header with the largest summed log-likelihood, its posterior, and the upper bits of its nibble 3.
+
+    Those three bits are unknown and take their best value.
+    """
+    third, upper = np.empty(2), np.zeros(2, np.int64)
     for c4 in range(2):
         third[c4] = metrics[3, c4]
-        for upper in range(1, 8):
-            third[c4] = max(third[c4], metrics[3, 2 * upper + c4] - penalty)
+        for bits in range(1, 8):
+            if metrics[3, 2 * bits + c4] - odd_penalty > third[c4]:
+                third[c4] = metrics[3, 2 * bits + c4] - odd_penalty
+                upper[c4] = bits
+    scores = np.empty(words.size)
     best = 0
     for i in range(words.size):
         word, check = words[i], checks[i]
@@ -188,10 +192,15 @@ def _score_headers(metrics: Any, words: Any, checks: Any, penalty: float, scores
             + metrics[2, word & 15]
             + third[check >> 4]
             + metrics[4, check & 15]
+            - (crc_penalty if word & 1 else no_crc_penalty)
         )
         if scores[i] > scores[best]:
             best = i
-    return best
+    total = 0.0
+    for i in range(words.size):
+        if scores[i] > scores[best] - 40.0:
+            total += math.exp(scores[i] - scores[best])
+    return best, 1.0 / total, upper[checks[best] >> 4]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -37,8 +37,12 @@ from lora_phy.coding.gray import symbol_of_label
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
 from lora_phy.coding.joint import decode_block, payload_from_metrics, search_header
 from lora_phy.link.cancellation import Replica, block_sums, contribution, fit_wave, make_replica
-from lora_phy.link.receiver import MIN_HEADER_PROBABILITY, RxFrame
+from lora_phy.link.frame_decoding import MIN_HEADER_PROBABILITY
+from lora_phy.link.receiver import RxFrame
+from lora_phy.modem.candidates import joint_candidates
 from lora_phy.modem.chirps import downchirp
+from lora_phy.modem.estimate import fine_estimate
+from lora_phy.modem.interpolation import extract
 from lora_phy.modem.modulation import data_start, modulate_frame
 from lora_phy.modem.preamble import (
     COUNT_FLOOR,
@@ -48,7 +52,7 @@ from lora_phy.modem.preamble import (
     num_summed_windows,
     window_energies,
 )
-from lora_phy.modem.sync import Sync, extract, fine_estimate, is_frame, joint_candidates
+from lora_phy.modem.sync import Sync, is_frame
 from lora_phy.params import LoRaParams
 from lora_phy.resampling import change_rate
 

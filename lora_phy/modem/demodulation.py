@@ -106,12 +106,12 @@ def demodulate(
 
 def correlate(rows: npt.NDArray[np.complex64], params: LoRaParams) -> npt.NDArray[np.complex64]:
     """Matched-filter output ``(n, 2**sf)`` complex64 of chirps ``(n, samples_per_symbol)``; a clean chirp gives 1."""
-    scale = np.float32(1 / params.samples_per_symbol)
     if params.oversampling == 1:
-        dechirped = rows * (downchirp(params) * scale)
+        dechirped = rows * _scaled_downchirp(params)
         if params.inverted_iq:  # the conjugate frame: its tones run backwards
             np.conjugate(dechirped, out=dechirped)
         return np.asarray(scipy.fft.fft(dechirped, axis=-1, overwrite_x=True))
+    scale = np.float32(1 / params.samples_per_symbol)
     source = np.conjugate(rows) if params.inverted_iq else rows
     spectrum = scipy.fft.fft(source, axis=-1) * (_conjugate_spectrum(params.sf, params.oversampling) * scale)
     folded = spectrum.reshape(len(rows), params.oversampling, params.num_bins).sum(axis=1)
@@ -153,6 +153,11 @@ def _checked_iq(iq: npt.ArrayLike, params: LoRaParams) -> IQ:
             f" (got shape {samples.shape})"
         )
     return np.asarray(samples, dtype=np.complex64)
+
+
+@cache
+def _scaled_downchirp(params: LoRaParams) -> IQ:
+    return np.asarray(downchirp(params) * np.float32(1 / params.samples_per_symbol))
 
 
 @cache

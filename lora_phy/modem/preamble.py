@@ -25,7 +25,7 @@ import scipy.fft
 import scipy.special
 
 from lora_phy.arrays import IQ
-from lora_phy.modem import _kernels
+from lora_phy.modem import _detection_kernels as _kernels
 from lora_phy.modem.chirps import downchirp, upchirp
 from lora_phy.params import LoRaParams
 

@@ -6,9 +6,16 @@ import numpy as np
 import scipy.special
 
 from lora_phy import LoRaParams, modulate
-from lora_phy.modem import _kernels
+from lora_phy.modem import (
+    _detection_kernels,
+    _estimate_kernels,
+    _payload_kernels,
+    _search_kernels,
+    _tone_kernels,
+)
+from lora_phy.modem.candidates import zoom_table
 from lora_phy.modem.chirps import downchirp
-from lora_phy.modem.sync import _zoom_table, extract
+from lora_phy.modem.interpolation import delayed, extract
 from lora_phy.resampling import fractional_delay
 
 SF, N = 6, 64
@@ -32,12 +39,12 @@ def tone(bins: float) -> np.ndarray:
 def test_windows_and_half_bins(rng) -> None:
     samples, starts = complex_noise(rng, 500), np.array([-30, 0, 100, 470])
     out, energy = np.empty((4, N), np.complex64), np.empty(4, np.float32)
-    _kernels.dechirp_windows(samples, starts, CHIRP, out, energy)
+    _detection_kernels.dechirp_windows(samples, starts, CHIRP, out, energy)
     rows = np.array([window(samples, s) for s in starts])
     assert np.allclose(out, rows * CHIRP, atol=1e-5) and np.allclose(energy, (abs(rows) ** 2).sum(1), rtol=1e-5)
     spectra = np.fft.fft(out).astype(np.complex64)
     halves = np.empty((4, 2 * N), np.float32)
-    _kernels.half_bin_energies(spectra, energy, halves)
+    _detection_kernels.half_bin_energies(spectra, energy, halves)
     between = (spectra - np.roll(spectra, -1, axis=1)) / np.sqrt(2)
     expected = np.concatenate([abs(spectra) ** 2, abs(between) ** 2], axis=1) / energy[:, np.newaxis]
     assert np.allclose(halves, expected, rtol=1e-4, atol=1e-5)
@@ -48,7 +55,7 @@ def test_preamble_statistic_and_its_peaks(rng) -> None:
     energies[20:52:4, 7] += 9
     energies[30, 50] += 70  # a lone strong window does not count
     peak, where = np.empty(25, np.float32), np.empty(25, np.int64)
-    _kernels.preamble_statistic(energies, 28, 8, 4, np.float32(30), np.float32(2), 5, peak, where)
+    _detection_kernels.preamble_statistic(energies, 28, 8, 4, np.float32(30), np.float32(2), 5, peak, where)
     for i in range(25):
         total = energies[28 + i - 28 : 28 + i + 1 : 4].sum(axis=0)
         assert np.isclose(peak[i], total.max(), rtol=1e-5)
@@ -57,7 +64,7 @@ def test_preamble_statistic_and_its_peaks(rng) -> None:
         assert where[i] == (total.argmax() if passes else -1)
     assert where[20] == 7
     found = np.empty(25, np.int64)
-    count = _kernels.first_maxima(peak, where, 5, 0, 25, found)
+    count = _detection_kernels.first_maxima(peak, where, 5, 0, 25, found)
     expected = [
         i
         for i in np.flatnonzero(where >= 0)
@@ -71,7 +78,10 @@ def test_sums_of_upchirps_follow_their_tone(rng) -> None:
     up = rng.exponential(size=(40, 2 * N)).astype(np.float32)
     shifts, tones = 2 * 16 * np.arange(40), np.array([5, 6])
     out = np.empty((2, 40), np.float32)
-    largest, low, high = _kernels.upchirp_sums(up, tones, shifts, 3, 4, np.float32(0.6), out)
+    level = np.empty(40, np.float32)
+    largest, low, high = _search_kernels.upchirp_sums(up, tones, shifts, 3, 4, np.float32(0.6), out, level)
+    near = [out[:, max(i - 2, 0) : i + 3].max() for i in range(40)]
+    assert np.array_equal(level, np.array(near, np.float32))
     assert largest == out.max()
     assert [low, high] == np.flatnonzero((out >= 0.6 * largest).any(axis=0))[[0, -1]].tolist()
     for t in range(2):
@@ -91,7 +101,7 @@ def test_joint_search_scores_every_start(rng) -> None:
     tones, sync = np.array([9, 10]), 2 * np.array([[8, 24], [16, 40]])
     low, high, at, bonus, weakest = 400, 440, 300, 3.0, 0.2
     score, which, where = np.empty(20, np.float32), np.empty(20, np.int64), np.empty(20, np.int64)
-    _kernels.joint_search(
+    _search_kernels.joint_search(
         up,
         down,
         ups,
@@ -135,7 +145,7 @@ def test_joint_search_scores_every_start(rng) -> None:
         assert best[0] == 0 or (which[cell], where[cell]) == best[1:]
 
     start, cfo, chosen = np.empty(7), np.empty(7), np.empty(7, np.float32)
-    count = _kernels.best_hypotheses(score, which, where, tones, at, level, 0, hop, N, start, cfo, chosen)
+    count = _search_kernels.best_hypotheses(score, which, where, tones, at, level, 0, hop, N, start, cfo, chosen)
     order = np.argsort(-score)[:5]
     assert count == 7 and np.array_equal(start[:5], where[order] / 4)
     assert np.array_equal(start[5:], start[0] + np.array([-N / 2, N / 2]))
@@ -143,7 +153,7 @@ def test_joint_search_scores_every_start(rng) -> None:
     assert np.allclose(cfo[:5], (offset + N / 2) % N - N / 2)
     precise = rng.exponential(size=(7, 5, 5)).astype(np.float32)
     ranked = np.empty(3, np.int64)
-    largest = _kernels.rank_hypotheses(precise, chosen, cfo, N, np.float32(bonus), ranked)
+    largest = _search_kernels.rank_hypotheses(precise, chosen, cfo, N, np.float32(bonus), ranked)
     rest = precise[:, 1].max(axis=1) + precise[:, 2].max(axis=1)
     total = chosen + rest + bonus * (np.abs(cfo) <= N / 4 + 2)
     assert np.isclose(largest, rest.max()) and np.array_equal(ranked, np.argsort(-total)[:3])
@@ -152,10 +162,9 @@ def test_joint_search_scores_every_start(rng) -> None:
 def test_energies_of_a_hypothesis(rng) -> None:
     samples = complex_noise(rng, 900)
     start, cfo, sync = 400.3, 5.2, np.array([[8], [16]])
-    zoom = _zoom_table(SF, (-0.25, 0.0, 0.25))
+    zoom = zoom_table(SF, (-0.25, 0.0, 0.25))
     out = np.empty((1, 5, 3), np.float32)
-    twiddle = tone(1.0).astype(np.complex64)
-    _kernels.hypothesis_energies(samples, np.array([start]), np.array([cfo]), CHIRP, twiddle, *zoom, sync, 3, out)
+    _search_kernels.hypothesis_energies(samples, np.array([start]), np.array([cfo]), CHIRP, *zoom, sync, 3, out)
     whole, late = 400, 400 - start
     for e, step in enumerate((-0.25, 0.0, 0.25)):
         parts = [0.0, 0.0, 0.0]
@@ -180,7 +189,7 @@ def test_best_drift_finds_tones_and_drift() -> None:
     place = np.where(index < 0, 14.0, 9.0) + centre * drift / unit
     energy = (10 - (columns - place[:, np.newaxis]) ** 2 / 10).astype(np.float32)
     result, at_peak = np.empty(3), np.empty(12)
-    _kernels.best_drift(energy, 10, np.linspace(-0.1, 0.1, 5), 1.0, unit, result, at_peak)
+    _estimate_kernels.best_drift(energy, 10, np.linspace(-0.1, 0.1, 5), 1.0, unit, result, at_peak)
     assert np.allclose(result, [0.05, 14.0, 9.0], atol=0.05)
     assert np.all(at_peak > 9.9)
 
@@ -188,17 +197,17 @@ def test_best_drift_finds_tones_and_drift() -> None:
 def test_zoom_noise_floor_and_tone_run(rng) -> None:
     rows, shifts = complex_noise(rng, 3, N), np.array([0, 5, 0])
     scale = np.array([1.0, 0.5, 2.0], np.float32)
-    zoom, out = _zoom_table(SF, (-0.5, 0.25)), np.empty((3, 2), np.float32)
-    _kernels.zoom_energies(rows, shifts, *zoom, scale, out)
+    zoom, out = zoom_table(SF, (-0.5, 0.25)), np.empty((3, 2), np.float32)
+    _estimate_kernels.zoom_energies(rows, shifts, *zoom, scale, out)
     expected = [[abs((rows[i] * tone(shifts[i] + e)).sum()) ** 2 * scale[i] for e in (-0.5, 0.25)] for i in range(3)]
     assert np.allclose(out, expected, rtol=1e-3)
     floor = np.empty(3)
-    _kernels.noise_floor(rows, shifts, floor)
+    _estimate_kernels.noise_floor(rows, shifts, floor)
     for i in range(3):
         kept = [k for k in range(N) if min((k - shifts[i]) % N, (shifts[i] - k) % N) > 3]
         assert np.isclose(floor[i], (abs(rows[i, kept]) ** 2).mean(), rtol=1e-4)
     samples, r = complex_noise(rng, 200), np.empty(2)
-    _kernels.tone_run(samples, np.array([-10, 50]), np.array([3.3, -2.0]), CHIRP, r)
+    _detection_kernels.tone_run(samples, np.array([-10, 50]), np.array([3.3, -2.0]), CHIRP, r)
     for value, start, bins in zip(r, (-10, 50), (3.3, -2.0), strict=True):
         y = window(samples, start)
         assert np.isclose(value, abs((y * CHIRP * tone(bins)).sum()) ** 2 / (abs(y) ** 2).sum(), rtol=1e-4)
@@ -209,27 +218,32 @@ def test_dechirp_preamble(rng) -> None:
     expected = rows * np.array([CHIRP, CHIRP, CHIRP, CHIRP.conj()])
     scale = np.empty(4, np.float32)
     power = (abs(rows) ** 2).sum(axis=1)
-    _kernels.dechirp_preamble(rows, 3, CHIRP, scale)
+    _estimate_kernels.dechirp_preamble(rows, 3, CHIRP, scale)
     assert np.allclose(rows, expected, atol=1e-5) and np.allclose(scale, 1 / power, rtol=1e-5)
 
 
 def test_extract_interpolates_and_removes_the_carrier(rng) -> None:
     """Against the channel's own fractional delay, away from the ends."""
     samples = complex_noise(rng, 3000)
-    delayed = fractional_delay(samples, 0.3) * np.exp(2j * np.pi * 0.01 * np.arange(3000))
-    back = extract(delayed.astype(np.complex64), 1000.3, 500, 0.01)
+    late = fractional_delay(samples, 0.3) * np.exp(2j * np.pi * 0.01 * np.arange(3000))
+    back = extract(late.astype(np.complex64), 1000.3, 500, 0.01)
     turn = np.vdot(back, samples[1000:1500])
     error = np.abs(back * turn / abs(turn) - samples[1000:1500])
     assert np.sqrt((error**2).mean() / 2) < 0.05
-    assert np.allclose(extract(samples, 100.0, 50, 0.0), samples[100:150])
-    assert np.allclose(extract(samples, -20.0, 50, 0.0), np.concatenate([np.zeros(20), samples[:30]]))
+    short = delayed(late.astype(np.complex64), 1000.3, 501, 0.01)[:500]
+    error = np.abs(short * turn / abs(turn) - samples[1000:1500])
+    # what the taps leave out of the sinc: 2 sin^2(0.3 pi) / (32 pi^2) of the power
+    assert abs((error**2).mean() / 2 / (2 * np.sin(0.3 * np.pi) ** 2 / (32 * np.pi**2)) - 1) < 0.35
+    for read in (extract, delayed):
+        assert np.allclose(read(samples, 100.0, 50, 0.0), samples[100:150], atol=1e-6)
+        assert np.allclose(read(samples, -20.0, 50, 0.0), np.concatenate([np.zeros(20), samples[:30]]), atol=1e-6)
 
 
 def test_symbols_are_read_with_their_lead(rng) -> None:
     z = complex_noise(rng, 5, N)
     magnitude, best, lead = np.empty((5, N), np.float32), np.empty(5, np.int64), np.empty(5, np.float32)
     for first, stride in ((0, 1), (1, 4)):
-        _kernels.read_symbols(z, np.full(5, stride), magnitude, best, lead)
+        _payload_kernels.read_symbols(z, np.full(5, stride), magnitude, best, lead)
         legal = np.abs(z)[:, first::stride]
         ordered = np.sort(legal, axis=1)
         assert np.allclose(magnitude, np.abs(z), rtol=1e-5)
@@ -244,7 +258,7 @@ def test_timing_error_of_interpolated_chirps() -> None:
         chirps = np.concatenate([modulate([7], params), modulate(symbols, params), modulate([9], params)])
         rows = fractional_delay(chirps, -early)[512:-512].reshape(4, 512)
         out = np.empty(4, np.float32)
-        _kernels.timing_errors(rows, downchirp(params), symbols, 1, out)
+        _payload_kernels.timing_errors(rows, downchirp(params), symbols, 1, out)
         assert np.allclose(out, early, atol=0.05)
 
 
@@ -253,9 +267,123 @@ def test_likelihoods_are_bessel_functions(rng) -> None:
     order = rng.permutation(N).astype(np.int32)
     for scale in (0.1, 3.0, 30.0):
         out = np.empty((4, N), np.float32)
-        _kernels.label_likelihoods(magnitude, order, np.float32(scale), out)
+        _payload_kernels.label_likelihoods(magnitude, order, np.float32(scale), out)
         x = scale * magnitude[:, order].astype(float)
         exact = np.log(scipy.special.i0e(x)) + x
         exact -= exact.max(axis=1, keepdims=True)
         seen = exact > -30
         assert np.abs(np.log(out[seen]) - exact[seen]).max() < 0.02
+
+
+def test_grid_search_and_judgement_are_their_parts(rng) -> None:
+    hop, rows, most = 16, 60, 5
+    up, down = (rng.exponential(size=(rows, 2 * N)).astype(np.float32) for _ in range(2))
+    ups, level = rng.exponential(size=(2, rows)).astype(np.float32), rng.exponential(size=rows).astype(np.float32)
+    tones, sync, samples = np.array([9, 10]), np.array([[8, 24], [16, 40]]), complex_noise(rng, 1200)
+    scene = (up, down, ups, level, np.float32(0.2), 0, 0, hop, tones, 300, 2 * sync, 400, 440, np.float32(3.0))
+    score, which, where = np.empty(20, np.float32), np.empty(20, np.int64), np.empty(20, np.int64)
+    _search_kernels.joint_search(*scene, score, which, where)
+    start, cfo, energy = np.empty(most + 2), np.empty(most + 2), np.empty(most + 2, np.float32)
+    _search_kernels.best_hypotheses(score, which, where, tones, 300, level, 0, hop, N, start, cfo, energy)
+    found = _search_kernels.grid_search(*scene, most)
+    assert all(np.array_equal(a, b) for a, b in zip(found, (start, cfo, energy), strict=True))
+
+    steps = (-0.25, 0.0, 0.25)
+    zoom = zoom_table(SF, steps)
+    parts = np.empty((most + 2, 5, 3), np.float32)
+    _search_kernels.hypothesis_energies(samples, start, cfo, CHIRP, *zoom, sync, 0, parts)
+    order = np.empty(3, np.int64)
+    rest = _search_kernels.rank_hypotheses(parts, energy, cfo, N, np.float32(3.0), order)
+    judged = _search_kernels.judge_hypotheses(samples, *found, CHIRP, *zoom, sync, np.float32(3.0), 3)
+    assert np.array_equal(judged[0], order) and judged[1] == rest
+    _search_kernels.hypothesis_energies(samples, start, cfo, CHIRP, *zoom, sync, 4, parts)
+    refined = _search_kernels.refine_hypotheses(samples, start, cfo, CHIRP, *zoom, sync, 4, np.array(steps))
+    upward = parts[:, 0] + parts[:, 1]
+    up_step, down_step = np.array(steps)[upward.argmax(1)], np.array(steps)[parts[:, 2].argmax(1)]
+    expected = [start + (down_step - up_step) / 2, cfo + (down_step + up_step) / 2, upward.max(1), parts[:, 2].max(1)]
+    assert np.allclose(refined, np.transpose(expected))
+
+
+def test_upchirps_are_followed_back(rng) -> None:
+    """Evidence for each chirp against its definition; the common offset of all is found."""
+    samples = complex_noise(rng, 700)
+    samples[200:584] += 0.5 * np.tile(CHIRP.conj() * tone(-0.2), 6).astype(np.complex64)
+    offsets = np.array([-0.5, -0.25, 0.0, 0.25, 0.5])
+    evidence, places = np.empty(6), np.empty(6)
+    moved = _detection_kernels.upchirps_back(
+        samples, 584.2, 64.0, 0.0, 20.0, CHIRP, *zoom_table(SF, tuple(offsets)), offsets, True, evidence, places
+    )
+    assert np.allclose(places, 584.2 - 64 * np.arange(1, 7))
+    r = np.array(
+        [
+            [abs((y * CHIRP * tone(e + round(p) - p)).sum()) ** 2 / (abs(y) ** 2).sum() for e in offsets]
+            for p in places
+            for y in [window(samples, round(p))]
+        ]
+    )
+    at = r.sum(axis=0).argmax()
+    assert at in (2, 3, 4) and abs(moved - offsets[at]) <= 0.25
+    argument = 2 * np.sqrt(20.0 * r[:, at])
+    assert np.allclose(evidence, np.log(scipy.special.i0e(argument)) + argument - 20.0, atol=6e-3)
+
+
+def test_rotor_and_bessel_function() -> None:
+    re, im = np.empty(N, np.float32), np.empty(N, np.float32)
+    _tone_kernels.tone_rotor(-3.7, re, im)
+    assert np.allclose(re + 1j * im, tone(-3.7), atol=1e-5)
+    for x in (0.0, 0.3, 2.0, 50.0, 1e4):
+        assert abs(_tone_kernels.log_bessel(x) - (np.log(scipy.special.i0e(x)) + x)) < 6e-3
+
+
+def test_sync_chirps_are_decided_by_likelihood(rng) -> None:
+    spectra, scale = 0.3 * complex_noise(rng, 2, N), np.ones(2, np.float32)
+    spectra[0, 24] += 4.0
+    spectra[1, 40] += 4.0
+    alphabet = np.arange(0, N, 8)
+    first, second, lead = _estimate_kernels.sync_decision(spectra, scale, alphabet, 24, 8)
+    r = np.abs(spectra[[0, 1, 0, 1], [24, 40, 24, 8]].astype(complex)) ** 2
+    argument = 2 * np.sqrt((r[:2].mean() - 1) * r)
+    logs = np.log(scipy.special.i0e(argument)) + argument
+    assert (first, second) == (24, 40)
+    assert np.isclose(lead, logs[:2].sum() - logs[2:].sum(), atol=0.024)
+
+
+def test_repetition_tells_noise_from_what_leaks(rng) -> None:
+    """Equal chirps, off their bin, turning and drifting: only the noise differs."""
+    chirp = np.exp(2j * np.pi * 0.37 * np.arange(N) / N)
+    for noise in (1e-4, 0.1):
+        drifting = [chirp * np.exp(0.9j * i + 0.05j * i * np.arange(N) / N) for i in range(8)]
+        rows = (np.array(drifting) + np.sqrt(noise / 2) * complex_noise(rng, 8, N)).astype(np.complex64)
+        assert 0.75 < _estimate_kernels.repetition_noise(rows, 8) / noise < 1.25
+        floor = np.empty(8)
+        _estimate_kernels.noise_floor(np.fft.fft(rows).astype(np.complex64), np.zeros(8, np.int64), floor)
+        assert floor.mean() / N > 0.01  # -20 dB of leakage
+
+
+def test_a_frames_own_symbols_in_windows() -> None:
+    symbols = np.array([10, 20, 30, 40])
+    # windows half a symbol late see the tone of the symbol they began in, N/2 higher, or of the next one
+    half_bin = 2 * (20 + N // 2)
+    count = _payload_kernels.symbols_in_windows(symbols, 100.0, 0.0, 0.0, N, 100 + 3 * N // 2, half_bin, 3)
+    assert count == 2  # the third window lies before the frame
+    assert _payload_kernels.symbols_in_windows(symbols, 100.0, 0.0, 0.0, N, 0, half_bin, 1) == 0
+
+
+def test_evidence_for_the_reduced_rate() -> None:
+    likelihoods = np.full((5, N), 1e-6, np.float32)
+    likelihoods[:, 13] = 1.0
+    assert np.isclose(_payload_kernels.reduced_rate_evidence(likelihoods), 5 * np.log(4), atol=1e-2)
+    likelihoods[:, 14] = 1e3
+    assert _payload_kernels.reduced_rate_evidence(likelihoods) < -20
+
+
+def test_mean_timing_error_of_believable_symbols(rng) -> None:
+    params = LoRaParams(sf=7)
+    rows = modulate(np.array([3, 90, 40, 7]), params).reshape(4, 128)
+    rows[2] = complex_noise(rng, 128)
+    z = np.fft.fft(rows * downchirp(params)).astype(np.complex64) / 128
+    magnitude = np.empty((4, 128), np.float32)
+    mean, used = _payload_kernels.read_and_time(z, rows, downchirp(params), 1, np.ones(4, np.int64), 0.5, magnitude)
+    error = np.empty(4, np.float32)
+    _payload_kernels.timing_errors(rows, downchirp(params), np.array([3, 90, 40, 7]), 1, error)
+    assert used == 3 and np.isclose(mean, error[[0, 1, 3]].mean(), atol=1e-6)

@@ -1,0 +1,208 @@
+"""Private numba kernels of detection: window energies, their sum over a preamble, its peaks.
+
+Half-bin spectra are stored split: columns 0…N-1 hold the whole bins, columns N…2N-1 the bins k + 1/2. An index h in
+half bins therefore sits in column ``h // 2 + N * (h % 2)``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from lora_phy.kernels.lanes import LANES, get_lane, load, maximum, splat, store
+from lora_phy.modem._tone_kernels import JIT, log_bessel, tone_energy, tone_rotor
+
+
+@numba.njit(**JIT)
+def dechirp_windows(samples, starts, chirp, out, energy):  # type: ignore[no-untyped-def]
+    """out[w] = samples[starts[w] : + N] * chirp, zero outside the array; energy[w] = sum |samples|^2."""
+    num_bins = chirp.size
+    total = samples.size
+    for w in range(starts.size):
+        first = starts[w]
+        acc = np.float32(0.0)
+        if first >= 0 and first + num_bins <= total:
+            for n in range(num_bins):
+                y = samples[first + n]
+                acc += y.real * y.real + y.imag * y.imag
+                out[w, n] = y * chirp[n]
+        else:
+            for n in range(num_bins):
+                m = first + n
+                y = samples[m] if 0 <= m < total else np.complex64(0.0)
+                acc += y.real * y.real + y.imag * y.imag
+                out[w, n] = y * chirp[n]
+        energy[w] = acc
+
+
+@numba.njit(**JIT)
+def half_bin_energies(spectra, energy, out):  # type: ignore[no-untyped-def]
+    """Energy at whole and half bins over the window's energy; noise gives an exponential of mean 1."""
+    num_bins = spectra.shape[1]
+    re, im = np.empty(num_bins + 1, np.float32), np.empty(num_bins + 1, np.float32)
+    for w in range(spectra.shape[0]):
+        scale = np.float32(1.0) / energy[w] if energy[w] > 1e-36 else np.float32(0.0)
+        half = np.float32(0.5) * scale
+        row, whole_bins, half_bins = spectra[w], out[w, :num_bins], out[w, num_bins:]
+        for k in range(num_bins):
+            re[k], im[k] = row[k].real, row[k].imag
+        re[num_bins], im[num_bins] = re[0], im[0]
+        for k in range(num_bins):
+            whole_bins[k] = (re[k] * re[k] + im[k] * im[k]) * scale
+        for k in range(num_bins):
+            a, b = re[k] - re[k + 1], im[k] - im[k + 1]
+            half_bins[k] = (a * a + b * b) * half
+
+
+@numba.njit(**JIT)
+def preamble_statistic(energies, first, num_sum, hop, threshold, floor, min_count, peak, where):  # type: ignore[no-untyped-def]
+    """peak[i], where[i] = max and argmax over h of sum_j energies[first + i - j hop, h], j = 0 … num_sum - 1.
+
+    The argmax is -1 where the maximum misses `threshold`, or where fewer than `min_count` of the summed windows reach
+    `floor` and 0.3 of their mean there: a few strong data symbols are not a preamble.
+    """
+    width = energies.shape[1]
+    total = np.empty(width, np.float32)
+    flat = energies.reshape(-1)
+    # sums of two and of four windows are shared by the eights; what is needed again fits the cache
+    pairs, quads = np.zeros(2 * hop * width, np.float32), np.zeros(4 * hop * width, np.float32)
+    for i in range(-6 * hop if num_sum == 8 else 0, peak.size):
+        row = first + i
+        if num_sum == 8:
+            highest = _add_eighth(flat, row, hop, pairs, quads, total)
+        else:
+            highest = _add_all(flat, row, hop, num_sum, total)
+        if i < 0:
+            continue
+        best = np.float32(0.0)
+        for lane in range(LANES):
+            best = max(best, get_lane(highest, lane))
+        peak[i] = best
+        where[i] = -1
+        if best >= threshold:
+            at = 0
+            for h in range(width):
+                if total[h] == best:
+                    at = h
+                    break
+            count = 0
+            least = max(floor, best * np.float32(0.3) / np.float32(num_sum))
+            for j in range(num_sum):
+                count += energies[row - j * hop, at] >= least
+            if count >= min_count:
+                where[i] = at
+
+
+@numba.njit(**JIT)
+def _add_eighth(energies, row, hop, pairs, quads, total):  # type: ignore[no-untyped-def]
+    """total = the sum of eight windows, by rings of sums of two and of four; lane by lane, its maximum."""
+    width = total.size
+    new, old = row * width, (row - hop) * width
+    pair, quad = row % (2 * hop) * width, row % (4 * hop) * width
+    highest = splat(np.float32(0.0))
+    for h in range(0, width, LANES):
+        two = load(energies, new + h) + load(energies, old + h)
+        four = two + load(pairs, pair + h)
+        eight = four + load(quads, quad + h)
+        store(pairs, pair + h, two)
+        store(quads, quad + h, four)
+        store(total, h, eight)
+        highest = maximum(highest, eight)
+    return highest
+
+
+@numba.njit(**JIT)
+def _add_all(energies, row, hop, num_sum, total):  # type: ignore[no-untyped-def]
+    width = total.size
+    highest = splat(np.float32(0.0))
+    for h in range(0, width, LANES):
+        value = load(energies, row * width + h)
+        for j in range(1, num_sum):
+            value = value + load(energies, (row - j * hop) * width + h)
+        store(total, h, value)
+        highest = maximum(highest, value)
+    return highest
+
+
+@numba.njit(**JIT)
+def first_maxima(peak, where, radius, low, high, out):  # type: ignore[no-untyped-def]
+    """Indices in [low, high) with where >= 0 whose peak no other such index within `radius` exceeds (ties: the
+    first).
+    """
+    count = 0
+    for i in range(low, high):
+        if where[i] < 0:
+            continue
+        is_first = True
+        for k in range(max(i - radius, 0), min(i + radius + 1, peak.size)):
+            if k != i and where[k] >= 0 and (peak[k] > peak[i] or (k < i and peak[k] == peak[i])):
+                is_first = False
+                break
+        if is_first:
+            out[count] = i
+            count += 1
+    return count
+
+
+@numba.njit(**JIT)
+def tone_run(samples, starts, tones, chirp, out):  # type: ignore[no-untyped-def]
+    """out[i] = energy of the dechirped window at starts[i] at tone tones[i] (bins) over the window's energy."""
+    num_bins = chirp.size
+    total = samples.size
+    for i in range(starts.size):
+        angle = 2 * math.pi * tones[i] / num_bins
+        step = complex(math.cos(angle), -math.sin(angle))
+        turn = complex(1.0, 0.0)
+        acc = complex(0.0, 0.0)
+        power = 0.0
+        for n in range(num_bins):
+            m = starts[i] + n
+            if 0 <= m < total:
+                y = samples[m]
+                power += y.real * y.real + y.imag * y.imag
+                acc += y * chirp[n] * turn
+            turn *= step
+        out[i] = (acc.real * acc.real + acc.imag * acc.imag) / power if power > 1e-36 else 0.0
+
+
+@numba.njit(**JIT)
+def upchirps_back(  # type: ignore[no-untyped-def]
+    samples, place, step, cfo, es, chirp, zoom_re, zoom_im, offsets, free, evidence, places
+):
+    """Evidence ln I0(2 sqrt(es r)) - es for an upchirp at each of place - step, place - 2 step, …; r its energy.
+
+    Energies are taken at `offsets` bins (of which zoom_re + j zoom_im hold the rotors) around the expected tone:
+    `free`, at the one where all of them together have most, else at the middle one. Returns the peak's offset.
+    """
+    num_bins = chirp.size
+    total = samples.size
+    count = places.size
+    r = np.empty((offsets.size, count))
+    sums = np.zeros(offsets.size)
+    rotor_re, rotor_im = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
+    wr, wi = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
+    for i in range(count):
+        places[i] = place - step * (i + 1)
+        first = math.floor(places[i] + 0.5)
+        tone_rotor(cfo + first - places[i], rotor_re, rotor_im)
+        power = np.float32(0.0)
+        for n in range(num_bins):
+            m = first + n
+            y = samples[m] if 0 <= m < total else np.complex64(0.0)
+            power += y.real * y.real + y.imag * y.imag
+            w = y * chirp[n]
+            wr[n] = w.real * rotor_re[n] - w.imag * rotor_im[n]
+            wi[n] = w.real * rotor_im[n] + w.imag * rotor_re[n]
+        for k in range(offsets.size):
+            r[k, i] = tone_energy(wr, wi, zoom_re[k], zoom_im[k]) / power if power > 1e-36 else 0.0
+            sums[k] += r[k, i]
+    at = int(np.argmax(sums)) if free else offsets.size // 2
+    for i in range(count):
+        evidence[i] = log_bessel(2 * math.sqrt(es * r[at, i])) - es
+    at = min(max(int(np.argmax(sums)), 1), offsets.size - 2)
+    left, middle, right = sums[at - 1], sums[at], sums[at + 1]
+    curvature = left - 2 * middle + right
+    moved = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
+    return offsets[at] + min(max(moved, -1.0), 1.0) * (offsets[1] - offsets[0])

@@ -1,0 +1,197 @@
+"""Private numba kernels of the fine estimate of delay, carrier offset and drift."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from lora_phy.modem._tone_kernels import JIT, log_bessel, tone_energy, tone_rotor
+
+
+@numba.njit(**JIT)
+def dechirp_preamble(rows, num_before, chirp, scale):  # type: ignore[no-untyped-def]
+    """Multiply rows by conj(x_0), from row `num_before` on by x_0; scale[i] = 1 / energy of row i."""
+    for i in range(rows.shape[0]):
+        power = np.float32(0.0)
+        for n in range(rows.shape[1]):
+            y = rows[i, n]
+            power += y.real * y.real + y.imag * y.imag
+            rows[i, n] = y * (chirp[n] if i < num_before else chirp[n].conjugate())
+        scale[i] = 1.0 / power if power > 1e-36 else 0.0
+
+
+@numba.njit(**JIT)
+def zoom_energies(rows, shifts, zoom_re, zoom_im, scale, out):  # type: ignore[no-untyped-def]
+    """out[i, e] = scale[i] |sum_n rows[i, n] exp(-2 pi j (shifts[i] + eps_e) n / N)|^2."""
+    num_bins = rows.shape[1]
+    wr = np.empty(num_bins, np.float32)
+    wi = np.empty(num_bins, np.float32)
+    rotor_re, rotor_im = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
+    for i in range(rows.shape[0]):
+        if shifts[i] == 0:
+            for n in range(num_bins):
+                wr[n] = rows[i, n].real
+                wi[n] = rows[i, n].imag
+        else:
+            tone_rotor(shifts[i], rotor_re, rotor_im)
+            for n in range(num_bins):
+                y = rows[i, n]
+                wr[n] = y.real * rotor_re[n] - y.imag * rotor_im[n]
+                wi[n] = y.real * rotor_im[n] + y.imag * rotor_re[n]
+        for e in range(zoom_re.shape[0]):
+            out[i, e] = tone_energy(wr, wi, zoom_re[e], zoom_im[e]) * scale[i]
+
+
+@numba.njit(**JIT)
+def best_drift(energy, num_before, drifts, sigma, unit, result, at_peak):  # type: ignore[no-untyped-def]
+    """Maximise the rows' summed energy over drift, upward and downward tone.
+
+    Row i is symbol i - num_before counted from the first downchirp; with a drift its tone is off by that number times
+    the drift, upwards for the first `num_before` rows, downwards for the rest. result: drift, upward tone, downward
+    tone, in columns of `energy` (`unit` bins each) from its first; at_peak: each row's energy there.
+    """
+    rows, width = energy.shape
+    total = np.empty(width, np.float64)
+    best = -1.0
+    for drift in drifts:
+        score = -0.5 * (drift / sigma) ** 2
+        tones = np.zeros(2)
+        for part in range(2):
+            low, high = (0, num_before) if part == 0 else (num_before, rows)
+            sign = 1.0 if part == 0 else -1.0
+            centre = 0.5 * (low + high - 1)
+            total[:] = 0.0
+            for i in range(low, high):
+                shift = sign * (i - centre) * drift / unit
+                whole = math.floor(shift)
+                fraction = shift - whole
+                for g in range(width):
+                    left = min(max(g + int(whole), 0), width - 1)
+                    right = min(left + 1, width - 1)
+                    total[g] += (1.0 - fraction) * energy[i, left] + fraction * energy[i, right]
+            at = int(np.argmax(total))
+            score += total[at]
+            place = float(at)
+            if 0 < at < width - 1:
+                curvature = total[at - 1] - 2 * total[at] + total[at + 1]
+                if curvature < 0:
+                    place += 0.5 * (total[at - 1] - total[at + 1]) / curvature
+            tones[part] = place
+        if score > best:
+            best = score
+            result[0] = drift
+            result[1] = tones[0]
+            result[2] = tones[1]
+    for i in range(rows):
+        part = 0 if i < num_before else 1
+        centre = 0.5 * (num_before - 1) if part == 0 else 0.5 * (num_before + rows - 1)
+        sign = 1.0 if part == 0 else -1.0
+        column = result[1 + part] + sign * (i - centre) * result[0] / unit
+        at_peak[i] = energy[i, min(max(math.floor(column + 0.5), 0), width - 1)]
+
+
+@numba.njit(**JIT)
+def sync_decision(spectra, scale, alphabet, own_first, own_second):  # type: ignore[no-untyped-def]
+    """The likeliest value of each of the two sync chirps, and the nats by which they lead the network's own.
+
+    Log-likelihood ln I0(2 sqrt(es r)), r the energy over the window's, es that of the best pair, known to a fraction of
+    itself.
+    """
+    words = np.empty(2, np.int64)
+    best, own = np.zeros(2), np.zeros(2)
+    for i in range(2):
+        for c in range(alphabet.size):
+            z = spectra[i, alphabet[c]]
+            r = (z.real * z.real + z.imag * z.imag) * scale[i]
+            if c == 0 or r > best[i]:
+                best[i] = r
+                words[i] = alphabet[c]
+            if alphabet[c] == (own_first if i == 0 else own_second):
+                own[i] = r
+    es = max(0.5 * (best[0] + best[1]) - 1.0, 0.5)
+    lead = 0.0
+    for i in range(2):
+        lead += log_bessel(2 * math.sqrt(es * best[i])) - log_bessel(2 * math.sqrt(es * own[i]))
+    return words[0], words[1], lead
+
+
+@numba.njit(**JIT)
+def fit_preamble(rows, spectra, scale, num_up, first, second, zoom_re, zoom_im, drifts, sigma, unit):  # type: ignore[no-untyped-def]
+    """All that the dechirped rows of a preamble say, once its two sync chirps are known.
+
+    Returns drift, upward and downward tone (columns of the zoom), matched energies of upchirps, sync chirps and
+    downchirps, signal and noise power a sample, and the noise power that upchirps differ by.
+    """
+    num_bins = rows.shape[1]
+    num_before = num_up + 2
+    shifts = np.zeros(len(rows), np.int64)
+    shifts[num_up], shifts[num_up + 1] = first, second
+    energy = np.empty((len(rows), zoom_re.shape[0]), np.float32)
+    zoom_energies(rows, shifts, zoom_re, zoom_im, scale, energy)
+    result, at_peak = np.zeros(3), np.empty(len(rows))
+    best_drift(energy, num_before, drifts, sigma, unit, result, at_peak)
+    floor = np.empty(len(rows))
+    noise_floor(spectra, shifts, floor)
+    # medians over the symbols: a neighbour's burst over part of the preamble must not count
+    noise = np.median(floor) / num_bins
+    peaks = np.empty(len(rows))
+    for i in range(len(rows)):
+        peaks[i] = at_peak[i] / scale[i] if scale[i] > 0.0 else 0.0
+    most = 4.0 * np.sort(peaks)[len(peaks) // 2]
+    signal = 0.0
+    for i in range(len(rows)):
+        signal += min(peaks[i], most)
+    signal = signal / len(rows) / num_bins**2 - noise / num_bins
+    return (
+        result[0], result[1], result[2], at_peak[:num_up].sum(), at_peak[num_up:num_before].sum(),
+        at_peak[num_before:].sum(), signal, noise, repetition_noise(rows, num_up),
+    )  # fmt: skip
+
+
+@numba.njit(**JIT)
+def repetition_noise(rows, num_up):  # type: ignore[no-untyped-def]
+    """Noise power a sample by which dechirped upchirps differ from their successors; the median over the pairs.
+
+    Between neighbours only the carrier's phase turns and, with a drift, their tone; both are fitted. Timing, carrier
+    and the interpolator's own errors are the same in both and cancel, so strong signals leave nothing behind.
+    """
+    num_bins = rows.shape[1]
+    edge = max(num_bins // 16, 4)
+    middle = num_bins // 2
+    low, high = complex(0.0, 0.0), complex(0.0, 0.0)
+    for i in range(num_up - 1):
+        for n in range(edge, middle):
+            low += rows[i + 1, n] * rows[i, n].conjugate()
+        for n in range(middle, num_bins - edge):
+            high += rows[i + 1, n] * rows[i, n].conjugate()
+    turned = high * low.conjugate()
+    slope = math.atan2(turned.imag, turned.real) / (middle - edge)
+    centre = 0.5 * (edge + middle - 1)
+    start = math.atan2(low.imag, low.real) - slope * centre
+    residual = np.zeros(num_up - 1)
+    for n in range(edge, num_bins - edge):
+        turn = np.complex64(complex(math.cos(start + slope * n), math.sin(start + slope * n)))
+        for i in range(num_up - 1):
+            gap = rows[i + 1, n] - rows[i, n] * turn
+            residual[i] += gap.real * gap.real + gap.imag * gap.imag
+    return np.median(residual) / (2.0 * (num_bins - 2 * edge))
+
+
+@numba.njit(**JIT)
+def noise_floor(spectra, shifts, out):  # type: ignore[no-untyped-def]
+    """out[i] = mean |spectra[i, k]|^2 over all bins but the seven around shifts[i]."""
+    num_bins = spectra.shape[1]
+    for i in range(spectra.shape[0]):
+        total = np.float32(0.0)
+        first = (shifts[i] + 4) % num_bins
+        kept = num_bins - 7
+        straight = min(kept, num_bins - first)
+        for k in range(first, first + straight):
+            z = spectra[i, k]
+            total += z.real * z.real + z.imag * z.imag
+        for k in range(kept - straight):
+            z = spectra[i, k]
+            total += z.real * z.real + z.imag * z.imag
+        out[i] = total / kept

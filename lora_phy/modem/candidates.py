@@ -1,0 +1,103 @@
+"""Hypotheses: every start and carrier offset that agrees with the upchirps' tone, by summed energy on the grid."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from lora_phy.arrays import IQ
+from lora_phy.modem import _search_kernels as _kernels
+from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, reference_chirp, window_energies
+from lora_phy.modem.sync import INSIDE_BONUS, NUM_UPCHIRPS, Sync, inside_bonus
+from lora_phy.params import LoRaParams
+
+NUM_GRID_HYPOTHESES = 32
+NUM_REFINED = 4
+TONE_STEPS = (-1, 0, 1)
+"""Half bins around the tone of the peak: a window that is half a symbol off, or noise, moves it."""
+CLOSE_CALL = 16.0
+"""Energy within which a second hypothesis is worth a fine estimate."""
+QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
+FloatArray = npt.NDArray[np.float64]
+
+
+def joint_candidates(
+    samples: IQ, peak: Candidate, params: LoRaParams, *, ahead: int = 9, behind: int = 4
+) -> list[Sync]:
+    """Coarse (quarter-chip, half-bin) hypotheses for one preamble peak, best first; two at most.
+
+    Every start from `behind` symbols before to `ahead` symbols after the nominal one, and for each the one carrier
+    offset that agrees with the upchirps' tone. The second is the best one more than 1/8 symbol away from the first.
+    """
+    num_bins = params.num_bins
+    hop = num_bins // HOPS_PER_SYMBOL
+    nominal = peak.start + 3 * num_bins
+    first_up = (nominal - behind * num_bins) // hop - (3 + peak.num_summed) * HOPS_PER_SYMBOL
+    up_windows = np.arange(first_up, (nominal + ahead * num_bins) // hop + HOPS_PER_SYMBOL, dtype=np.int64)
+    up = window_energies(samples, up_windows * hop, params.sf)
+    tones = peak.half_bin + np.array(TONE_STEPS)
+    sums = np.empty((len(tones), len(up_windows)), dtype=np.float32)
+    shifts = 2 * (up_windows * hop - peak.start)
+    # only starts after enough upchirps: they bound the windows that need to be looked at for downchirps
+    level = np.empty(len(up_windows), dtype=np.float32)
+    largest, row_low, row_high = _kernels.upchirp_sums(
+        up, tones, shifts, peak.num_summed, HOPS_PER_SYMBOL, np.float32(0.6), sums, level
+    )
+    low = max((row_low + first_up + 3 * HOPS_PER_SYMBOL) * hop - hop // 2, nominal - behind * num_bins)
+    high = min((row_high + first_up + 3 * HOPS_PER_SYMBOL) * hop + hop // 2, nominal + ahead * num_bins)
+    if largest <= 0 or high <= low:
+        return []
+    first_down = low // hop - 1
+    down_windows = np.arange(first_down, high // hop + HOPS_PER_SYMBOL + 3, dtype=np.int64)
+    down = window_energies(samples, down_windows * hop, params.sf, down=True)
+    start, cfo, ups = _kernels.grid_search(
+        up, down, sums, level, np.float32(0.6 * largest), first_up, first_down, hop, tones, peak.start,
+        2 * sync_alphabet(params), low, high, np.float32(INSIDE_BONUS), NUM_GRID_HYPOTHESES,
+    )  # fmt: skip
+    if len(start) == 0:
+        return []
+    chirp, zoom, alphabet = reference_chirp(params.sf), zoom_table(params.sf, QUARTER_STEPS), sync_alphabet(params)
+    order, rest = _kernels.judge_hypotheses(
+        samples, start, cfo, ups, chirp, *zoom, alphabet, np.float32(INSIDE_BONUS), min(NUM_REFINED, len(start))
+    )
+    if rest < 0.35 * 4 / peak.num_summed * largest:
+        return []
+    found = _kernels.refine_hypotheses(
+        samples, start[order], cfo[order], chirp, *zoom, alphabet, min(NUM_UPCHIRPS, params.preamble_len),
+        np.array(QUARTER_STEPS),
+    )  # fmt: skip
+    refined = [Sync(start=s, cfo_bins=c, up_energy=u, down_energy=d) for s, c, u, d in found.tolist()]
+    refined.sort(key=lambda item: -(item.energy + inside_bonus(item, params)))
+    others = [item for item in refined[1:] if abs(item.start - refined[0].start) > 1.5]
+    close = [item for item in others if item.energy > refined[0].energy - CLOSE_CALL]
+    return refined[:1] + close[:1]
+
+
+def sync_alphabet(params: LoRaParams) -> npt.NDArray[np.int64]:
+    """The values each of the two sync chirps may have, ``(2, n)``: those of the parameters, or all where they are
+    open.
+    """
+    return _alphabet(params.sf, params.sync_symbols)
+
+
+@cache
+def _alphabet(sf: int, sync_symbols: tuple[int, int] | None) -> npt.NDArray[np.int64]:
+    if sync_symbols is not None:
+        return np.array(sync_symbols, dtype=np.int64)[:, np.newaxis]
+    return np.tile(all_sync_symbols(sf), (2, 1))
+
+
+@cache
+def zoom_table(sf: int, tones: tuple[float, ...]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Real and imaginary part of exp(-2 pi j tone n / N), ``(len(tones), N)`` each."""
+    num_bins = 1 << sf
+    table = np.exp(-2j * np.pi / num_bins * np.outer(tones, np.arange(num_bins)))
+    return table.real.astype(np.float32), table.imag.astype(np.float32)
+
+
+@cache
+def all_sync_symbols(sf: int) -> npt.NDArray[np.int64]:
+    """Distinct values of ``(nibble << 3) mod 2**sf``."""
+    return np.unique((np.arange(16) << 3) & ((1 << sf) - 1))
