@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/lr_search.py --out docs/results/lr_search.json
 
-Each trial trains the default model on the same clean mutants (train split, objective "localise") and is judged on the
+Each trial trains the default model on the same clean mutants (train split, default objectives) and is judged on the
 same programs of mutants-validation by the loss it was trained with; Top-1 of the buggy ones stands beside it, and for
 reference that of the untrained model by summed likelihood and by chance. One seed: the search says which rate to take,
 not how good the method is. Trials that are in the output file already are not run again. `peak_rss_gb` is the process'
@@ -27,10 +27,11 @@ from llm_bridge.corpora.programs import ProgramPair, corpus_hash
 from llm_bridge.training.adapters import METHODS
 
 GRID = {
-    "qlora": (2e-4, 5e-4, 1.25e-3, 3e-3, 7.5e-3, 1.9e-2),
-    "full": (1e-5, 2.5e-5, 6e-5, 1.5e-4, 3.75e-4, 9.4e-4),
+    "lora": (4e-4, 1e-3, 2.5e-3),
+    "qlora": (4e-4, 1e-3, 2.5e-3),
+    "full": (2.5e-5, 6e-5, 1.5e-4),
 }
-ORDER = (1, 2, 0, 3, 4, 5)  # the middle first: a search that is cut short has seen the likelier values
+ORDER = (1, 2, 0)  # the middle first: a search that is cut short has seen the likelier values
 
 
 def main() -> None:
@@ -38,8 +39,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/results/lr_search.json"))
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--methods", nargs="+", default=list(GRID))
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--batch-programs", type=int, default=8)
+    parser.add_argument("--compute", default=None, help="float32, bfloat16 or auto: see llm_bridge.training.precision")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--batch-programs", type=int, default=12)
     parser.add_argument("--train-pairs", type=int, default=160)
     parser.add_argument("--validation-pairs", type=int, default=60)
     parser.add_argument("--max-chars", type=int, default=180, help="longest program, to bound the time")
@@ -60,7 +62,7 @@ def main() -> None:
     result.setdefault("baseline", {})
     for storage in sorted({METHODS[method].storage for method in options.methods}):
         if storage not in result["baseline"]:
-            result["baseline"][storage] = untrained(storage, validation, options.model)
+            result["baseline"][storage] = untrained(storage, validation, options)
     for rank in ORDER:
         for method in options.methods:
             rate = GRID[method][rank]
@@ -91,8 +93,7 @@ def run_trial(
     from llm_bridge.training.finetune import TrainSettings, finetune
     from llm_bridge.training.models import load_model
 
-    base = load_model(options.model, storage=METHODS[method].storage)
-    buggy = [pair.buggy for pair in validation]
+    base = load_model(options.model, storage=METHODS[method].storage, compute=options.compute)
     loaded = attach(base, method, AdapterSettings(seed=options.seed))
     settings = TrainSettings(
         learning_rate=rate,
@@ -104,12 +105,17 @@ def run_trial(
     )
     started = time.process_time()
     record = finetune(loaded, clean_examples(train), settings, validation=clean_examples(validation))
+    scores = score_texts(loaded, [text for pair in validation for text in (pair.buggy, pair.correct)])
+    found = [scores[pair.buggy].mean_nll > scores[pair.correct].mean_nll for pair in validation]
     return {
         "method": method,
         "learning_rate": rate,
         "status": record.status,
         "validation_loss": record.validation[-1][1] if record.validation else float("inf"),
-        "top1_by_verdict": top1(validation, score_texts(loaded, buggy), by="verdict"),
+        "top1_by_verdict": top1(validation, scores, by="verdict"),
+        "paired_by_mean_nll": float(
+            np.mean([scores[p.buggy].mean_nll > scores[p.correct].mean_nll for p in validation])
+        ),
         "n": len(validation),
         "train_loss_last_10": float(np.mean(record.losses[-10:])),
         "cpu_s": round(time.process_time() - started, 1),
@@ -121,12 +127,12 @@ def run_trial(
     }
 
 
-def untrained(storage: str, validation: Sequence[ProgramPair], model: str) -> dict[str, Any]:
+def untrained(storage: str, validation: Sequence[ProgramPair], options: argparse.Namespace) -> dict[str, Any]:
     """The base without training: Top-1 by summed likelihood, and what it is."""
     from llm_bridge.scoring.likelihood import score_texts
     from llm_bridge.training.models import load_model
 
-    base = load_model(model, storage=storage)
+    base = load_model(options.model, storage=storage, compute=options.compute)
     scores = score_texts(base, [pair.buggy for pair in validation])
     return {"top1_by_nll": top1(validation, scores, by="nll"), "fingerprint": base.fingerprint}
 

@@ -58,6 +58,9 @@ def run(
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS|local", help="A dask.distributed scheduler; local: start one here.")
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for links, models and scores that several studies share.")
+    ] = None,
 ) -> None:
     """Run a recipe: send, train, score, report. What is finished is skipped."""
     from llm_bridge.study.config import load_recipe
@@ -70,7 +73,9 @@ def run(
         follow()
         return
     with leading():
-        run_recipe(load_recipe(recipe, set_ or []), out, console=Console(), workers=workers, cluster=cluster)
+        run_recipe(
+            load_recipe(recipe, set_ or []), out, console=Console(), workers=workers, cluster=cluster, cache=cache
+        )
 
 
 @app.command()
@@ -112,6 +117,9 @@ def models_estimate(
 @corpora_app.command("check")
 def corpora_check(
     path: Annotated[Path | None, typer.Argument(help="A clone of QuixBugs or its JSONL file; none: MiniBugs.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Also probe whether this model knows it by heart.")
+    ] = None,
 ) -> None:
     """Check a corpus: one hunk each, balance, duplicates, leaks, and every test run in the sandbox."""
     from llm_bridge.corpora import checks, minibugs, quixbugs
@@ -120,6 +128,15 @@ def corpora_check(
     pairs = minibugs.load() if path is None else quixbugs.load(path)
     found = checks.check(pairs, run_tests=run_tests)
     Console().print(checks.render(found), soft_wrap=True, markup=False, highlight=False)
+    if model is not None:
+        from llm_bridge.scoring.likelihood import score_texts
+        from llm_bridge.training.models import load_model
+
+        loaded = load_model(model)
+        probe = checks.memorisation(
+            pairs, lambda texts: {text: found.sum_nll for text, found in score_texts(loaded, texts).items()}
+        )
+        Console().print(checks.render_memorisation(probe), soft_wrap=True, markup=False, highlight=False)
 
 
 def main() -> None:

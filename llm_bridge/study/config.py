@@ -29,6 +29,7 @@ AXES = ("fixed_snr", "equal_airtime", "distance", "equal_energy")
 TASKS = ("localise", "paired", "detect", "repair")
 FADINGS = ("none", "rayleigh", "rician")
 DECODINGS = ("hard", "soft")
+COMPUTES = ("float32", "bfloat16", "auto")
 
 
 class RecipeError(ValueError):
@@ -37,10 +38,20 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which language model: a known name, a hub id, or a path."""
+    """Which language model: a known name, a hub id, or a path; where it computes, and in which precision.
+
+    `compute` is "float32", "bfloat16" or "auto" (bfloat16 where the hardware has it); left out, it is float32 on a CPU,
+    where numbers then do not depend on what it has, and "auto" on a GPU. See `llm_bridge.training.precision`.
+    """
 
     name: str = "smollm2-135m-instruct"
     device: str | None = None
+    compute: str | None = None
+
+    def __post_init__(self) -> None:
+        """Validate the precision."""
+        if self.compute is not None:
+            _require_each("model.compute", [self.compute], COMPUTES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +166,8 @@ class TrainingConfig:
     """What is trained and how; the same steps, batches and schedule for every method, a learning rate for each.
 
     `learning_rate` maps a method (or "lora", "qlora" for their layer-wise variants) to its rate, tuned on the clean
-    link with equal trials. `objectives` maps "localise" and "detect" to their weights.
+    link with equal trials. `objectives` maps "line", "likelihood", "localise", "detect" and "repair" to their
+    weights (`llm_bridge.training.objectives`).
     """
 
     methods: tuple[str, ...] = ("zero-shot",)
@@ -163,7 +175,7 @@ class TrainingConfig:
     steps: int = 40
     batch_programs: int = 8
     learning_rate: Mapping[str, float] = field(default_factory=dict)
-    objectives: Mapping[str, float] = field(default_factory=lambda: {"localise": 1.0})
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"line": 1.0, "likelihood": 0.3})
     warmup_fraction: float = 0.1
     schedule: str = "cosine"
     clip_norm: float = 1.0

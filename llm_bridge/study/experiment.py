@@ -46,6 +46,7 @@ from llm_bridge.study.store import (
     locked,
     read_json,
     seal,
+    share_cache,
     waiting_lock,
     write_json,
     write_jsonl,
@@ -132,6 +133,7 @@ def run_recipe(
     console: Console,
     workers: int | None = None,
     cluster: str | None = None,
+    cache: Path | None = None,
 ) -> Path:
     """Run a recipe to its report; returns the report's path.
 
@@ -143,6 +145,8 @@ def run_recipe(
         Where it speaks to a person.
     workers, cluster
         See `parallel.open_executor`. The result does not depend on them, given one thread.
+    cache
+        Folder for links, models and scores that several studies share (see `share_cache`).
 
     Raises
     ------
@@ -153,6 +157,8 @@ def run_recipe(
     """
     check_links(recipe)
     with locked(directory):
+        if cache is not None:
+            share_cache(directory, cache)
         study = load_study(recipe, directory, console)
         prepare_model(recipe, study.phase)
         if set(recipe.training.methods) != {RULES}:

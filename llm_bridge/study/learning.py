@@ -51,6 +51,7 @@ class Learner:
         return digest(
             {
                 "model": self.model_sha256 or self.recipe.model.name,
+                **({"compute": self.recipe.model.compute} if self.recipe.model.compute else {}),
                 "method": self.method,
                 "seed": self.seed,
                 "settings": None if self.seed is None else learner_settings(self.recipe, self.method, self.seed),
@@ -86,7 +87,8 @@ class Learner:
         method = base_method(self.method)
         model = self.recipe.model
         if self.seed is None:
-            loaded = load_model(model.name, storage=method_named(method).storage, device=model.device)
+            storage = method_named(method).storage
+            loaded = load_model(model.name, storage=storage, device=model.device, compute=model.compute)
             self._loaded = attach(loaded, method)
             self._remember(None)
             return self._loaded
@@ -95,6 +97,7 @@ class Learner:
             model=model.name,
             method=method,
             device=model.device,
+            compute=model.compute,
             adapter=settings["adapter"],
             training=settings["training"],
             examples=self.examples,
@@ -146,7 +149,12 @@ class Learner:
         self._loaded = None
 
     def discard_checkpoint(self) -> None:
-        """Delete the large files once every cell that needs them has its result; the record stays."""
+        """Delete the large files once every cell that needs them has its result; the record stays.
+
+        A cache that other studies share keeps its models.
+        """
+        if (self.directory / "cache").is_symlink():
+            return
         for path in self.folder.glob("*"):
             if path.name != "record.json":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -192,6 +192,29 @@ def waiting_lock(path: Path) -> Iterator[None]:
         yield
 
 
+def share_cache(directory: Path, cache: Path) -> None:
+    """Let a study keep links, models and scores in a folder that other studies use too, by a symbolic link.
+
+    What was computed in one of them is found by the others, and trained models are kept. A score's last digits depend
+    on the texts that were scored beside it, so a study of its own may differ there.
+
+    Raises
+    ------
+    StoreError
+        The study has a cache of its own already, or shares another one.
+    """
+    own, shared = directory / "cache", cache.resolve()
+    if own.is_symlink() and own.resolve() == shared:
+        return
+    if own.is_symlink() or own.exists():
+        raise StoreError(f"{directory} has its own cache already: choose another --out, or leave '--cache' out")
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+        own.symlink_to(shared)
+    except OSError as error:
+        raise _store_error(error, own) from error
+
+
 def seal(cell_dir: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json` last, with the digests of the files it summarises, and of its own content."""
     sealed = {path.name: file_digest(path) for path in sorted(cell_dir.iterdir()) if path.suffix in (".json", ".jsonl")}

@@ -76,7 +76,7 @@ class AdapterSettings:
         Indices of blocks for the strategy "manual".
     ratio, num_layers
         A strategy picks `num_layers` blocks, or ``floor(ratio * blocks)`` where that is `None`.
-    num_texts, estimator, position, exclude_first
+    num_texts, estimator, kernel, position, exclude_first
         Of "cka" and "fisher"; see `layer_selection.select_layers`.
     initialisation
         ``True`` (B = 0), or a name the adapter library knows, such as "pissa".
@@ -93,6 +93,7 @@ class AdapterSettings:
     num_layers: int | None = None
     num_texts: int = 128
     estimator: str = "unbiased"
+    kernel: str = "linear"
     position: str = "last"
     exclude_first: bool | str = "auto"
     initialisation: bool | str = True
@@ -250,6 +251,7 @@ def _choose_layers(
         num_layers=settings.num_layers,
         layers=settings.layers,
         estimator=settings.estimator,
+        kernel=settings.kernel,
         position=settings.position,
         exclude_first=settings.exclude_first,
         target_modules=settings.target_modules,

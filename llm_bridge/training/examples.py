@@ -353,7 +353,8 @@ class Batch:
     """Encodings side by side, padded on the right: later padding changes nothing that was read before.
 
     Shapes: `input_ids`, `attention_mask`, `labels` (rows, tokens); `line_ends`, `candidate` (rows, lines), where
-    `candidate` marks lines that exist and are not blank; `suffix_end` (rows,).
+    `candidate` marks lines that exist and are not blank; `suffix_end`, `num_text` (rows,): the text is
+    tokens 1 … `num_text`.
     """
 
     input_ids: torch.Tensor
@@ -362,6 +363,7 @@ class Batch:
     line_ends: torch.Tensor
     candidate: torch.Tensor
     suffix_end: torch.Tensor
+    num_text: torch.Tensor
 
 
 def make_batch(encodings: Sequence[Encoding], *, pad_id: int, device: torch.device | str = "cpu") -> Batch:
@@ -389,6 +391,7 @@ def make_batch(encodings: Sequence[Encoding], *, pad_id: int, device: torch.devi
         line_ends=line_ends.to(device),
         candidate=candidate.to(device),
         suffix_end=torch.tensor([encoding.suffix_end for encoding in encodings], device=device),
+        num_text=torch.tensor([encoding.num_text for encoding in encodings], device=device),
     )
 
 

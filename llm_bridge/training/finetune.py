@@ -70,7 +70,7 @@ class TrainSettings:
         Linear warm-up over `warmup_steps` (``ceil(warmup_fraction * steps)`` where `None`), then "cosine" to zero or
         "constant".
     objectives
-        Weight of each of "localise", "detect" and "repair" (see `objectives`).
+        Weight of each of "line", "likelihood", "localise", "detect" and "repair" (see `objectives`).
     optimiser
         "auto" is AdamW; for a 4-bit base on a GPU the paged one of bitsandbytes.
     gradient_checkpointing
@@ -96,7 +96,7 @@ class TrainSettings:
     beta1: float = 0.9
     beta2: float = 0.999
     clip_norm: float = 1.0
-    objectives: Mapping[str, float] = field(default_factory=lambda: {"localise": 1.0})
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"line": 1.0, "likelihood": 0.3})
     optimiser: str = "auto"
     gradient_checkpointing: bool = False
     eval_every: int = 0

@@ -39,6 +39,7 @@ class TrainingJob:
     model: str
     method: str
     device: str | None
+    compute: str | None
     adapter: Mapping[str, Any]
     training: Mapping[str, Any]
     examples: tuple[Example, ...]
@@ -86,7 +87,7 @@ def _train(job: TrainingJob, progress: Progress | None) -> tuple[LoadedModel, Tr
     from llm_bridge.training.finetune import TrainSettings, finetune
     from llm_bridge.training.models import load_model
 
-    base = load_model(job.model, storage=method_named(job.method).storage, device=job.device)
+    base = load_model(job.model, storage=method_named(job.method).storage, device=job.device, compute=job.compute)
     texts = [example.text for example in job.examples]
     loaded = attach(base, job.method, AdapterSettings(**job.adapter), texts=texts)
     settings = TrainSettings(**job.training)

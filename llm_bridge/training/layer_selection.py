@@ -17,6 +17,7 @@ centred rows R of n texts, K = XXᵀ, L = YYᵀ,
     unbiased   HSIC_1 = [tr(AB) + 1ᵀA1 · 1ᵀB1 / ((n−1)(n−2)) − 2 · 1ᵀAB1 / (n−2)] / (n (n−3))
                A, B = K, L without their diagonals
 
+that is the linear kernel; with `kernel="rbf"`, K_ij = exp(−|x_i − x_j|² / 2 s²), s the median distance of two texts.
 The biased estimator is near 1 for noise when n is well below the width: 0.97 at n = 128, width 4096. Hence the default.
 
 Sources: Kornblith et al., ICML 2019 (CKA); Song et al., JMLR 13, 2012 (HSIC_1); Ogawa et al., arXiv 2602.05988 (layers
@@ -40,6 +41,7 @@ from llm_bridge.training.models import LoadedModel, Progress
 from llm_bridge.training.objectives import completion_loss, hidden_states
 
 ESTIMATORS = ("unbiased", "biased")
+KERNELS = ("linear", "rbf")
 POSITIONS = ("last", "mean", "suffix")
 CONSTANT = 1e-6  # variance of R_0 over its mean square, below which it counts as the same for all texts
 
@@ -80,6 +82,7 @@ def select_layers(
     num_layers: int | None = None,
     layers: Sequence[int] | None = None,
     estimator: str = "unbiased",
+    kernel: str = "linear",
     position: str = "last",
     exclude_first: bool | str = "auto",
     target_modules: Sequence[str] = adapters.LLAMA_LINEARS,
@@ -103,6 +106,8 @@ def select_layers(
         For "manual".
     estimator
         Of CKA: "unbiased", or "biased" as published.
+    kernel
+        Of CKA: "linear" as published, or "rbf".
     position
         Of CKA: the text's "last" token as published, the "mean" over its tokens, or the end of the fixed "suffix".
     exclude_first
@@ -142,13 +147,13 @@ def select_layers(
     states = block_states(loaded, used, position=position, progress=progress)
     constant = float(states[0].var(axis=0).sum()) <= CONSTANT * float((states[0] ** 2).sum(axis=1).mean())
     excluded = (0,) if exclude_first is True or (exclude_first == "auto" and constant) else ()
-    scores = np.array([1 - cka(before, after, estimator=estimator) for before, after in pairwise(states)])
-    details = (("estimator", estimator), ("position", position), ("first_is_constant", constant))
+    scores = np.array([1 - cka(a, b, estimator=estimator, kernel=kernel) for a, b in pairwise(states)])
+    details = (("estimator", estimator), ("kernel", kernel), ("position", position), ("first_is_constant", constant))
     return _best(strategy, scores, count, excluded, len(used), details=details)
 
 
-def cka(x: FloatArray, y: FloatArray, *, estimator: str = "unbiased") -> float:
-    """Linear centred kernel alignment of two sets of features of the same n texts.
+def cka(x: FloatArray, y: FloatArray, *, estimator: str = "unbiased", kernel: str = "linear") -> float:
+    """Centred kernel alignment of two sets of features of the same n texts.
 
     Parameters
     ----------
@@ -156,6 +161,8 @@ def cka(x: FloatArray, y: FloatArray, *, estimator: str = "unbiased") -> float:
         ``(n, width)`` each, n at least 4; the widths may differ.
     estimator
         "unbiased" (may fall slightly below 0) or "biased" (in [0, 1]).
+    kernel
+        "linear" or "rbf" (module's docstring).
 
     Returns
     -------
@@ -171,16 +178,28 @@ def cka(x: FloatArray, y: FloatArray, *, estimator: str = "unbiased") -> float:
     """
     if estimator not in ESTIMATORS:
         raise ValueError(f"'estimator' must be one of {', '.join(ESTIMATORS)} (got {estimator!r})")
+    if kernel not in KERNELS:
+        raise ValueError(f"'kernel' must be one of {', '.join(KERNELS)} (got {kernel!r})")
     if len(x) != len(y) or len(x) < 4:
         raise ValueError(f"'x' and 'y' must hold the same texts, at least 4 (got {len(x)} and {len(y)})")
-    gram = []
-    for features in (x, y):
-        centred = np.asarray(features, dtype=np.float64)
-        centred = centred - centred.mean(axis=0)
-        gram.append(centred @ centred.T)
+    gram = [_gram(np.asarray(features, dtype=np.float64), kernel) for features in (x, y)]
     hsic = _hsic_unbiased if estimator == "unbiased" else _hsic_biased
     scale = hsic(gram[0], gram[0]) * hsic(gram[1], gram[1])
     return hsic(gram[0], gram[1]) / scale**0.5 if scale > 1e-24 else 0.0
+
+
+def _gram(features: FloatArray, kernel: str) -> FloatArray:
+    """Centred Gram matrix."""
+    centred = features - features.mean(axis=0)
+    gram = centred @ centred.T
+    if kernel == "linear":
+        return gram
+    sizes = np.diag(gram)
+    squared = np.maximum(sizes[:, None] + sizes[None, :] - 2 * gram, 0.0)
+    width = float(np.median(squared[~np.eye(len(squared), dtype=bool)]))
+    similar = np.exp(-squared / (2 * width)) if width > 0 else np.ones_like(squared)
+    similar = similar - similar.mean(axis=0)
+    return similar - similar.mean(axis=1, keepdims=True)
 
 
 def _hsic_biased(k: FloatArray, m: FloatArray) -> float:

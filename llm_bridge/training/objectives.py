@@ -3,12 +3,16 @@
 With h_t the last hidden state at token t and w the rows of the output head,
 
     verdict(t)   = h_t · (w_bug − w_ok)                                          one number, no vocabulary needed
+    line         = −log softmax(verdict(line ends))[gold]                         buggy texts: where is it, given a bug?
+    likelihood   = mean −log p(token | tokens before)                             correct texts, over the vocabulary
     localise     = −log softmax([verdict(line ends), none])[gold],  none = −verdict(end of the suffix)
     detect       = −log p(answer | text, suffix)                                  over the whole vocabulary
     repair       = mean −log p(fix | text up to the line, request)                over the whole vocabulary
 
-A correct program's gold is "none"; a missing line has two gold lines, and their probabilities add. *repair* has a
-text of its own, the prompt of `repair_prompts`; a row without a fix (a correct program, a lost line) costs nothing.
+*line* and *likelihood* share a pair between them: the buggy text teaches the place, the correct one keeps the model a
+judge of what code is likely, which *paired* rests on. For *localise* a correct program's gold is "none". A missing line
+has two gold lines, and their probabilities add. *repair* has a text of its own, the prompt of `repair_prompts`; a row
+without a fix (a correct program, a lost line) costs nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +30,10 @@ from llm_bridge.training.precision import stored_arithmetic
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-OBJECTIVES = ("localise", "detect", "repair")
+LOWEST = -1e30
+"""The score of what is no candidate: finite, so that a row without one has a gradient of zero and not of NaN."""
+
+OBJECTIVES = ("line", "likelihood", "localise", "detect", "repair")
 
 
 def hidden_states(model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -87,15 +94,26 @@ class BugLoss(nn.Module):
             total = total.index_add(0, fix_rows, self._weights["repair"] * some)
         if not any(weight for name, weight in self._weights.items() if name != "repair"):
             return total
-        hidden = hidden_states(base, batch.input_ids, batch.attention_mask)
-        if self._weights.get("localise"):
-            lines, program = line_verdicts(hidden, verdict_direction(base, self._ids), batch)
-            total = total + self._weights["localise"] * localise_loss(lines, program, batch.candidate, gold)
-        if self._weights.get("detect"):
-            total = total + self._weights["detect"] * completion_loss(
-                hidden, base.get_output_embeddings(), batch.labels
-            )
+        hidden, head = hidden_states(base, batch.input_ids, batch.attention_mask), base.get_output_embeddings()
+        lines, program = line_verdicts(hidden, verdict_direction(base, self._ids), batch)
+        if weight := self._weights.get("line"):
+            total = total + weight * line_loss(lines, batch.candidate, gold)
+        if weight := self._weights.get("localise"):
+            total = total + weight * localise_loss(lines, program, batch.candidate, gold)
+        if weight := self._weights.get("likelihood"):
+            total = total + weight * completion_loss(hidden, head, text_labels(batch, correct=gold[:, -1]))
+        if weight := self._weights.get("detect"):
+            total = total + weight * completion_loss(hidden, head, batch.labels)
         return total
+
+
+def line_loss(lines: torch.Tensor, candidate: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
+    """Minus log of the probability on gold among the lines ``(rows,)``; 0 where gold is no candidate, or "none"."""
+    usable = gold[:, :-1] & candidate
+    log_p = torch.log_softmax(lines.masked_fill(~candidate, LOWEST), dim=1)
+    known = usable.any(dim=1)
+    picked = torch.where(usable | ~known[:, None], log_p, float("-inf"))
+    return torch.where(known, -torch.logsumexp(picked, dim=1), torch.zeros_like(lines[:, 0]))
 
 
 def localise_loss(
@@ -124,6 +142,13 @@ def completion_loss(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor)
     rows = torch.nonzero(wanted)[:, 0]
     sums = torch.zeros(labels.shape[0], device=hidden.device).index_add(0, rows, nll)
     return sums / wanted.sum(dim=1).clamp(min=1)
+
+
+def text_labels(batch: Batch, *, correct: torch.Tensor) -> torch.Tensor:
+    """The tokens of each correct row's text as labels ``(rows, tokens)``; −100 elsewhere, and on buggy rows."""
+    place = torch.arange(batch.input_ids.shape[1], device=batch.input_ids.device)
+    of_text = (place >= 1) & (place <= batch.num_text[:, None])
+    return torch.where(of_text & correct[:, None], batch.input_ids, IGNORED)
 
 
 def gold_mask(label_lines: list[tuple[int, ...]], buggy: list[bool], num_lines: int) -> torch.Tensor:

@@ -29,6 +29,7 @@ from llm_bridge.training.objectives import (
     gold_mask,
     hidden_states,
     line_log_probabilities,
+    line_loss,
     localise_loss,
 )
 from llm_bridge.training.sharding import wants_shards
@@ -446,11 +447,39 @@ def test_localise_loss_against_probabilities_by_hand() -> None:
     assert line_log_probabilities(lines, program, candidate).exp().sum(dim=1).tolist() == pytest.approx([1.0, 1.0])
 
 
-def test_a_row_whose_gold_line_is_unknown_costs_nothing_and_has_a_zero_gradient() -> None:
+def test_line_loss_against_probabilities_by_hand() -> None:
+    lines = torch.tensor([[0.0, 1.0, 5.0], [2.0, 0.0, 0.0]])
+    candidate = torch.tensor([[True, True, False], [True, True, True]])
+    e = torch.exp
+    both = line_loss(lines, candidate, gold_mask([(1,), (0, 2)], [True, True], 3))
+    first = -torch.log(e(lines[0, 1]) / (e(lines[0, 0]) + e(lines[0, 1])))
+    second = -torch.log((e(lines[1, 0]) + e(lines[1, 2])) / e(lines[1]).sum())
+    assert torch.allclose(both, torch.stack([first, second]))
+    assert line_loss(lines, candidate, gold_mask([(), ()], [False, False], 3)).tolist() == [0.0, 0.0]
+
+
+def test_the_likelihood_objective_is_the_mean_nll_of_correct_texts_as_it_is_scored() -> None:
+    loaded = toy("full")
+    rows = [replace(row, text=row.text + "x = 1\n") if row.buggy else row for row in examples(3)]
+    encodings = [encode_example(row, loaded.tokenizer) for row in rows]
+    batch = make_batch(encodings, pad_id=int(loaded.tokenizer.pad_token_id))
+    gold = gold_mask([row.label_lines for row in rows], [row.buggy for row in rows], batch.line_ends.shape[1])
+    loss = BugLoss(loaded.model, loaded.base, verdict_ids(loaded.tokenizer), {"likelihood": 1.0})(batch, gold)
+    scores = score_texts(loaded, [row.text for row in rows])
+    expected = [0.0 if row.buggy else scores[row.text].mean_nll for row in rows]
+    assert loss.tolist() == pytest.approx(expected, abs=1e-4)
+    assert min(value for value, row in zip(expected, rows, strict=True) if not row.buggy) > 1.0
+
+
+@pytest.mark.parametrize("objective", ["localise", "line"])
+def test_a_row_whose_gold_line_is_unknown_costs_nothing_and_has_a_zero_gradient(objective: str) -> None:
     lines = torch.zeros(3, 2, requires_grad=True)
     candidate = torch.tensor([[True, True], [False, True], [False, False]])
     gold = gold_mask([(), (0,), (0, 1)], [True, True, True], 2)
-    loss = localise_loss(lines, torch.zeros(3), candidate, gold)
+    if objective == "line":
+        loss = line_loss(lines, candidate, gold)
+    else:
+        loss = localise_loss(lines, torch.zeros(3), candidate, gold)
     loss.sum().backward()
     assert loss.tolist() == [0.0, 0.0, 0.0]
     assert torch.equal(lines.grad, torch.zeros(3, 2))

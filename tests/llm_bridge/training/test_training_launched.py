@@ -29,7 +29,14 @@ SMALL += [
 
 def job(**changes: object) -> TrainingJob:
     settings = {"learning_rate": 1e-3, "steps": 2, "batch_programs": 4}
-    known = {"model": "toy", "method": "lora", "device": None, "adapter": {"rank": 2}, "training": settings}
+    known = {
+        "model": "toy",
+        "method": "lora",
+        "device": None,
+        "compute": None,
+        "adapter": {"rank": 2},
+        "training": settings,
+    }
     return TrainingJob(**{**known, "examples": tuple(examples(2)), "checkpoint_dir": None, **changes})
 
 

@@ -41,13 +41,43 @@ def test_cka_is_its_definition(estimator: str) -> None:
     )
 
 
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
 @pytest.mark.parametrize("estimator", ["unbiased", "biased"])
-def test_cka_ignores_rotation_scale_and_shift(estimator: str) -> None:
+def test_cka_ignores_rotation_scale_and_shift(estimator: str, kernel: str) -> None:
     rng = np.random.default_rng(1)
     x = rng.standard_normal((20, 8))
     rotation, _ = np.linalg.qr(rng.standard_normal((8, 8)))
-    assert cka(x, 3 * x @ rotation + 7, estimator=estimator) == pytest.approx(1.0)
-    assert cka(x, np.ones((20, 3)), estimator=estimator) == 0.0
+    assert cka(x, 3 * x @ rotation + 7, estimator=estimator, kernel=kernel) == pytest.approx(1.0)
+    assert cka(x, np.ones((20, 3)), estimator=estimator, kernel=kernel) == 0.0
+
+
+def test_rbf_cka_is_its_definition_and_sees_what_no_straight_line_does() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((60, 1))
+    y = x**2
+
+    def rbf(z: np.ndarray) -> np.ndarray:
+        squared = np.array([[float(((a - b) ** 2).sum()) for b in z] for a in z])
+        return np.exp(-squared / (2 * np.median(squared[~np.eye(len(z), dtype=bool)])))
+
+    h = np.eye(60) - 1 / 60
+
+    def hsic(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.trace(a @ h @ b @ h))
+
+    k, m = rbf(x), rbf(y)
+    expected = hsic(k, m) / np.sqrt(hsic(k, k) * hsic(m, m))
+    assert cka(x, y, estimator="biased", kernel="rbf") == pytest.approx(expected, rel=1e-9)
+    assert cka(x, y, kernel="rbf") > 3 * abs(cka(x, y))
+    assert abs(cka(x, rng.standard_normal((60, 1)), kernel="rbf")) < 0.2
+
+
+def test_layers_by_the_rbf_kernel_are_recorded_as_such() -> None:
+    choice = select_layers("cka", toy(), TEXTS, kernel="rbf", position="mean")
+    assert (
+        choice.provenance()["details"]["kernel"] == "rbf"
+        and choice.scores != select_layers("cka", toy(), TEXTS, position="mean").scores
+    )
 
 
 @pytest.mark.parametrize(("n", "width", "biased"), [(128, 4096, 0.969), (40, 4096, 0.991), (1024, 128, 0.112)])
@@ -64,6 +94,8 @@ def test_the_biased_estimator_calls_noise_alike_and_the_unbiased_one_does_not(
 def test_cka_refuses_what_it_cannot_estimate() -> None:
     with pytest.raises(ValueError, match="at least 4"):
         cka(np.ones((3, 2)), np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"'kernel' must be one of linear, rbf \(got 'cubic'\)"):
+        cka(np.ones((5, 2)), np.ones((5, 2)), kernel="cubic")
     with pytest.raises(ValueError, match="'estimator'"):
         cka(np.ones((5, 2)), np.ones((5, 2)), estimator="best")
 
