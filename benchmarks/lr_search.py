@@ -113,7 +113,7 @@ def run_trial(
         "status": record.status,
         "validation_loss": record.validation[-1][1] if record.validation else float("inf"),
         "top1_by_verdict": top1(validation, scores, by="verdict"),
-        "paired_by_mean_nll": float(
+        "paired_by_mean_nll": float(np.mean(found)),
             np.mean([scores[p.buggy].mean_nll > scores[p.correct].mean_nll for p in validation])
         ),
         "n": len(validation),
