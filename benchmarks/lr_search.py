@@ -114,8 +114,6 @@ def run_trial(
         "validation_loss": record.validation[-1][1] if record.validation else float("inf"),
         "top1_by_verdict": top1(validation, scores, by="verdict"),
         "paired_by_mean_nll": float(np.mean(found)),
-            np.mean([scores[p.buggy].mean_nll > scores[p.correct].mean_nll for p in validation])
-        ),
         "n": len(validation),
         "train_loss_last_10": float(np.mean(record.losses[-10:])),
         "cpu_s": round(time.process_time() - started, 1),
