@@ -21,7 +21,7 @@ from llm_bridge.transport.packets import HEADER_LEN
 from llm_bridge.transport.settings import RadioSettings
 from lora_phy import airtime_s
 from lora_phy.channel import path_loss
-from lora_phy.link.budget import REGIONS, off_time_s
+from lora_phy.link.budget import REGIONS
 
 if TYPE_CHECKING:
     from llm_bridge.study.config import RadioConfig
@@ -75,7 +75,7 @@ def send_time_s(on_air_s: float, duty_cycle: float) -> float:
     >>> send_time_s(36.0, 0.01)
     3600.0
     """
-    return on_air_s + off_time_s(on_air_s, duty_cycle)
+    return on_air_s / duty_cycle
 
 
 def within_dwell_time(radio: RadioSettings, region: str) -> bool:

@@ -11,6 +11,7 @@ is finished when its `result.json` is there. One run at a time works in a folder
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -33,7 +34,7 @@ from llm_bridge.study.links import (
     transmit_items,
 )
 from llm_bridge.study.model_files import model_hashes, model_sha256
-from llm_bridge.study.parallel import ONE_JOB, compute_on_one_thread, open_executor, run_jobs
+from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
 from llm_bridge.study.preflight import check_links, prepare_model
 from llm_bridge.study.provenance import provenance
 from llm_bridge.study.repairing import candidates_of, repair_rows, suspicious_lines
@@ -424,7 +425,7 @@ def _on_air(study: Study, cell: Cell, evaluated: Sequence[ReceivedItem]) -> dict
     if not cell.crosses_link_in_evaluation:
         return {}
     settings = study.recipe.radio
-    seconds = sum(arrival.damage.airtime_s for arrival in evaluated)
+    seconds = math.fsum(arrival.damage.airtime_s for arrival in evaluated)
     share = duty_cycle_of(settings)
     radio: RadioSettings = radio_settings(cell, study.recipe)
     return {
@@ -479,6 +480,8 @@ def learner_job(recipe: str, directory: str, model: dict[str, str], key: str, ce
         study = _study_of(recipe, directory)
         study.model = model
         if cells[0][0].method != RULES:
+            from llm_bridge.training.workers import compute_on_one_thread
+
             compute_on_one_thread()
         arrivals = transmit_all(study, [cell for cell, _, _ in cells])
         ((learner, _),) = group_by_learner(study, cells, arrivals)

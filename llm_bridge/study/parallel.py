@@ -93,13 +93,6 @@ def run_jobs(
             future.cancel()
 
 
-def compute_on_one_thread() -> None:
-    """Let torch compute on one thread in this process: sums have one order only then."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 @contextlib.contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
     known = set(multiprocessing.active_children())

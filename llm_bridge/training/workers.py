@@ -77,6 +77,11 @@ class Workers:
             distributed.barrier()
 
 
+def compute_on_one_thread() -> None:
+    """Let torch compute on one thread in this process: sums have one order then, on any number of cores."""
+    torch.set_num_threads(1)
+
+
 def join_workers() -> Workers:
     """The processes that the launcher started; one alone where none did.
 
