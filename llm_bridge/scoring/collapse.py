@@ -35,6 +35,7 @@ from llm_bridge.scoring.statistics import holm
 
 PRIOR_SD = 5.0
 NUM_NODES = 15
+FEW_NODES, MANY_ROWS = 7, 60
 NEWTON_STEPS = 12
 LOG_SD_BOUNDS = (-5.0, 3.0)
 
@@ -82,12 +83,16 @@ class CollapseFit:
         p = self.p_value if self.p_holm is None else self.p_holm
         said = "" if p is None else f", {spell_p(p)}{'' if self.p_holm is None else ' after Holm'}"
         seen = self.sf.p_value < 0.05 if p is None else p < 0.05
-        smallest = LARGEST_MISSED * (self.sf.high - self.sf.low) / 2
+        verdict = "an effect remains" if seen else f"no effect seen (smallest that n could show: {self.smallest:.2f})"
         return (
             f"SF beyond the residual error rate: {span} log-odds a step{said}, {self.num_items} items of "
-            f"{self.num_programs} programs: "
-            + ("an effect remains" if seen else f"no effect seen (smallest that n could show: {smallest:.2f})")
+            f"{self.num_programs} programs: {verdict}"
         )
+
+    @property
+    def smallest(self) -> float | None:
+        """Smallest effect of one step of SF that is shown with 80 % power."""
+        return None if self.sf is None else LARGEST_MISSED * (self.sf.high - self.sf.low) / 2
 
 
 LARGEST_MISSED = float((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / stats.norm.ppf(0.975))
@@ -261,9 +266,15 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _F
 
     The gradient is the posterior mean of the complete data's (Fisher's identity).
     """
+    # rows alike in everything but their answer are one row with counts
+    alike, which = np.unique(np.column_stack([program, design]), axis=0, return_inverse=True)
+    trials = np.bincount(which.ravel()).astype(np.float64)
+    right = np.bincount(which.ravel(), right)
+    program, design = alike[:, 0].astype(np.intp), alike[:, 1:]
     num_programs, num_terms = int(program.max()) + 1, design.shape[1]
     prior_precision = np.r_[0.0, np.full(num_terms - 1, PRIOR_SD**-2.0)]
-    nodes, node_weights = np.polynomial.hermite_e.hermegauss(NUM_NODES)
+    many = trials.sum() > MANY_ROWS * num_programs  # then each program's integrand is all but normal
+    nodes, node_weights = np.polynomial.hermite_e.hermegauss(FEW_NODES if many else NUM_NODES)
     mode = np.zeros(num_programs)  # of u / sd, kept between calls as a warm start
 
     def negative_log_likelihood(theta: np.ndarray) -> tuple[float, np.ndarray]:
@@ -271,24 +282,24 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _F
         sd, fixed = math.exp(log_sd), design @ beta
         for _ in range(20):  # Newton: concave in u, a handful of steps
             mean = special.expit(fixed + sd * mode[program])
-            slope = sd * np.bincount(program, right - mean, num_programs) - mode
-            curvature = 1 + sd * sd * np.bincount(program, mean * (1 - mean), num_programs)
+            slope = sd * np.bincount(program, right - trials * mean, num_programs) - mode
+            curvature = 1 + sd * sd * np.bincount(program, trials * mean * (1 - mean), num_programs)
             step = np.clip(slope / curvature, -2.0, 2.0)
             mode[:] += step
             if np.max(np.abs(step)) < 1e-9:
                 break
         spread = curvature**-0.5
-        terms = np.empty((NUM_NODES, num_programs))
+        terms = np.empty((len(nodes), num_programs))
         places = mode + spread * nodes[:, None]
         for row, u, node, weight in zip(terms, places, nodes, node_weights, strict=True):
             eta = fixed + sd * u[program]
-            inside = np.bincount(program, right * eta - np.logaddexp(0.0, eta), num_programs)
+            inside = np.bincount(program, right * eta - trials * np.logaddexp(0.0, eta), num_programs)
             row[:] = inside - u * u / 2 + node * node / 2 + math.log(weight)
         marginal = special.logsumexp(terms, axis=0)
         value = -np.sum(marginal + np.log(spread) - 0.5 * math.log(2 * math.pi))
         gradient = np.zeros(num_terms + 1)
         for u, share in zip(places, np.exp(terms - marginal), strict=True):
-            residual = share[program] * (right - special.expit(fixed + sd * u[program]))
+            residual = share[program] * (right - trials * special.expit(fixed + sd * u[program]))
             gradient[:-1] -= residual @ design
             gradient[-1] -= np.sum(residual * sd * u[program])
         if not LOG_SD_BOUNDS[0] < theta[-1] < LOG_SD_BOUNDS[1]:
@@ -296,7 +307,8 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _F
         gradient[:-1] += prior_precision * beta
         return float(value + 0.5 * np.sum(prior_precision * beta**2)), gradient
 
-    start = np.r_[_start(right, design, program), -0.5]
+    start = np.r_[np.zeros(num_terms), -0.5]
+    start[0] = special.logit(right.sum() / trials.sum())
     found = optimize.minimize(
         negative_log_likelihood,
         start,
@@ -328,15 +340,6 @@ def _curvature(function: Any, at: np.ndarray, free: int) -> tuple[np.ndarray, np
         rows.append(((ahead - behind) / 2e-4)[:free])
     hessian = np.array(rows)
     return function(at)[1][:free], (hessian + hessian.T) / 2
-
-
-def _start(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> np.ndarray:
-    """Where to begin: population averages, or 0 where they run away (separated data, which the prior keeps finite)."""
-    try:
-        value = _fit_gee(right, design, program).value
-    except (np.linalg.LinAlgError, ValueError, FloatingPointError, Warning):
-        return np.zeros(design.shape[1])
-    return value if np.all(np.isfinite(value)) and np.max(np.abs(value)) < 3 * PRIOR_SD else np.zeros(len(value))
 
 
 def _fit_gee(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _Fit:

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from llm_bridge.study.findings import Curve, curves, method_name, verdict
+from llm_bridge.study.findings import Curve, curves, is_control, method_name, verdict
+from llm_bridge.study.planning import Advice, frame_loss
 from llm_bridge.study.points import Point, Study
 
 INK, MUTED, LINE, BASE, BAND, CARD = (f"#0000f{digit}" for digit in range(1, 7))
@@ -80,7 +81,7 @@ def f1_against_intact(points: Sequence[Point], clean: Sequence[Point]) -> str:
             shift = 0.012 * (index - (len(methods) - 1) / 2)
             for point in (p for p in points if p.method == method):
                 _draw_point(axes, point.share_intact + shift, point, colour, marker)
-        _label_links(axes, points, lambda point: point.share_intact, 0.12)
+        _label_links(axes, points)
         axes.set_xlim(-0.06, 1.06)
         _finish(axes, "share of items that arrived whole", "F1", above_axes=True)
 
@@ -88,26 +89,20 @@ def f1_against_intact(points: Sequence[Point], clean: Sequence[Point]) -> str:
 
 
 def f1_against_errors(points: Sequence[Point]) -> str:
-    """The collapse plot: F1 against the residual byte error rate, lost bytes counted as wrong."""
+    """The collapse plot of one method: F1 against the residual byte error rate, a marker for each spreading factor."""
     known = [point for point in points if point.byte_error_rate is not None]
     floor = min([p.byte_error_rate for p in known if p.byte_error_rate] or [1e-3]) / 3
 
-    def place(point: Point) -> float:
-        return max(point.byte_error_rate or 0.0, floor)
-
     def draw(axes: Any) -> None:
         _draw_baseline(axes, [point.baseline for point in known])
-        methods = _methods(known)
-        for index, method in enumerate(methods):
-            colour, marker, _ = _style(method)
-            axes.plot([], [], color=colour, ls="none", marker=marker, ms=6, label=method_name(method))
-            shift = (2.5 / floor) ** (0.012 * (index - (len(methods) - 1) / 2))
-            for point in (p for p in known if p.method == method):
-                _draw_point(axes, place(point) * shift, point, colour, marker)
+        for index, sf in enumerate(sorted({point.sf or 0 for point in known})):
+            colour, marker = METHOD_COLOURS[index % 8], MARKERS[index % 8]
+            axes.plot([], [], color=colour, ls="none", marker=marker, ms=6, label=f"SF{sf}")
+            for point in (p for p in known if p.sf == sf):
+                _draw_point(axes, max(point.byte_error_rate or 0.0, floor), point, colour, marker)
         axes.set_xscale("log")
         axes.set_xlim(floor / 1.6, 1.6)
-        _label_links(axes, known, lambda point: math.log10(place(point)), 0.2 * math.log10(2.5 / floor), log=True)
-        _finish(axes, "wrong or lost bytes / bytes sent (leftmost: none)", "F1", above_axes=True)
+        _finish(axes, "wrong or lost bytes / bytes sent (leftmost: none)", "F1")
 
     return _svg(draw, title=f"F1 of {points[0].task} against residual byte errors", description=_spoken(points))
 
@@ -157,22 +152,14 @@ def frames_lost_against_snr(rows: Sequence[dict[str, Any]], payload_len: int) ->
 
     With block fading the theory is the mean over exponentially distributed powers.
     """
-    from lora_phy import LoRaParams, theory
-
     rows = sorted(rows, key=lambda row: row["sf"])
     centre = [row["snr_db"] for row in rows]
     snr_db = np.linspace(min(-26.0, *centre) - 1, max(0.0, *centre) + 6, 120)
-    grid = np.linspace(-32, 2, 137)  # a waterfall in AWGN is 2 dB wide; beyond, frames are all lost or none
-    fading_db = np.zeros(1)
-    if rows[0]["fading"] == "rayleigh":
-        power = -np.log1p(-(np.arange(200) + 0.5) / 200)
-        fading_db = 10 * np.log10(power)
 
     def draw(axes: Any) -> None:
         for index, row in enumerate(rows):
             colour, marker, dash = METHOD_COLOURS[index % 8], MARKERS[index % 8], DASHES[index % 8]
-            params = LoRaParams(sf=row["sf"], cr=row["cr"] or 1)
-            lost = np.interp(snr_db[:, None] + fading_db, grid, theory.per_awgn(params, payload_len, grid)).mean(axis=1)
+            lost = frame_loss(row["sf"], snr_db, cr=row["cr"] or 1, payload_len=payload_len, fading=row["fading"])
             axes.plot(snr_db, lost, color=colour, ls=dash, lw=1.5)
             seen = row["fragments_lost"] / max(1, row["fragments_sent"])
             axes.plot(
@@ -186,10 +173,45 @@ def frames_lost_against_snr(rows: Sequence[dict[str, Any]], payload_len: int) ->
     return _svg(draw, title="Frames lost against SNR", description=f"At SNR {rows[0]['snr_db']:g} dB: {spoken}")
 
 
+def best_sf_map(advice: Sequence[Advice]) -> str:
+    """The advised spreading factor and its F1 over distance and duty cycle, darker for a higher F1."""
+    distances = sorted({a.distance_km for a in advice})
+    duties = sorted({a.duty_cycle for a in advice})
+
+    def draw(axes: Any) -> None:
+        from matplotlib.patches import Rectangle
+
+        for a in advice:
+            x, y = distances.index(a.distance_km), duties.index(a.duty_cycle)
+            axes.add_patch(
+                Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, fc=METHOD_COLOURS[2], alpha=0.06 + 0.5 * a.f1, lw=0)
+            )
+            axes.text(x, y + 0.1, f"SF{a.sf}" if a.sf else "–", ha="center", va="center", fontsize=10.5, weight="bold")
+            if a.sf:
+                axes.text(x, y - 0.2, f"F1 {a.f1:.2f}", ha="center", va="center", fontsize=7.5)
+        axes.grid(False)
+        axes.set_xlim(-0.5, len(distances) - 0.5)
+        axes.set_ylim(-0.5, len(duties) - 0.5)
+        axes.set_xticks(range(len(distances)), [f"{d:g}" for d in distances])
+        axes.set_yticks(range(len(duties)), [f"{100 * d:g} %" for d in duties])
+        axes.set_xlabel("distance / km")
+        axes.set_ylabel("duty cycle")
+        axes.set_position((0.13, 0.13, 0.85, 0.84))
+        for side in ("left", "bottom"):
+            axes.spines[side].set_visible(False)
+        axes.tick_params(length=0)
+
+    spoken = "; ".join(
+        f"{a.distance_km:g} km, {100 * a.duty_cycle:g} %: " + (f"SF{a.sf}, F1 {a.f1:.2f}" if a.sf else "none")
+        for a in advice
+    )
+    return _svg(draw, title="Best spreading factor by distance and duty cycle", description=spoken)
+
+
 def panels(study: Study) -> list[list[Curve]]:
-    """Curves gathered into panels, most telling first."""
+    """Curves gathered into panels, most telling first; controls have their table."""
     gathered: dict[tuple[Any, ...], list[Curve]] = {}
-    for curve in curves(study.points):
+    for curve in curves(point for point in study.points if not is_control(point)):
         gathered.setdefault((curve.first.corpus, curve.first.task, curve.first.condition), []).append(curve)
     return list(gathered.values())
 
@@ -224,18 +246,15 @@ def _draw_baseline(axes: Any, values: Sequence[float | None]) -> None:
         axes.axhline(level, color=BASE, lw=1.6, ls=(0, (6, 3)), zorder=1, label=f"baseline {level:.2f}")
 
 
-def _label_links(
-    axes: Any, points: Sequence[Point], x_of: Callable[[Point], float], apart: float, log: bool = False
-) -> None:
+def _label_links(axes: Any, points: Sequence[Point]) -> None:
     """Spreading factors along the upper edge, above their points; those that would overlap share a label."""
     places: list[tuple[float, set[int]]] = []
-    for x, sf in sorted({(x_of(point), point.sf or 0) for point in points}):
-        if places and x - places[-1][0] < apart:
+    for x, sf in sorted({(point.share_intact, point.sf or 0) for point in points}):
+        if places and x - places[-1][0] < 0.12:
             places[-1][1].add(sf)
         else:
             places.append((x, {sf}))
     for x, group in places:
-        x = 10**x if log else x
         text = "SF" + ", ".join(map(str, sorted(group)))
         axes.text(x, 1.035, text, ha="center", va="bottom", fontsize=7.5, color=MUTED)
 
@@ -246,6 +265,7 @@ def _finish(axes: Any, x_label: str, y_label: str, *, columns: int = 4, above_ax
     axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
+    roomy = columns < 5 and len(axes.get_legend_handles_labels()[1]) <= 4
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.05 if above_axes else 1.0),
@@ -253,9 +273,9 @@ def _finish(axes: Any, x_label: str, y_label: str, *, columns: int = 4, above_ax
         frameon=False,
         fontsize=8.5,
         borderaxespad=0.2,
-        columnspacing=1.4 if columns < 5 else 0.9,
-        handlelength=2.4 if columns < 5 else 1.7,
-        handletextpad=0.8 if columns < 5 else 0.4,
+        columnspacing=1.4 if roomy else 0.9,
+        handlelength=2.4 if roomy else 1.7,
+        handletextpad=0.8 if roomy else 0.4,
     )
     rows = math.ceil(len(axes.get_legend().get_texts()) / columns)
     bottom, top = (0.13 if x_label else 0.075), 0.985 - 0.065 * rows - (0.04 if above_axes else 0.0)

@@ -27,6 +27,9 @@ METHOD_NAMES = {
     "rules": "rules",
 }
 CORPUS_NAMES = {"quixbugs": "QuixBugs", "minibugs": "MiniBugs", "mutants": "mutants"}
+SHUFFLED, RENAMED = "-shuffled", "-renamed"
+CONTROL_POLICIES = ("random-bytes", "bursts", "drops")
+POLICY_ORDER = ("drop", "deliver", "erasure")
 TASK_QUESTIONS = {
     "localise": "which line is wrong?",
     "paired": "which of two versions is buggy?",
@@ -122,6 +125,7 @@ def curves(points: Iterable[Point]) -> list[Curve]:
             _rank(TASK_ORDER, p.task),
             _rank(axes, p.axis),
             _rank(("eval", "both", "train"), p.corrupted_split),
+            _rank(POLICY_ORDER, p.policy),
             -round(spread[panel_key(curve)], 9),
             str(p.condition),
             _rank(METHOD_ORDER, p.method),
@@ -136,31 +140,40 @@ def panel_key(curve: Curve) -> tuple[Any, ...]:
     return curve.first.corpus, curve.first.task, curve.first.condition
 
 
+def is_control(point: Point) -> bool:
+    """Whether a point is a control by its method, corpus or policy: never part of an answer."""
+    return SHUFFLED in point.method or point.corpus.endswith(RENAMED) or (point.policy or "") in CONTROL_POLICIES
+
+
 def headline_curves(study: Study) -> list[Curve]:
     """The curve that answers the question, one for each axis.
 
     Of several: the first corpus of `CORPUS_ORDER`, a task in which the clean link beats the baseline before one in
-    which it does not, then the order of tasks and methods.
+    which it does not, then the order of tasks and methods. Controls and rules answer nothing.
     """
-    candidates = [curve for curve in curves(study.points) if len(curve.points) > 1 and curve.first.method != "rules"]
+    candidates = [
+        curve
+        for curve in curves(study.points)
+        if len(curve.points) > 1 and curve.first.method != "rules" and not is_control(curve.first)
+    ]
     chosen: dict[Any, Curve] = {}
-    for curve in sorted(candidates, key=_telling):
+    for curve in sorted(candidates, key=curve_order):
         chosen.setdefault(curve.first.axis, curve)
     return sorted(chosen.values(), key=lambda curve: _rank(list(AXIS_NAMES), curve.first.axis))
 
 
-def sf_sentence(curve: Curve) -> str:
-    """How F1 goes with the spreading factor along a curve, with intervals, clean value and baseline.
+def sf_sentence(curve: Curve, model: str = "") -> str:
+    """How F1 goes with the spreading factor along a curve, with intervals, n, seeds, clean value and baseline.
 
-    The direction is the paired contrast of the largest against the smallest SF; a peak in between is called one only
-    where it stands out from both ends.
+    `model` is named where it is given. The direction is the paired contrast of the largest against the smallest SF; a
+    peak in between is called one only where it stands out from both ends.
     """
     low, high = curve.points[0], curve.points[-1]
     top = max(curve.points, key=lambda point: point.f1 or 0.0)
     ends = _difference(high, low)
     peak = [_difference(top, end) for end in (low, high)] if top not in (low, high) else []
-    programs = f"n = {low.num_programs} programs"
-    whose = f"the F1 of {method_name(low.method)}"
+    programs = f"n = {low.num_programs} programs, {seed_words(*curve.points)}"
+    whose = f"the F1 of {method_name(low.method)}{f' ({model})' if model else ''}"
     if peak and all(d is not None and d.low > 0 for d in peak):
         said = (
             f"{whose} peaks at SF{top.sf} with {_spell(top)}, "
@@ -171,12 +184,12 @@ def sf_sentence(curve: Curve) -> str:
     elif ends.excludes(0.0):
         said = (
             f"{whose} {'rises' if ends.value > 0 else 'falls'} from {_spell(low)} at SF{low.sf} to {_spell(high)} at "
-            f"SF{high.sf} (difference {_spell_interval(ends)}, {programs})"
+            f"SF{high.sf} (difference {spell_interval(ends)}, {programs})"
         )
     else:
         said = (
             f"{whose} at SF{low.sf}, {_spell(low)}, and at SF{high.sf}, {_spell(high)}, is not distinguishable "
-            f"(difference {_spell_interval(ends)}, {programs})"
+            f"(difference {spell_interval(ends)}, {programs})"
         )
     question = TASK_QUESTIONS.get(low.task, low.task).rstrip("?")
     rest = [] if curve.clean is None or curve.clean.f1 is None else [f"with nothing lost it is {_spell(curve.clean)}"]
@@ -206,10 +219,10 @@ def method_sentences(study: Study, *, first: str = "qlora", second: str = "full"
     found = curves(study.points)
     sentences = []
     seen = set()
-    for curve_a in sorted((c for c in found if c.first.method == first), key=_telling):
+    for curve_a in sorted((c for c in found if c.first.method == first), key=curve_order):
         p = curve_a.first
         match = [c for c in found if panel_key(c) == panel_key(curve_a) and c.first.method == second]
-        if not match or p.axis in seen:
+        if not match or p.axis in seen or is_control(p):
             continue
         rows = [[item for point in c.points for item in point.items] for c in (curve_a, match[0])]
         if not all(rows):
@@ -227,7 +240,7 @@ def method_sentences(study: Study, *, first: str = "qlora", second: str = "full"
             lost = compare_losses(clean[0], rows[0], clean[1], rows[1])
             said = {True: f"{names[0]} loses {'more' if lost.value > 0 else 'less'}", False: "not distinguishable"}
             sentences.append(
-                f"F1 lost to the link, {names[0]} minus {names[1]}: {_spell_interval(lost)}, n = {lost.num_clusters}, "
+                f"F1 lost to the link, {names[0]} minus {names[1]}: {spell_interval(lost)}, n = {lost.num_clusters}, "
                 f"{_seed_word(seeds)}: {said[lost.excludes(0.0)]} ({where})."
             )
     return sentences
@@ -260,7 +273,11 @@ def limits(study: Study) -> list[str]:
             "One channel seed: every curve is one draw of the noise; intervals cover programs, not channel draws."
         )
     weak = sorted(
-        {f"{p.task} ({method_name(p.method)})" for p in points if p.clean and verdict(p).key in ("at", "below")}
+        {
+            f"{p.task} ({method_name(p.method)})"
+            for p in points
+            if p.clean and not is_control(p) and verdict(p).key in ("at", "below")
+        }
     )
     if weak:
         said.append(f"Not above the baseline even with nothing lost, hence no evidence of skill: {', '.join(weak)}.")
@@ -277,6 +294,9 @@ def limits(study: Study) -> list[str]:
 def method_name(method: str) -> str:
     """A method as written in prose."""
     plain, at, variant = method.partition("@")
+    stem = plain.removesuffix(SHUFFLED)
+    if stem != plain:
+        return f"{method_name(stem)}, shuffled labels" + (f" {at}{variant}" if at else "")
     head, _, strategy = plain.partition("-")
     name = METHOD_NAMES.get(plain) or (f"{METHOD_NAMES[head]} ({strategy})" if head in METHOD_NAMES else plain)
     return f"{name} {at}{variant}" if at else name
@@ -284,7 +304,8 @@ def method_name(method: str) -> str:
 
 def corpus_name(corpus: str) -> str:
     """A corpus as written in prose."""
-    return CORPUS_NAMES.get(corpus, corpus)
+    stem = corpus.removesuffix(RENAMED)
+    return f"{corpus_name(stem)}, renamed" if stem != corpus else CORPUS_NAMES.get(corpus, corpus)
 
 
 def axis_name(axis: str | None) -> str:
@@ -296,14 +317,25 @@ def condition_name(point: Point) -> str:
     """The link of a point without its SF, in words."""
     if point.clean:
         return "no link"
-    parts = link_words(point.snr_db, point.fading, point.cr, point.policy, point.source_coding)
+    level = level_words(point.axis, point.snr_db, point.distance_km, point.ebn0_db)
+    parts = [*level, *link_words(None, point.fading, point.cr, point.policy, point.source_coding)]
     split = {"eval": "test texts are sent", "train": "training texts are sent", "both": "all texts are sent"}
     return ", ".join([*parts, split.get(point.corrupted_split, point.corrupted_split)])
 
 
+def level_words(axis: Any, snr_db: Any, distance_km: Any, ebn0_db: Any) -> list[str]:
+    """What an axis holds equal, in words: an SNR, a distance with its SNR, or an energy per bit."""
+    if ebn0_db is not None:
+        return [f"Eb/N0 {ebn0_db:g} dB".replace("-", "−")]
+    if snr_db is None:
+        return []
+    snr = "no noise" if snr_db == math.inf else f"SNR {snr_db:g} dB".replace("-", "−")
+    return [snr] if distance_km is None else [f"{distance_km:g} km ({snr})"]
+
+
 def link_words(snr_db: float | None, fading: Any, cr: Any, policy: Any, source_coding: Any) -> list[str]:
     """A link in words, its SF and what is usual left out."""
-    parts = [] if snr_db is None else ["no noise" if snr_db == math.inf else f"SNR {snr_db:g} dB".replace("-", "−")]
+    parts = level_words(None, snr_db, None, None)
     parts.append("AWGN" if fading in (None, "none") else f"{str(fading).capitalize()} fading")
     parts += [] if cr is None else [f"CR 4/{4 + cr}"]
     parts += [] if policy is None else [f"policy {policy}"]
@@ -316,9 +348,9 @@ def model_names(study: Study) -> list[str]:
     return [name for name in names if not any(other.startswith(f"{name} (") for other in names)]
 
 
-def seeds_phrase(curve: Curve) -> str:
-    """Seeds behind a curve, in words."""
-    train, channel = len(curve.first.train_seeds), len(curve.first.channel_seeds)
+def seed_words(*points: Point) -> str:
+    """Seeds behind points, in words; the smaller number where they differ."""
+    train, channel = (min(len(seeds) for seeds in found) for found in zip(*map(_seeds, points), strict=True))
     channel_words = "one channel seed" if channel <= 1 else f"{channel} channel seeds"
     if not train:
         return channel_words
@@ -328,7 +360,7 @@ def seeds_phrase(curve: Curve) -> str:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _telling(curve: Curve) -> tuple[Any, ...]:
+def curve_order(curve: Curve) -> tuple[Any, ...]:
     """Sort key: which curve answers the question best."""
     p = curve.first
     skilled = curve.clean is not None and verdict(curve.clean).key == "above"
@@ -338,9 +370,14 @@ def _telling(curve: Curve) -> tuple[Any, ...]:
         _rank(TASK_ORDER, p.task),
         _rank(("eval", "both", "train"), p.corrupted_split),
         _rank(METHOD_ORDER, p.method),
+        _rank(POLICY_ORDER, p.policy),
         -round(curve.spread, 9),
         str(p.condition),
     )
+
+
+def _seeds(point: Point) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return point.train_seeds, point.channel_seeds
 
 
 def _rank(order: Sequence[Any], value: Any) -> int:
@@ -365,7 +402,8 @@ def _spell(point: Point) -> str:
     return f"{point.f1:.2f} [{point.low:.2f}, {point.high:.2f}]"
 
 
-def _spell_interval(interval: Interval) -> str:
+def spell_interval(interval: Interval) -> str:
+    """A difference with its bounds, two decimals."""
     value, low, high = (round(x, 2) + 0.0 for x in (interval.value, interval.low, interval.high))
     return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 

@@ -65,7 +65,7 @@ class Html(str):
 
 
 Column = tuple[str, str, Callable[[Any], Any]]
-"""Head, kind ("number", "text", or "setting": left out where it does not vary), and how a row's cell is read."""
+"""Head, kind ("number", "text", or "setting": left out where it does not vary, "long": wraps), and how a row's cell is read."""
 
 
 def table(caption: str, columns: Sequence[Column], rows: Iterable[Any]) -> str:
@@ -95,6 +95,8 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Any]) -> str:
 
 
 def _number_class(name: str, kind: str) -> str:
+    if kind == "long":
+        return ' class="long"'
     return ' class="number"' if kind == "number" or name.endswith("/ dB") else ""
 
 

@@ -12,20 +12,29 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from llm_bridge.scoring.collapse import fit_collapse
 from llm_bridge.study import figures
+from llm_bridge.study.evidence import (
+    Collapse,
+    choice_section,
+    collapse_tests,
+    contrast_sentences,
+    controls_section,
+    seeds_section,
+    tests_section,
+)
 from llm_bridge.study.findings import (
     TASK_QUESTIONS,
     axis_name,
     condition_name,
     corpus_name,
     headline_curves,
+    is_control,
+    level_words,
     limits,
     link_words,
     method_name,
     method_sentences,
     model_names,
-    seeds_phrase,
     sf_sentence,
     verdict,
     warning_sentence,
@@ -41,9 +50,14 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 def render_page(study: Study) -> str:
     """The whole page as HTML text."""
+    collapse = collapse_tests(study)
     sections = [
         ("scores", "F1 against spreading factor", _f1_section(study)),
-        ("damage", "Does the model do anything with damaged text?", _damage_section(study)),
+        ("damage", "Does the model do anything with damaged text?", _damage_section(study, collapse)),
+        ("choice", "Which spreading factor should I use?", choice_section(study)),
+        ("tests", "The tests, as registered", tests_section(study, collapse)),
+        ("controls", "Controls", controls_section(study)),
+        ("seeds", "Where the scatter comes from", seeds_section(study)),
         ("delivery", "What the link delivered", _delivery_section(study)),
         ("program", "One program, before and after the link", _example_section(study)),
         ("table", "Every score", _table_section(study)),
@@ -97,23 +111,29 @@ def _answer(study: Study) -> str:
             f'<p class="small warning">{VERDICT_SIGN} A model with random weights: these numbers test the path and say '
             "nothing about language models.</p>"
         )
-    for curve in headline_curves(study):
+    model = " and ".join(model_names(study))
+    primary = contrast_sentences(study)
+    for index, curve in enumerate(headline_curves(study)):
         p = curve.first
         parts.append(
-            f"<h2>{escape(_sentence_case(axis_name(p.axis)))}</h2><p>{escape(sf_sentence(curve))}</p>"
-            f'<p class="note">{escape(_sentence_case(condition_name(p)))}; {escape(seeds_phrase(curve))}.</p>'
+            f"<h2>{escape(_sentence_case(axis_name(p.axis)))}</h2>"
+            f"<p{'' if index == 0 else ' class=small'}>{escape(sf_sentence(curve, model))}</p>"
+            f'<p class="note">{escape(_sentence_case(condition_name(p)))}.</p>'
         )
         warning = warning_sentence(curve)
         if warning:
             parts.append(f'<p class="small warning">{VERDICT_SIGN} {escape(warning)}</p>')
+        said = primary.get(p.axis, {})
+        chosen = said.get(p.task) or next(iter(said.values()), None)
+        parts += [f'<p class="small">{escape(chosen)}</p>'] if chosen else []
     if not parts:
         parts.append(
             "<h2>Spreading factor</h2><p>This study holds fewer than two spreading factors of one link: "
             "it cannot say how F1 goes with SF.</p>"
         )
     contrasts = method_sentences(study)
-    parts.append("<h2>QLoRA against full fine-tuning</h2>")
-    parts += [f'<p class="small">{escape(text)}</p>' for text in contrasts] or [
+    parts.append("<h2>QLoRA against full fine-tuning, all spreading factors together</h2>")
+    parts += [f'<p class="small">{escape(text)}</p>' for text in contrasts[:2]] or [
         '<p class="small">Not compared: this study does not hold both methods over the same link.</p>'
     ]
     return f'<div class="answer">{"".join(parts)}</div>'
@@ -123,7 +143,7 @@ VERDICT_SIGN = "○"
 
 
 def _facts(study: Study) -> str:
-    points = study.points
+    points = [point for point in study.points if not is_control(point)]
     spreading_factors = sorted({p.sf for p in points if p.sf is not None})
     corpora = {p.corpus: max(q.num_programs for q in points if q.corpus == p.corpus) for p in points}
     train = {seed for p in points for seed in p.train_seeds}
@@ -198,7 +218,7 @@ def _snr_figures(study: Study) -> list[str]:
 _AXIS_FIELDS = ("axis", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split")
 
 
-def _damage_section(study: Study) -> str:
+def _damage_section(study: Study, collapse: Sequence[Collapse]) -> str:
     """F1 against the share intact and against residual errors, one pair of figures for each corpus and task."""
     parts = []
     groups: dict[tuple[str, str], list[Point]] = {}
@@ -212,11 +232,11 @@ def _damage_section(study: Study) -> str:
         clean = without_loss[corpus, task]
         head = f"{corpus_name(corpus)}, {task}"
         first = [p for p in points if p.condition == points[0].condition]
+        tested = [p for p in points if p.policy == points[0].policy and p.method == first[0].method]
         parts.append(figure(f"{head}: what arrived whole", _where(first[0]), figures.f1_against_intact(first, clean)))
-        if any(p.byte_error_rate is not None for p in points):
-            parts.append(
-                figure(f"{head}: residual errors", _collapse_sentence(points), figures.f1_against_errors(points))
-            )
+        if any(p.byte_error_rate is not None for p in tested):
+            title = f"{head}, {method_name(tested[0].method)}: residual errors"
+            parts.append(figure(title, _collapse_sentence(points, collapse), figures.f1_against_errors(tested)))
     if not parts:
         return ""
     return (
@@ -227,9 +247,11 @@ def _damage_section(study: Study) -> str:
     )
 
 
-def _collapse_sentence(points: Sequence[Point]) -> str:
-    rows = [{**item, "method": p.method, "sf": p.sf} for p in points for item in p.items if item.get("bytes_sent")]
-    return fit_collapse(rows).sentence()
+def _collapse_sentence(points: Sequence[Point], collapse: Sequence[Collapse]) -> str:
+    """What the test of these points says; points are of one corpus and task, the first one's policy is tested."""
+    p = points[0]
+    tests = [c for c in collapse if (c.corpus, c.task, c.policy) == (p.corpus, p.task, p.policy)]
+    return tests[0].slope.sentence() if tests else "No test of this task was registered"
 
 
 def _delivery_section(study: Study) -> str:
@@ -238,7 +260,9 @@ def _delivery_section(study: Study) -> str:
         return ""
     links: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        links.setdefault(tuple(row.get(name) for name in ("corpus", *_AXIS_FIELDS[:-1])), []).append(row)
+        level = next((row[x] for x in ("distance_km", "ebn0_db") if row.get(x) is not None), row["snr_db"])
+        same = tuple(row.get(name) for name in ("corpus", "axis", *_AXIS_FIELDS[2:-1]))
+        links.setdefault((*same, level), []).append(row)
     telling: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for group in sorted(links.values(), key=_delivery_spread, reverse=True):
         if len(group) > 1:
@@ -260,6 +284,7 @@ def _delivery_section(study: Study) -> str:
         ("Corpus", "setting", lambda r: corpus_name(r["corpus"])),
         ("Held equal", "setting", lambda r: axis_name(r["axis"]).split(" at ")[0]),
         ("SF", "number", lambda r: r["sf"]),
+        ("Distance / km", "setting", lambda r: r["distance_km"]),
         ("SNR / dB", "setting", lambda r: _plain(r["snr_db"])),
         ("Fading", "setting", lambda r: r["fading"] or "none"),
         ("Policy", "setting", lambda r: r["policy"]),
@@ -335,6 +360,7 @@ def _table_section(study: Study) -> str:
         ("Method", "text", lambda p: method_name(p.method)),
         ("Held equal", "setting", lambda p: "no link" if p.clean else axis_name(p.axis).split(" at ")[0]),
         ("SF", "number", lambda p: p.sf),
+        ("Distance / km", "setting", lambda p: p.distance_km),
         ("SNR / dB", "setting", lambda p: _plain(p.snr_db)),
         ("Policy", "setting", lambda p: p.policy or ""),
         (
@@ -410,8 +436,13 @@ def _where(p: Point) -> str:
     return f"{_sentence_case(axis_name(p.axis))}; {condition_name(p)}"
 
 
+def _level(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in ("axis", "snr_db", "distance_km", "ebn0_db"))
+
+
 def _link_words(row: Mapping[str, Any]) -> str:
-    return ", ".join(link_words(*(row.get(name) for name in ("snr_db", "fading", "cr", "policy", "source_coding"))))
+    rest = (row.get(name) for name in ("fading", "cr", "policy", "source_coding"))
+    return ", ".join([*level_words(*_level(row)), *link_words(None, *rest)])
 
 
 def _span(spreading_factors: Sequence[int]) -> str:

@@ -246,6 +246,7 @@ def delivery_rows(cells: Iterable[CellFiles]) -> list[dict[str, Any]]:
     Methods and training seeds see the same noise, so one cell of each link and channel seed is counted, in the task
     that has the most rows (*detect* has one for every text).
     """
+    fields = ("corpus", *LINK_FIELDS[:-1], "distance_km", "ebn0_db")
     seen: dict[tuple[Any, ...], dict[Any, Sequence[Mapping[str, Any]]]] = {}
     for cell in cells:
         if cell.config.get("corrupted_split") not in ("eval", "both") or not cell.items:
@@ -254,7 +255,7 @@ def delivery_rows(cells: Iterable[CellFiles]) -> list[dict[str, Any]]:
         for item in cell.items:
             by_task.setdefault(item["task"], []).append(item)
         largest = max(by_task.values(), key=len)
-        link = tuple(cell.config.get(name) for name in ("corpus", *LINK_FIELDS[:-1]))
+        link = tuple(cell.config.get(name) for name in fields)
         known = seen.setdefault(link, {})
         seed = cell.config.get("channel_seed")
         if len(largest) > len(known.get(seed, ())):
@@ -262,7 +263,7 @@ def delivery_rows(cells: Iterable[CellFiles]) -> list[dict[str, Any]]:
     rows = []
     for link, by_seed in seen.items():
         items = [item for group in by_seed.values() for item in group]
-        row = dict(zip(("corpus", *LINK_FIELDS[:-1]), link, strict=True)) | {"n": len(items)}
+        row = dict(zip(fields, link, strict=True)) | {"n": len(items)}
         for name in (
             "delivered",
             "intact",

@@ -22,11 +22,20 @@ PROGRAM = """def busy_hours(bookings, opening, closing):
 LOSS = {
     "fixed_snr": {7: 0.93, 8: 0.7, 9: 0.4, 10: 0.18, 11: 0.07, 12: 0.02},
     "equal_airtime": {7: 0.8, 8: 0.45, 9: 0.2, 10: 0.18, 11: 0.45, 12: 0.75},
+    "distance": {7: 0.6, 8: 0.35, 9: 0.18, 10: 0.09, 11: 0.04, 12: 0.02},
+    "equal_energy": {7: 0.35, 8: 0.33, 9: 0.31, 10: 0.3, 11: 0.29, 12: 0.28},
 }
 SKILL = {"zero-shot": {"localise": 0.3, "paired": 0.78, "detect": 0.0}}
 SKILL |= {
     "qlora": {"localise": 0.62, "paired": 0.8, "detect": 0.02},
     "full": {"localise": 0.66, "paired": 0.8, "detect": 0.04},
+}
+SKILL |= {
+    "lora": {"localise": 0.64, "paired": 0.8, "detect": 0.03},
+    "zero-shot-nf4": {"localise": 0.28, "paired": 0.76, "detect": 0.0},
+    "rules": {"localise": 0.1, "paired": 0.0, "detect": 0.0},
+    "qlora-shuffled": {"localise": 0.0, "paired": 0.7, "detect": 0.0},
+    "full-shuffled": {"localise": 0.0, "paired": 0.7, "detect": 0.0},
 }
 BASELINE_LOCALISE = 0.17
 
@@ -44,20 +53,22 @@ def make_study(
     policy="drop",
     model="smollm2-135m-instruct",
     snrs=(-10.0,),
+    corpus="minibugs",
+    with_clean=True,
 ) -> Path:
     """Write cells of a full grid, sealed like real ones; equal arguments give equal files."""
-    links = [(None, None, None, None)]
+    links = [(None, None, None, None)] if with_clean else []
     links += [
         (axis, sf, snr, seed) for axis in axes for sf in spreading_factors for snr in snrs for seed in channel_seeds
     ]
     for axis, sf, snr, channel_seed in links:
         for method in methods:
-            for train_seed in train_seeds if method != "zero-shot" else (None,):
+            for train_seed in (None,) if method.startswith("zero-shot") or method == "rules" else train_seeds:
                 _write_cell(
                     directory,
                     {
                         "recipe": "synthetic",
-                        "corpus": "minibugs",
+                        "corpus": corpus,
                         "method": method,
                         "train_seed": train_seed,
                         "corrupted_split": "none" if sf is None else "eval",
@@ -69,6 +80,8 @@ def make_study(
                         "policy": None if sf is None else policy,
                         "source_coding": None if sf is None else "utf8",
                         "channel_seed": channel_seed,
+                        "distance_km": 2.0 if axis == "distance" else None,
+                        "ebn0_db": 10.0 if axis == "equal_energy" else None,
                         "model": {"name": model},
                         "radio": {"fragment": "48", "bandwidth_hz": 125e3} if sf else None,
                     },
@@ -136,6 +149,8 @@ def _write_cell(directory, config, tasks, num_programs):
                     "fragments_lost": num_lost,
                     "airtime_s": 0.0 if config["sf"] is None else num_sent * 0.1 * 2 ** (config["sf"] - 7),
                     "group": f"program{program:02}",
+                    "axis": config["axis"],
+                    "parses": delivered and (intact or bool(skill_rng.random() < 0.15)),
                 }
                 if task == "localise":
                     item |= {"num_lines": 6 + program % 5, "num_gold": 1 + (program % 7 == 0)}
@@ -144,8 +159,12 @@ def _write_cell(directory, config, tasks, num_programs):
                 task_items.append(item)
         items += task_items
         fields = ("sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split", "method", "train_seed")
+        fields += ("axis", "distance_km", "ebn0_db")
         link = {key: config[key] for key in (*fields, "channel_seed", "corpus")}
-        rows.append({**link, "task": task, "train_delivered": None, **score_cell(task_items, num_resamples=500)})
+        counted = {"parses": sum(item["parses"] for item in task_items)}
+        rows.append(
+            {**link, "task": task, "train_delivered": None, **score_cell(task_items, num_resamples=500), **counted}
+        )
     folder = directory / name
     write_json(folder / "config.json", config)
     write_json(folder / "provenance.json", {"chirpbridge": "0.1.0", "python": "3.11.9", "hardware": {"cpus": 2}})

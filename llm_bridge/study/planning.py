@@ -1,0 +1,239 @@
+"""Which spreading factor should feed this model, at this distance and with this much time on air?
+
+    frames lost     p = PER(SF, SNR(distance) - shadowing), averaged over Rayleigh fading where the study has it
+    copies          k = airtime that the duty cycle allows for a program / airtime that one copy needs at this SF
+    not got through p^floor(k), or p^(floor(k) + 1) for the part of the texts that the rest of the time still repeats
+    F1              read off the study's own points, F1 against the share of bytes lost; k < 1: the rest is a miss
+    shadowing       one draw for each text, averaged over last: repeating does not help a text sent from a bad place
+
+This is an interpolation, not a measurement: the frame loss is theory (hard decoding, perfect synchronisation), copies
+are independent, and F1 is taken to depend on the share lost alone, which is the collapse hypothesis. A plan says how
+far off it is on the links of the airtime axis that the study did run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_bridge.study.findings import Curve, curve_order, curves, is_control
+from llm_bridge.study.points import Point, Study
+from llm_bridge.transport.packets import HEADER_LEN
+
+FloatArray = npt.NDArray[np.float64]
+DUTY_CYCLES = (0.001, 0.01, 0.1)
+PERIOD_S = 600.0
+"""A program every ten minutes."""
+TIE = 0.01
+SHADOWS = np.array([NormalDist().inv_cdf((k + 0.5) / 21) for k in range(21)])
+"""Quantiles of the standard normal distribution, equally likely."""
+"""Of spreading factors that close in F1 the smallest one is advised: it takes the least time."""
+DEFAULT_RADIO: dict[str, Any] = {
+    "tx_power_dbm": 14.0,
+    "path_loss_exponent": 3.5,
+    "noise_figure_db": 6.0,
+    "shadowing_db": 0.0,
+    "region": "EU868",
+    "bandwidth_hz": 125e3,
+    "fragment": "48",
+    "period_s": 0.0,
+}
+DISTANCES_KM = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """The best spreading factor at one distance and duty cycle; 0 where none gets F1 above 0.01."""
+
+    distance_km: float
+    duty_cycle: float
+    sf: int
+    f1: float
+    copies: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the advice rests on: the curve whose F1 is used, the setting, and how far off it is where it was checked."""
+
+    curve: Curve
+    advice: tuple[Advice, ...]
+    text_frames: float
+    payload_len: int
+    radio: dict[str, Any]
+    fading: str | None
+    period_s: float
+    worst_gap: float | None
+    mean_gap: float | None
+    num_checked: int
+
+
+def make_plan(study: Study) -> Plan | None:
+    """Advice over distances and duty cycles from the study's most telling curve; None where it holds too little.
+
+    The radio's settings are those of the study's airtime or distance axis; without one, `DEFAULT_RADIO`.
+    """
+    usable = [c for c in curves(study.points) if _usable(c)]
+    if not usable:
+        return None
+    curve = min(usable, key=curve_order)
+    lead = curve.first
+    mine = [
+        c for c in usable if (c.first.corpus, c.first.task, c.first.method) == (lead.corpus, lead.task, lead.method)
+    ]
+    points = [p for c in mine for p in c.points if p.cr == lead.cr]
+    setting = next(
+        (c for axis in ("equal_airtime", "distance", lead.axis) for c in mine if c.first.axis == axis), curve
+    )
+    radio = DEFAULT_RADIO | _radio_of(study, setting.first)
+    if not str(radio["fragment"]).isdecimal():
+        return None
+    payload_len, texts = int(radio["fragment"]) + HEADER_LEN, 2 if lead.task == "paired" else 1
+    once = [p for p in points if p.axis != "equal_airtime"] or points
+    frames = _mean([row["fragments_sent"] for p in once for row in p.items])  # of an item: a pair has two texts
+    steady = [p for p in points if not _radio_of(study, p).get("shadowing_db")]
+    shares, scores = f1_of_loss(steady if len(steady) > 2 else points, curve.clean)
+    period_s = radio["period_s"] / (2 * lead.num_programs) if radio["period_s"] else PERIOD_S
+
+    def predict(sf: int, snr_db: float, airtime_s: float, fading: str | None) -> tuple[float, float]:
+        copies = airtime_s / _airtime(sf, lead.cr or 1, payload_len, frames, radio)
+        heard = snr_db + radio["shadowing_db"] * SHADOWS
+        losses = frame_loss(sf, heard, cr=lead.cr or 1, payload_len=payload_len, fading=fading)
+        return _mean([_expected_f1(float(loss), copies, shares, scores) for loss in losses]), copies
+
+    advice = []
+    for duty, distance in itertools.product(DUTY_CYCLES, DISTANCES_KM):
+        snr, on_air_s = _snr_at(distance, radio), duty * period_s * texts
+        found = {sf: predict(sf, snr, on_air_s, setting.first.fading) for sf in sorted({p.sf or 0 for p in points})}
+        top = max(f1 for f1, _ in found.values())
+        sf = min(sf for sf, (f1, _) in found.items() if f1 >= top - TIE)
+        f1, copies = found[sf]
+        advice.append(
+            Advice(distance_km=distance, duty_cycle=duty, sf=sf if f1 > TIE else 0, f1=f1, copies=copies)
+        )  # fmt: skip
+    gaps = [
+        abs(
+            predict(p.sf or 0, p.snr_db or 0.0, _mean([row["airtime_s"] for row in p.items]), p.fading)[0]
+            - (p.f1 or 0.0)
+        )
+        for p in points
+        if p.axis == "equal_airtime" and math.isfinite(p.snr_db or 0.0)
+    ]
+    return Plan(
+        curve=curve,
+        advice=tuple(advice),
+        text_frames=frames / texts,
+        payload_len=payload_len,
+        radio=radio,
+        fading=setting.first.fading,
+        period_s=period_s,
+        worst_gap=max(gaps) if gaps else None,
+        mean_gap=_mean(gaps) if gaps else None,
+        num_checked=len(gaps),
+    )
+
+
+def frame_loss(sf: int, snr_db: npt.ArrayLike, *, cr: int, payload_len: int, fading: str | None) -> FloatArray:
+    """Share of frames lost, in theory; with Rayleigh fading averaged over exponentially distributed powers."""
+    from lora_phy import LoRaParams, theory
+
+    grid = np.linspace(-32, 2, 137)  # a waterfall in AWGN is 2 dB wide; beyond, frames are all lost or none
+    per = theory.per_awgn(LoRaParams(sf=sf, cr=cr), payload_len, grid)
+    fades_db = np.zeros(1)
+    if fading == "rayleigh":
+        fades_db = 10 * np.log10(-np.log1p(-(np.arange(200) + 0.5) / 200))
+    return np.asarray(np.interp(np.asarray(snr_db)[..., None] + fades_db, grid, per).mean(axis=-1))
+
+
+def f1_of_loss(points: Sequence[Point], clean: Point | None) -> tuple[FloatArray, FloatArray]:
+    """F1 against the share of bytes lost, never rising: points averaged by pooling neighbours (isotonic regression).
+
+    Ends at F1 = 0 where all is lost, which is so by definition.
+    """
+    found = sorted((p.byte_error_rate or 0.0, p.f1 or 0.0) for p in points)
+    blocks: list[list[float]] = [] if clean is None or clean.f1 is None else [[0.0, clean.f1, 1.0]]
+    for share, f1 in [*found, (1.0, 0.0)]:
+        blocks.append([share, f1, 1.0])
+        while len(blocks) > 1 and blocks[-1][1] > blocks[-2][1]:
+            (x, y, m), (u, v, n) = blocks[-2:]
+            blocks[-2:] = [[(x * m + u * n) / (m + n), (y * m + v * n) / (m + n), m + n]]
+    table = np.array(blocks)
+    return table[:, 0], table[:, 1]
+
+
+def measured_choice(study: Study) -> list[tuple[Curve, Point, list[Point]]]:
+    """For each curve at equal airtime or distance: the best point as measured, and those that n cannot tell from it."""
+    from llm_bridge.scoring.metrics import compare_cells
+
+    found = []
+    wanted = [c for c in curves(study.points) if c.first.axis in ("equal_airtime", "distance") and _usable(c)]
+    if not wanted:
+        return []
+    lead = min(wanted, key=curve_order).first
+    for curve in wanted:
+        if (curve.first.corpus, curve.first.task, curve.first.method) != (lead.corpus, lead.task, lead.method):
+            continue
+        best = max(curve.points, key=lambda p: p.f1 or 0.0)
+        close = [
+            p for p in curve.points if p is not best and not compare_cells(best.items, p.items).excludes(0.0)
+        ]  # fmt: skip
+        found.append((curve, best, close))
+    return found
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _usable(curve: Curve) -> bool:
+    p = curve.first
+    return (
+        len(curve.points) > 1
+        and p.policy == "drop"
+        and p.corrupted_split == "eval"
+        and p.fading in (None, "none", "rayleigh")
+        and p.method != "rules"
+        and not is_control(p)
+        and all(point.items and point.byte_error_rate is not None for point in curve.points)
+    )
+
+
+def _radio_of(study: Study, p: Point) -> dict[str, Any]:
+    """The recipe's radio settings behind a point."""
+    names = {row["cell"] for row in p.items[:1]}
+    return dict(next((cell.config.get("radio") or {} for cell in study.cells if cell.name in names), {}))
+
+
+def _snr_at(distance_km: float, radio: dict[str, Any]) -> float:
+    from lora_phy.channel import path_loss
+    from lora_phy.link.budget import REGIONS
+
+    frequency = REGIONS[radio["region"]].frequency_hz
+    loss = path_loss.log_distance_db(1e3 * distance_km, frequency, exponent=radio["path_loss_exponent"])
+    noise = radio["noise_figure_db"]
+    return float(path_loss.snr_db(radio["tx_power_dbm"], loss, radio["bandwidth_hz"], noise_figure_db=noise))
+
+
+def _airtime(sf: int, cr: int, payload_len: int, frames: float, radio: dict[str, Any]) -> float:
+    from lora_phy import LoRaParams, airtime_s
+
+    return frames * airtime_s(payload_len, LoRaParams(sf=sf, cr=cr, bandwidth_hz=radio["bandwidth_hz"]))
+
+
+def _expected_f1(loss: float, copies: float, shares: FloatArray, scores: FloatArray) -> float:
+    """F1 with `copies` of every frame, a fraction of them for part of the texts."""
+    if copies < 1:
+        return copies * float(np.interp(loss, shares, scores))
+    whole = math.floor(copies)
+    less, more = (float(np.interp(loss**k, shares, scores)) for k in (whole, whole + 1))
+    return less + (copies - whole) * (more - less)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
