@@ -15,7 +15,7 @@ from typing import Any
 from llm_bridge.study.findings import axis_name, corpus_name, method_name, verdict
 from llm_bridge.study.page import render_page
 from llm_bridge.study.points import RESULT_COLUMNS, items_jsonl, load_study, results_csv
-from llm_bridge.study.store import write_atomically
+from llm_bridge.study.store import write_output
 
 __all__ = ["RESULT_COLUMNS", "render_table", "write_report"]
 
@@ -43,10 +43,10 @@ def write_report(directory: Path | str) -> Path:
         A file that was changed after its result was written, a full disk, no permission.
     """
     study = load_study(Path(directory))
-    write_atomically(study.directory / "results.csv", results_csv(study.cells))
-    write_atomically(study.directory / "items.jsonl", items_jsonl(study.cells))
+    write_output(study.directory / "results.csv", results_csv(study.cells))
+    write_output(study.directory / "items.jsonl", items_jsonl(study.cells))
     page = study.directory / "report.html"
-    write_atomically(page, render_page(study))
+    write_output(page, render_page(study))
     return page
 
 

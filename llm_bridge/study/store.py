@@ -2,6 +2,7 @@
 
     DIR/<cell>/config.json  provenance.json  items.jsonl  result.json     result.json is written last: it is the seal
     DIR/cache/…                                                           links, models and scores that cells share
+    DIR/outputs.json                                                      digests of results.csv and the like
     DIR/.lock                                                             held while a run is in the folder
 
 A line of JSON is appended with one write; a process killed in the middle leaves a torn last line, which reading
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 RESULT_FILE = "result.json"
+OUTPUTS_FILE = "outputs.json"
 
 
 class StoreError(RuntimeError):
@@ -220,6 +222,30 @@ def seal(cell_dir: Path, result: Mapping[str, Any]) -> None:
     sealed = {path.name: file_digest(path) for path in sorted(cell_dir.iterdir()) if path.suffix in (".json", ".jsonl")}
     sealed[RESULT_FILE] = _content_digest(result)
     write_json(cell_dir / RESULT_FILE, {**result, "sealed": sealed})
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write one of a study's own tables or pages, unless the one that is there was edited by hand.
+
+    Its digest is noted in `outputs.json` beside it before it is written, and the digest before stays until it is: so an
+    interruption at any moment leaves a file that is known.
+
+    Raises
+    ------
+    StoreError
+        The file is not as it was written.
+    """
+    notes = path.with_name(OUTPUTS_FILE)
+    known = read_json(notes) if notes.exists() else {}
+    there = file_digest(path) if path.exists() else None
+    if there is not None and there not in known.get(path.name, [there]):
+        raise StoreError(f"{path} was changed after it was written: move it away and run again, it is written anew")
+    new = hashlib.sha256(text.encode()).hexdigest()
+    if there == new and known.get(path.name) == [new]:
+        return
+    write_json(notes, known | {path.name: [digest for digest in (there, new) if digest is not None]})
+    write_atomically(path, text)
+    write_json(notes, known | {path.name: [new]})
 
 
 def is_finished(cell_dir: Path) -> bool:

@@ -54,6 +54,7 @@ __all__ = [
     "Progress",
     "fetch_model",
     "load_model",
+    "load_tokenizer",
     "num_parameters",
 ]
 
@@ -157,6 +158,21 @@ def load_model(
     fingerprint = _fingerprint(name, model, weights, storage, seed if name == TOY else None)
     fingerprint["compute"] = arithmetic
     return LoadedModel(model=model, tokenizer=tokenizer, fingerprint=fingerprint)
+
+
+def load_tokenizer(name_or_path: str | os.PathLike[str]) -> PreTrainedTokenizerBase:
+    """A model's tokenizer alone, without its weights.
+
+    Examples
+    --------
+    >>> len(load_tokenizer("toy")) == len(load_model("toy").tokenizer)
+    True
+    """
+    name = os.fspath(name_or_path)
+    if name == TOY:
+        return byte_tokenizer()
+    with quiet():
+        return _load_tokenizer(fetch_model(name))
 
 
 def _device(device: str | None) -> torch.device:

@@ -86,6 +86,42 @@ def test_a_seal_sees_an_edited_result(tmp_path: Path) -> None:
         is_finished(cell)
 
 
+def test_a_table_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
+    table = tmp_path / "results.csv"
+    table.write_text("from before tables were noted\n")
+    store.write_output(table, "sf,f1\n7,0.5\n")
+    store.write_output(table, "sf,f1\n7,0.6\n")
+    table.write_text("sf,f1\n7,0.9\n")
+    with pytest.raises(StoreError, match=r"results.csv was changed after it was written: move it away"):
+        store.write_output(table, "sf,f1\n7,0.6\n")
+    assert "0.9" in table.read_text()
+    table.unlink()
+    store.write_output(table, "sf,f1\n7,0.6\n")
+    assert table.read_text() == "sf,f1\n7,0.6\n"
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_table_interrupted_while_written_is_known_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    table = tmp_path / "results.csv"
+    store.write_output(table, "old\n")
+    real, done = store.write_atomically, []
+
+    def killed(path: Path, text: str) -> None:
+        if len(done) == writes:
+            raise KeyboardInterrupt
+        done.append(path)
+        real(path, text)
+
+    monkeypatch.setattr(store, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.write_output(table, "new\n")
+    monkeypatch.undo()
+    store.write_output(table, "newer\n")
+    assert table.read_text() == "newer\n"
+
+
 def test_an_edited_row_of_a_cached_file_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     rows = [{"text": "é \ufffd", "holes": ((0, 3),), "score": 0.1}, {"text": "", "holes": (), "score": float("inf")}]
