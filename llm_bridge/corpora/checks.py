@@ -309,8 +309,10 @@ def memorisation(
 
     Notes
     -----
-    Renaming alone makes any text less likely, since names stop fitting their use; so a drop of `nats_per_byte` is no
-    proof. A drop of the *margin* beyond chance is: see `own_names.p_value`.
+    Renaming alone makes a text less likely, since names stop fitting their use, and it lowers margins too: of MiniBugs,
+    which was written for this package and cannot be known by heart, SmolLM2-135M has the larger margin with the own
+    names in 30 of 42 pairs (p = 0.008); of QuixBugs in 30 of 40 (p = 0.002). So compare a corpus with one that is
+    known to be new: memory is what goes beyond its drop.
     """
     if not pairs:
         raise ValueError("'pairs' must hold at least one pair (got none)")

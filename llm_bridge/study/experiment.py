@@ -94,9 +94,9 @@ class Study:
     @cached_property
     def tokenizer(self) -> object:
         """The model's tokenizer: needed where token ids cross the link."""
-        from llm_bridge.training.models import load_model
+        from llm_bridge.training.models import load_tokenizer
 
-        return load_model(self.recipe.model.name, device="cpu").tokenizer
+        return load_tokenizer(self.recipe.model.name)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Any]:
@@ -161,7 +161,7 @@ def run_recipe(
         if cache is not None:
             share_cache(directory, cache)
         study = load_study(recipe, directory, console)
-        prepare_model(recipe, study.phase)
+        prepare_model(recipe, study.phase, console=console)
         if set(recipe.training.methods) != {RULES}:
             study.model = model_hashes(recipe.model.name, directory)
         cells = _configured_cells(study)

@@ -55,18 +55,22 @@ def check_training(recipe: Recipe) -> None:
             TrainSettings(**settings["training"])
 
 
-def prepare_model(recipe: Recipe, phase: Callable[[str], AbstractContextManager[Progress]]) -> None:
+def prepare_model(
+    recipe: Recipe, phase: Callable[[str], AbstractContextManager[Progress]], *, console: Console | None = None
+) -> None:
     """Before any work: methods and settings exist, the model is there, and each method fits into memory.
 
-    `phase` names what takes its time, and yields ``progress(done, total)``.
+    `phase` names what takes its time, and yields ``progress(done, total)``; the plans of memory go to `console`.
     """
-    from llm_bridge.training.estimate import require_fit
+    from llm_bridge.training.estimate import estimate_line, require_fit
     from llm_bridge.training.models import TOY, fetch_model
 
     check_training(recipe)
     if recipe.model.name == TOY:
         return
     for estimate in _estimates(recipe):
+        if console is not None:
+            console.print(estimate_line(estimate), highlight=False, soft_wrap=True)
         require_fit(estimate)
     with phase(f"model: {recipe.model.name}") as advance:
         fetch_model(recipe.model.name, progress=advance)

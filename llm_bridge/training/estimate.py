@@ -12,6 +12,9 @@ For N parameters, of which L sit in the blocks' linear layers and T are trained,
     head          logits of at most 512 tokens, two copies of float32
     libraries     what Python, torch and the GPU's context take
 
+Full fine-tuning by P processes on GPUs is cut into shards (`sharding`): weights, gradients and optimiser state are
+divided by P; a block and what lies outside the blocks are whole while they compute, all weights while they are loaded.
+
 4.127 bits: 4 for the number, 8 / 64 for its block's constant, 32 / (64 * 256) for that constant's own (Dettmers et al.,
 arXiv 2305.14314, §3). Measured peaks of SmolLM2-135M in steps of 500 tokens: QLoRA 2.5 GB, full 3.6 GB; planned with
 `batch_tokens=500`: 1.7 and 3.7 GB (loading, which quantises the whole model, sets QLoRA's peak).
@@ -80,7 +83,8 @@ class ModelDoesNotFitError(ModelError):
 class MemoryEstimate:
     """Peak memory of one method, by part, in bytes.
 
-    `available` is what the device has free (`None` where unknown), `device` "cpu" or "cuda".
+    `available` is what the device has free (`None` where unknown), `device` "cpu" or "cuda"; of several `processes`
+    each needs this much.
     """
 
     model: str
@@ -93,6 +97,7 @@ class MemoryEstimate:
     batch_tokens: int
     parts: tuple[tuple[str, float], ...]
     available: float | None
+    processes: int = 1
 
     @property
     def total(self) -> float:
@@ -115,6 +120,7 @@ def estimate_memory(
     optimiser: str = "auto",
     dtype: str | None = None,
     device: str | None = None,
+    processes: int | None = None,
 ) -> MemoryEstimate:
     """Estimate peak memory from the model's shape alone; no weight is read.
 
@@ -129,6 +135,8 @@ def estimate_memory(
         ``floor(ratio * blocks)`` blocks.
     device
         "cpu" or "cuda"; `None` is the one that `load_model` would take.
+    processes
+        That train together, one for each GPU; `None` is what a launcher started (its ``WORLD_SIZE``).
 
     Raises
     ------
@@ -157,11 +165,16 @@ def estimate_memory(
     in_linears = sum(out * wide for shapes in linear.values() for out, wide in shapes.values())
     weights = in_linears * NF4_BYTES + (total - in_linears) * 4 if row.storage == "nf4" else total * width
     state = 2 if optimiser == "paged_adamw_8bit" else 2 * trained_width
+    processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
+    shards = processes if row.trained == "everything" and device == "cuda" else 1
+    kept = (weights + trained * (trained_width + state)) / shards
+    whole = (total - in_linears + in_linears / len(linear)) * width if shards > 1 else 0.0
     parts = (
-        ("weights", float(weights)),
+        ("weights", float(weights) / shards),
         ("adapters", float(trained * 4 if row.trained == "adapters" else 0)),
-        ("gradients", float(trained * trained_width)),
-        ("optimiser", float(trained * state)),
+        ("gradients", float(trained * trained_width) / shards),
+        ("optimiser", float(trained * state) / shards),
+        ("gathered", float(max(whole, weights - kept) if shards > 1 else 0)),
         ("activations", _activations(config, batch_tokens, width, row.trained != "nothing", gradient_checkpointing)),
         ("head", float(2 * HEAD_TOKENS * config.vocab_size * 4)),
         ("libraries", LIBRARY_BYTES[device]),
@@ -177,6 +190,7 @@ def estimate_memory(
         batch_tokens=batch_tokens,
         parts=parts,
         available=_available(device),
+        processes=processes,
     )
 
 
@@ -188,7 +202,9 @@ def require_fit(estimate: MemoryEstimate) -> None:
     if dict(estimate.parts)["activations"] > 0.2 * estimate.total:
         ideas.append("gradient_checkpointing = true or smaller batches")
     if method_named(estimate.method).trained == "everything":
-        ideas.append('method "qlora", or optimiser "paged_adamw_8bit" with dtype "bfloat16"')
+        ideas.append('method "qlora"')
+        if estimate.device == "cuda":
+            ideas.append("more GPUs (accelerate launch --num_processes N -m llm_bridge run ...)")
     elif method_named(estimate.method).storage == "full":
         ideas.append("the 4-bit variant of the method")
     ideas.append("a smaller model, or a device with more memory")
@@ -198,11 +214,22 @@ def require_fit(estimate: MemoryEstimate) -> None:
     )
 
 
+def estimate_line(estimate: MemoryEstimate) -> str:
+    """The estimate in one line, for the start of a run."""
+    free = "unknown" if estimate.available is None else f"{estimate.available / 1e9:.1f} GB"
+    each = f" on each of {estimate.processes} processes" if estimate.processes > 1 else ""
+    return (
+        f"memory of {estimate.model}, {estimate.method}: about {estimate.total / 1e9:.1f} GB{each}, "
+        f"free on the {estimate.device}: {free}"
+    )
+
+
 def render_estimate(estimate: MemoryEstimate) -> str:
     """The estimate as a small table of plain text."""
     lines = [
         f"{estimate.model} ({estimate.architecture}), method {estimate.method}",
-        f"  {estimate.dtype} on the {estimate.device}, batches of {estimate.batch_tokens} tokens",
+        f"  {estimate.dtype} on the {estimate.device}, batches of {estimate.batch_tokens} tokens"
+        + (f", {estimate.processes} processes, each:" if estimate.processes > 1 else ""),
         f"  parameters    {estimate.num_parameters:>15,}   trained {estimate.num_trainable:,}",
         *(f"  {name:<12} {size / 1e9:>10.2f} GB" for name, size in estimate.parts if size),
         f"  {'total':<12} {estimate.total / 1e9:>10.2f} GB",

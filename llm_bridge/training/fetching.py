@@ -250,14 +250,28 @@ def _convert_gguf(gguf_file: Path, folder: Path) -> None:
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
         # without dequantize=True the model counts as quantised: not trainable, and save_pretrained refuses
-        model = AutoModelForCausalLM.from_pretrained(
+        model, info = AutoModelForCausalLM.from_pretrained(
             gguf_file.parent,
             gguf_file=gguf_file.name,
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
+            output_loading_info=True,
         )
+        require_all_weights(info, gguf_file)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+def require_all_weights(info: Mapping[str, Any], where: Path) -> None:
+    """Refuse a model of which weights are missing: the library draws them at random, and only warns.
+
+    `info` is what ``from_pretrained(..., output_loading_info=True)`` returns beside the model.
+    """
+    missing = sorted(map(str, info.get("missing_keys") or ()))
+    wrong = sorted(str(key) for key in info.get("mismatched_keys") or ())
+    if missing or wrong:
+        first = ", ".join([*missing, *wrong][:3])
+        raise ModelError(f"{where} lacks {len(missing)} weights and has {len(wrong)} of another shape: {first}, ...")
 
 
 def versions() -> dict[str, str]:

@@ -35,6 +35,7 @@ from llm_bridge.training.fetching import (
     fetch_model,
     file_sha256,
     quiet,
+    require_all_weights,
     versions,
 )
 from llm_bridge.training.precision import blocks_arithmetic, multiplies_bfloat16, resolve_compute
@@ -242,7 +243,8 @@ def _from_folder(folder: Path, storage: str, place: torch.device, number_format:
     if storage == "nf4":
         options["quantization_config"] = nf4_config(number_format)
     with _whole_on_every_process():
-        model = AutoModelForCausalLM.from_pretrained(folder, **options)
+        model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
+    require_all_weights(info, folder)
     _keep_differentiable(model)
     return model
 

@@ -63,6 +63,8 @@ class _Adapted:
 def adapt_tokenizer(tokenizer: Any) -> Tokenizer:
     """Put any usual tokenizer behind `Tokenizer`'s two functions.
 
+    The name of a special token in a text is read as plain text: a program that mentions one is not to lose it.
+
     Parameters
     ----------
     tokenizer
@@ -83,10 +85,12 @@ def adapt_tokenizer(tokenizer: Any) -> Tokenizer:
         adapted: Tokenizer = tokenizer
     elif hasattr(tokenizer, "get_added_tokens_decoder"):  # tokenizers.Tokenizer
         added = tokenizer.get_added_tokens_decoder()
+        plain = type(tokenizer).from_str(tokenizer.to_str())
+        plain.encode_special_tokens = True
         adapted = _Adapted(
             vocab_size=tokenizer.get_vocab_size(with_added_tokens=True),
             special_ids=frozenset(index for index, token in added.items() if token.special),
-            tokenize=lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids),
+            tokenize=lambda text: list(plain.encode(text, add_special_tokens=False).ids),
             detokenize=lambda ids: tokenizer.decode(list(ids), skip_special_tokens=False),
         )
     elif hasattr(tokenizer, "all_special_ids"):  # transformers.PreTrainedTokenizerBase
@@ -95,7 +99,7 @@ def adapt_tokenizer(tokenizer: Any) -> Tokenizer:
         adapted = _Adapted(
             vocab_size=len(tokenizer),
             special_ids=frozenset(special | set(tokenizer.all_special_ids)),
-            tokenize=lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
+            tokenize=lambda text: list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)),
             detokenize=lambda ids: tokenizer.decode(
                 list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
             ),
