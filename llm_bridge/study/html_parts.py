@@ -65,7 +65,7 @@ class Html(str):
 
 
 Column = tuple[str, str, Callable[[Any], Any]]
-"""Head, kind ("number", "text", or "setting": left out where it does not vary, "long": wraps), and how a row's cell is read."""
+"""Head, kind ("number", "text", "long": wraps, "setting": left out where it does not vary), how a cell is read."""
 
 
 def table(caption: str, columns: Sequence[Column], rows: Iterable[Any]) -> str:

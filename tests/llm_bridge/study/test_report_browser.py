@@ -73,7 +73,7 @@ def test_figures_are_drawn_in_the_colours_of_the_scheme(page):
     script = (
         "return [...document.querySelectorAll('figure svg')].map((svg) => {"
         "  const box = svg.getBoundingClientRect(), line = svg.querySelector('path[style*=\"--m\"]');"
-        "  return [box.width, box.height, svg.querySelectorAll('path').length, getComputedStyle(line).stroke,"
+        "  return [box.width, box.height, svg.querySelectorAll('path').length, (s => s.stroke === 'none' ? s.fill : s.stroke)(getComputedStyle(line)),"
         "    getComputedStyle(svg.querySelector('text')).fill,"
         "    getComputedStyle(svg.closest('figure')).backgroundColor]; })"
     )

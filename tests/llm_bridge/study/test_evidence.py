@@ -1,0 +1,260 @@
+"""Registered contrasts, controls and the advice on spreading factors: against item rows counted by hand."""
+
+import dataclasses
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("statsmodels")
+
+from synthetic_study import make_study, read_page
+
+from llm_bridge.scoring.metrics import compare_losses, score_cell
+from llm_bridge.scoring.statistics import holm, mcnemar_exact
+from llm_bridge.study import planning
+from llm_bridge.study.contrasts import neighbour_tests, primary_contrasts, program_differences
+from llm_bridge.study.controls import asks_again, controls, intact_only, parser_gate
+from llm_bridge.study.evidence import collapse_tests, seed_components
+from llm_bridge.study.findings import headline_curves, is_control, method_name
+from llm_bridge.study.points import load_study
+from llm_bridge.study.report import write_report
+
+SEEDS = {"train_seeds": (0, 1, 2), "channel_seeds": (0, 1)}
+SMALL = {"tasks": ("localise", "paired"), "spreading_factors": (7, 9, 12)}
+
+
+@pytest.fixture(scope="module")
+def study_dir(tmp_path_factory):
+    directory = make_study(
+        tmp_path_factory.mktemp("evidence"), methods=("rules", "zero-shot", "qlora", "full"), **SMALL, **SEEDS
+    )
+    one = SMALL | {"axes": ("fixed_snr",), "with_clean": False, "spreading_factors": (7, 9)}
+    make_study(directory, methods=("qlora",), policy="drops", **one, **SEEDS)
+    make_study(directory, methods=("qlora",), snrs=(-60.0,), **one)
+    make_study(directory, methods=("qlora-shuffled",), axes=(), tasks=SMALL["tasks"], **SEEDS)
+    make_study(directory, methods=("qlora",), axes=(), tasks=SMALL["tasks"], corpus="minibugs-renamed", **SEEDS)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def study(study_dir):
+    return load_study(study_dir)
+
+
+def point(study, **fields):
+    (found,) = [p for p in study.points if all(getattr(p, name) == value for name, value in fields.items())]
+    return found
+
+
+# --- contrasts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["localise", "paired"])
+def test_programs_own_differences_average_to_the_contrast(study, task):
+    """The sign-flip test and the bootstrap speak of one and the same D, several seeds and gold lines included."""
+    link = {"task": task, "axis": "fixed_snr", "sf": 9, "snr_db": -10.0, "policy": "drop"}
+    clean = {"task": task, "corrupted_split": "none", "corpus": "minibugs"}
+    rows = [
+        point(study, method=m, **where).items for m in ("qlora", "full") for where in (clean, link)
+    ]  # clean a, link a, clean b, link b
+    own = program_differences(*rows)
+    assert len(own) == 42
+    assert own.mean() == pytest.approx(compare_losses(*rows, num_resamples=200).value, abs=1e-12)
+
+
+def test_primary_contrasts_are_those_that_were_registered(study):
+    found = primary_contrasts(study)
+    assert [(c.link[0].axis, c.link[0].task, c.link[0].sf) for c in found] == [
+        ("fixed_snr", "localise", 7),
+        ("fixed_snr", "paired", 7),
+        ("equal_airtime", "localise", 12),
+        ("equal_airtime", "paired", 12),
+    ]
+    assert all(c.link[0].policy == "drop" and [p.method for p in c.link] == ["qlora", "full"] for c in found)
+    for pair in (found[:2], found[2:]):  # a family is the two tasks of one axis
+        assert [c.p_holm for c in pair] == pytest.approx(list(holm([c.p_value for c in pair])))
+    assert [c.registered for c in found] == [True, True, False, False]  # the synthetic airtime axis has fading
+
+
+def test_a_direction_is_claimed_by_the_corrected_p_value_alone(study):
+    contrast = dataclasses.replace(primary_contrasts(study)[0], p_holm=0.2)
+    apart = dataclasses.replace(contrast.difference, value=-0.2, low=-0.3, high=-0.01)
+    null = dataclasses.replace(contrast, difference=apart).sentence()
+    assert "not distinguishable (smallest difference that n could show: 0." in null and "costs" not in null
+    assert "the link costs QLoRA less" in dataclasses.replace(contrast, difference=apart, p_holm=0.03).sentence()
+    tight = dataclasses.replace(apart, value=0.01, low=-0.09, high=0.09)
+    assert "equivalent within 0.10" in dataclasses.replace(contrast, difference=tight).sentence()
+    assert "n = 42 programs, 3 training seeds, 2 channel seeds" in null
+
+
+def test_neighbouring_spreading_factors_by_majority_of_seeds(study):
+    tests = [t for t in neighbour_tests(study) if t.first.task == "paired" and t.first.axis == "fixed_snr"]
+    mine = [t for t in tests if t.first.method == "qlora"]
+    assert [(t.first.sf, t.second.sf) for t in mine] == [(9, 7), (12, 9)]
+    solved = []
+    for p in (mine[0].first, mine[0].second):
+        right = {}
+        for row in p.items:
+            right.setdefault(row["program"], []).append(row["delivered"] and row["decision"] == "buggy")
+        assert {len(answers) for answers in right.values()} == {6}
+        solved.append({name for name, answers in right.items() if sum(answers) >= 4})
+    only = len(solved[0] - solved[1]), len(solved[1] - solved[0])
+    assert (mine[0].only_first, mine[0].only_second) == only
+    assert mine[0].p_value == mcnemar_exact(*only)
+    assert [t.p_holm for t in mine] == pytest.approx(list(holm([t.p_value for t in mine])))
+
+
+def test_collapse_is_tested_for_tasks_and_policies_of_the_study(study):
+    found = collapse_tests(study)
+    assert [(c.policy, c.task) for c in found] == [("drop", "localise"), ("drop", "paired")]
+    for c in found:
+        assert c.slope.p_holm >= c.slope.p_value and c.categories.p_value is not None
+        assert "seed[qlora:1]" in {effect.name for effect in c.slope.effects}
+        assert c.in_part.num_items < c.slope.num_items < 42 * 3 * 2 * 3 * 2 * 2  # misses by definition are not asked
+
+
+def test_seed_components_are_of_every_method_with_seeds(study):
+    found = seed_components(study)
+    assert {key[1:] for key in found} >= {("localise", "qlora"), ("paired", "full"), ("paired", "zero-shot")}
+    parts = {part.name: part for part in found["minibugs", "localise", "qlora"]}
+    assert set(parts) > {"program", "training seed", "channel seed", "program x training seed", "rest"}
+    assert sum(part.share for part in parts.values()) == pytest.approx(1)
+    assert parts["training seed"].draws == 3 and parts["program x channel seed"].draws == 84
+    assert set(part.name for part in found["minibugs", "paired", "zero-shot"]) == {"program", "channel seed", "rest"}
+
+
+# --- controls ---------------------------------------------------------------------------------------------------------
+
+
+def rows_by_hand():
+    """Three programs: whole, damaged but Python, damaged and not Python; the model is right on the first two."""
+    row = {"cell": "link", "task": "paired", "version": "pair", "delivered": True, "longer": True, "score": 1.0}
+    link = [
+        {**row, "program": "a", "intact": True, "parses": True, "decision": "buggy", "correct": True},
+        {**row, "program": "b", "intact": False, "parses": True, "decision": "buggy", "correct": True},
+        {**row, "program": "c", "intact": False, "parses": False, "decision": "correct", "correct": False},
+        {
+            **row,
+            "program": "d",
+            "intact": False,
+            "delivered": False,
+            "parses": False,
+            "decision": None,
+            "correct": False,
+        },
+    ]
+    clean = [{**row, "cell": "clean", "intact": True, "decision": "buggy", "correct": True} for row in link]
+    clean[3] |= {"decision": "correct", "correct": False}
+    return link, [{**row, "delivered": True} for row in clean]
+
+
+def test_do_nothing_receivers_by_hand():
+    link, clean = rows_by_hand()
+    seeds = {"link": 0, "clean": 0}
+    assert score_cell(link)["f1"] == 0.5
+    assert score_cell(intact_only(link, clean, seeds))["f1"] == 0.25  # a alone
+    assert score_cell(parser_gate(link, clean, seeds))["f1"] == 0.75  # a and b as they are, c again, d again and wrong
+    assert sum(map(asks_again, link)) == 2
+    assert intact_only(link, clean, {"link": 1, "clean": 0}) == []  # another training seed's decisions are not its own
+
+
+def test_every_control_has_its_line_and_its_verdict(study):
+    found = controls(study)
+    by_name = {}
+    for c in found:
+        by_name.setdefault(c.name, []).append(c)
+    assert all(c.holds for c in by_name["clean link"] if c.task == "localise")
+    assert {(c.value, c.holds) for c in by_name["dead link"]} == {(0.0, True)}
+    assert {c.holds for c in by_name["drops"]} == {True}  # the synthetic control is the same link by another name
+    assert all(c.n == 42 and c.low <= c.value <= c.high for c in by_name["drops"])
+    assert by_name["shuffled labels"][0].holds and by_name["shuffled labels"][0].value < 0.3
+    assert by_name["length rule"][0].value == pytest.approx(0.5) and by_name["length rule"][0].holds
+    assert by_name["renamed identifiers"][0].value == pytest.approx(0.0)
+    noise = by_name["common random numbers"][0]
+    assert noise.holds and noise.value == 0 and noise.n > 1000
+    gate = [c for c in by_name["parser gate − model"] if c.task == "localise"]
+    assert gate and all(re.search(r"\d+ % sent again|\d+% sent again", c.note) for c in gate)
+    assert [c.ran for c in by_name["bursts"]] == [False] and [c.ran for c in by_name["random-bytes"]] == [False]
+
+
+def test_methods_that_saw_other_noise_are_found_out(study):
+    cells = list(study.cells)
+    index = max(i for i, c in enumerate(cells) if c.config["method"] == "zero-shot" and c.config["sf"] == 9)
+    items = [dict(row) for row in cells[index].items]
+    items[0]["fragments_lost"] += 1
+    cells[index] = dataclasses.replace(cells[index], items=items)
+    noise = next(c for c in controls(dataclasses.replace(study, cells=cells)) if c.name == "common random numbers")
+    assert noise.holds is False and noise.note.startswith("1 of ")
+
+
+def test_controls_never_answer(study):
+    assert all(not is_control(curve.first) for curve in headline_curves(study))
+    assert {p.method for p in study.points if is_control(p)} == {"qlora", "qlora-shuffled"}
+    assert method_name("qlora-shuffled") == "QLoRA, shuffled labels"
+
+
+# --- which spreading factor -------------------------------------------------------------------------------------------
+
+
+def test_frame_loss_is_the_theory_of_the_radio():
+    from lora_phy import LoRaParams, theory
+
+    grid = np.array([-12.0, -9.0, -7.0])
+    awgn = planning.frame_loss(7, grid, cr=1, payload_len=52, fading=None)
+    assert awgn == pytest.approx(theory.per_awgn(LoRaParams(sf=7), 52, grid), abs=0.02)
+    # far above the threshold a Rayleigh link loses what fades below it: 1 - exp(-threshold / SNR), within a factor
+    lost = float(planning.frame_loss(7, 12.0, cr=1, payload_len=52, fading="rayleigh"))
+    fine = np.linspace(-12, -4, 801)
+    threshold = float(np.interp(-0.5, -theory.per_awgn(LoRaParams(sf=7), 52, fine), fine))
+    assert lost == pytest.approx(1 - np.exp(-(10 ** ((threshold - 12.0) / 10))), rel=0.25)
+
+
+def test_f1_of_loss_never_rises_and_ends_at_nothing(study):
+    (curve,) = [c for c in headline_curves(study) if c.first.axis == "fixed_snr"]
+    share, f1 = planning.f1_of_loss(curve.points, curve.clean)
+    assert np.all(np.diff(share) > 0) and np.all(np.diff(f1) <= 0)
+    assert (share[0], share[-1], f1[-1]) == (0.0, 1.0, 0.0)
+    assert f1[0] == pytest.approx(curve.clean.f1, abs=0.1)
+
+
+def test_plan_gives_more_for_more_time_and_less_for_more_distance(study):
+    plan = planning.make_plan(study)
+    assert plan.num_checked == 3 and plan.worst_gap >= plan.mean_gap >= 0
+    by_place = {(a.duty_cycle, a.distance_km): a for a in plan.advice}
+    duties, distances = (sorted({key[axis] for key in by_place}) for axis in (0, 1))
+    for distance in distances:
+        gains = [by_place[duty, distance].f1 for duty in duties]
+        assert all(later >= earlier - planning.TIE for earlier, later in itertools.pairwise(gains))
+    for duty in duties:
+        falls = [by_place[duty, distance].f1 for distance in distances]
+        assert all(later <= earlier + planning.TIE for earlier, later in itertools.pairwise(falls))
+    assert by_place[0.1, 0.25].sf == 7  # near and with time to spare: the fastest
+    assert by_place[0.1, 4.0].sf > 7
+
+
+def test_repeating_does_not_help_where_the_place_is_bad():
+    """Copies lower a loss of 0.5 to 0.5^k; a fraction of a copy sends that part of the texts."""
+    share, f1 = np.array([0.0, 1.0]), np.array([0.8, 0.0])
+    assert planning._expected_f1(0.5, 1.0, share, f1) == pytest.approx(0.4)
+    assert planning._expected_f1(0.5, 2.0, share, f1) == pytest.approx(0.6)
+    assert planning._expected_f1(0.5, 1.5, share, f1) == pytest.approx(0.5)
+    assert planning._expected_f1(0.5, 0.5, share, f1) == pytest.approx(0.2)
+    assert planning._expected_f1(1.0, 9.0, share, f1) == 0.0
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_page_holds_the_tests_the_controls_and_the_advice(study_dir):
+    write_report(study_dir)
+    page = read_page(study_dir)
+    for title in ("The tests, as registered", "Controls", "Which spreading factor should I use?"):
+        assert f">{title}</h2>" in page
+    assert "Computed by interpolation, not measured" in page
+    assert "Not in this study: " in page and "bursts" in page
+    answer = page.split('class="answer"')[1].split("</div>")[0]
+    assert "From nothing lost to SF7, F1 in localise falls by" in answer and "after Holm" in answer
+    assert "shuffled" not in answer
