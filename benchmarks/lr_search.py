@@ -27,8 +27,8 @@ from llm_bridge.corpora.programs import ProgramPair, corpus_hash
 from llm_bridge.training.adapters import METHODS
 
 GRID = {
-    "lora": (4e-4, 1e-3, 2.5e-3),
-    "qlora": (4e-4, 1e-3, 2.5e-3),
+    "lora": (1e-3, 2.5e-3, 6e-3),
+    "qlora": (1e-3, 2.5e-3, 6e-3),
     "full": (2.5e-5, 6e-5, 1.5e-4),
 }
 ORDER = (1, 2, 0)  # the middle first: a search that is cut short has seen the likelier values
