@@ -1,12 +1,14 @@
 # make demo   fresh clone to the F1-against-spreading-factor table and report
 # make test   fresh clone to a green test suite
 # make lint   style, types and import contracts alone
+# make docs   the documentation, built strictly into site/, in an environment of its own
 
 # the first interpreter of a supported version
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 	&& echo $$p && break; done)
 VENV := .venv
+DOCS_VENV := .venv-docs
 BIN := $(VENV)/bin
 # one well-tested torch, asked for by name first so that no resolver picks a larger build
 TORCH := torch==2.13.0
@@ -30,8 +32,8 @@ lint: $(VENV)/.test
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m "slow or model"
 
-docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --strict
+docs: $(DOCS_VENV)/.done
+	$(DOCS_VENV)/bin/mkdocs build --strict
 
 clean:
 	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -52,6 +54,10 @@ $(VENV)/.test: pyproject.toml $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[llm,dev]"
 	touch $@
 
-$(VENV)/.docs: pyproject.toml $(VENV)/.torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[llm,dev,docs]"
+# the reference is read from the sources, so that the site needs neither torch nor the package itself
+$(DOCS_VENV)/.done: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "chirpbridge needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/one"; exit 1; }
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(PYTHON) -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"]))' > $(DOCS_VENV)/requirements.txt
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(DOCS_VENV)/requirements.txt
 	touch $@
