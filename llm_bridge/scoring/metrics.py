@@ -19,6 +19,7 @@ An item row is a mapping with the columns of ``items.jsonl`` and these fields mo
                 *correct* version is the longer one, which is when the length rule is right (*paired*)
 `num_candidates`, `num_plausible`, `copy_plausible`
                 generated candidates, how many pass all tests, whether the unchanged input does (*repair*, optional)
+`edit_token_f1` of the greedy candidate's edit against the gold edit (*repair*, optional)
 =============== =======================================================================================================
 
 The scores themselves are in `llm_bridge.scoring.scores`, re-exported here.
@@ -100,6 +101,10 @@ SCORE_COLUMNS = (
 """The columns of ``results.csv`` that `score_cell` fills."""
 
 
+PLAUSIBLE_AT = (1, 5, 10)
+"""The k of plausible@k."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """One number of a cell: its `value` with ``[low, high]``, the `n` items behind it, and which way is better."""
@@ -166,7 +171,8 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
 
     All tasks: ``coverage`` (share delivered), ``intact``. *localise*: ``f1, top1``, and ``top3, mrr`` where ranks are
     known. *paired*: ``f1``, ``ties``. *detect*: ``f1, macro_f1, mcc, balanced_accuracy, auroc``. *repair*:
-    ``plausible@1``.
+    ``plausible@1``, ``plausible@5``, ``plausible@10`` as far as every delivered program has so many candidates, and
+    ``edit_token_f1`` of the greedy one where rows carry it. An undelivered program counts 0 in all of them.
     """
     rows = list(item_rows)
     if not rows:
@@ -208,7 +214,11 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
         add("balanced_accuracy", boot(table, balanced_accuracy, proportions=both))
         add("auroc", _auroc_interval(rows, seed=seed, num_resamples=num_resamples))
     else:
-        add_share("plausible@1", [plausible_at_k(*_candidates(row), 1) for row in rows])
+        most = min(_candidates(row)[0] for row in rows if row["delivered"]) if any(r["delivered"] for r in rows) else 1
+        for k in [k for k in PLAUSIBLE_AT if k <= most]:
+            add_share(f"plausible@{k}", [_plausible(row, k) for row in rows])
+        if all("edit_token_f1" in row for row in rows):
+            add_share("edit_token_f1", [row["edit_token_f1"] if row["delivered"] else 0.0 for row in rows])
     add_share("coverage", [bool(row["delivered"]) for row in rows])
     add_share("intact", [bool(row["intact"]) for row in rows])
     return found
@@ -370,6 +380,11 @@ def _candidates(row: ItemRow) -> tuple[int, int]:
     if row.get("num_candidates") is None:
         return 1, int(bool(row["delivered"]) and bool(row["correct"]))
     return int(row["num_candidates"]), int(row["num_plausible"]) if row["delivered"] else 0
+
+
+def _plausible(row: ItemRow, k: int) -> float:
+    """plausible@k of one row, 0 where nothing arrived."""
+    return plausible_at_k(*_candidates(row), k) if row["delivered"] else 0.0
 
 
 def _localise_table(rows: Sequence[ItemRow]) -> FloatArray:

@@ -19,6 +19,7 @@ import torch
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
 from llm_bridge.scoring.decisions import HOLE, Row, item_row, pairs_by_name
+from llm_bridge.scoring.scores import edit_token_f1
 from llm_bridge.training.fetching import Progress, quiet
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.repair_prompts import line_prompt, program_prompt
@@ -209,7 +210,8 @@ def repair(
     -------
     list of dict
         `decision` and `correct` tell whether the greedy candidate is plausible; `num_candidates` and `num_plausible`
-        are for plausible@k, `copy_plausible` is the baseline: the received text, unchanged.
+        are for plausible@k, `copy_plausible` is the baseline: the received text, unchanged. `edit_token_f1` compares
+        the greedy candidate with the correct program, both as edits of the text that was sent.
     """
     by_name = pairs_by_name(pairs)
     rows = []
@@ -231,6 +233,7 @@ def repair(
                 "num_candidates": max(1, len(verdicts)),
                 "num_plausible": sum(verdicts),
                 "copy_plausible": copy,
+                "edit_token_f1": edit_token_f1(arrival.item.text, tried[0], pair.correct) if tried else 0.0,
             }
         )
     return rows

@@ -257,6 +257,17 @@ def test_no_rows_and_bad_rows():
         mt.score_cell([row("a", task="paired", version="pair")])
 
 
+def test_plausible_at_k_counts_every_program_and_needs_k_candidates():
+    rows = [row("a", task="repair", num_candidates=10, num_plausible=2), row("b", task="repair", num_candidates=6,
+            num_plausible=0), row("c", task="repair", num_candidates=1, num_plausible=0, delivered=False)]  # fmt: skip
+    found = mt.measures(rows)
+    assert found["plausible@1"].value == pytest.approx(0.2 / 3)
+    # 1 - C(8, 5) / C(10, 5) = 7 / 9 of the first program, nothing of the others
+    assert found["plausible@5"].value == pytest.approx(7 / 9 / 3) and "plausible@10" not in found
+    dead = mt.measures([row("c", task="repair", num_candidates=1, num_plausible=0, delivered=False)])
+    assert dead["plausible@1"].value == 0.0
+
+
 def test_repair_has_no_f1_but_plausible_at_1():
     rows = [row("a", task="repair", num_candidates=10, num_plausible=5), row("b", task="repair", correct=True)]
     rows.append(row("c", task="repair", correct=True, delivered=False))

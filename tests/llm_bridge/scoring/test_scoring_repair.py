@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
-from llm_bridge.scoring.metrics import score_cell
+from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.repair import (
     GenerationSettings,
     entry_point,
@@ -149,10 +149,14 @@ def test_repair_rows_count_candidates_and_stand_under_the_metrics() -> None:
     (row,) = rows
     assert (row["num_candidates"], row["num_plausible"], row["correct"], row["copy_plausible"]) == (3, 2, False, False)
     assert row["decision"] == "not plausible" and row["score"] == pytest.approx(2 / 3)
+    assert row["edit_token_f1"] == 0.0, "the greedy candidate changed nothing"
+    found = measures(rows)
+    assert found["plausible@1"].value == pytest.approx(2 / 3) and "plausible@5" not in found
     scored = score_cell(rows)
     assert scored["n"] == 1 and scored["baseline"] == 0.0 and scored["f1"] is None
     (greedy,) = repair([arrive()], [PAIR], {BUGGY: (CORRECT,)}, run=run_here)
-    assert greedy["correct"] and greedy["decision"] == "plausible"
+    assert greedy["correct"] and greedy["decision"] == "plausible" and greedy["edit_token_f1"] == 1.0
+    assert measures([greedy])["edit_token_f1"].value == 1.0
 
 
 def test_an_undelivered_program_is_not_plausible_and_one_without_tests_is_left_out() -> None:
