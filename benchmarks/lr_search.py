@@ -1,6 +1,6 @@
 """Learning rate of each method on the clean link, with equal trials: the values of `adapters.METHODS`.
 
-    OMP_NUM_THREADS=1 python benchmarks/lr_search.py --out docs/results/lr_search.json
+    OMP_NUM_THREADS=1 python benchmarks/lr_search.py --compute bfloat16 --out docs/results/lr_search.json
 
 Each trial trains the default model on the same clean mutants (train split, default objectives) and is judged on the
 same programs of mutants-validation by the loss it was trained with; Top-1 of the buggy ones stands beside it, and for
@@ -40,10 +40,10 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--methods", nargs="+", default=list(GRID))
     parser.add_argument("--compute", default=None, help="float32, bfloat16 or auto: see llm_bridge.training.precision")
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--batch-programs", type=int, default=12)
     parser.add_argument("--train-pairs", type=int, default=160)
-    parser.add_argument("--validation-pairs", type=int, default=60)
+    parser.add_argument("--validation-pairs", type=int, default=40)
     parser.add_argument("--max-chars", type=int, default=180, help="longest program, to bound the time")
     parser.add_argument("--schedule", default="cosine")
     parser.add_argument("--seed", type=int, default=0)
