@@ -50,13 +50,17 @@ def steps(first: float, last: float, step: float = 0.25) -> tuple[float, ...]:
 
 CASES = {
     "sf7_cr4": Case(LoRaParams(sf=7, cr=4), steps(-12.0, -10.5)),
-    "sf7_cr1": Case(LoRaParams(sf=7, cr=1), steps(-10.5, -9.0)),
-    "sf9_cr4": Case(LoRaParams(sf=9, cr=4), steps(-17.25, -16.0)),
-    "sf12_cr4": Case(LoRaParams(sf=12, cr=4), steps(-25.5, -24.5, 0.5)),
-    "sf12_cr4_20ppm": Case(LoRaParams(sf=12, cr=4), steps(-25.5, -24.5, 0.5), cfo_hz=20e-6 * CARRIER_HZ, sfo_ppm=20.0),
-    "sf7_cr4_os2": Case(LoRaParams(sf=7, cr=4, oversampling=2), steps(-11.5, -10.5, 0.5)),
-    "sf7_cr4_os4": Case(LoRaParams(sf=7, cr=4, oversampling=4), steps(-11.5, -10.5, 0.5)),
+    "sf7_cr4_cfo0": Case(LoRaParams(sf=7, cr=4), steps(-12.0, -11.0), cfo_hz=0.0),
+    "sf7_cr1": Case(LoRaParams(sf=7, cr=1), steps(-10.5, -8.75)),
+    "sf7_cr1_cfo0": Case(LoRaParams(sf=7, cr=1), steps(-10.5, -8.75), cfo_hz=0.0),
+    "sf9_cr4": Case(LoRaParams(sf=9, cr=4), steps(-17.25, -16.25)),
+    "sf9_cr4_cfo0": Case(LoRaParams(sf=9, cr=4), steps(-17.25, -16.25, 0.5), cfo_hz=0.0),
+    "sf7_cr4_os2": Case(LoRaParams(sf=7, cr=4, oversampling=2), steps(-12.0, -11.0)),
+    "sf7_cr4_os4": Case(LoRaParams(sf=7, cr=4, oversampling=4), steps(-12.0, -11.0)),
     "sf7_cr4_hard": Case(LoRaParams(sf=7, cr=4), steps(-10.5, -8.5, 0.5), soft=False),
+    "sf12_cr4": Case(LoRaParams(sf=12, cr=4), (-26.0, -25.5, -25.0, -24.5)),
+    "sf12_cr4_20ppm": Case(LoRaParams(sf=12, cr=4), (-26.0, -25.5), sfo_ppm=20.0),
+    "sf12_cr4_20ppm_own_cfo": Case(LoRaParams(sf=12, cr=4), (-26.0, -25.5), cfo_hz=20e-6 * CARRIER_HZ, sfo_ppm=20.0),
 }
 TABLE = {  # case: (SNR at PER 10 % to reach, stretch)
     "sf7_cr4": (-10.5, -10.9),

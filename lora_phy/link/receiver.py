@@ -16,11 +16,15 @@ from lora_phy.coding.header import Header
 from lora_phy.link.frame_decoding import decode_jointly, guess_ldro, header_symbols, read_head
 from lora_phy.link.tracking import Timing, initial_timing, payload_bins
 from lora_phy.modem.extent import preamble_start
-from lora_phy.modem.interpolation import GUARD
+from lora_phy.modem.interpolation import GUARD, extract
 from lora_phy.modem.sync import Sync
 from lora_phy.params import LoRaParams
 
 LDRO_PROBE = 16
+LARGE_OFFSET = 16
+"""Part of the bandwidth beyond which an offset moves some of a chirp out of the band of an oversampled stream."""
+FILTERED_BEFORE = 20
+"""Symbols before a nominal preamble in which its beginning is sought on filtered samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,10 +177,24 @@ def receive_frame(
     return Reception(
         decoded=decoded,
         sync=sync,
-        start=preamble_start(samples, sync, params, begin=begin, expected=params.preamble_len),
+        start=_frame_start(samples, payload_samples, rate, sync, params, begin),
         data=origin,
         end=origin + total * step,
         sfo_ppm=timing.drift / num_bins * 1e6,
         bins=bins,
         params=payload_params,
     )
+
+
+def _frame_start(samples: IQ, fine: IQ, rate: int, sync: Sync, params: LoRaParams, begin: int) -> float:
+    """Where the frame's first upchirp begins; a carrier offset must not have moved part of it out of the band."""
+    num_bins = params.num_bins
+    if rate > 1 and abs(sync.cfo_bins) > num_bins / LARGE_OFFSET:
+        span = (params.preamble_len + FILTERED_BEFORE) * num_bins
+        first = math.floor(sync.start) - span
+        filtered = extract(fine, first, span, sync.cfo_bins / num_bins, rate=rate)
+        near = replace(sync, start=sync.start - first, cfo_bins=0.0)
+        start = preamble_start(filtered, near, params, begin=max(begin - first, 0), expected=params.preamble_len)
+        if start > (FILTERED_BEFORE - 8) * num_bins:  # the upchirps do not go on for longer than was filtered
+            return first + start
+    return preamble_start(samples, sync, params, begin=begin, expected=params.preamble_len)

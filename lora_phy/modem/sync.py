@@ -25,6 +25,8 @@ import scipy.special
 from lora_phy.params import LoRaParams
 
 NUM_UPCHIRPS = 8
+MIN_SHARE = 0.2
+"""Least energy of a preamble's weakest part, symbol by symbol, in units of the others'."""
 INSIDE_BONUS = 8.0
 """In units of noise energy: offsets within a quarter of the bandwidth are the usual ones."""
 
@@ -73,10 +75,14 @@ class Sync:
 
 
 def is_frame(sync: Sync, params: LoRaParams) -> bool:
-    """Whether the energies can be a frame's: the sum beyond what noise reaches, no part missing."""
+    """Whether the energies can be a frame's: the sum beyond what noise reaches, no part missing.
+
+    Nor may the downchirps outdo the upchirps: a stray peak just before a strong preamble reaches that one's downchirps.
+    """
     if not sync.own_network or sync.energy < frame_threshold(params.sf, sync.num_up):
         return False
-    return min(sync.down_energy, sync.sync_energy) >= 0.2 * 2 * sync.up_energy / sync.num_up
+    up, word, down = sync.up_energy / sync.num_up, sync.sync_energy / 2, sync.down_energy / 2
+    return min(down, word) >= MIN_SHARE * up and up >= MIN_SHARE * down
 
 
 def is_convincing(sync: Sync) -> bool:

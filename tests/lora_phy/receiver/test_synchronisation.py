@@ -23,7 +23,7 @@ def test_carrier_offsets_of_either_sign_up_to_half_the_bandwidth(hear, cfo_hz) -
 
 
 @pytest.mark.parametrize("oversampling", [2, 4])
-@pytest.mark.parametrize("share", [-0.24, -0.1584, 0.1584, 0.2, 0.24])
+@pytest.mark.parametrize("share", [-0.48, -0.35, -0.24, -0.1584, 0.1584, 0.2, 0.24, 0.42])
 def test_oversampled_frames_keep_what_an_offset_moves_out_of_the_band(hear, oversampling, share) -> None:
     params = LoRaParams(sf=8, oversampling=oversampling)
     for snr_db in (5.0, 30.0):
