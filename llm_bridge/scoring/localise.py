@@ -1,7 +1,7 @@
 """Which line is wrong? One predicted line for each buggy text, from the scores of the received text.
 
     by="nll"       lines ranked by their summed negative log-likelihood, headers last: needs no training
-    by="verdict"   lines ranked by the trained verdict; their probabilities compete with "none" (`none_verdict`)
+    by="verdict"   lines ranked by the trained verdict; their probabilities, given that there is a bug, add up to 1
 
 A predicted received line is right if bytes that arrived in it overlap a gold line's span in the transmitted text. Lost
 bytes earn nothing: a line that spans a hole of half the program would otherwise be right half of the time. Lines with
@@ -56,7 +56,8 @@ def localise(
     list of dict
         `decision` is the predicted line of the received text and `gold` the gold lines of the transmitted one, both
         1-based; `rank` is that of the first right line among the readable ones, `chance` the share of them that is
-        right: what a random guess would score on this text. Nothing delivered, or nothing to read: no decision, a miss.
+        right: what a random guess would score on this text; `probability` is the model's own that it is right (trained
+        verdicts only). Nothing delivered, or nothing to read: no decision, a miss.
     """
     by_name = pairs_by_name(pairs)
     rows = []
@@ -72,6 +73,9 @@ def localise(
             item_row(arrival, pair, "localise")
             | {
                 "score": line_score(arrival.text, scores[arrival.text], order[0], by=by) if order else None,
+                "probability": line_score(arrival.text, scores[arrival.text], order[0], by=by)
+                if order and by == "verdict"
+                else None,
                 "decision": order[0] + 1 if order else None,
                 "gold": list(pair.gold_lines),
                 "correct": bool(right) and right[0],
@@ -93,29 +97,30 @@ def rank_lines(text: str, scores: TextScores, *, by: str) -> tuple[int, ...]:
 
 
 def line_score(text: str, scores: TextScores, line: int, *, by: str) -> float:
-    """The predicted line's summed negative log-likelihood in nats, or its probability among lines and "none"."""
+    """The predicted line's summed negative log-likelihood in nats, or its probability among the lines."""
     if by == "nll":
         return scores.line_nll[line]
     return line_probabilities(text, scores)[line]
 
 
 def line_probabilities(text: str, scores: TextScores) -> tuple[float, ...]:
-    """Probability of each line to be the wrong one; they add up to 1 minus that of "none". Unreadable lines have 0.
+    """Probability of each line to be the wrong one, given that one is; they add up to 1. Unreadable lines have 0.
 
     Examples
     --------
     >>> from llm_bridge.scoring.likelihood import TextScores
     >>> scores = TextScores(num_tokens=2, sum_nll=2.0, mean_nll=1.0, line_nll=(1.0, 1.0), line_verdict=(0.0, 0.0),
     ...                     none_verdict=0.0, program_verdict=0.0)
-    >>> [round(p, 3) for p in line_probabilities("a\\nb", scores)]
-    [0.333, 0.333]
+    >>> line_probabilities("a\\nb", scores)
+    (0.5, 0.5)
     """
     readable = readable_lines(text)[: len(scores.line_verdict)]
     values = [value if ok else -math.inf for value, ok in zip(scores.line_verdict, readable, strict=True)]
-    top = max([scores.none_verdict, *values])
+    top = max(values, default=-math.inf)
+    if top == -math.inf:  # nothing to read
+        return (0.0,) * len(values)
     weights = [math.exp(value - top) for value in values]
-    total = sum(weights) + math.exp(scores.none_verdict - top)
-    return tuple(weight / total for weight in weights)
+    return tuple(weight / sum(weights) for weight in weights)
 
 
 def _free_names(text: str) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from llm_bridge.scoring.decisions import readable_lines
 from llm_bridge.scoring.detect import detect, fit_threshold, suspicion
 from llm_bridge.scoring.likelihood import TextScores
 from llm_bridge.scoring.localise import line_probabilities, localise, rank_lines
-from llm_bridge.scoring.metrics import score_cell
+from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.paired import paired
 from llm_bridge.transport.link import Damage, Item, ReceivedItem
 from llm_bridge.transport.spans import arrived_within
@@ -142,13 +143,18 @@ def test_an_undelivered_item_is_a_miss_and_needs_no_score() -> None:
     assert (row["decision"], row["correct"], row["score"], row["rank"]) == (None, False, None, None)
 
 
-def test_line_probabilities_compete_with_none() -> None:
-    p = line_probabilities(BUGGY, scores(verdict=(0.0, 0.0, 0.0), program=-50.0))
-    assert sum(p) < 1e-9
-    assert sum(line_probabilities(BUGGY, scores(program=50.0))) == pytest.approx(1.0)
-    assert line_probabilities("x\n\ny\n", scores(verdict=(0.0, 9.0, 0.0), program=0.0)) == pytest.approx(
-        (1 / 3, 0, 1 / 3)
-    )
+def test_line_probabilities_are_given_a_bug_and_leave_out_what_cannot_be_read() -> None:
+    p = line_probabilities(BUGGY, scores(verdict=(0.0, 1.0, 0.0), program=-50.0))
+    assert p == pytest.approx([1 / (2 + math.e), math.e / (2 + math.e), 1 / (2 + math.e)])
+    assert line_probabilities("x\n\ny\n", scores(verdict=(0.0, 9.0, 0.0))) == pytest.approx((0.5, 0, 0.5))
+    assert line_probabilities("\n", scores(nll=(0.0,), verdict=(5.0,))) == (0.0,)
+
+
+def test_a_trained_model_says_how_sure_it_is_and_an_untrained_one_does_not() -> None:
+    (trained,) = localise([arrive("buggy")], [pair()], {BUGGY: scores(verdict=(0.0, 1.0, 0.0))}, by="verdict")
+    assert trained["probability"] == trained["score"] == pytest.approx(math.e / (2 + math.e))
+    (untrained,) = localise([arrive("buggy")], [pair()], {BUGGY: scores()}, by="nll")
+    assert untrained["probability"] is None
 
 
 # --------------------------------------------------------------------------------------------------------------- paired
@@ -198,10 +204,8 @@ def test_detect_decides_by_threshold_and_undelivered_is_not_buggy() -> None:
 
 def test_suspicion_by_lines_is_the_log_odds_of_some_line() -> None:
     row = scores(verdict=(0.0, 1.0, -1.0), program=0.3)
-    p = line_probabilities(BUGGY, row)
-    import math
-
-    assert suspicion(BUGGY, row, by="lines") == pytest.approx(math.log(sum(p) / (1 - sum(p))))
+    odds = (1 + math.e + 1 / math.e) / math.exp(-0.3)  # of the lines against "none", which is minus the program's
+    assert suspicion(BUGGY, row, by="lines") == pytest.approx(math.log(odds))
     assert suspicion(BUGGY, row) == 0.3
     assert suspicion("\n", scores(nll=(0.0,), verdict=(5.0,), program=-1.0), by="lines") == -1.0
 
@@ -238,3 +242,12 @@ def test_rows_are_what_the_metrics_take(task: str) -> None:
     assert lost["f1"] == 0.0 and lost["delivered"] == 0
     if task == "detect":
         assert lost["macro_f1"] == pytest.approx(1 / 3) and lost["mcc"] == 0.0
+
+
+def test_the_brier_score_of_a_trained_model_is_among_its_measures() -> None:
+    rows = localise([arrive("buggy")], [pair()], {BUGGY: scores(verdict=(0.0, 1.0, 0.0))}, by="verdict")
+    p, hit = rows[0]["probability"], rows[0]["correct"]
+    assert measures(rows, num_resamples=100)["brier"].value == pytest.approx((p - hit) ** 2)
+    assert "brier" not in measures(
+        localise([arrive("buggy")], [pair()], {BUGGY: scores()}, by="nll"), num_resamples=100
+    )
