@@ -24,6 +24,7 @@ from lora_phy.coding.hamming import hamming_decode, hamming_decode_soft, hamming
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header, decode_header, encode_header
 from lora_phy.coding.interleaving import deinterleave, interleave
 from lora_phy.coding.whitening import whiten
+from lora_phy.kernels.metrics import max_log_metrics
 from lora_phy.params import MAX_PAYLOAD_LEN, LoRaParams
 
 FIRST_BLOCK_CR = 4
@@ -261,13 +262,7 @@ def bins_to_bit_metrics(bins: npt.NDArray[Any], sf: int, *, reduced_rate: bool) 
 
     At reduced rate only the legal bins 4k + 1 compete, for sf - 2 bits.
     """
-    by_label = np.asarray(bins, dtype=np.float32)[:, symbol_of_label(sf, reduced_rate)]
-    num_bits = sf - 2 * reduced_rate
-    metrics = np.empty((len(by_label), num_bits), dtype=np.float32)
-    for column in range(num_bits):
-        split = by_label.reshape(len(by_label), 1 << column, 2, -1)
-        metrics[:, column] = split[:, :, 1].max(axis=(1, 2)) - split[:, :, 0].max(axis=(1, 2))
-    return metrics
+    return max_log_metrics(np.asarray(bins, dtype=np.float32)[:, symbol_of_label(sf, reduced_rate)])
 
 
 def read_header(observed: npt.NDArray[Any], params: LoRaParams) -> Header | None:

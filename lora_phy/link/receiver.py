@@ -21,6 +21,8 @@ from lora_phy.modem.sync import Sync
 from lora_phy.params import LoRaParams
 
 LDRO_PROBE = 16
+LARGEST_SCALE = 1e25
+"""Of a magnitude within its likelihood, where a preamble of zeros leaves no noise."""
 LARGE_OFFSET = 16
 """Part of the bandwidth beyond which an offset moves some of a chirp out of the band of an oversampled stream."""
 FILTERED_BEFORE = 20
@@ -149,7 +151,7 @@ def receive_frame(
         return payload_bins(payload_samples, sync, timing, settings, first=first, count=count, rate=rate)
 
     bins, timing = read(0, opening, initial_timing(sync, params), params)
-    scale = 2 * math.sqrt(sync.signal_power) * num_bins / sync.noise_power
+    scale = min(2 * math.sqrt(sync.signal_power) * num_bins / sync.noise_power, LARGEST_SCALE)
     soft = decoding.soft and first_len == FIRST_BLOCK_LEN
     header, head = read_head(bins[:first_len], scale, params, soft=soft)
     total, payload_params = first_len, params

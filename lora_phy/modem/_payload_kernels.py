@@ -90,11 +90,12 @@ def label_likelihoods(magnitude, symbol_of_label, scale, out):  # type: ignore[n
     one = np.float32(1.0)
     x, square = np.empty(labels, np.float32), np.empty(labels, np.float32)
     root, value = np.empty(labels, np.float32), np.empty(labels, np.float32)
+    largest_argument = np.float32(1e15)  # its square is still a number
     # one step a loop: each runs in SIMD lanes, all in one would not
     for i in range(rows):
         row, likelihood = magnitude[i], out[i]
         for k in range(labels):
-            x[k] = scale * row[symbol_of_label[k]]
+            x[k] = min(scale * row[symbol_of_label[k]], largest_argument)
         top = np.float32(0.0)
         for k in range(labels):
             top = max(top, x[k])

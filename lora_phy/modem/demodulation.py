@@ -21,6 +21,7 @@ import scipy.fft
 import scipy.special
 
 from lora_phy.arrays import IQ, Bins, BitMetrics, Symbols
+from lora_phy.kernels.metrics import max_log_metrics
 from lora_phy.kernels.modem import bin_of_label, bit_metrics_batch, demodulate_batch, magnitudes_batch
 from lora_phy.modem.chirps import downchirp, upchirp
 from lora_phy.modem.modulation import KERNEL_SAMPLES
@@ -121,19 +122,17 @@ def correlate(rows: npt.NDArray[np.complex64], params: LoRaParams) -> npt.NDArra
 def bit_metrics(bins: npt.NDArray[np.float32], params: LoRaParams, *, snr_db: float | None = None) -> BitMetrics:
     """Bit metrics ``(n, sf)`` of matched-filter magnitudes ``(n, 2**sf)`` scaled so that a clean chirp gives 1."""
     by_label = bins[:, bin_of_label(params.sf)]
-    if snr_db is not None:
-        if np.isnan(snr_db):
-            raise ValueError("'snr_db' must be a number (got nan)")
-        argument = 2.0 * params.num_bins * db_to_linear(min(float(snr_db), 100.0)) * by_label.astype(np.float64)
-        by_label = np.log(scipy.special.i0e(argument)) + argument
+    if snr_db is None:
+        return max_log_metrics(by_label)
+    if np.isnan(snr_db):
+        raise ValueError("'snr_db' must be a number (got nan)")
+    argument = 2.0 * params.num_bins * db_to_linear(min(float(snr_db), 100.0)) * by_label.astype(np.float64)
+    exact = np.log(scipy.special.i0e(argument)) + argument
     out = np.empty((len(bins), params.sf), dtype=np.float32)
     for column in range(params.sf):
-        split = by_label.reshape(len(bins), 1 << column, 2, -1)
+        split = exact.reshape(len(bins), 1 << column, 2, -1)
         ones, zeros = split[:, :, 1], split[:, :, 0]
-        if snr_db is None:
-            out[:, column] = ones.max(axis=(1, 2)) - zeros.max(axis=(1, 2))
-        else:
-            out[:, column] = scipy.special.logsumexp(ones, axis=(1, 2)) - scipy.special.logsumexp(zeros, axis=(1, 2))
+        out[:, column] = scipy.special.logsumexp(ones, axis=(1, 2)) - scipy.special.logsumexp(zeros, axis=(1, 2))
     return out
 
 

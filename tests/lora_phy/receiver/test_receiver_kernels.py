@@ -273,6 +273,9 @@ def test_likelihoods_are_bessel_functions(rng) -> None:
         exact -= exact.max(axis=1, keepdims=True)
         seen = exact > -30
         assert np.abs(np.log(out[seen]) - exact[seen]).max() < 0.02
+    for scale in (0.0, 1e25):
+        _payload_kernels.label_likelihoods(1e10 * magnitude, order, np.float32(scale), out)
+        assert np.all(np.isfinite(out)) and np.allclose(out.max(axis=1), 1.0)
 
 
 def test_grid_search_and_judgement_are_their_parts(rng) -> None:
