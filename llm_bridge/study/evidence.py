@@ -233,7 +233,7 @@ def _contrast_table(contrasts: Sequence[Contrast]) -> str:
         ("SF", "number", lambda c: c.link[0].sf),
         ("Task", "text", lambda c: c.link[0].task),
         ("Difference", "number", lambda c: _signed(c.difference.value, True)),
-        ("95 % interval", "text", lambda c: f"{c.difference.low:.2f} to {c.difference.high:.2f}".replace("-", "−")),
+        ("95 % interval", "text", lambda c: _span(c.difference.low, c.difference.high)),
         ("n", "number", lambda c: c.difference.num_clusters),
         ("p", "number", lambda c: _small(c.p_value)),
         ("p, Holm", "number", lambda c: _small(c.p_holm)),
@@ -275,7 +275,7 @@ def _axis(p: Point) -> str:
 def _effect_words(c: Collapse) -> str:
     if c.slope.sf is None:
         return f"not estimable ({c.slope.reason or 'one SF only'})"
-    return f"{c.slope.sf.value:.2f} [{c.slope.sf.low:.2f}, {c.slope.sf.high:.2f}]".replace("-", "−")
+    return f"{_number(c.slope.sf.value)} [{_number(c.slope.sf.low)}, {_number(c.slope.sf.high)}]"
 
 
 def _program_test_table(caption: str, tests: Sequence[ProgramTest]) -> str:
@@ -350,7 +350,16 @@ def _average(found: Sequence[Sequence[Component]]) -> list[Component]:
 
 
 def _bounds(c: Control) -> str | None:
-    return None if c.low is None else f"{c.low:.2f} to {c.high:.2f}".replace("-", "−")
+    return None if c.low is None or c.high is None else _span(c.low, c.high)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{_number(low)} to {_number(high)}"
+
+
+def _number(value: float) -> str:
+    """Two decimals with a true minus, and without a negative zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _holds(c: Control) -> Any:
@@ -365,7 +374,7 @@ def _holds(c: Control) -> Any:
 def _signed(value: float | None, difference: bool) -> Any:
     if value is None or not difference:
         return value
-    html = Html(f"{value + 0.0:+.2f}".replace("-", "−"))
+    html = Html(f"{round(value, 2) + 0.0:+.2f}".replace("-", "−"))
     html.sort_value = repr(value)
     return html
 

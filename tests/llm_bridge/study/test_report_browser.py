@@ -73,7 +73,8 @@ def test_figures_are_drawn_in_the_colours_of_the_scheme(page):
     script = (
         "return [...document.querySelectorAll('figure svg')].map((svg) => {"
         "  const box = svg.getBoundingClientRect(), line = svg.querySelector('path[style*=\"--m\"]');"
-        "  return [box.width, box.height, svg.querySelectorAll('path').length, (s => s.stroke === 'none' ? s.fill : s.stroke)(getComputedStyle(line)),"
+        "  const drawn = getComputedStyle(line), colour = drawn.stroke === 'none' ? drawn.fill : drawn.stroke;"
+        "  return [box.width, box.height, svg.querySelectorAll('path').length, colour,"
         "    getComputedStyle(svg.querySelector('text')).fill,"
         "    getComputedStyle(svg.closest('figure')).backgroundColor]; })"
     )
