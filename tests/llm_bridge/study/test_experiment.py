@@ -39,7 +39,7 @@ def run(out: Path, *overrides: str, options: Sequence[str] = ()) -> subprocess.C
         text=True,
         cwd=ROOT,
         env=environment,
-        timeout=250,
+        timeout=900,
     )
 
 
