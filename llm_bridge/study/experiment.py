@@ -556,13 +556,15 @@ def _report(study: Study) -> Path:
 
 def _closing_sentences(directory: Path) -> list[str]:
     """What was found, then what cannot be told from it: the contrast of the methods stands last."""
-    from llm_bridge.study import findings, points
+    from llm_bridge.study import evidence, findings, points
 
     seen = points.load_study(directory)
     headlines = findings.headline_curves(seen)
     warnings = [sentence for curve in headlines if (sentence := findings.warning_sentence(curve))]
-    contrasts = sorted(findings.method_sentences(seen), key=lambda sentence: not sentence.startswith("F1 lost"))
-    return [*(findings.sf_sentence(curve) for curve in headlines), *warnings, *contrasts]
+    registered = [text for tasks in evidence.contrast_sentences(seen).values() for text in tasks.values()]
+    others = sorted(findings.method_sentences(seen), key=lambda sentence: not sentence.startswith("F1 lost"))
+    model = " and ".join(findings.model_names(seen))
+    return [*(findings.sf_sentence(curve, model=model) for curve in headlines), *warnings, *(registered or others)]
 
 
 def _print_results(study: Study) -> None:
