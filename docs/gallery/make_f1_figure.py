@@ -1,6 +1,6 @@
 """The README's picture: F1 against spreading factor, from the folder of a finished run.
 
-python docs/gallery/make_f1_figure.py runs/demo docs/gallery/f1_vs_sf.svg
+python docs/gallery/make_f1_figure.py runs/fixed_snr docs/gallery/f1_vs_sf.svg
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ STYLES = Path(__file__).resolve().parents[2] / "llm_bridge" / "study" / "templat
 
 
 def main(run: Path, out: Path) -> None:
-    """Draw zero-shot *paired* at fixed SNR, the curve that needs no training."""
+    """Draw *paired* of the first corpus at fixed SNR."""
     study = load_study(run)
     chosen = [
         panel for panel in panels(study) if panel[0].first.task == "paired" and panel[0].first.axis == "fixed_snr"
