@@ -69,13 +69,12 @@ def localise(
         gold = [transmitted[line - 1] for line in pair.gold_lines]
         order = rank_lines(arrival.text, scores[arrival.text], by=by) if arrival.delivered else ()
         right = [arrived_within(arrival.line_spans[line], gold, arrival.holes) for line in order]
+        score = line_score(arrival.text, scores[arrival.text], order[0], by=by) if order else None
         rows.append(
             item_row(arrival, pair, "localise")
             | {
-                "score": line_score(arrival.text, scores[arrival.text], order[0], by=by) if order else None,
-                "probability": line_score(arrival.text, scores[arrival.text], order[0], by=by)
-                if order and by == "verdict"
-                else None,
+                "score": score,
+                "probability": score if by == "verdict" else None,
                 "decision": order[0] + 1 if order else None,
                 "gold": list(pair.gold_lines),
                 "correct": bool(right) and right[0],
@@ -120,7 +119,8 @@ def line_probabilities(text: str, scores: TextScores) -> tuple[float, ...]:
     if top == -math.inf:  # nothing to read
         return (0.0,) * len(values)
     weights = [math.exp(value - top) for value in values]
-    return tuple(weight / sum(weights) for weight in weights)
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)
 
 
 def _free_names(text: str) -> set[int]:

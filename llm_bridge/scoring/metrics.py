@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -181,13 +181,13 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
     boot = partial(cluster_bootstrap, seed=seed, num_resamples=num_resamples)
     found: dict[str, Measure] = {}
 
-    def add(name: str, interval: Interval, higher_is_better: bool = True) -> None:
+    def add(name: str, interval: Interval, higher_is_better: bool = True, n: int = len(rows)) -> None:
         found[name] = Measure(
             name=name,
             value=interval.value,
             low=interval.low,
             high=interval.high,
-            n=len(rows),
+            n=n,
             higher_is_better=higher_is_better,
             method=interval.method,
         )
@@ -203,11 +203,10 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
             add_share("top3", [_reciprocal_rank(row) >= 1 / 3 for row in rows])
             add_share("mrr", [_reciprocal_rank(row) for row in rows])
         sure = [row for row in rows if row.get("probability") is not None]
-        if sure:  # n is the number of rows that have a probability
+        if sure:
             wrong_by = np.array([(row["probability"] - _hit(row)) ** 2 for row in sure])
             error = boot(_by_cluster(sure, np.stack([wrong_by, 1 - wrong_by], axis=1)), _share)
-            add("brier", error, higher_is_better=False)
-            found["brier"] = replace(found["brier"], n=len(sure))
+            add("brier", error, higher_is_better=False, n=len(sure))
     elif task == "paired":
         add("f1", _f1_interval(rows, seed=seed, num_resamples=num_resamples))
         add_share("ties", [row["decision"] == "tie" for row in rows], higher_is_better=False)

@@ -95,11 +95,12 @@ class BugLoss(nn.Module):
         if not any(weight for name, weight in self._weights.items() if name != "repair"):
             return total
         hidden, head = hidden_states(base, batch.input_ids, batch.attention_mask), base.get_output_embeddings()
-        lines, program = line_verdicts(hidden, verdict_direction(base, self._ids), batch)
-        if weight := self._weights.get("line"):
-            total = total + weight * line_loss(lines, batch.candidate, gold)
-        if weight := self._weights.get("localise"):
-            total = total + weight * localise_loss(lines, program, batch.candidate, gold)
+        if self._weights.get("line") or self._weights.get("localise"):
+            lines, program = line_verdicts(hidden, verdict_direction(base, self._ids), batch)
+            if weight := self._weights.get("line"):
+                total = total + weight * line_loss(lines, batch.candidate, gold)
+            if weight := self._weights.get("localise"):
+                total = total + weight * localise_loss(lines, program, batch.candidate, gold)
         if weight := self._weights.get("likelihood"):
             total = total + weight * completion_loss(hidden, head, text_labels(batch, correct=gold[:, -1]))
         if weight := self._weights.get("detect"):
@@ -111,9 +112,7 @@ def line_loss(lines: torch.Tensor, candidate: torch.Tensor, gold: torch.Tensor) 
     """Minus log of the probability on gold among the lines ``(rows,)``; 0 where gold is no candidate, or "none"."""
     usable = gold[:, :-1] & candidate
     log_p = torch.log_softmax(lines.masked_fill(~candidate, LOWEST), dim=1)
-    known = usable.any(dim=1)
-    picked = torch.where(usable | ~known[:, None], log_p, float("-inf"))
-    return torch.where(known, -torch.logsumexp(picked, dim=1), torch.zeros_like(lines[:, 0]))
+    return _minus_log(log_p, usable)
 
 
 def localise_loss(
@@ -121,10 +120,14 @@ def localise_loss(
 ) -> torch.Tensor:
     """Minus log of the probability on gold ``(rows,)``; 0 for a row whose gold is unknown or lies on no candidate."""
     usable = gold & torch.cat([candidate, torch.ones_like(candidate[:, :1])], dim=1)
-    known = usable.any(dim=1)
-    log_p = line_log_probabilities(lines, program, candidate)
-    picked = torch.where(usable | ~known[:, None], log_p, float("-inf"))
-    return torch.where(known, -torch.logsumexp(picked, dim=1), torch.zeros_like(program))
+    return _minus_log(line_log_probabilities(lines, program, candidate), usable)
+
+
+def _minus_log(log_p: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
+    """Minus log of the summed probability of `gold` ``(rows,)``; 0, with a gradient of 0, where there is none."""
+    known = gold.any(dim=1)
+    picked = torch.where(gold | ~known[:, None], log_p, float("-inf"))
+    return torch.where(known, -torch.logsumexp(picked, dim=1), torch.zeros_like(log_p[:, 0]))
 
 
 def head_logits(head: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
