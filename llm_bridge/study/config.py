@@ -166,8 +166,8 @@ class TrainingConfig:
     """What is trained and how; the same steps, batches and schedule for every method, a learning rate for each.
 
     `learning_rate` maps a method (or "lora", "qlora" for their layer-wise variants) to its rate, tuned on the clean
-    link with equal trials. `objectives` maps "line", "likelihood", "localise", "detect" and "repair" to their
-    weights (`llm_bridge.training.objectives`).
+    link with equal trials. `objectives` maps "line", "distil", "likelihood", "localise", "detect" and "repair" to
+    their weights (`llm_bridge.training.objectives`).
     """
 
     methods: tuple[str, ...] = ("zero-shot",)
@@ -175,7 +175,7 @@ class TrainingConfig:
     steps: int = 40
     batch_programs: int = 8
     learning_rate: Mapping[str, float] = field(default_factory=dict)
-    objectives: Mapping[str, float] = field(default_factory=lambda: {"line": 1.0, "likelihood": 0.3})
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"line": 1.0, "distil": 1.0})
     warmup_fraction: float = 0.1
     schedule: str = "cosine"
     clip_norm: float = 1.0

@@ -1,6 +1,7 @@
 """Middle stages: a model for each way of learning, and its scores of each text, computed once and kept as files.
 
     DIR/cache/models/<hash>/        record.json, and the checkpoint of an unfinished study
+    DIR/cache/teachers/<hash>.pt    what the untrained model expects in a training set, for the objective "distil"
     DIR/cache/scores/<hash>.jsonl   a line per distinct text, appended as it is scored
 
 A model is identified by everything that shaped it: base, method, settings, seed and the texts it learnt from. It is
@@ -102,6 +103,7 @@ class Learner:
             training=settings["training"],
             examples=self.examples,
             checkpoint_dir=str(self.folder),
+            teacher_file=str(self._teacher_path),
         )
         self._loaded, outcome = train_together(job, progress=progress)
         self._remember(asdict(outcome))
@@ -175,6 +177,12 @@ class Learner:
             parts.append([_sha256(text) for text in rest[start : start + SCORES_PER_LINE_FLUSH]])
         write_json(self._plan_path, parts)
         return [[by_hash[name] for name in part] for part in parts]
+
+    @property
+    def _teacher_path(self) -> Path:
+        texts = [example.text for example in self.examples]
+        name = digest([self.model_sha256 or self.recipe.model.name, self.recipe.model.compute, texts])
+        return self.directory / "cache" / "teachers" / f"{name}.pt"
 
     @property
     def _plan_path(self) -> Path:

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from llm_bridge.training.distillation import Teacher, predict
 from llm_bridge.training.examples import (
     IGNORED,
     MAX_TOKENS,
@@ -70,7 +71,7 @@ class TrainSettings:
         Linear warm-up over `warmup_steps` (``ceil(warmup_fraction * steps)`` where `None`), then "cosine" to zero or
         "constant".
     objectives
-        Weight of each of "line", "likelihood", "localise", "detect" and "repair" (see `objectives`).
+        Weight of each of "line", "distil", "likelihood", "localise", "detect" and "repair" (see `objectives`).
     optimiser
         "auto" is AdamW; for a 4-bit base on a GPU the paged one of bitsandbytes.
     gradient_checkpointing
@@ -96,7 +97,7 @@ class TrainSettings:
     beta1: float = 0.9
     beta2: float = 0.999
     clip_norm: float = 1.0
-    objectives: Mapping[str, float] = field(default_factory=lambda: {"line": 1.0, "likelihood": 0.3})
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"line": 1.0, "distil": 1.0})
     optimiser: str = "auto"
     gradient_checkpointing: bool = False
     eval_every: int = 0
@@ -158,6 +159,7 @@ def finetune(
     settings: TrainSettings,
     *,
     validation: Sequence[Example] = (),
+    teacher: Teacher | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> TrainingRecord:
@@ -171,6 +173,9 @@ def finetune(
         What arrived. Empty (a dead link) is no error: the record says so and the model stays as it was.
     validation
         Scored with the same loss every `settings.eval_every` steps.
+    teacher
+        For the objective "distil": predictions for the text of every example. Left out, they are those of `loaded` as
+        it comes (`distillation.predict`).
     checkpoint_dir
         Where the checkpoint lies, written every `settings.checkpoint_every` steps and at the end. One that is there
         is resumed.
@@ -180,7 +185,9 @@ def finetune(
     Raises
     ------
     CheckpointError
-        When the checkpoint comes from other settings, another model or other examples.
+        When the checkpoint comes from other settings, another model, teacher or other examples.
+    ValueError
+        When `teacher` lacks a text.
 
     Notes
     -----
@@ -213,7 +220,13 @@ def finetune(
     if not examples:
         return record("empty", "no training example arrived: the model is the untrained one")
 
-    run = _Run(loaded, trainable, examples, validation, settings, checkpoint_dir)
+    if not settings.objectives.get("distil"):
+        teacher = None
+    else:
+        texts = [row.text for row in (*examples, *validation)]
+        teacher = teacher or predict(loaded, texts, max_tokens=settings.max_tokens)
+        teacher.require(texts, max_tokens=settings.max_tokens)
+    run = _Run(loaded, trainable, examples, validation, teacher, settings, checkpoint_dir)
     try:
         run.resume()
         while run.step < settings.steps:
@@ -245,11 +258,12 @@ class _Run:
         trainable: dict[str, torch.nn.Parameter],
         examples: Sequence[Example],
         validation: Sequence[Example],
+        teacher: Teacher | None,
         settings: TrainSettings,
         checkpoint_dir: str | os.PathLike[str] | None,
     ):
         self.home, self.loaded, self.trainable, self.settings = loaded, loaded, trainable, settings
-        self.examples, self.held_out = list(examples), list(validation)
+        self.examples, self.held_out, self.teacher = list(examples), list(validation), teacher
         self.rows = [encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in examples]
         self.held_out_rows = [
             encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in validation
@@ -261,7 +275,7 @@ class _Run:
         self.losses: list[float] = []
         self.validation: list[tuple[int, float]] = []
         self.best: tuple[float, dict[str, torch.Tensor]] | None = None
-        self.run_hash = _run_hash(loaded, self.examples, self.held_out, settings)
+        self.run_hash = _run_hash(loaded, self.examples, self.held_out, teacher, settings)
         self.file = None if checkpoint_dir is None else Path(checkpoint_dir) / CHECKPOINT_FILE
         if self.workers.count > 1:
             self.workers.require_equal(model_sum(loaded.model), "weights")
@@ -332,8 +346,9 @@ class _Run:
             known = [(0, replace(spare, labels=(IGNORED,) * len(spare.labels)))]
         repairs = make_batch([fix for _, fix in known], pad_id=pad, device=device) if known else None
         places = torch.tensor([place for place, _ in known], device=device, dtype=torch.long)
+        taught = self.teacher.of([examples[i].text for i in some], device) if self.teacher else None
         with self.loaded.arithmetic():
-            return self.loss(batch, gold.to(device), repairs, places)
+            return self.loss(batch, gold.to(device), repairs, places, taught)
 
     def update(self, loss: float) -> None:
         """One optimiser step."""
@@ -537,11 +552,17 @@ def _optimiser(
 
 
 def _run_hash(
-    loaded: LoadedModel, examples: Sequence[Example], validation: Sequence[Example], settings: TrainSettings
+    loaded: LoadedModel,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    teacher: Teacher | None,
+    settings: TrainSettings,
 ) -> str:
     """SHA-256 of all that shapes the run; how often a checkpoint is written does not."""
     shape = asdict(settings)
     shape.pop("checkpoint_every")
     model = {key: value for key, value in loaded.fingerprint.items() if key not in ("name", "layer_scores")}
     content = [shape, model, [asdict(row) for row in examples], [asdict(row) for row in validation]]
+    if teacher is not None:
+        content.append(teacher.digest)
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -15,13 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.training.fetching import Progress
 
 if TYPE_CHECKING:
+    from llm_bridge.training.distillation import Teacher
     from llm_bridge.training.examples import Example
-    from llm_bridge.training.finetune import TrainingRecord
+    from llm_bridge.training.finetune import TrainingRecord, TrainSettings
     from llm_bridge.training.models import LoadedModel
 
 PATIENCE = timedelta(days=30)
@@ -32,8 +34,9 @@ PATIENCE = timedelta(days=30)
 class TrainingJob:
     """Everything that a process needs to take its part in one training run.
 
-    `adapter` and `training` are the arguments of `AdapterSettings` and `TrainSettings`; the rest as in `load_model`,
-    `attach` and `finetune`.
+    `adapter` and `training` are the arguments of `AdapterSettings` and `TrainSettings`; `teacher_file` is where the
+    untrained model's predictions lie or shall lie, for the objective "distil"; the rest as in `load_model`, `attach`
+    and `finetune`.
     """
 
     model: str
@@ -44,6 +47,7 @@ class TrainingJob:
     training: Mapping[str, Any]
     examples: tuple[Example, ...]
     checkpoint_dir: str | None
+    teacher_file: str | None = None
 
 
 def is_launched() -> bool:
@@ -87,11 +91,30 @@ def _train(job: TrainingJob, progress: Progress | None) -> tuple[LoadedModel, Tr
     from llm_bridge.training.finetune import TrainSettings, finetune
     from llm_bridge.training.models import load_model
 
+    settings = TrainSettings(**job.training)
+    teacher = _teacher(job, settings) if settings.objectives.get("distil") and job.examples else None
     base = load_model(job.model, storage=method_named(job.method).storage, device=job.device, compute=job.compute)
     texts = [example.text for example in job.examples]
     loaded = attach(base, job.method, AdapterSettings(**job.adapter), texts=texts)
-    settings = TrainSettings(**job.training)
-    return loaded, finetune(loaded, job.examples, settings, checkpoint_dir=job.checkpoint_dir, progress=progress)
+    folder = job.checkpoint_dir
+    return loaded, finetune(loaded, job.examples, settings, teacher=teacher, checkpoint_dir=folder, progress=progress)
+
+
+def _teacher(job: TrainingJob, settings: TrainSettings) -> Teacher:
+    """The unquantised, untrained model's predictions: from their file, or from the model, which is then forgotten."""
+    from llm_bridge.training.distillation import load_teacher, predict, save_teacher
+    from llm_bridge.training.models import load_model
+
+    file = None if job.teacher_file is None else Path(job.teacher_file)
+    if file is not None and file.is_file():
+        return load_teacher(file)
+    base = load_model(job.model, device=job.device, compute=job.compute)
+    teacher = predict(base, [example.text for example in job.examples], max_tokens=settings.max_tokens)
+    del base
+    _free()
+    if file is not None and is_main_process():
+        save_teacher(teacher, file)
+    return teacher
 
 
 def _pass_on(job: TrainingJob | None) -> TrainingJob | None:

@@ -4,20 +4,22 @@ With h_t the last hidden state at token t and w the rows of the output head,
 
     verdict(t)   = h_t · (w_bug − w_ok)                                          one number, no vocabulary needed
     line         = −log softmax(verdict(line ends))[gold]                         buggy texts: where is it, given a bug?
+    distil       = mean KL(untrained p(· | tokens before) ‖ p(· | tokens before))  all texts, see `distillation`
     likelihood   = mean −log p(token | tokens before)                             correct texts, over the vocabulary
     localise     = −log softmax([verdict(line ends), none])[gold],  none = −verdict(end of the suffix)
     detect       = −log p(answer | text, suffix)                                  over the whole vocabulary
     repair       = mean −log p(fix | text up to the line, request)                over the whole vocabulary
 
-*line* and *likelihood* share a pair between them: the buggy text teaches the place, the correct one keeps the model a
-judge of what code is likely, which *paired* rests on. For *localise* a correct program's gold is "none". A missing line
-has two gold lines, and their probabilities add. *repair* has a text of its own, the prompt of `repair_prompts`; a row
-without a fix (a correct program, a lost line) costs nothing.
+*line* teaches the place, on the buggy text of a pair; *distil* (on both texts) or *likelihood* (on the correct one)
+keeps the model a judge of what code is likely, which *paired* rests on. For *localise* a correct program's gold is
+"none". A missing line has two gold lines, and their probabilities add. *repair* has a text of its own, the prompt of
+`repair_prompts`; a row without a fix (a correct program, a lost line) costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +35,18 @@ if TYPE_CHECKING:
 LOWEST = -1e30
 """The score of what is no candidate: finite, so that a row without one has a gradient of zero and not of NaN."""
 
-OBJECTIVES = ("line", "likelihood", "localise", "detect", "repair")
+LEAST_REST = 1e-5
+"""Least probability of all tokens that are not kept: below it float32 has no digits."""
+
+OBJECTIVES = ("line", "distil", "likelihood", "localise", "detect", "repair")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenPredictions:
+    """The likeliest tokens at some places ``(places, kept)`` and their log-probabilities."""
+
+    ids: torch.Tensor
+    log_p: torch.Tensor
 
 
 def hidden_states(model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -80,11 +93,17 @@ class BugLoss(nn.Module):
         self._weights = dict(weights)
 
     def forward(
-        self, batch: Batch, gold: torch.Tensor, fixes: Batch | None = None, fix_rows: torch.Tensor | None = None
+        self,
+        batch: Batch,
+        gold: torch.Tensor,
+        fixes: Batch | None = None,
+        fix_rows: torch.Tensor | None = None,
+        teacher: TokenPredictions | None = None,
     ) -> torch.Tensor:
         """Loss of each row ``(rows,)``; `gold` is ``(rows, lines + 1)``, all False where the place is not known.
 
-        `fixes` holds the repair prompts of the rows `fix_rows`, where there are any.
+        `fixes` holds the repair prompts of the rows `fix_rows`, where there are any; `teacher` the predictions for the
+        tokens of all texts, one row after the other.
         """
         base = self._base[0]
         total = torch.zeros(len(gold), device=gold.device)
@@ -101,6 +120,8 @@ class BugLoss(nn.Module):
                 total = total + weight * line_loss(lines, batch.candidate, gold)
             if weight := self._weights.get("localise"):
                 total = total + weight * localise_loss(lines, program, batch.candidate, gold)
+        if (weight := self._weights.get("distil")) and teacher is not None:
+            total = total + weight * distillation_loss(hidden, head, batch.num_text, teacher)
         if weight := self._weights.get("likelihood"):
             total = total + weight * completion_loss(hidden, head, text_labels(batch, correct=gold[:, -1]))
         if weight := self._weights.get("detect"):
@@ -145,6 +166,25 @@ def completion_loss(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor)
     rows = torch.nonzero(wanted)[:, 0]
     sums = torch.zeros(labels.shape[0], device=hidden.device).index_add(0, rows, nll)
     return sums / wanted.sum(dim=1).clamp(min=1)
+
+
+def distillation_loss(
+    hidden: torch.Tensor, head: nn.Module, num_text: torch.Tensor, teacher: TokenPredictions
+) -> torch.Tensor:
+    """Mean divergence from the teacher over the tokens of each row's text ``(rows,)``, in nats; 0 for an empty text."""
+    before = torch.arange(hidden.shape[1], device=hidden.device) < num_text[:, None]  # token i predicts token i + 1
+    logits = head_logits(head, hidden[before])
+    log_q = logits.gather(1, teacher.ids) - torch.logsumexp(logits, dim=1, keepdim=True)
+    ours, theirs = _with_rest(log_q), _with_rest(teacher.log_p)
+    divergence = (theirs.exp() * (theirs - ours)).sum(dim=1)
+    sums = torch.zeros(len(num_text), device=hidden.device).index_add(0, torch.nonzero(before)[:, 0], divergence)
+    return sums / num_text.clamp(min=1)
+
+
+def _with_rest(log_p: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of some tokens, and of all others together ``(places, kept + 1)``."""
+    kept = torch.logsumexp(log_p, dim=1, keepdim=True).clamp(max=-LEAST_REST)
+    return torch.cat([log_p, torch.log(-torch.expm1(kept))], dim=1)
 
 
 def text_labels(batch: Batch, *, correct: torch.Tensor) -> torch.Tensor:
