@@ -28,8 +28,9 @@ from llm_bridge.training.models import ModelDownloadError
 INTERRUPTED = 130
 OWN_PACKAGES = ("llm_bridge", "lora_phy")
 BRIDGE_PACKAGES = ("matplotlib", "pandas", "pytest", "rich", "statsmodels", "typer")
-"""What the extra [bridge] brings; whatever else may be missing comes with [llm] or [cluster]."""
+"""What the extra [bridge] brings; whatever else may be missing comes with [llm], [cluster] or [mutants]."""
 CLUSTER_PACKAGES = ("dask", "distributed")
+MUTANTS_PACKAGES = ("libcst", "mutmut")
 
 app = typer.Typer(
     add_completion=False,
@@ -116,16 +117,20 @@ def models_estimate(
 
 @corpora_app.command("check")
 def corpora_check(
-    path: Annotated[Path | None, typer.Argument(help="A clone of QuixBugs or its JSONL file; none: MiniBugs.")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="mutants, mutants-mutmut, a clone of QuixBugs or its JSONL file; none: MiniBugs."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Also probe whether this model knows it by heart.")
     ] = None,
 ) -> None:
     """Check a corpus: one hunk each, balance, duplicates, leaks, and every test run in the sandbox."""
-    from llm_bridge.corpora import checks, minibugs, quixbugs
+    from llm_bridge.corpora import checks, minibugs, mutants, mutmut_mutants, quixbugs
     from llm_bridge.scoring.sandbox import run_tests
 
-    pairs = minibugs.load() if path is None else quixbugs.load(path)
+    named = {"mutants": lambda: mutants.load("test"), "mutants-mutmut": mutmut_mutants.load}
+    pairs = minibugs.load() if path is None else named.get(str(path), lambda: quixbugs.load(path))()
     found = checks.check(pairs, run_tests=run_tests)
     Console().print(checks.render(found), soft_wrap=True, markup=False, highlight=False)
     if model is not None:
@@ -155,7 +160,8 @@ def main() -> None:
         package = (error.name or "").partition(".")[0]
         if package in OWN_PACKAGES:  # no extra would bring it
             raise
-        extra = "bridge" if package in BRIDGE_PACKAGES else "cluster" if package in CLUSTER_PACKAGES else "llm"
+        extras = {"bridge": BRIDGE_PACKAGES, "cluster": CLUSTER_PACKAGES, "mutants": MUTANTS_PACKAGES}
+        extra = next((name for name, packages in extras.items() if package in packages), "llm")
         _fail(f"{error.name or error} is missing: pip install 'chirpbridge[{extra}]'", 2)
     except (ValueError, OSError, StoreError, ModelDownloadError) as error:
         if os.environ.get("CHIRPBRIDGE_TRACEBACK"):

@@ -19,25 +19,16 @@ tests nobody knows. Texts that compile to the same code are left out.
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
-import hashlib
-import io
-import json
-import os
 import random
-import sys
-import tempfile
-import tokenize
-import types
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_bridge.corpora import near_duplicates, stdlib_functions
+from llm_bridge.corpora import corpus_cache, near_duplicates, stdlib_functions
 from llm_bridge.corpora.mutation import tokens, trees
-from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, TestSuite, normalise, single_edit
+from llm_bridge.corpora.mutation.one_line import OneLineBug, length_signs, one_line_bug
+from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, TestSuite
 from llm_bridge.corpora.renaming import rename_identifiers
 from llm_bridge.corpora.stdlib_functions import MODULES, SPLITS, Function
 
@@ -111,7 +102,7 @@ def _short_couples(pairs: Sequence[ProgramPair], max_chars: int) -> list[Program
     short: list[ProgramPair] = []
     index = 0
     while index < len(pairs):
-        changed = _length_signs(pairs[index].buggy, pairs[index].correct, pairs[index].buggy_line)
+        changed = length_signs(pairs[index].buggy, pairs[index].correct, pairs[index].buggy_line)
         couple = pairs[index : index + (2 if changed != (0, 0) else 1)]
         if all(max(len(pair.buggy), len(pair.correct)) <= max_chars for pair in couple):
             short += couple
@@ -123,13 +114,8 @@ def _short_couples(pairs: Sequence[ProgramPair], max_chars: int) -> list[Program
 def _corpus(split: str, seed: int, engine: str, cache: bool) -> tuple[ProgramPair, ...]:
     if not cache:
         return tuple(_make(split, seed, engine))
-    path = _cache_folder() / f"mutants-{split}-{_key(split, seed, engine)}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or one that cannot be read
-        return tuple(ProgramPair(tests=TestSuite(), corpus=CORPUS, **row) for row in json.loads(path.read_text()))
-    pairs = tuple(_make(split, seed, engine))
-    with contextlib.suppress(OSError):  # a cache that cannot be written is no cache
-        _write_whole(path, json.dumps([_row(pair) for pair in pairs]))
-    return pairs
+    make = functools.partial(_make, split, seed, engine)
+    return corpus_cache.cached(f"mutants-{split}", [split, seed, engine], source_files(), make)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,16 +131,14 @@ class _Proposal:
 
 @dataclass(frozen=True, kw_only=True)
 class _Mutant:
-    """A realised bug and the signs by which it changes the length in characters and in tokens."""
+    """A realised bug."""
 
     proposal: _Proposal
-    text: str
-    line: int
-    signs: tuple[int, int]
+    bug: OneLineBug
 
 
 def _make(split: str, seed: int, engine: str) -> list[ProgramPair]:
-    chosen = _functions(split)
+    chosen = functions(split)
     originals = {function.text for function in chosen}
     draw = random.Random(f"draw {seed} {engine} {split}")
     pools: dict[str, dict[str, dict[int, list[_Proposal]]]] = {name: {} for name in DEFECT_CLASSES}
@@ -175,7 +159,7 @@ def _make(split: str, seed: int, engine: str) -> list[ProgramPair]:
     return [_pair(mutant, counts) for unit in units for mutant in unit]
 
 
-def _functions(split: str) -> list[Function]:
+def functions(split: str) -> list[Function]:
     """Functions of a split without near-duplicates, among themselves and of splits that matter more."""
     rank = ("test", "validation", "train")
     before = [function.text for earlier in rank[: rank.index(split)] for function in _module_functions(earlier)]
@@ -231,13 +215,13 @@ class _Selection:
             proposal = pool.pop()
             if self.free(proposal):
                 mutant = _realise(proposal)
-                if mutant is not None and mutant.text not in self.texts:
+                if mutant is not None and mutant.bug.text not in self.texts:
                     return mutant
         return None
 
     def take(self, unit: list[_Mutant]) -> None:
         for mutant in unit:
-            self.texts.add(mutant.text)
+            self.texts.add(mutant.bug.text)
             self.taken.setdefault(mutant.proposal.function.name, []).append(mutant.proposal.defect_class)
 
 
@@ -280,42 +264,14 @@ def _draw_class(
 def _balanced(mutants: list[_Mutant]) -> bool:
     names = [mutant.proposal.function.name for mutant in mutants]
     return len(set(names)) == len(names) and all(
-        sum(mutant.signs[measure] for mutant in mutants) == 0 for measure in (0, 1)
+        sum(mutant.bug.signs[measure] for mutant in mutants) == 0 for measure in (0, 1)
     )
 
 
 def _realise(proposal: _Proposal) -> _Mutant | None:
-    """The mutant, None where it is no valid pair: too long, more than one line, not in normal form, the same code."""
-    correct = proposal.function.text
     buggy = proposal.make()
-    if buggy is None or buggy == correct or not stdlib_functions.fits(buggy):
-        return None
-    try:
-        edit = single_edit(buggy, correct)
-        if edit.last > edit.first or abs(buggy.count("\n") - correct.count("\n")) > 1:
-            return None
-        if edit.last == edit.first and _replaced_lines(buggy, correct) > 1:
-            return None
-        if normalise(buggy) != buggy or _code(buggy) == _code(correct):
-            return None
-    except (SyntaxError, SyntaxWarning, ValueError):
-        return None
-    signs = _length_signs(buggy, correct, edit.first)
-    return _Mutant(proposal=proposal, text=buggy, line=edit.first, signs=signs)
-
-
-def _length_signs(buggy: str, correct: str, line: int) -> tuple[int, int]:
-    """Whether the bug makes the text longer (1) or shorter (-1), in characters and in tokens."""
-    more_tokens = buggy.count("\n") - correct.count("\n")  # a line more or less
-    if more_tokens == 0:
-        new, old = buggy.splitlines()[line - 1], correct.splitlines()[line - 1]
-        more_tokens = _num_tokens(new) - _num_tokens(old)
-    return _sign(len(buggy) - len(correct)), _sign(more_tokens)
-
-
-def _replaced_lines(buggy: str, correct: str) -> int:
-    """Lines of the correct text that take the one buggy line's place."""
-    return 1 + correct.count("\n") - buggy.count("\n")
+    bug = None if buggy is None else one_line_bug(buggy, proposal.function.text)
+    return None if bug is None else _Mutant(proposal=proposal, bug=bug)
 
 
 def _pair(mutant: _Mutant, counts: dict[str, int]) -> ProgramPair:
@@ -323,10 +279,10 @@ def _pair(mutant: _Mutant, counts: dict[str, int]) -> ProgramPair:
     counts[function.name] = counts.get(function.name, 0) + 1
     return ProgramPair(
         name=f"{function.name}@{counts[function.name]}",
-        buggy=mutant.text,
+        buggy=mutant.bug.text,
         correct=function.text,
         docstring="",
-        buggy_line=mutant.line,
+        buggy_line=mutant.bug.line,
         tests=TestSuite(),
         corpus=CORPUS,
         group=function.module,
@@ -334,61 +290,9 @@ def _pair(mutant: _Mutant, counts: dict[str, int]) -> ProgramPair:
     )
 
 
-def _code(text: str) -> object:
-    """What a text compiles to, comparable, without line numbers; a SyntaxWarning counts as an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", SyntaxWarning)
-        return _frozen(compile(text, "", "exec", dont_inherit=True))
-
-
-def _frozen(code: types.CodeType) -> object:
-    # `0` equals `False`, so a constant is compared with its type
-    constants = tuple(
-        _frozen(value) if isinstance(value, types.CodeType) else (type(value), repr(value)) for value in code.co_consts
-    )
-    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    return code.co_code, constants, names, code.co_flags, getattr(code, "co_exceptiontable", b"")
-
-
-def _num_tokens(line: str) -> int:
-    readline = io.StringIO(line.strip() + "\n").readline
-    return sum(bool(token.string.strip()) for token in tokenize.generate_tokens(readline))
-
-
-def _sign(value: int) -> int:
-    return (value > 0) - (value < 0)
-
-
-def _row(pair: ProgramPair) -> dict[str, object]:
-    fields = ("name", "buggy", "correct", "docstring", "buggy_line", "group", "defect_class")
-    return {name: getattr(pair, name) for name in fields}
-
-
-def _key(split: str, seed: int, engine: str) -> str:
-    """Hash of everything that the corpus depends on: Python, the library's text, this code, the arguments."""
-    digest = hashlib.sha256(json.dumps([sys.version, split, seed, engine]).encode())
+def source_files() -> list[Path]:
+    """Files that mutants depend on: the library's text, and the code that makes them of it."""
     here = Path(__file__).parent
     own = [Path(__file__), *(here / f"{name}.py" for name in ("near_duplicates", "programs", "stdlib_functions"))]
     engines = sorted((here / "mutation").glob("*.py"))
-    library = [path for name in SPLITS for path in stdlib_functions.source_files(name)]
-    for path in (*own, *engines, *library):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:24]
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chirpbridge"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write by renaming, so that another process sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.replace(name, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+    return [*own, *engines, *(path for name in SPLITS for path in stdlib_functions.source_files(name))]

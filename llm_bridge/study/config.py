@@ -21,7 +21,7 @@ from typing import Any
 from lora_phy.link.budget import REGIONS
 
 RECIPE_VERSION = 1
-CORPORA = ("minibugs", "mutants", "quixbugs", "minibugs-renamed", "quixbugs-renamed")
+CORPORA = ("minibugs", "mutants", "mutants-mutmut", "quixbugs", "minibugs-renamed", "quixbugs-renamed")
 RENAMED = "-renamed"
 """Ending of a corpus whose identifiers are renamed: a control for memory, never trained on."""
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")

@@ -178,7 +178,7 @@ def run_recipe(
 
 def load_study(recipe: Recipe, directory: Path, console: Console) -> Study:
     """Read the corpora that a recipe names."""
-    from llm_bridge.corpora import minibugs, mutants, quixbugs
+    from llm_bridge.corpora import minibugs, mutants, mutmut_mutants, quixbugs
     from llm_bridge.corpora.renaming import rename_identifiers
 
     config = recipe.corpus
@@ -186,6 +186,7 @@ def load_study(recipe: Recipe, directory: Path, console: Console) -> Study:
         "minibugs": minibugs.load,
         "quixbugs": lambda: quixbugs.load(config.quixbugs_path),
         "mutants": lambda: mutants.load("test", seed=config.mutants_seed, limit=config.limit or None),
+        "mutants-mutmut": lambda: mutmut_mutants.load(seed=config.mutants_seed),
     }
 
     def load(name: str) -> list[ProgramPair]:

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from llm_bridge.corpora.mutation.one_line import SILENT
+
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
@@ -48,7 +50,6 @@ def mutate(text: str, edit: Edit) -> str:
 
 
 _Found = Iterator[tuple[str, str, int, int, int, str]]
-_SILENT = re.compile(r"^\s*(raise|assert|import|from|global|nonlocal|def|class|print\(|warnings\.|log)")
 _STRING = re.compile(r"[rbfuRBFU]{0,2}(?:'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -68,7 +69,7 @@ class _Written:
         self.silent_spans = [
             (match.start(), match.end())
             for match in re.finditer(r"^.*$", self.code, re.M)
-            if _SILENT.match(match.group())
+            if SILENT.match(match.group())
         ]
 
     def silent(self, start: int) -> bool:

@@ -16,6 +16,7 @@ import pytest
 
 from llm_bridge.corpora import checks, minibugs, mutants, stdlib_functions
 from llm_bridge.corpora.mutation import tokens, trees
+from llm_bridge.corpora.mutation.one_line import compiled
 from llm_bridge.corpora.programs import DEFECT_CLASSES, corpus_hash, normalise, single_edit
 from llm_bridge.corpora.stdlib_functions import Function
 
@@ -54,7 +55,7 @@ def test_no_text_twice_and_no_bug_that_is_someone_elses_program(pairs):
 
 def test_the_two_versions_compile_to_different_code(pairs):
     for pair in pairs:
-        assert mutants._code(pair.buggy) != mutants._code(pair.correct)
+        assert compiled(pair.buggy) != compiled(pair.correct)
 
 
 def test_all_classes_as_often_as_the_material_allows(pairs):
@@ -114,7 +115,7 @@ def test_the_specification_tells_nothing(tested):
 def test_splits_share_no_module_and_no_near_duplicate():
     modules = [name for split in mutants.SPLITS for name in mutants.MODULES[split]]
     assert len(set(modules)) == len(modules)
-    texts = {split: [function.text for function in mutants._functions(split)] for split in mutants.SPLITS}
+    texts = {split: [function.text for function in mutants.functions(split)] for split in mutants.SPLITS}
     everything = [(split, text) for split, own in texts.items() for text in own]
     assert len(everything) > 3000
     found = checks.near_duplicates.near_duplicates([text for _, text in everything])
@@ -238,8 +239,8 @@ def _without_names(text):
 @pytest.fixture
 def few_functions(monkeypatch):
     """A third of the validation split's functions, to be quick."""
-    some = mutants._functions("validation")[::3]
-    monkeypatch.setattr(mutants, "_functions", lambda split: some)
+    some = mutants.functions("validation")[::3]
+    monkeypatch.setattr(mutants, "functions", lambda split: some)
 
 
 def _function(text):

@@ -1,0 +1,67 @@
+"""Corpora that take seconds to make, kept in the user's cache folder under a hash of everything that they depend on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from llm_bridge.corpora.programs import ProgramPair, TestSuite
+
+FIELDS = ("name", "buggy", "correct", "docstring", "buggy_line", "corpus", "group", "defect_class")
+
+
+def cached(
+    stem: str, settings: Sequence[object], files: Iterable[Path], make: Callable[[], list[ProgramPair]]
+) -> tuple[ProgramPair, ...]:
+    """Pairs without tests: from the cache, or made and kept there.
+
+    Parameters
+    ----------
+    stem
+        Beginning of the file's name.
+    settings
+        What the corpus depends on beside Python's version and `files`; must go into JSON.
+    files
+        Whose bytes it depends on, in a fixed order.
+    make
+        Makes it.
+    """
+    path = folder() / f"{stem}-{_key(settings, files)}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or one that cannot be read
+        return tuple(ProgramPair(tests=TestSuite(), **row) for row in json.loads(path.read_text()))
+    pairs = tuple(make())
+    with contextlib.suppress(OSError):  # a cache that cannot be written is no cache
+        _write_whole(path, json.dumps([{name: getattr(pair, name) for name in FIELDS} for pair in pairs]))
+    return pairs
+
+
+def folder() -> Path:
+    """``$XDG_CACHE_HOME/chirpbridge``, or the same in the user's ``.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chirpbridge"
+
+
+def _key(settings: Sequence[object], files: Iterable[Path]) -> str:
+    digest = hashlib.sha256(json.dumps([sys.version, *settings]).encode())
+    for path in (Path(__file__), *files):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write by renaming, so that another process sees the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.replace(name, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
