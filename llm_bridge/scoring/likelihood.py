@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from llm_bridge.scoring.text_scores import TextScores as TextScores
-from llm_bridge.training.examples import MAX_TOKENS, Encoding, encode_text, length_batches, make_batch, verdict_ids
+from llm_bridge.training.examples import Encoding, encode_text, length_batches, make_batch, verdict_ids
 from llm_bridge.training.models import LoadedModel, Progress
 from llm_bridge.training.objectives import head_logits, hidden_states, line_verdicts, verdict_direction
+from llm_bridge.training.settings import MAX_TOKENS
 
 HEAD_TOKENS = 512  # tokens whose logits exist at once: 100 MB with 49,152 entries, 260 MB with 128,256
 

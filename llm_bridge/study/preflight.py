@@ -97,6 +97,7 @@ def _estimates(recipe: Recipe) -> list[MemoryEstimate]:
             base_method(method),
             adapter=adapter,
             gradient_checkpointing=training.gradient_checkpointing,
+            objectives=training.objectives,
             device=recipe.model.device,
         )
         for method in training.methods

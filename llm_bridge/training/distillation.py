@@ -22,10 +22,11 @@ from pathlib import Path
 
 import torch
 
-from llm_bridge.training.examples import MAX_TOKENS, encode_text, length_batches, make_batch
+from llm_bridge.training.examples import encode_text, length_batches, make_batch
 from llm_bridge.training.fetching import Progress
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import TokenPredictions, head_logits, hidden_states
+from llm_bridge.training.settings import MAX_TOKENS
 
 NUM_KEPT = 64
 BATCH_TOKENS = 2048

@@ -9,11 +9,14 @@ For N parameters, of which L sit in the blocks' linear layers and T are trained,
     optimiser     AdamW two numbers for each of T, as wide as T; 8-bit: 2 bytes
     activations   B * bytes * blocks * (9 width + 4 key-value width + 4 inner width);
                   with checkpointing B * bytes * blocks * width, and one block's full activations
-    head          logits of at most 512 tokens, two copies of float32
+    head          logits of at most 512 tokens, two copies of float32; where an objective asks for the vocabulary (all
+                  but "line" and "localise"), three copies for B tokens
     libraries     what Python, torch and the GPU's context take
 
 Full fine-tuning by P processes on GPUs is cut into shards (`sharding`): weights, gradients and optimiser state are
 divided by P; a block and what lies outside the blocks are whole while they compute, all weights while they are loaded.
+
+The objective "distil" asks the unquantised model once, before a 4-bit one is loaded: the larger of the two counts.
 
 4.127 bits: 4 for the number, 8 / 64 for its block's constant, 32 / (64 * 256) for that constant's own (Dettmers et al.,
 arXiv 2305.14314, §3). Measured peaks of SmolLM2-135M in steps of 500 tokens: QLoRA 2.5 GB, full 3.6 GB; planned with
@@ -30,12 +33,15 @@ from typing import TYPE_CHECKING, Any
 
 from llm_bridge.training.adapters import AdapterSettings, method_named
 from llm_bridge.training.fetching import TOY, ModelDownloadError, ModelError, cache_root, quiet
+from llm_bridge.training.settings import DEFAULT_OBJECTIVES
 
 if TYPE_CHECKING:
     import torch
 
 NF4_BYTES = 4.127 / 8
 HEAD_TOKENS = 512
+TEACHER_TOKENS = 2048
+VERDICTS_ALONE = ("line", "localise")
 LIBRARY_BYTES = {"cpu": 0.6e9, "cuda": 0.8e9}
 HEADROOM = 0.95  # share of what is free that may be planned for
 
@@ -84,7 +90,7 @@ class MemoryEstimate:
     """Peak memory of one method, by part, in bytes.
 
     `available` is what the device has free (`None` where unknown), `device` "cpu" or "cuda"; of several `processes`
-    each needs this much.
+    each needs this much. `teacher` is the peak of the unquantised model that a 4-bit one is distilled from, 0 without.
     """
 
     model: str
@@ -98,11 +104,12 @@ class MemoryEstimate:
     parts: tuple[tuple[str, float], ...]
     available: float | None
     processes: int = 1
+    teacher: float = 0.0
 
     @property
     def total(self) -> float:
-        """Sum of the parts."""
-        return sum(size for _, size in self.parts)
+        """Sum of the parts, or what the teacher needs before them."""
+        return max(self.teacher, sum(size for _, size in self.parts))
 
     @property
     def fits(self) -> bool | None:
@@ -118,6 +125,7 @@ def estimate_memory(
     batch_tokens: int = 1024,
     gradient_checkpointing: bool = False,
     optimiser: str = "auto",
+    objectives: Mapping[str, float] = DEFAULT_OBJECTIVES,
     dtype: str | None = None,
     device: str | None = None,
     processes: int | None = None,
@@ -130,7 +138,7 @@ def estimate_memory(
         As in `load_model`; of `KNOWN_SHAPES` no file is needed.
     method
         A name in `adapters.METHODS`.
-    adapter, batch_tokens, gradient_checkpointing, optimiser, dtype
+    adapter, batch_tokens, gradient_checkpointing, optimiser, objectives, dtype
         As in `AdapterSettings`, `TrainSettings` and `load_model`. A layer-wise method is counted with
         ``floor(ratio * blocks)`` blocks.
     device
@@ -168,6 +176,14 @@ def estimate_memory(
     processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
     shards = processes if row.trained == "everything" and device == "cuda" else 1
     kept = (weights + trained * (trained_width + state)) / shards
+    trains = row.trained != "nothing"
+    scored = float(2 * HEAD_TOKENS * config.vocab_size * 4)
+    asked = trains and any(weight for name, weight in objectives.items() if name not in VERDICTS_ALONE)
+    head = max(scored, 3.0 * batch_tokens * config.vocab_size * 4) if asked else scored
+    libraries = LIBRARY_BYTES[device]
+    teacher = 0.0
+    if trains and row.storage == "nf4" and objectives.get("distil"):
+        teacher = total * width + _activations(config, TEACHER_TOKENS, width, False, False) + scored + libraries
     whole = (total - in_linears + in_linears / len(linear)) * width if shards > 1 else 0.0
     parts = (
         ("weights", float(weights) / shards),
@@ -175,9 +191,9 @@ def estimate_memory(
         ("gradients", float(trained * trained_width) / shards),
         ("optimiser", float(trained * state) / shards),
         ("gathered", float(max(whole, weights - kept) if shards > 1 else 0)),
-        ("activations", _activations(config, batch_tokens, width, row.trained != "nothing", gradient_checkpointing)),
-        ("head", float(2 * HEAD_TOKENS * config.vocab_size * 4)),
-        ("libraries", LIBRARY_BYTES[device]),
+        ("activations", _activations(config, batch_tokens, width, trains, gradient_checkpointing)),
+        ("head", head),
+        ("libraries", libraries),
     )
     return MemoryEstimate(
         model=name,
@@ -191,6 +207,7 @@ def estimate_memory(
         parts=parts,
         available=_available(device),
         processes=processes,
+        teacher=teacher,
     )
 
 
@@ -199,6 +216,8 @@ def require_fit(estimate: MemoryEstimate) -> None:
     if estimate.fits is not False:
         return
     ideas = []
+    if estimate.teacher >= estimate.total:
+        ideas.append('the objective "likelihood" in place of "distil" (training.objectives)')
     if dict(estimate.parts)["activations"] > 0.2 * estimate.total:
         ideas.append("gradient_checkpointing = true or smaller batches")
     if method_named(estimate.method).trained == "everything":
@@ -232,7 +251,8 @@ def render_estimate(estimate: MemoryEstimate) -> str:
         + (f", {estimate.processes} processes, each:" if estimate.processes > 1 else ""),
         f"  parameters    {estimate.num_parameters:>15,}   trained {estimate.num_trainable:,}",
         *(f"  {name:<12} {size / 1e9:>10.2f} GB" for name, size in estimate.parts if size),
-        f"  {'total':<12} {estimate.total / 1e9:>10.2f} GB",
+        *([f"  {'teacher':<12} {estimate.teacher / 1e9:>10.2f} GB, before the others"] if estimate.teacher else []),
+        f"  {'peak':<12} {estimate.total / 1e9:>10.2f} GB",
     ]
     if estimate.available is None:
         lines.append("  free memory is not known here")

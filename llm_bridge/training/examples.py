@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from llm_bridge.corpora.programs import ProgramPair, line_spans
 from llm_bridge.training.repair_prompts import line_answer, line_prompt
+from llm_bridge.training.settings import MAX_TOKENS
 from llm_bridge.training.toy import byte_characters
 from llm_bridge.transport.spans import Span, arrived_within
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 SUFFIX = "# verdict:"
 ANSWERS = (" bug", " ok")
 IGNORED = -100
-MAX_TOKENS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,18 +18,15 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from llm_bridge.training.distillation import Teacher, predict
 from llm_bridge.training.examples import (
     IGNORED,
-    MAX_TOKENS,
     Encoding,
     Example,
     encode_example,
@@ -40,117 +37,19 @@ from llm_bridge.training.examples import (
 )
 from llm_bridge.training.fetching import Progress, quiet
 from llm_bridge.training.models import LoadedModel
-from llm_bridge.training.objectives import OBJECTIVES, BugLoss, gold_mask
+from llm_bridge.training.objectives import BugLoss, gold_mask
+from llm_bridge.training.optimisation import data_order, learning_rate_factor, make_optimiser
+from llm_bridge.training.settings import OBJECTIVES
+from llm_bridge.training.settings import TrainingRecord as TrainingRecord
+from llm_bridge.training.settings import TrainSettings as TrainSettings
 from llm_bridge.training.sharding import like, own_part, restore, shard, twin_of, wants_shards, whole
 from llm_bridge.training.workers import join_workers
 
 CHECKPOINT_FILE = "checkpoint.pt"
-SCHEDULES = ("cosine", "constant")
-OPTIMISERS = ("auto", "adamw", "paged_adamw_32bit", "paged_adamw_8bit")
 
 
 class CheckpointError(ValueError):
     """The checkpoint on disk belongs to another run, or cannot be read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """Everything that shapes a training run, given the model and the examples.
-
-    Parameters
-    ----------
-    learning_rate
-        Peak value; tuned for each method (`adapters.METHODS`).
-    steps
-        Optimiser steps.
-    batch_programs
-        Texts whose gradients are added up before a step.
-    batch_tokens
-        Largest micro-batch, in tokens with padding: bounds the memory, not the result (beyond rounding).
-    schedule, warmup_fraction, warmup_steps
-        Linear warm-up over `warmup_steps` (``ceil(warmup_fraction * steps)`` where `None`), then "cosine" to zero or
-        "constant".
-    objectives
-        Weight of each of "line", "distil", "likelihood", "localise", "detect" and "repair" (see `objectives`).
-    optimiser
-        "auto" is AdamW; for a 4-bit base on a GPU the paged one of bitsandbytes.
-    gradient_checkpointing
-        Keep only each block's input and compute the block again on the way back.
-    eval_every, patience
-        With validation examples: steps between two validations (0: never), and how many in a row may fail to improve
-        before training stops and goes back to the best weights (0: never stop, keep the last).
-    checkpoint_every
-        Steps between two checkpoints, where a folder is given.
-    seed
-        Of the data order and of dropout.
-    """
-
-    learning_rate: float
-    steps: int = 40
-    batch_programs: int = 8
-    batch_tokens: int = 1024
-    max_tokens: int = MAX_TOKENS
-    schedule: str = "cosine"
-    warmup_fraction: float = 0.1
-    warmup_steps: int | None = None
-    weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    clip_norm: float = 1.0
-    objectives: Mapping[str, float] = field(default_factory=lambda: {"line": 1.0, "distil": 1.0})
-    optimiser: str = "auto"
-    gradient_checkpointing: bool = False
-    eval_every: int = 0
-    patience: int = 0
-    checkpoint_every: int = 20
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check each bound once."""
-        for name, low in (("learning_rate", 0.0), ("clip_norm", 0.0)):
-            value = getattr(self, name)
-            if not (value > low and math.isfinite(value)):
-                raise ValueError(f"{name!r} must be positive and finite (got {value})")
-        for name, floor in (("steps", 1), ("batch_programs", 1), ("batch_tokens", 1), ("checkpoint_every", 1)):
-            if getattr(self, name) < floor:
-                raise ValueError(f"{name!r} must be at least {floor} (got {getattr(self, name)})")
-        for name in ("weight_decay", "eval_every", "patience", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name!r} must not be negative (got {getattr(self, name)})")
-        if not 0 <= self.warmup_fraction <= 1:
-            raise ValueError(f"'warmup_fraction' must lie in [0, 1] (got {self.warmup_fraction})")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"'schedule' must be one of {', '.join(SCHEDULES)} (got {self.schedule!r})")
-        if self.optimiser not in OPTIMISERS:
-            raise ValueError(f"'optimiser' must be one of {', '.join(OPTIMISERS)} (got {self.optimiser!r})")
-        if set(self.objectives) - set(OBJECTIVES) or not any(weight > 0 for weight in self.objectives.values()):
-            raise ValueError(f"'objectives' must weigh some of {', '.join(OBJECTIVES)} (got {dict(self.objectives)})")
-        if any(weight < 0 for weight in self.objectives.values()):
-            raise ValueError(f"'objectives' must not be negative (got {dict(self.objectives)})")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingRecord:
-    """What happened: enough for a results table and a loss curve. No field here decides anything later.
-
-    `status` is "finished", "early_stopped", "diverged" (a loss or gradient that is not a number; the model holds the
-    last good weights), "empty" (no example arrived; the model is the untrained one) or "zero-shot".
-    """
-
-    status: str
-    message: str
-    steps: int
-    num_examples: int
-    num_trainable: int
-    losses: tuple[float, ...] = ()
-    validation: tuple[tuple[int, float], ...] = ()
-    tokens: int = 0
-    resumed_at: int = 0
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    peak_rss_bytes: int = 0
-    peak_gpu_bytes: int = 0
-    run_hash: str = ""
 
 
 def finetune(
@@ -269,7 +168,7 @@ class _Run:
             encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in validation
         ]
         self.fixes, self.held_out_fixes = self._encode_fixes(self.examples), self._encode_fixes(self.held_out)
-        self.order = _order(self.examples, settings)
+        self.order = data_order(self.examples, settings)
         self.workers = join_workers()
         self.step = self.resumed_at = self.tokens = 0
         self.losses: list[float] = []
@@ -289,8 +188,8 @@ class _Run:
         if self.sharded:
             shard(self.loss, self.loaded, self.home)
             self.trainable = _trainable(self.loaded)
-        self.optimiser = _optimiser(self.loaded, list(self.trainable.values()), settings)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, _schedule(settings))
+        self.optimiser = make_optimiser(self.loaded, list(self.trainable.values()), settings)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, learning_rate_factor(settings))
         torch.manual_seed(settings.seed + 1_000_003 * self.workers.rank)
         model.train()
 
@@ -491,64 +390,6 @@ def _blocks_checkpointing(loaded: LoadedModel, on: bool) -> None:
             loaded.base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         else:
             loaded.base.gradient_checkpointing_disable()
-
-
-def _order(examples: Sequence[Example], settings: TrainSettings) -> Callable[[int], list[int]]:
-    """Which examples step `k` takes: programs in a new random order each pass, both versions of a program together."""
-    groups: dict[str, list[int]] = {}
-    for index, example in enumerate(examples):
-        groups.setdefault(example.group, []).append(index)
-    members = list(groups.values())
-    size = settings.batch_programs
-
-    def one_pass(number: int) -> Iterator[int]:
-        for group in np.random.default_rng([settings.seed, number]).permutation(len(members)):
-            yield from members[group]
-
-    def step_rows(step: int) -> list[int]:
-        first, last = divmod(step * size, len(examples)), divmod((step + 1) * size - 1, len(examples))
-        stream = [index for number in range(first[0], last[0] + 1) for index in one_pass(number)]
-        return stream[first[1] : first[1] + size]
-
-    return step_rows
-
-
-def _schedule(settings: TrainSettings) -> Callable[[int], float]:
-    """Factor on the learning rate at step k, from 0."""
-    steps = settings.steps
-    warm = math.ceil(settings.warmup_fraction * steps) if settings.warmup_steps is None else settings.warmup_steps
-
-    def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        if settings.schedule == "constant":
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-    return factor
-
-
-def _optimiser(
-    loaded: LoadedModel, parameters: list[torch.nn.Parameter], settings: TrainSettings
-) -> torch.optim.Optimizer:
-    on_gpu = loaded.device.type == "cuda"
-    kind = settings.optimiser
-    if kind == "auto":
-        kind = "paged_adamw_32bit" if on_gpu and loaded.fingerprint["storage"] == "nf4" else "adamw"
-    options: dict[str, Any] = {
-        "lr": settings.learning_rate,
-        "betas": (settings.beta1, settings.beta2),
-        "weight_decay": settings.weight_decay,
-    }
-    if kind == "adamw":
-        return torch.optim.AdamW(parameters, fused=True, **options)
-    import bitsandbytes
-
-    paged = {
-        "paged_adamw_32bit": bitsandbytes.optim.PagedAdamW32bit,
-        "paged_adamw_8bit": bitsandbytes.optim.PagedAdamW8bit,
-    }
-    return paged[kind](parameters, **options)
 
 
 def _run_hash(

@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from llm_bridge.training.examples import IGNORED, Batch
 from llm_bridge.training.precision import stored_arithmetic
+from llm_bridge.training.settings import OBJECTIVES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,8 +38,6 @@ LOWEST = -1e30
 
 LEAST_REST = 1e-5
 """Least probability of all tokens that are not kept: below it float32 has no digits."""
-
-OBJECTIVES = ("line", "distil", "likelihood", "localise", "detect", "repair")
 
 
 @dataclass(frozen=True, kw_only=True)

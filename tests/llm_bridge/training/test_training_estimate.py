@@ -53,7 +53,7 @@ def test_the_8b_plans_are_what_is_known_of_them() -> None:
     saving = estimate_memory(LLAMA, "full", device="cuda", dtype="bfloat16", optimiser="paged_adamw_8bit")
     assert 45e9 < sum(size for name, size in saving.parts if name in ("weights", "gradients", "optimiser")) < 50e9
     small = estimate_memory(LLAMA, "qlora", device="cuda", gradient_checkpointing=True)
-    assert 7e9 < dict(small.parts)["weights"] < 8e9 and small.total < 12e9
+    assert 7e9 < dict(small.parts)["weights"] < 8e9 and sum(size for _, size in small.parts) < 12e9
 
 
 def test_the_toys_plan_counts_what_the_toy_has() -> None:
@@ -76,6 +76,28 @@ def test_what_does_not_fit_is_refused_with_advice_and_what_fits_is_not() -> None
     require_fit(unknown)
     assert unknown.fits is None and "not known" in render_estimate(unknown)
     assert issubclass(ModelDoesNotFitError, ModelError)
+
+
+def test_a_distilled_4_bit_model_needs_room_for_its_teacher_first() -> None:
+    kept = {"line": 1.0, "likelihood": 0.3}
+    distilled, alone = (
+        estimate_memory(LLAMA, "qlora", device="cuda", gradient_checkpointing=True, objectives=o)
+        for o in ({"distil": 1.0}, kept)
+    )
+    assert alone.teacher == 0 and alone.total == sum(size for _, size in alone.parts) < 13e9
+    assert distilled.parts == alone.parts and distilled.total == distilled.teacher > 2 * 8_030_261_248
+    assert estimate_memory(LLAMA, "lora", device="cuda").teacher == 0  # it is its own teacher
+    with pytest.raises(ModelDoesNotFitError, match='try the objective "likelihood" in place of "distil"'):
+        require_fit(replace(distilled, available=16e9))
+    require_fit(replace(alone, available=16e9))
+
+
+def test_the_vocabulary_is_paid_for_where_an_objective_asks_for_it() -> None:
+    head = {
+        name: dict(estimate_memory(LLAMA, "lora", device="cuda", objectives={name: 1.0}).parts)["head"]
+        for name in ("line", "likelihood")
+    }
+    assert head == {"line": 2 * 512 * 128_256 * 4, "likelihood": 3 * 1024 * 128_256 * 4}
 
 
 def test_nothing_is_loaded_for_a_plan() -> None:

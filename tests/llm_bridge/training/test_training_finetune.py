@@ -19,8 +19,6 @@ from llm_bridge.training.finetune import (
     CHECKPOINT_FILE,
     CheckpointError,
     TrainSettings,
-    _order,
-    _schedule,
     finetune,
 )
 from llm_bridge.training.objectives import (
@@ -32,6 +30,7 @@ from llm_bridge.training.objectives import (
     line_loss,
     localise_loss,
 )
+from llm_bridge.training.optimisation import data_order, learning_rate_factor
 from llm_bridge.training.sharding import wants_shards
 from llm_bridge.training.workers import Workers
 
@@ -122,7 +121,9 @@ torch.save((record.losses, record.tokens, weights(loaded)), f"{sys.argv[2]}/rank
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objectives", [{"localise": 1.0}, {"localise": 1.0, "repair": 0.5}])
+@pytest.mark.parametrize(
+    "objectives", [{"line": 1.0, "distil": 1.0}, {"localise": 1.0}, {"localise": 1.0, "repair": 0.5}]
+)
 def test_a_sharded_run_trains_the_same_model_as_one_process(objectives: dict[str, float], tmp_path: Path) -> None:
     """Two processes hold half of the model each (FSDP), stop, resume from whole tensors and end with a whole model.
 
@@ -410,7 +411,7 @@ def test_bad_settings_are_named(field: str, value: object) -> None:
 
 def test_each_pass_takes_every_example_once_and_keeps_programs_together() -> None:
     rows = examples(6)
-    order = _order(rows, replace(SETTINGS, batch_programs=4))
+    order = data_order(rows, replace(SETTINGS, batch_programs=4))
     steps = [order(step) for step in range(6)]
     for first in (0, 3):  # 12 examples are 3 steps of 4
         taken = [index for step in steps[first : first + 3] for index in step]
@@ -421,14 +422,14 @@ def test_each_pass_takes_every_example_once_and_keeps_programs_together() -> Non
 
 
 def test_a_step_may_be_larger_than_the_training_set() -> None:
-    order = _order(examples(1), replace(SETTINGS, batch_programs=5))
+    order = data_order(examples(1), replace(SETTINGS, batch_programs=5))
     assert sorted(order(0) + order(1)) == [0] * 5 + [1] * 5
 
 
 def test_the_schedule_warms_up_and_decays() -> None:
-    factor = _schedule(TrainSettings(learning_rate=1.0, steps=100, warmup_fraction=0.1))
+    factor = learning_rate_factor(TrainSettings(learning_rate=1.0, steps=100, warmup_fraction=0.1))
     assert [round(factor(step), 3) for step in (0, 9, 10, 55, 99)] == [0.091, 0.909, 1.0, 0.5, 0.0]
-    constant = _schedule(TrainSettings(learning_rate=1.0, steps=100, schedule="constant", warmup_steps=2))
+    constant = learning_rate_factor(TrainSettings(learning_rate=1.0, steps=100, schedule="constant", warmup_steps=2))
     assert [constant(step) for step in (2, 50, 99)] == [1.0, 1.0, 1.0]
 
 
