@@ -9,7 +9,7 @@ scores here above chance is not the hand of the engine that it was trained on.
 
 That tester changes most things in one direction only (``+=`` to ``=``, an argument to ``None``), so its bugs have a
 look of their own: fitted on a part of this corpus, a bag of bytes names the buggy version of the rest in four of five
-pairs. Nothing of it can be learnt from our engine's mutants (fitted on those, it is right in half), so never train here.
+pairs. Nothing of it can be learnt from our engine's mutants: fitted on those, it is right in half. So never train here.
 
 The corpus is a function of (Python version, versions of mutmut and libcst, seed). Some mutants may behave like the
 original, since the functions have no tests; texts that compile to the same code are left out.

@@ -38,17 +38,31 @@ def one_line_bug(buggy: str, correct: str) -> OneLineBug | None:
     """
     if buggy == correct or not stdlib_functions.fits(buggy):
         return None
+    line = changed_line(buggy, correct)
+    if line is None or normalise(buggy) != buggy:
+        return None
+    return OneLineBug(text=buggy, line=line, signs=length_signs(buggy, correct, line))
+
+
+def changed_line(before: str, after: str) -> int | None:
+    r"""The line of `before`, from 1, that alone differs from `after`; None for more, or for the same code.
+
+    Where `after` has a line more, it is the line that stands behind it, one past the last at the end.
+
+    Examples
+    --------
+    >>> changed_line("x = 1\ny = 2\n", "x = 1\ny = 3\n"), changed_line("x = 1\n", "y = 0\nx = 1\n")
+    (2, 1)
+    """
     try:
-        edit = single_edit(buggy, correct)
-        if edit.last > edit.first or abs(buggy.count("\n") - correct.count("\n")) > 1:
+        edit = single_edit(before, after)
+        if edit.last > edit.first or abs(before.count("\n") - after.count("\n")) > 1:
             return None
-        if edit.last == edit.first and _replaced_lines(buggy, correct) > 1:
+        if edit.last == edit.first and _replaced_lines(before, after) > 1:
             return None
-        if normalise(buggy) != buggy or compiled(buggy) == compiled(correct):
-            return None
+        return edit.first if compiled(before) != compiled(after) else None
     except (SyntaxError, SyntaxWarning, ValueError):
         return None
-    return OneLineBug(text=buggy, line=edit.first, signs=length_signs(buggy, correct, edit.first))
 
 
 def length_signs(buggy: str, correct: str, line: int) -> tuple[int, int]:
@@ -76,9 +90,9 @@ def _frozen(code: types.CodeType) -> object:
     return code.co_code, constants, names, code.co_flags, getattr(code, "co_exceptiontable", b"")
 
 
-def _replaced_lines(buggy: str, correct: str) -> int:
-    """Lines of the correct text that take the one buggy line's place."""
-    return 1 + correct.count("\n") - buggy.count("\n")
+def _replaced_lines(before: str, after: str) -> int:
+    """Lines that take the one changed line's place."""
+    return 1 + after.count("\n") - before.count("\n")
 
 
 def _num_tokens(line: str) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from llm_bridge.corpora.mutation import counting, names, omissions, operators
@@ -44,19 +44,24 @@ def candidates(function: Function, tree: ast.FunctionDef, rng: random.Random) ->
     rng
         Chooses the place and the other name.
     """
-    scope = Scope(function, tree, rng)
     pools: dict[tuple[str, str, int], list[Candidate]] = {}
-    for operator in _OPERATORS:
-        for defect_class, family, orientation, replacements in operator(scope):
-            candidate = Candidate(
-                defect_class=defect_class, family=family, orientation=orientation, replacements=tuple(replacements)
-            )
-            pools.setdefault((defect_class, family, orientation), []).append(candidate)
+    for candidate in proposed(function, tree, rng):
+        pools.setdefault((candidate.defect_class, candidate.family, candidate.orientation), []).append(candidate)
     return [rng.choice(pool) for pool in pools.values()]
 
 
-def mutate(tree: ast.FunctionDef, candidate: Candidate) -> str:
-    """Text of the function with the candidate's bug; `tree` is left as it was."""
+def proposed(function: Function, tree: ast.FunctionDef, rng: random.Random) -> Iterator[Candidate]:
+    """All that the operators propose for a function; `rng` chooses names where there are many."""
+    scope = Scope(function, tree, rng)
+    for operator in _OPERATORS:
+        for defect_class, family, orientation, replacements in operator(scope):
+            yield Candidate(
+                defect_class=defect_class, family=family, orientation=orientation, replacements=tuple(replacements)
+            )
+
+
+def mutate(tree: ast.FunctionDef | ast.Module, candidate: Candidate) -> str:
+    """Text of the function, or of the module around it, with the candidate's bug; `tree` is left as it was."""
     undo: list[Replacement] = []
     try:
         for node, field, index, new in candidate.replacements:
