@@ -86,12 +86,15 @@ def expand(recipe: Recipe) -> list[Cell]:
         for link in _links(recipe) if split != "none" else [{}]:
             for method, seed in itertools.product(training.methods, training.seeds):
                 trained = method not in UNTRAINED
+                own_seed = seed if trained else None
+                if link and link["channel_seed"] not in recipe.channel_seeds_of(own_seed):
+                    continue
                 effective = split if trained else {"train": "none", "both": "eval"}.get(split, split)
                 cells[
                     Cell(
                         corpus=corpus,
                         method=method,
-                        train_seed=seed if trained else None,
+                        train_seed=own_seed,
                         corrupted_split=effective,
                         **(link if effective != "none" else {}),
                     )

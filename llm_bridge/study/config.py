@@ -100,6 +100,10 @@ class RadioConfig:
     the region's (1.0: no limit). Neither changes what arrives at a given SNR, but rows tell the time that sending takes
     (`airtime_s`, `send_time_s`) and whether each frame keeps to the dwell time. `k_factor_db` is the K factor of Rician
     fading.
+
+    Every training seed is scored on every channel seed. With ``channel_seeds_per_training_seed = k`` each has k of its
+    own, in the order of both lists, the same for every method; what is not trained is scored on all of them. For the
+    same number of cells that averages over more realisations of the channel.
     """
 
     axis: tuple[str, ...] = ("fixed_snr",)
@@ -113,6 +117,7 @@ class RadioConfig:
     source_coding: tuple[str, ...] = ("utf8",)
     corrupted_split: tuple[str, ...] = ("none", "eval")
     channel_seeds: tuple[int, ...] = (0,)
+    channel_seeds_per_training_seed: int = 0
     bandwidth_hz: float = 125e3
     redundancy: float = 0.5
     k_factor_db: float | None = None
@@ -157,6 +162,7 @@ class RadioConfig:
         for sf in (*self.sf, self.airtime_reference_sf):
             if not 5 <= sf <= 12:
                 raise RecipeError(f"'radio.sf' must be in [5, 12] (got {sf})")
+        _require_at_least("radio.channel_seeds_per_training_seed", self.channel_seeds_per_training_seed, 0)
         if self.fragment != "max" and not self.fragment.isdecimal():
             raise RecipeError(f"'radio.fragment' must be a number of bytes or 'max' (got {self.fragment!r})")
 
@@ -231,8 +237,30 @@ class Recipe:
     score: ScoreConfig = field(default_factory=ScoreConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a recipe of another version."""
+        """Refuse a recipe of another version, and seeds that do not fit each other."""
         _require_version(self.version)
+        each, seeds = self.radio.channel_seeds_per_training_seed, self.training.seeds
+        if each and len(self.radio.channel_seeds) != each * len(seeds):
+            raise RecipeError(
+                f"'radio.channel_seeds' must have {each} values for each of {len(seeds)} training seeds, "
+                f"{each * len(seeds)} in all (got {len(self.radio.channel_seeds)})"
+            )
+
+    def channel_seeds_of(self, train_seed: int | None) -> tuple[int, ...]:
+        """Channel seeds on which a training seed is scored; all of them for what is not trained (`None`).
+
+        Examples
+        --------
+        >>> recipe = load_recipe("toy", ["training.seeds=[0, 1]", "radio.channel_seeds=[5, 6, 7, 8]",
+        ...                              "radio.channel_seeds_per_training_seed=2"])
+        >>> recipe.channel_seeds_of(1), recipe.channel_seeds_of(None)
+        ((7, 8), (5, 6, 7, 8))
+        """
+        each, every = self.radio.channel_seeds_per_training_seed, self.radio.channel_seeds
+        if not each or train_seed is None:
+            return every
+        first = each * self.training.seeds.index(train_seed)
+        return every[first : first + each]
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -11,7 +11,7 @@ from llm_bridge.study.cells import cell_config, cell_name, expand, radio_setting
 from llm_bridge.study.config import RecipeError, as_plain, load_recipe, recipes_dir
 
 HASHES = {"minibugs": "m", "mutants": "u", "quixbugs": "q", "mutants-train": "t", "mutants-validation": "v"}
-HASHES |= {"minibugs-renamed": "n", "quixbugs-renamed": "r"}
+HASHES |= {"minibugs-renamed": "n", "quixbugs-renamed": "r", "mutants-mutmut": "s"}
 
 
 @pytest.mark.parametrize("path", sorted(recipes_dir().glob("*.toml")), ids=lambda path: path.stem)
@@ -216,3 +216,41 @@ def test_a_recipe_survives_its_plain_form() -> None:
     plain = as_plain(load_recipe("demo"))
     assert plain["radio"]["sf"] == [7, 8, 9, 10, 11, 12]
     assert plain["training"]["learning_rate"].keys() >= {"qlora", "full"}
+
+
+NESTED = [
+    "training.seeds=[3, 4]",
+    "radio.channel_seeds=[5, 6, 7, 8]",
+    "radio.channel_seeds_per_training_seed=2",
+    'training.methods=["zero-shot", "full", "qlora"]',
+    'radio.corrupted_split=["none", "eval", "both"]',
+]
+
+
+def test_nested_channel_seeds_belong_to_one_training_seed_and_are_common_to_all_methods() -> None:
+    cells = [cell for cell in expand(load_recipe("toy", NESTED)) if cell.sf is not None]
+    for split in ("eval", "both"):
+        for method in ("full", "qlora"):
+            seeds = {(c.train_seed, c.channel_seed) for c in cells if (c.method, c.corrupted_split) == (method, split)}
+            assert seeds == {(3, 5), (3, 6), (4, 7), (4, 8)}
+    assert {cell.channel_seed for cell in cells if cell.method == "zero-shot"} == {5, 6, 7, 8}
+
+
+def test_nesting_takes_cells_away_and_leaves_the_others_as_they_were() -> None:
+    nested, crossed = load_recipe("toy", NESTED), load_recipe("toy", [*NESTED[:2], *NESTED[3:]])
+    names = [
+        {cell_name(cell, cell_config(cell, recipe, HASHES)) for cell in expand(recipe)} for recipe in (nested, crossed)
+    ]
+    assert names[0] < names[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("radio.channel_seeds=[5, 6, 7]", r"must have 2 values for each of 2 training seeds, 4 in all \(got 3\)"),
+        ("radio.channel_seeds_per_training_seed=-1", r"per_training_seed' must be at least 0 \(got -1\)"),
+    ],
+)
+def test_nested_seeds_that_do_not_fit_are_refused(change: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("toy", [*NESTED, change])
