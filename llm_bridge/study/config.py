@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.training.settings import DEFAULT_OBJECTIVES
 from lora_phy.link.budget import REGIONS
 
 RECIPE_VERSION = 1
@@ -181,7 +182,7 @@ class TrainingConfig:
     steps: int = 40
     batch_programs: int = 8
     learning_rate: Mapping[str, float] = field(default_factory=dict)
-    objectives: Mapping[str, float] = field(default_factory=lambda: {"line": 1.0, "distil": 1.0})
+    objectives: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_OBJECTIVES))
     warmup_fraction: float = 0.1
     schedule: str = "cosine"
     clip_norm: float = 1.0

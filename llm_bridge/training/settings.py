@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 MAX_TOKENS = 1024
 OBJECTIVES = ("line", "distil", "likelihood", "localise", "detect", "repair")
-DEFAULT_OBJECTIVES: Mapping[str, float] = MappingProxyType({"line": 1.0, "distil": 1.0})
+DEFAULT_OBJECTIVES: Mapping[str, float] = MappingProxyType({"line": 1.0, "distil": 3.0})
 SCHEDULES = ("cosine", "constant")
 OPTIMISERS = ("auto", "adamw", "paged_adamw_32bit", "paged_adamw_8bit")
 
