@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--time-limit-s", type=float, default=5.0, help="of one test case in the sandbox")
     options = parser.parse_args()
 
+    warnings.filterwarnings("ignore", message=".*past_key_values.*", category=FutureWarning)  # older ones have no other
     corpora = {"minibugs": minibugs.load()[: options.limit]}
     if options.quixbugs:
         corpora["quixbugs"] = quixbugs.load(options.quixbugs)[: options.limit]

@@ -14,10 +14,12 @@ import pytest
 
 pytest.importorskip("mutmut", reason="the independent engine is an optional extra")
 
+from llm_bridge import __main__ as command_line
 from llm_bridge.corpora import checks, corpus_cache, minibugs, mutants, mutmut_mutants
 from llm_bridge.corpora.mutation import mutmut_operators
 from llm_bridge.corpora.mutation.one_line import SILENT, one_line_bug
 from llm_bridge.corpora.programs import DEFECT_CLASSES, corpus_hash, normalise, single_edit
+from llm_bridge.study.config import load_recipe
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +199,30 @@ def test_importing_the_corpus_imports_no_engine():
     assert ran.stdout.strip() == "[]"
 
 
-def test_command_line_checks_it_by_name():
-    command = [sys.executable, "-m", "llm_bridge", "corpora", "check", "mutants-mutmut"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "mutants-mutmut" in ran.stdout and "no problems" in ran.stdout
+def test_command_line_checks_it_by_name(monkeypatch, capsys, pairs):
+    monkeypatch.setattr(mutmut_mutants, "load", lambda: pairs[:30])
+    monkeypatch.setattr(sys, "argv", ["llm_bridge", "corpora", "check", "mutants-mutmut"])
+    command_line.main()
+    said = capsys.readouterr().out
+    assert "mutants-mutmut" in said and "30 in" in said and "no problems" in said
+
+
+def test_command_line_names_the_extra(monkeypatch, capsys):
+    def missing():
+        raise ModuleNotFoundError("no mutmut", name="mutmut")
+
+    monkeypatch.setattr(mutmut_mutants, "load", missing)
+    monkeypatch.setattr(sys, "argv", ["llm_bridge", "corpora", "check", "mutants-mutmut"])
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr()
+    assert "pip install 'chirpbridge[mutants]'" in said.out + said.err
+
+
+def test_recipes_know_it():
+    recipe = load_recipe("signal", [])
+    assert "mutants-mutmut" in recipe.corpus.test
 
 
 @pytest.fixture
