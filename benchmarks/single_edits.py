@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/single_edits.py --quixbugs path/to/QuixBugs --out docs/results/single_edits.json
 
 For a buggy text, every edit that the tree mutation engine can make is scored by the log-likelihood of the whole edited
-text, as its mean over tokens and as its sum (which likes short texts). The best edit names a line (*localise*) and is a
+text: its sum, which is what is asked about, and beside it its mean over tokens, which is raised by any foreseeable
+token that is added (the sum is raised by any token that is left out). The best edit names a line (*localise*) and is a
 program (*repair*: one candidate, run on all tests in the sandbox). Lines are ranked by their best edit. Beside them
 stand a random line, the line at a fixed place from the end (fitted on training mutants), and the same model's ranking
 of lines by their own likelihood.
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from llm_bridge.training.models import LoadedModel
 
-BY = ("mean", "sum")
+BY = ("sum", "mean")
 RULES = ("fixed line", "line likelihood")
 HEAD_TOKENS = 512  # tokens whose logits exist at once
 
