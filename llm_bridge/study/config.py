@@ -246,6 +246,9 @@ class Recipe:
                 f"'radio.channel_seeds' must have {each} values for each of {len(seeds)} training seeds, "
                 f"{each * len(seeds)} in all (got {len(self.radio.channel_seeds)})"
             )
+        for name, values in (("radio.channel_seeds", self.radio.channel_seeds), ("training.seeds", seeds)):
+            if each and len(set(values)) < len(values):
+                raise RecipeError(f"'{name}' must not repeat a seed where they are nested (got {list(values)})")
 
     def channel_seeds_of(self, train_seed: int | None) -> tuple[int, ...]:
         """Channel seeds on which a training seed is scored; all of them for what is not trained (`None`).

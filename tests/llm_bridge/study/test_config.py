@@ -248,6 +248,8 @@ def test_nesting_takes_cells_away_and_leaves_the_others_as_they_were() -> None:
     ("change", "message"),
     [
         ("radio.channel_seeds=[5, 6, 7]", r"must have 2 values for each of 2 training seeds, 4 in all \(got 3\)"),
+        ("radio.channel_seeds=[5, 6, 7, 5]", r"'radio.channel_seeds' must not repeat a seed .* \(got \[5, 6, 7, 5\]\)"),
+        ("training.seeds=[3, 3]", r"'training.seeds' must not repeat a seed"),
         ("radio.channel_seeds_per_training_seed=-1", r"per_training_seed' must be at least 0 \(got -1\)"),
     ],
 )

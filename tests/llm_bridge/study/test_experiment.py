@@ -98,6 +98,48 @@ def test_methods_meet_the_same_noise(finished: Path) -> None:
     assert all(len(values) == 1 for values in seen.values())
 
 
+def test_two_methods_meet_the_same_damage_where_channel_seeds_are_nested(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from llm_bridge.study.config import load_recipe
+    from llm_bridge.study.contrasts import primary_contrasts
+    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.study.points import load_study
+
+    overrides = [
+        "radio.sf=7",
+        "radio.snr_db=-10.0",
+        "radio.corrupted_split=['none', 'eval', 'both']",
+        "radio.channel_seeds=[5, 6, 7, 8]",
+        "radio.channel_seeds_per_training_seed=2",
+        "training.seeds=[3, 4]",
+        "training.methods=['zero-shot', 'full', 'qlora']",
+        "score.tasks=['localise']",
+    ]
+    run_recipe(load_recipe("toy", [*SMALL, *overrides]), tmp_path, console=Console(quiet=True))
+    study = load_study(tmp_path)
+    seeds = {cell.name: (cell.config["train_seed"], cell.config["channel_seed"]) for cell in study.cells}
+
+    def damage(method: str, split: str) -> dict[tuple[object, ...], tuple[object, ...]]:
+        (point,) = (p for p in study.points if (p.method, p.corrupted_split) == (method, split))
+        return {
+            (row["program"], *seeds[row["cell"]]): (row["delivered"], row["byte_errors"], row["fragments_lost"])
+            for row in point.items
+        }
+
+    for split in ("eval", "both"):
+        assert damage("full", split) == damage("qlora", split)
+    seen = damage("full", "eval")
+    assert {key[1:] for key in seen} == {(3, 5), (3, 6), (4, 7), (4, 8)}
+    assert len(seen) == 8 * 4
+    assert {(p, c): lost for (p, _, c), lost in seen.items()} == {
+        (p, c): lost for (p, _, c), lost in damage("zero-shot", "eval").items()
+    }
+    (contrast,) = primary_contrasts(study)
+    assert contrast.difference.num_clusters == 8
+    assert [len(point.items) for point in (*contrast.clean, *contrast.link)] == [16, 16, 32, 32]
+
+
 def test_every_cell_tells_where_it_comes_from(finished: Path) -> None:
     folders = [path.parent for path in finished.glob("*/result.json")]
     assert len(folders) == 18
