@@ -2,6 +2,7 @@ r"""From what an axis holds equal to the SNR at each spreading factor; from seco
 
     distance        SNR = P_tx - L(d0) - 10 n log10(d / d0) - N,       N = 10 log10(kTB / 1 mW) + NF,     d0 = 1 m
     equal energy    SNR = Eb/N0 + 10 log10(8 b / (B T))
+    equal loss      SNR at which this share of full packets is lost (`frame_loss`)
 
 On the energy axis a transmitter spends the same energy on air per bit of program text at every spreading factor. A
 frame of power P lasts T and carries b bytes of text, so that Eb = P T / (8 b); with N0 = (noise power) / B this is
@@ -17,6 +18,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from llm_bridge.study.frame_loss import snr_of_loss_db
 from llm_bridge.transport.packets import HEADER_LEN
 from llm_bridge.transport.settings import RadioSettings
 from lora_phy import airtime_s
@@ -58,6 +60,17 @@ def equal_energy_snr_db(ebn0_db: float, radio: RadioSettings) -> float:
     seconds = airtime_s(text_len + HEADER_LEN, link.params)
     snr = ebn0_db + 10 * math.log10(8 * text_len / (radio.bandwidth_hz * seconds))
     return round(snr, SNR_DECIMALS)
+
+
+def equal_loss_snr_db(frame_loss: float, radio: RadioSettings) -> float:
+    """SNR in dB, the mean under fading, at which this share of full packets is lost.
+
+    Examples
+    --------
+    >>> [equal_loss_snr_db(0.3, RadioSettings(sf=sf, snr_db=0.0, fading="rayleigh")) for sf in (7, 12)]
+    [-4.49, -18.96]
+    """
+    return round(snr_of_loss_db(frame_loss, radio), SNR_DECIMALS)
 
 
 def duty_cycle_of(radio: RadioConfig) -> float:

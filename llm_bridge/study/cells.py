@@ -9,12 +9,12 @@ A method that ends in "-shuffled" is the control of its stem: trained alike, on 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from llm_bridge.study.axes import equal_energy_snr_db, snr_at_distance_db
+from llm_bridge.study.axes import equal_energy_snr_db, equal_loss_snr_db, snr_at_distance_db
 from llm_bridge.study.config import Recipe, as_plain
 from llm_bridge.study.store import digest
 from llm_bridge.transport.link import RadioSettings
@@ -24,6 +24,8 @@ UNTRAINED = ("zero-shot", "zero-shot-nf4", RULES)
 SHUFFLED = "-shuffled"
 RADIO_SETTINGS = ("bandwidth_hz", "redundancy", "fragment", "decoding", "airtime_reference_sf", "region", "duty_cycle")
 """Of the recipe's section: what shapes or labels a cell's link and is not a field of the cell."""
+LATER_FIELDS = ("frame_loss",)
+"""Fields of a cell that are younger than published results: left out of its configuration where they are None."""
 DISTANCE_SETTINGS = ("tx_power_dbm", "path_loss_exponent", "shadowing_db", "noise_figure_db")
 
 
@@ -31,7 +33,7 @@ DISTANCE_SETTINGS = ("tx_power_dbm", "path_loss_exponent", "shadowing_db", "nois
 class Cell:
     """One point of the grid. The radio's fields are None where the link is not crossed (``corrupted_split="none"``).
 
-    `snr_db` is known on every axis; `distance_km` or `ebn0_db` is what it was computed from, if from either.
+    `snr_db` is known on every axis; `distance_km`, `ebn0_db` or `frame_loss` is what it was computed from, if from any.
     """
 
     corpus: str
@@ -48,6 +50,7 @@ class Cell:
     channel_seed: int | None = None
     distance_km: float | None = None
     ebn0_db: float | None = None
+    frame_loss: float | None = None
 
     @property
     def link(self) -> Cell:
@@ -121,7 +124,7 @@ def cell_config(
     `model_sha256` is the hash of the model's files (`model_files`): with it a model is the same under any name or path.
     """
     config: dict[str, Any] = {
-        **as_plain(cell),
+        **{name: value for name, value in as_plain(cell).items() if value is not None or name not in LATER_FIELDS},
         "recipe": recipe.name,
         "model": as_plain(recipe.model),
         "score": as_plain(recipe.score),
@@ -155,6 +158,7 @@ def cell_name(cell: Cell, config: dict[str, Any]) -> str:
     words = [cell.corpus, cell.method, *([f"seed{cell.train_seed}"] if cell.trained else []), cell.corrupted_split]
     if cell.sf is not None:
         words += [f"sf{cell.sf:02d}", *([f"{cell.distance_km:g}km"] if cell.distance_km is not None else [])]
+        words += [f"loss{cell.frame_loss:g}"] if cell.frame_loss is not None else []
         words += [f"{cell.snr_db:g}dB", str(cell.policy), str(cell.axis)]
     return "-".join([*words, digest(identity, length=10)])
 
@@ -194,14 +198,17 @@ def _links(recipe: Recipe) -> Iterator[dict[str, Any]]:
     names = ("axis", "channel_seed", "fading", "cr", "policy", "source_coding")
     values = (radio.axis, radio.channel_seeds, radio.fading, radio.cr, radio.policy, radio.source_coding)
     for combination in itertools.product(*values):
-        common = dict(zip(names, combination, strict=True))
+        common: dict[str, Any] = dict(zip(names, combination, strict=True))
         for signal, sf in itertools.product(_signals(recipe, common["axis"]), radio.sf):
-            yield common | _with_snr(signal, sf, common["cr"], recipe) | {"sf": sf}
+            link = common | signal | {"sf": sf}
+            yield link | {"snr_db": _snr_db(link, recipe)}
 
 
 def _signals(recipe: Recipe, axis: str) -> list[dict[str, float]]:
     """What an axis holds equal between spreading factors, at each of its levels."""
     radio = recipe.radio
+    if axis == "equal_loss":
+        return [{"frame_loss": value} for value in radio.frame_loss]
     if axis == "equal_energy":
         return [{"ebn0_db": value} for value in radio.ebn0_db]
     if axis == "distance" or (axis == "equal_airtime" and radio.distance_km):
@@ -209,18 +216,18 @@ def _signals(recipe: Recipe, axis: str) -> list[dict[str, float]]:
     return [{"snr_db": value} for value in radio.snr_db]
 
 
-def _with_snr(signal: dict[str, float], sf: int, cr: int, recipe: Recipe) -> dict[str, float]:
-    """A level with the SNR that it means at this spreading factor."""
-    radio = recipe.radio
-    if "ebn0_db" in signal:
-        settings = RadioSettings(
-            sf=sf,
-            snr_db=0.0,
-            cr=cr,
-            bandwidth_hz=radio.bandwidth_hz,
-            fragment_len="max" if radio.fragment == "max" else int(radio.fragment),
-        )
-        return signal | {"snr_db": equal_energy_snr_db(signal["ebn0_db"], settings)}
-    if "distance_km" in signal:
-        return signal | {"snr_db": snr_at_distance_db(signal["distance_km"], radio)}
-    return signal
+def _snr_db(link: Mapping[str, Any], recipe: Recipe) -> float:
+    """The SNR that a level means on a link."""
+    if "distance_km" in link:
+        return snr_at_distance_db(link["distance_km"], recipe.radio)
+    if "ebn0_db" in link:
+        return equal_energy_snr_db(link["ebn0_db"], _settings(link, recipe))
+    if "frame_loss" in link:
+        return equal_loss_snr_db(link["frame_loss"], _settings(link, recipe))
+    return float(link["snr_db"])
+
+
+def _settings(link: Mapping[str, Any], recipe: Recipe) -> RadioSettings:
+    """What of a link's settings shapes a full packet and its loss; 0 dB for the SNR that is not known yet."""
+    known = {name: link[name] for name in ("sf", "cr", "fading")}
+    return radio_settings(Cell(corpus="", method="", train_seed=None, corrupted_split="", snr_db=0.0, **known), recipe)

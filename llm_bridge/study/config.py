@@ -26,7 +26,7 @@ CORPORA = ("minibugs", "mutants", "mutants-mutmut", "quixbugs", "minibugs-rename
 RENAMED = "-renamed"
 """Ending of a corpus whose identifiers are renamed: a control for memory, never trained on."""
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")
-AXES = ("fixed_snr", "equal_airtime", "distance", "equal_energy")
+AXES = ("fixed_snr", "equal_airtime", "distance", "equal_energy", "equal_loss")
 TASKS = ("localise", "paired", "detect", "repair")
 FADINGS = ("none", "rayleigh", "rician")
 DECODINGS = ("hard", "soft")
@@ -91,6 +91,8 @@ class RadioConfig:
     distance       `distance_km` at `tx_power_dbm`: the SNR follows from log-distance path loss (`path_loss_exponent`)
                    at the region's frequency, shadowing of `shadowing_db` standard deviation, and `noise_figure_db`
     equal_energy   `ebn0_db`: energy on air per bit of text over noise density, preamble and headers included
+    equal_loss     `frame_loss`: the share of full packets that is lost (bad CRC or header); spreading factors differ in
+                   airtime and in the texture of the damage, not in its amount
     equal_airtime  `distance_km` where given, else `snr_db`. Every spreading factor has the same seconds on air for the
                    test corpus, and uses them by repeating everything, or by sending what fits: what `duty_cycle` allows
                    in `period_s`, or (0) what `airtime_reference_sf` needs to send it once
@@ -112,6 +114,7 @@ class RadioConfig:
     snr_db: tuple[float, ...] = (-10.0,)
     distance_km: tuple[float, ...] = ()
     ebn0_db: tuple[float, ...] = ()
+    frame_loss: tuple[float, ...] = ()
     fading: tuple[str, ...] = ("none",)
     cr: tuple[int, ...] = (1,)
     policy: tuple[str, ...] = ("drop",)
@@ -142,12 +145,15 @@ class RadioConfig:
         for name in ("sf", "snr_db", "cr", "policy", "source_coding", "channel_seeds"):
             if not getattr(self, name):
                 raise RecipeError(f"'radio.{name}' must have at least one value (got an empty list)")
-        for axis, name in (("distance", "distance_km"), ("equal_energy", "ebn0_db")):
+        for axis, name in (("distance", "distance_km"), ("equal_energy", "ebn0_db"), ("equal_loss", "frame_loss")):
             if axis in self.axis and not getattr(self, name):
                 raise RecipeError(f"'radio.{name}' must have at least one value for the axis {axis!r} (got none)")
         for kilometres in self.distance_km:
             if not 0 < kilometres < math.inf:
                 raise RecipeError(f"'radio.distance_km' must be positive and finite (got {kilometres})")
+        for share in self.frame_loss:
+            if not 0 < share < 1:
+                raise RecipeError(f"'radio.frame_loss' must be in (0, 1), both excluded (got {share})")
         for name in ("path_loss_exponent", "shadowing_db", "noise_figure_db", "period_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise RecipeError(f"'radio.{name}' must be at least 0 and finite (got {getattr(self, name)})")

@@ -517,6 +517,7 @@ def _print_delivery(console: Console, rows: Mapping[Cell, dict[str, Any]]) -> No
         "axis",
         "distance_km",
         "ebn0_db",
+        "frame_loss",
         "snr_db",
         "fading",
         "cr",

@@ -124,6 +124,7 @@ def result_row(
         "axis": cell.axis,
         "distance_km": cell.distance_km,
         "ebn0_db": cell.ebn0_db,
+        **({} if cell.frame_loss is None else {"frame_loss": cell.frame_loss}),
         "parses": sum(bool(row["parses"]) for row in rows),
         **(on_air or {}),
         **(

@@ -65,6 +65,11 @@ def write(tmp_path: Path, text: str) -> Path:
         ("[radio]\naxis = 'distance'\n", r"'radio.distance_km' must have at least one value for the axis 'distance'"),
         ("[radio]\naxis = 'equal_energy'\n", r"'radio.ebn0_db' must have at least one value"),
         ("[radio]\ndistance_km = 0.0\n", r"'radio.distance_km' must be positive and finite \(got 0.0\)"),
+        (
+            "[radio]\naxis = 'equal_loss'\n",
+            r"'radio.frame_loss' must have at least one value for .* 'equal_loss'",
+        ),
+        ("[radio]\nframe_loss = 1.0\n", r"'radio.frame_loss' must be in \(0, 1\), both excluded \(got 1.0\)"),
         ("[radio]\nregion = 'MARS'\n", r"'radio.region' must be among EU868, .* \(got 'MARS'\)"),
         ("[radio]\ndistance_km = 1.0\ntx_power_dbm = 20.0\n", r"'radio.tx_power_dbm' must be at most 16 dBm in EU868"),
         ("[radio]\nduty_cycle = 0.0\n", r"'radio.duty_cycle' must be in \(0, 1\] \(got 0.0\)"),
