@@ -227,6 +227,7 @@ def contrast_sentence(
     difference: Interval,
     *,
     num_seeds: int = 1,
+    seeds: str = "",
     margin: float | None = None,
     say_smallest: bool = False,
 ) -> str:
@@ -238,6 +239,8 @@ def contrast_sentence(
         From `paired_difference`; its clusters are the n of the sentence.
     num_seeds
         Training seeds behind both scores.
+    seeds
+        The seeds in words, where their number does not say enough.
     margin
         A margin set before the data were seen: an interval inside ``(-margin, margin)`` reads "equivalent".
     say_smallest
@@ -254,7 +257,7 @@ def contrast_sentence(
     n = difference.num_clusters
     if math.isnan(difference.value):
         return f"{name_a} against {name_b}: no programs, nothing can be said"
-    seeds = "one seed" if num_seeds == 1 else f"{num_seeds} seeds"
+    seeds = seeds or ("one seed" if num_seeds == 1 else f"{num_seeds} seeds")
     spelled = f"{_two_digits(difference.value)} [{_two_digits(difference.low)}, {_two_digits(difference.high)}]"
     if difference.excludes(0.0):
         verdict = f"{name_a} scores {'higher' if difference.value > 0 else 'lower'}"

@@ -2,9 +2,15 @@
 
     right[p, t, c] = mean + P_p + T_t + C_c + PT_pt + PC_pc + TC_tc + rest_ptc,      all random, variances estimated
 
-for programs p, training seeds t and channel seeds c, each combination seen once (balanced, crossed). Variances by
-equating mean squares to their expectations (analysis of variance; negative ones are set to 0). The noise of a channel
-seed is drawn anew for every program, so that it shows in program x channel seed and hardly in the channel seed alone.
+for programs p, training seeds t and channel seeds c, each combination seen once (balanced, crossed). Where each
+training seed has channel seeds of its own (nested, k for each), no channel is seen under two training seeds:
+
+    right[p, t, c] = mean + P_p + T_t + PT_pt + C_c(t) + rest_pc(t)
+
+Then the rest holds program x channel seed, C_c(t) holds training seed x channel seed; and with k = 1 a training seed
+cannot be told from its channel seed, so that both are one factor. Variances by equating mean squares to their
+expectations (analysis of variance; negative ones are set to 0). The noise of a channel seed is drawn anew for every
+program, so that it shows in program x channel seed (nested: in the rest) and hardly in the channel seed alone.
 
 The score is the mean over all; a term with k draws adds its variance over k to the score's. Searle, Casella and
 McCulloch, Variance Components, 1992, ch. 4 and 5.
@@ -15,7 +21,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +89,69 @@ def variance_components(right: npt.ArrayLike) -> list[Component]:
         )
         for subset in subsets
     ]
+
+
+def nested_components(right: npt.ArrayLike) -> list[Component]:
+    """Components of a balanced table (programs, training seeds, k channel seeds of each training seed's own).
+
+    Raises
+    ------
+    ValueError
+        Other than three axes, or fewer than two programs or training seeds.
+
+    Examples
+    --------
+    >>> table = np.zeros((4, 2, 2))
+    >>> table[:, 1] = 1  # one training seed solves every program, the other none
+    >>> [(part.name, part.share) for part in nested_components(table) if part.share]
+    [('training seed', 1.0)]
+    """
+    table = np.asarray(right, dtype=np.float64)
+    if table.ndim != 3 or min(table.shape[:2]) < 2:
+        shape = "(programs >= 2, training seeds >= 2, channel seeds of each)"
+        raise ValueError(f"'right' must have shape {shape} (got {table.shape})")
+    programs, seeds, channels = table.shape
+    if channels == 1:
+        joint = "training seed with its channel seed"
+        return [replace(part, name=part.name.replace(FACTORS[1], joint)) for part in variance_components(table)]
+    square = _mean_squares(table, [(0,), (1,), (0, 1), (2,), (1, 2), (0, 2), (0, 1, 2)])
+    # a mean square of channels within training seeds pools what crossed seeds would split in two
+    within = (square[2,] + (seeds - 1) * square[1, 2]) / seeds
+    rest = (square[0, 2] + (seeds - 1) * square[0, 1, 2]) / seeds
+    both = square[0, 1]
+    found = {  # variance, draws
+        "program": ((square[0,] - both) / (seeds * channels), programs),
+        "training seed": ((square[1,] - both - within + rest) / (programs * channels), seeds),
+        "channel seed within training seed": ((within - rest) / programs, seeds * channels),
+        "program x training seed": ((both - rest) / channels, programs * seeds),
+        "rest": (rest, table.size),
+    }
+    total = sum(max(0.0, variance) for variance, _ in found.values())
+    return [
+        Component(
+            name=name,
+            variance=max(0.0, variance),
+            share=max(0.0, variance) / total if total else 0.0,
+            score_sd=math.sqrt(max(0.0, variance) / draws),
+            draws=draws,
+        )
+        for name, (variance, draws) in found.items()
+    ]
+
+
+def nested_table(decisions: Mapping[tuple[str, object, object], float]) -> npt.NDArray[np.float64] | None:
+    """The table of values by (program, training seed, place among its channel seeds).
+
+    None where a training seed shares a channel seed with another one, or combinations are missing.
+    """
+    channels: dict[object, set[object]] = {}
+    for _, t, c in decisions:
+        channels.setdefault(t, set()).add(c)
+    every = [c for own in channels.values() for c in own]
+    if len(channels) < 2 or len(every) != len(set(every)):
+        return None
+    place = {(t, c): k for t, own in channels.items() for k, c in enumerate(sorted(own, key=str))}
+    return crossed_table({(p, t, place[t, c]): value for (p, t, c), value in decisions.items()})
 
 
 def crossed_table(decisions: Mapping[tuple[str, object, object], float]) -> npt.NDArray[np.float64] | None:

@@ -2,17 +2,22 @@
 
     D = [F1(clean) - F1(link)] of QLoRA - [F1(clean) - F1(link)] of full fine-tuning
 
-on each axis at one link named beforehand, in *localise* and in *paired*. Interval: bootstrap over programs; p value:
-random sign flips of the programs' own D; Holm over the two tasks. Beside them the families of secondary tests: method
-against method at each spreading factor, and neighbouring spreading factors of one method (exact McNemar on programs, a
-program counting as solved where more than half of its seeds solve it).
+on each axis at one link named beforehand, in *localise* and in *paired*. A program's own D is the mean over its runs
+(a training seed on a channel seed) that both methods have, each less the same training seed's clean run. Interval:
+bootstrap over programs; p value: random sign flips of the programs' own D; Holm over the two tasks. Beside them the
+families of secondary tests: method against method at each spreading factor, and neighbouring spreading factors of one
+method (exact McNemar on programs, a program counting as solved where more than half of the shared runs solve it).
+
+On the axis of equal losses the texture of the damage is tested instead, F1(largest SF) - F1(smallest SF) of both
+methods together; where training texts crossed the link, [F1(none) - F1(train)] of QLoRA - that of full fine-tuning,
+texts to judge clean, all spreading factors together. Both: Holm over the two tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,20 +31,18 @@ from llm_bridge.scoring.statistics import (
     smallest_detectable_difference,
     smallest_detectable_mean,
 )
-from llm_bridge.study.findings import (
-    AXIS_NAMES,
+from llm_bridge.study.curves import (
     Curve,
-    corpus_name,
     curve_order,
     curves,
     is_control,
-    method_name,
     panel_key,
-    seed_words,
-    spell_interval,
+    shared_points,
     verdict,
 )
-from llm_bridge.study.points import Point, Study
+from llm_bridge.study.points import AXIS_ORDER, Point, Study
+from llm_bridge.study.runs import rows_of_shared_runs, seed_words
+from llm_bridge.study.words import corpus_name, method_name, rank, spell_interval
 
 Rows = Sequence[Mapping[str, Any]]
 METHODS = ("qlora", "full")
@@ -53,6 +56,8 @@ REGISTERED_ON_AXIS: dict[str | None, dict[str, Any]] = {
     "distance": {"fading": "none"},
     "equal_airtime": {"fading": "none"},
 }
+"""Axes with a primary contrast, and its setting."""
+TEXTURE_AXIS = "equal_loss"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,20 +83,34 @@ class Contrast:
         names = [method_name(point.method) for point in self.link]
         lost = [(clean.f1 or 0.0) - (link.f1 or 0.0) for clean, link in zip(self.clean, self.link, strict=True)]
         d = self.difference
-        if self.p_holm < 0.05:
-            said = f"the link costs {names[0]} {'more' if d.value > 0 else 'less'}"
-        elif -MARGIN < d.low and d.high < MARGIN:
-            said = f"equivalent within {MARGIN:.2f}"
-        else:
-            said = "not distinguishable"
-        if said == "not distinguishable" and self.smallest is not None:
-            said += f" (smallest difference that n could show: {self.smallest:.2f})"
+        said = spell_verdict(
+            d, self.p_holm, self.smallest, f"the link costs {names[0]} {'more' if d.value > 0 else 'less'}"
+        )
         tail = "" if self.informative else "; neither beats the baseline with nothing lost, so this says little"
         return (
             f"From nothing lost to SF{first.sf}, F1 in {first.task} falls by {lost[0]:.2f} for {names[0]} and by "
             f"{lost[1]:.2f} for {names[1]} (difference {spell_interval(d)}, {spell_p(self.p_holm)} after Holm, "
             f"{corpus_name(first.corpus)}, n = {d.num_clusters} programs, {seed_words(first, second)}): {said}{tail}."
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledContrast:
+    """A registered difference over several spreading factors or methods; `groups` are the points it pairs.
+
+    A group is two points (F1 of the first minus that of the second) or four (the difference of two such losses).
+    """
+
+    groups: tuple[tuple[Point, ...], ...]
+    difference: Interval
+    p_value: float
+    p_holm: float
+    smallest: float | None
+
+    @property
+    def first(self) -> Point:
+        """Any of the points: corpus, task and axis are common."""
+        return self.groups[0][-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +128,23 @@ class ProgramTest:
     smallest: float | None
 
 
+def spell_verdict(difference: Interval, p_holm: float, smallest: float | None, direction: str) -> str:
+    """The direction where the corrected p value shows one; else equivalent, or not distinguishable with its power."""
+    if p_holm < 0.05:
+        return direction
+    if -MARGIN < difference.low and difference.high < MARGIN:
+        return f"equivalent within {MARGIN:.2f}"
+    return "not distinguishable" + (
+        "" if smallest is None else f" (smallest difference that n could show: {smallest:.2f})"
+    )
+
+
 def primary_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Contrast]:
     """The primary contrast of every axis, corpus and task that the study holds; first corpus first."""
     best: dict[tuple[Any, ...], tuple[Curve, Curve]] = {}
     for pair in _method_pairs(study, methods):
         p = pair[0].first
-        if p.task in TASKS:
+        if p.task in TASKS and p.axis in REGISTERED_ON_AXIS and p.corrupted_split in ("eval", "both"):
             best.setdefault((p.corpus, p.axis, p.task), pair)
     found = []
     for pair in best.values():
@@ -124,14 +154,37 @@ def primary_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> li
             continue
         contrast = _contrast((clean[0], clean[1]), link)
         found += [contrast] if contrast else []
-    families: dict[tuple[Any, ...], list[Contrast]] = {}
-    for contrast in found:
-        families.setdefault((contrast.link[0].corpus, contrast.link[0].axis), []).append(contrast)
-    return [
-        replace(contrast, p_holm=float(corrected))
-        for members in families.values()
-        for contrast, corrected in zip(members, holm([c.p_value for c in members]), strict=True)
-    ]
+    return _corrected(found, lambda c: (c.link[0].corpus, c.link[0].axis))
+
+
+def texture_contrasts(study: Study, *, methods: tuple[str, ...] = METHODS) -> list[PooledContrast]:
+    """F1(largest SF) - F1(smallest SF) at equal losses, all methods together: does the texture of damage matter?"""
+    ends: dict[tuple[Any, ...], list[tuple[Point, ...]]] = {}
+    for curve in sorted(curves(study.points), key=_registered_first):
+        p = curve.first
+        wanted = {**REGISTERED, "axis": TEXTURE_AXIS}
+        if p.task in TASKS and p.method in methods and all(getattr(p, k) == v for k, v in wanted.items()):
+            if len(curve.points) > 1 and not is_control(p):
+                ends.setdefault((p.corpus, p.task, p.condition), []).append((curve.points[-1], curve.points[0]))
+    found = [contrast for groups in ends.values() if (contrast := _pooled(groups))]
+    return _corrected(found, lambda c: (c.first.corpus, c.first.level))
+
+
+def training_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[PooledContrast]:
+    """[F1(none) - F1(train)] of one method minus that of the other, all spreading factors of one link together."""
+    found = []
+    for first, second in _method_pairs(study, methods):
+        clean = (first.clean, second.clean)
+        if (
+            first.first.task not in TASKS
+            or first.first.corrupted_split != "train"
+            or clean[0] is None
+            or clean[1] is None
+        ):
+            continue
+        contrast = _pooled([(clean[0], a, clean[1], b) for a, b in shared_points(first, second)])
+        found += [contrast] if contrast else []
+    return _corrected(found, lambda c: (c.first.corpus, c.first.condition))
 
 
 def method_tests(study: Study, *, methods: tuple[str, str] = METHODS) -> list[ProgramTest]:
@@ -143,9 +196,7 @@ def method_tests(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Pr
         if (p.corpus, p.axis, p.task) in seen:
             continue
         seen.add((p.corpus, p.axis, p.task))
-        by_sf = {point.sf: point for point in second.points}
-        pairs = [(point, by_sf[point.sf]) for point in first.points if point.sf in by_sf]
-        tests += _family(f"{method_name(methods[0])} − {method_name(methods[1])}", pairs)
+        tests += _family(f"{method_name(methods[0])} − {method_name(methods[1])}", shared_points(first, second))
     return tests
 
 
@@ -159,20 +210,25 @@ def neighbour_tests(study: Study, *, methods: Iterable[str] = METHODS) -> list[P
             continue
         seen.add((p.corpus, p.axis, p.task, p.method))
         pairs = list(zip(curve.points[1:], curve.points, strict=False))
-        tests += _family(f"neighbouring SF, {method_name(p.method)}", pairs)
+        tests += _family(method_name(p.method), pairs)
     return tests
 
 
-def program_differences(clean_a: Rows, link_a: Rows, clean_b: Rows, link_b: Rows) -> np.ndarray:
-    """Each cluster's own D in units of F1, averaged over its seeds: their mean over clusters is D itself."""
-    shares = [_solved_shares(rows) for rows in (clean_a, link_a, clean_b, link_b)]
+def program_differences(*rows: Rows) -> np.ndarray:
+    """Each cluster's own difference in units of F1, averaged over its runs: their mean over clusters is that of F1.
+
+    Two sets of rows: first minus second; four: the difference of two such differences, D for (clean, link, clean,
+    link).
+    """
+    shares = [_solved_shares(part) for part in rows]
     programs = sorted(shares[0])
     if any(sorted(share) != programs for share in shares):
-        raise ValueError("'link_a', 'clean_b' and 'link_b' must hold the programs of clean_a")
-    own = {p: shares[0][p] - shares[1][p] - shares[2][p] + shares[3][p] for p in programs}
-    known = {row["program"]: row for row in clean_a}
+        raise ValueError("all sets of 'rows' must hold the same programs")
+    signs = (1, -1, -1, 1)[: len(rows)]
+    own = {p: sum(sign * share[p] for sign, share in zip(signs, shares, strict=True)) for p in programs}
+    known = {row["program"]: row for row in rows[0]}
     scale = 1.0
-    if clean_a[0]["task"] == "localise":  # F1 = 2 hits / (programs + gold lines)
+    if rows[0][0]["task"] == "localise":  # F1 = 2 hits / (programs + gold lines)
         scale = 2 * len(programs) / (len(programs) + sum(int(known[p]["num_gold"]) for p in programs))
     clusters: dict[Any, float] = {}
     for p in programs:
@@ -203,13 +259,13 @@ def _registered_first(curve: Curve) -> tuple[Any, ...]:
     serves = p.axis == "equal_airtime" or _largest_delivers_half(curve)
     level = -(p.distance_km or 0.0) if serves else 0.0
     order = curve_order(curve)
-    return order[0], list(AXIS_NAMES).index(p.axis) if p.axis in AXIS_NAMES else 9, not _is_registered(p), level, order
+    return order[0], rank(AXIS_ORDER, p.axis), not _is_registered(p), level, order
 
 
 def _is_registered(p: Point) -> bool:
     """Whether a point lies in the setting that was written down."""
     wanted = {**REGISTERED, **REGISTERED_ON_AXIS.get(p.axis, {})}
-    return all(getattr(p, name) == value for name, value in wanted.items())
+    return p.axis in REGISTERED_ON_AXIS and all(getattr(p, name) == value for name, value in wanted.items())
 
 
 def _largest_delivers_half(curve: Curve) -> bool:
@@ -230,33 +286,61 @@ def _named_link(pair: tuple[Curve, Curve]) -> tuple[Point, Point] | None:
 
 
 def _contrast(clean: tuple[Point, Point], link: tuple[Point, Point]) -> Contrast | None:
-    rows = [clean[0].items, link[0].items, clean[1].items, link[1].items]
-    if not all(rows):
+    found = _pooled([(clean[0], link[0], clean[1], link[1])])
+    if found is None:
         return None
-    try:
-        own = program_differences(*rows)
-        difference = compare_losses(*rows)
-    except ValueError:  # other programs in one of them
-        return None
-    p_value = sign_flip_test(own)
     return Contrast(
         clean=clean,
         link=link,
+        difference=found.difference,
+        p_value=found.p_value,
+        p_holm=found.p_value,
+        smallest=found.smallest,
+        registered=_is_registered(link[0]),
+    )
+
+
+def _pooled(groups: Sequence[tuple[Point, ...]]) -> PooledContrast | None:
+    """The contrast over the runs that the points of each group share; None where there is nothing to pair."""
+    rows = rows_of_shared_runs(groups)
+    if not rows or not all(rows):
+        return None
+    try:
+        own = program_differences(*rows)
+        difference = compare_losses(*rows) if len(rows) == 4 else compare_cells(*rows)
+    except ValueError:  # other programs in one of them
+        return None
+    p_value = sign_flip_test(own)
+    return PooledContrast(
+        groups=tuple(groups),
         difference=difference,
         p_value=p_value,
         p_holm=p_value,
         smallest=smallest_detectable_mean(own),
-        registered=_is_registered(link[0]),
     )
+
+
+_Tested = TypeVar("_Tested", Contrast, PooledContrast, ProgramTest)
+
+
+def _corrected(found: Sequence[_Tested], family: Callable[[_Tested], Any]) -> list[_Tested]:
+    """The tests with p values corrected within each family (Holm)."""
+    families: dict[Any, list[_Tested]] = {}
+    for test in found:
+        families.setdefault(family(test), []).append(test)
+    return [
+        replace(test, p_holm=float(p))
+        for members in families.values()
+        for test, p in zip(members, holm([t.p_value for t in members]), strict=True)
+    ]
 
 
 def _family(name: str, pairs: Sequence[tuple[Point, Point]]) -> list[ProgramTest]:
     tests = []
     for first, second in pairs:
-        if not first.items or not second.items:
-            continue
-        solved = [{p: share > 0.5 for p, share in _solved_shares(point.items).items()} for point in (first, second)]
-        if solved[0].keys() != solved[1].keys():
+        rows = rows_of_shared_runs([(first, second)])
+        solved = [{p: share > 0.5 for p, share in _solved_shares(part).items()} for part in rows]
+        if not all(rows) or solved[0].keys() != solved[1].keys():
             continue
         only = [sum(a[p] and not b[p] for p in a) for a, b in (solved, solved[::-1])]
         p_value = mcnemar_exact(*only)
@@ -265,7 +349,7 @@ def _family(name: str, pairs: Sequence[tuple[Point, Point]]) -> list[ProgramTest
                 family=name,
                 first=first,
                 second=second,
-                difference=compare_cells(first.items, second.items),
+                difference=compare_cells(*rows),
                 only_first=only[0],
                 only_second=only[1],
                 p_value=p_value,
@@ -273,12 +357,11 @@ def _family(name: str, pairs: Sequence[tuple[Point, Point]]) -> list[ProgramTest
                 smallest=smallest_detectable_difference(len(solved[0])),
             )
         )
-    corrected = holm([test.p_value for test in tests])
-    return [replace(test, p_holm=float(p)) for test, p in zip(tests, corrected, strict=True)]
+    return _corrected(tests, lambda test: test.family)
 
 
 def _solved_shares(rows: Rows) -> dict[str, float]:
-    """Share of a program's rows, over seeds, that are right."""
+    """Share of a program's rows, over runs, that are right."""
     counts: dict[str, list[int]] = {}
     for row in rows:
         entry = counts.setdefault(str(row["program"]), [0, 0])

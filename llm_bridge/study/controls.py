@@ -10,31 +10,22 @@
     parser gate          the model on the link         asking again beats reading damage
     renamed identifiers  the corpus as it is           names were remembered
 
-Do-nothing receivers are computed from item rows: the same model's own decisions on the clean texts stand in where a
-text arrived whole (intact-only: else a miss) or did not parse (parser gate: it is sent again and then arrives whole;
-the share sent again is its cost). Everything that a study did not run is listed as such.
+The do-nothing receivers are those of `llm_bridge.study.receivers`. What a study did not run is listed as such, corpus
+by corpus.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_bridge.scoring.intervals import Interval
 from llm_bridge.scoring.metrics import baseline, compare_cells, score_cell
-from llm_bridge.study.findings import (
-    CORPUS_ORDER,
-    RENAMED,
-    SHUFFLED,
-    TASK_ORDER,
-    curve_order,
-    curves,
-    is_control,
-    level_words,
-    method_name,
-)
-from llm_bridge.study.points import Point, Study
+from llm_bridge.study.curves import curve_order, curves, is_control
+from llm_bridge.study.points import LEVELS, Point, Study
+from llm_bridge.study.receivers import intact_only_along, parser_gate_along
+from llm_bridge.study.runs import rows_of_shared_runs
+from llm_bridge.study.words import CORPUS_ORDER, RENAMED, SHUFFLED, TASK_ORDER, level_words, method_name, rank
 
 Row = Mapping[str, Any]
 FINE_TUNED = ("qlora", "full", "lora")
@@ -69,42 +60,34 @@ class Control:
 
 
 def controls(study: Study) -> list[Control]:
-    """Every control of every task in the study's first corpus, those that were not run included."""
+    """Every control of every corpus and task, those that were not run included; first corpus first."""
     known = [point for point in study.points if not is_control(point) and point.items]
-    if not known:
-        return []
-    corpus = min({p.corpus for p in known}, key=lambda c: CORPUS_ORDER.index(c) if c in CORPUS_ORDER else 9)
-    tasks = [t for t in TASK_ORDER if any(p.task == t and p.corpus == corpus for p in known) and t != "repair"]
+    found: list[Control] = []
+    for corpus in sorted({p.corpus for p in known}, key=lambda name: (rank(CORPUS_ORDER, name), name)):
+        found += _of_corpus(study, corpus)
+    noise = [_common_noise(study)] if known else []
+    return [*found, *noise]
+
+
+def _of_corpus(study: Study, corpus: str) -> list[Control]:
+    """Controls of one corpus; one that was run in no task is listed once."""
     seeds = {cell.name: cell.config.get("train_seed") for cell in study.cells}
     found: list[Control] = []
-    for task in tasks:
+    for task in (t for t in TASK_ORDER if t != "repair"):
         points = [p for p in study.points if p.task == task and p.items]
-        found += _clean_and_dead([p for p in points if p.corpus == corpus])
-        found += _rules([p for p in points if p.corpus == corpus])
-        found += _shuffled([p for p in points if p.corpus == corpus])
-        found += _matched_noise([p for p in points if p.corpus == corpus])
-        found += _receivers([p for p in points if p.corpus == corpus], seeds)
+        mine = [p for p in points if p.corpus == corpus]
+        if not any(not is_control(p) for p in mine):
+            continue
+        found += _clean_and_dead(mine)
+        found += _rules(mine)
+        found += _shuffled(mine)
+        found += _matched_noise(mine)
+        found += _receivers(mine, seeds)
         found += _renamed(points, corpus)
-        found += _bases([p for p in points if p.corpus == corpus])
-    found += [_common_noise(study)]
-    missing = {control.name for control in found if not control.ran} - {c.name for c in found if c.ran}
-    once = {name: next(c for c in found if c.name == name) for name in missing}
-    return [c for c in found if c.ran] + list(once.values())
-
-
-def intact_only(link: Iterable[Row], clean: Iterable[Row], seeds: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of a receiver that takes the model's clean decision where all arrived whole, and gives up elsewhere."""
-    return _receiver(link, clean, seeds, asks=lambda row: False)
-
-
-def parser_gate(link: Iterable[Row], clean: Iterable[Row], seeds: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of a receiver that has everything sent again that does not parse; the rest is decided as it arrived."""
-    return _receiver(link, clean, seeds, asks=asks_again, keeps=True)
-
-
-def asks_again(row: Row) -> bool:
-    """Whether the parser gate asks again: nothing arrived, or what arrived is not Python."""
-    return not row["delivered"] or not row["parses"]
+        found += _bases(mine)
+    ran = {c.name for c in found if c.ran}
+    absent = {c.name: replace(c, corpus=corpus) for c in reversed(found) if not c.ran and c.name not in ran}
+    return [*(c for c in found if c.ran), *reversed(absent.values())]
 
 
 # --- families of controls ---------------------------------------------------------------------------------------------
@@ -165,11 +148,11 @@ def _matched_noise(points: Sequence[Point]) -> list[Control]:
             )
             if not matched:
                 continue
-            ours, theirs = ([row for pair in matched for row in pair[side].items] for side in (0, 1))
+            rows = rows_of_shared_runs(matched)
             rates = [_error_rate([pair[side] for pair in matched]) for side in (0, 1)]
             note = f"bytes wrong or lost: {rates[0]:.3f}, over the radio {rates[1]:.3f}"
             where = f"{method_name(method)}, {len(matched)} links"
-            found.append(_difference(policy, matched[0][0], where, ours, theirs, f"0 beside {real!r}", note=note))
+            found.append(_difference(policy, matched[0][0], where, rows, f"0 beside {real!r}", note=note))
     expected = {"random-bytes": "0 beside 'deliver'", "bursts": "0 beside 'deliver'", "drops": "0 beside 'drop'"}
     return found + _absent(found, expected)
 
@@ -187,25 +170,16 @@ def _receivers(points: Sequence[Point], seeds: Mapping[str, Any]) -> list[Contro
         if not mine:
             continue
         curve = min(mine, key=curve_order)
-        assert curve.clean is not None
-        link = [row for point in curve.points for row in point.items]
-        whole = sum(bool(row["intact"]) for row in link) / len(link)
         where = f"{_where(curve.first)}, {len(curve.points)} SF"
-        for name, receiver in (("intact-only", intact_only), ("parser gate", parser_gate)):
-            if name == "parser gate" and any("parses" not in row for row in link):
-                continue
-            rows = receiver(link, curve.clean.items, seeds)
-            if len(rows) != len(link):
-                continue  # a link without its clean counterpart
-            scores = score_cell(rows)
-            if name == "intact-only":
-                said = f"it scores {scores['f1']:.2f}; {whole:.0%} whole"
-            else:
-                share = sum(map(asks_again, link)) / len(link)
-                said = f"it scores {scores['f1']:.2f}; {share:.0%} sent again"
-            found.append(
-                _difference(f"{name} − model", curve.first, where, rows, link, expected[name], note=said, claim=False)
-            )
+        link = [row for point in curve.points for row in point.items]
+        for name, receiver in (("intact-only", intact_only_along), ("parser gate", parser_gate_along)):
+            rows, note = receiver(curve, seeds)
+            if rows:
+                found.append(
+                    _difference(
+                        f"{name} − model", curve.first, where, (rows, link), expected[name], note=note, claim=False
+                    )
+                )
     return found + _absent(found, {f"{name} − model": text for name, text in expected.items()})
 
 
@@ -214,9 +188,8 @@ def _renamed(points: Sequence[Point], corpus: str) -> list[Control]:
     other = {p.method: p for p in points if p.corpus == corpus + RENAMED and (p.clean or p.noiseless)}
     for p in _one_each([p for p in points if p.corpus == corpus and (p.clean or p.noiseless) and not is_control(p)]):
         if p.method in other and p.method != "rules":
-            rows = [_named(row) for row in other[p.method].items]
-            named = [_named(row) for row in p.items]
-            found.append(_difference("renamed identifiers", p, _where(p), rows, named, "0, no names remembered"))
+            rows = [[_named(row) for row in part] for part in rows_of_shared_runs([(other[p.method], p)])]
+            found.append(_difference("renamed identifiers", p, _where(p), rows, "0, no names remembered"))
     return found + _absent(found, {"renamed identifiers": "0, no names remembered"})
 
 
@@ -231,8 +204,8 @@ def _bases(points: Sequence[Point]) -> list[Control]:
     ):
         where = f"{method_name(first)} − {method_name(second)}, nothing lost"
         if first in clean and second in clean:
-            rows = clean[first].items, clean[second].items
-            found.append(_difference(name, clean[first], where, *rows, text, claim=False))
+            rows = rows_of_shared_runs([(clean[first], clean[second])])
+            found.append(_difference(name, clean[first], where, rows, text, claim=False))
         else:
             found.append(_absent_one(name, text, where))
     for method in ("zero-shot", "zero-shot-nf4"):
@@ -243,14 +216,15 @@ def _bases(points: Sequence[Point]) -> list[Control]:
 
 
 def _common_noise(study: Study) -> Control:
-    """Whether all methods and training seeds saw the same damage, item by item."""
+    """Whether all methods and training seeds on one channel seed saw the same damage, item by item."""
+    fields_of_link = (*SAME_LINK[3:-1], *LEVELS, "corpus", "policy", "channel_seed", "radio")
     fields = ("delivered", "intact", "bytes_sent", "byte_errors", "fragments_sent", "fragments_lost")
     seen: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     compared, differing = 0, 0
     for cell in study.cells:
         if cell.config.get("corrupted_split") not in ("eval", "both"):
             continue
-        link = [str(cell.config.get(x)) for x in (*SAME_LINK[3:-1], "corpus", "policy", "channel_seed", "radio")]
+        link = [str(cell.config.get(name)) for name in fields_of_link]
         for row in cell.items:
             key = (*link, row["task"], row["program"], row["version"])
             damage = tuple(row.get(name) for name in fields)
@@ -262,7 +236,7 @@ def _common_noise(study: Study) -> Control:
         return _absent_one("common random numbers", "no item differs between methods")
     return Control(
         name="common random numbers",
-        where="share of items whose damage differs between methods",
+        where="share of items whose damage differs between methods on one channel seed",
         should_be="0",
         value=differing / compared,
         low=None,
@@ -274,34 +248,6 @@ def _common_noise(study: Study) -> Control:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def _receiver(
-    link: Iterable[Row],
-    clean: Iterable[Row],
-    seeds: Mapping[str, Any],
-    *,
-    asks: Callable[[Row], bool],
-    keeps: bool = False,
-) -> list[dict[str, Any]]:
-    """Rows of `link` with the clean decision of the same program, version and training seed put in."""
-
-    def key(row: Row) -> tuple[Any, ...]:
-        return row["program"], row["version"], seeds.get(row["cell"])
-
-    undamaged = {key(row): row for row in clean}
-    made = []
-    for row in link:
-        if key(row) not in undamaged:
-            continue
-        stands_in = {name: undamaged[key(row)].get(name) for name in ("decision", "correct", "score", "rank")}
-        if asks(row) or (row["intact"] and not keeps):
-            made.append({**row, **stands_in, "delivered": True, "intact": True})
-        elif keeps:
-            made.append(dict(row))
-        else:
-            made.append({**row, "delivered": False, "intact": False, "decision": None, "correct": False})
-    return made
 
 
 def _one_each(points: Iterable[Point]) -> list[Point]:
@@ -336,23 +282,12 @@ def _error_rate(points: Sequence[Point]) -> float:
 
 
 def _where(p: Point) -> str:
-    link = [*level_words(p.axis, p.snr_db, p.distance_km, p.ebn0_db), f"policy {p.policy}"]
+    link = [*level_words(p), f"policy {p.policy}"]
     return ", ".join([method_name(p.method), *(["nothing lost"] if p.clean or p.noiseless else link)])
 
 
 def _of_point(name: str, p: Point, should_be: str, *, holds: bool | None = None) -> Control:
-    return Control(
-        name=name,
-        where=_where(p),
-        corpus=p.corpus,
-        task=p.task,
-        should_be=should_be,
-        value=p.f1,
-        low=p.low,
-        high=p.high,
-        n=p.num_programs,
-        holds=holds,
-    )
+    return _line(name, p, _where(p), should_be, (p.f1, p.low, p.high), holds=holds)
 
 
 def _scored(name: str, p: Point, rows: Sequence[Row], should_be: str, *, around: float | None) -> Control:
@@ -360,48 +295,53 @@ def _scored(name: str, p: Point, rows: Sequence[Row], should_be: str, *, around:
     scores = score_cell(rows)
     low, high = scores["f1_low"], scores["f1_high"]
     holds = around is not None and low is not None and high is not None and low <= around <= high
-    return Control(
-        name=name,
-        where="nothing lost",
-        corpus=p.corpus,
-        task=p.task,
-        should_be=should_be,
-        value=scores["f1"],
-        low=low,
-        high=high,
-        n=p.num_programs,
-        holds=holds,
-    )
+    return _line(name, p, "nothing lost", should_be, (scores["f1"], low, high), holds=holds)
 
 
 def _difference(
     name: str,
     p: Point,
     where: str,
-    ours: Sequence[Row],
-    theirs: Sequence[Row],
+    rows: Sequence[Sequence[Row]],
     should_be: str,
     *,
     note: str = "",
     claim: bool = True,
 ) -> Control:
-    """F1 of one minus F1 of the other, paired by program."""
+    """F1 of the first rows minus that of the second, paired by program; as it should be where it may be 0."""
     try:
-        found: Interval = compare_cells(ours, theirs)
-    except ValueError:
+        found = compare_cells(*rows) if all(rows) else None
+    except ValueError:  # other programs
+        found = None
+    if found is None:
         return _absent_one(name, should_be, where)
+    bounds = found.value, found.low, found.high
+    line = _line(name, p, where, should_be, bounds, holds=not found.excludes(0.0) if claim else None, note=note)
+    return replace(line, n=found.num_clusters, difference=True)
+
+
+def _line(
+    name: str,
+    p: Point,
+    where: str,
+    should_be: str,
+    value: tuple[float | None, float | None, float | None],
+    *,
+    holds: bool | None,
+    note: str = "",
+) -> Control:
+    """A line of the table about the corpus and task of a point: value, lower and upper bound."""
     return Control(
         name=name,
         where=where,
         corpus=p.corpus,
         task=p.task,
         should_be=should_be,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        n=found.num_clusters,
-        difference=True,
-        holds=not found.excludes(0.0) if claim else None,
+        value=value[0],
+        low=value[1],
+        high=value[2],
+        n=p.num_programs,
+        holds=holds,
         note=note,
     )
 

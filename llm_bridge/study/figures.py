@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from llm_bridge.study.findings import Curve, curves, is_control, method_name, verdict
+from llm_bridge.study.curves import Curve, curves, is_control, panel_key, verdict
 from llm_bridge.study.planning import Advice, frame_loss
 from llm_bridge.study.points import Point, Study
+from llm_bridge.study.words import method_name
 
 INK, MUTED, LINE, BASE, BAND, CARD = (f"#0000f{digit}" for digit in range(1, 7))
 VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", BASE: "--base", BAND: "--band", CARD: "--card"}
@@ -212,7 +213,7 @@ def panels(study: Study) -> list[list[Curve]]:
     """Curves gathered into panels, most telling first; controls have their table."""
     gathered: dict[tuple[Any, ...], list[Curve]] = {}
     for curve in curves(point for point in study.points if not is_control(point)):
-        gathered.setdefault((curve.first.corpus, curve.first.task, curve.first.condition), []).append(curve)
+        gathered.setdefault(panel_key(curve), []).append(curve)
     return list(gathered.values())
 
 

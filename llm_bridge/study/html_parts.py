@@ -68,8 +68,11 @@ Column = tuple[str, str, Callable[[Any], Any]]
 """Head, kind ("number", "text", "long": wraps, "setting": left out where it does not vary), how a cell is read."""
 
 
-def table(caption: str, columns: Sequence[Column], rows: Iterable[Any]) -> str:
-    """A sortable table in a region that scrolls sideways and takes the keyboard's focus."""
+def table(caption: str, columns: Sequence[Column], rows: Iterable[Any], *, cards: bool = False) -> str:
+    """A sortable table in a region that scrolls sideways and takes the keyboard's focus.
+
+    With `cards` a narrow screen shows each row as a card instead, a line for each column under its head.
+    """
     rows = list(rows)
     kept, constant = [], []
     for name, kind, read in columns:
@@ -84,12 +87,13 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Any]) -> str:
         for name, kind, _ in kept
     )
     lines = "".join(
-        "<tr>" + "".join(_cell(read(row), _number_class(name, kind)) for name, kind, read in kept) + "</tr>"
+        "<tr>" + "".join(_cell(read(row), _attributes(name, kind, cards)) for name, kind, read in kept) + "</tr>"
         for row in rows
     )
     same = f'<p class="note">The same in every row: {escape("; ".join(constant))}.</p>' if constant else ""
     return (
-        f'{same}<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table class="sortable">'
+        f'{same}<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
+        f'<table class="sortable{" cards" if cards else ""}">'
         f"<thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
 
@@ -98,6 +102,10 @@ def _number_class(name: str, kind: str) -> str:
     if kind == "long":
         return ' class="long"'
     return ' class="number"' if kind == "number" or name.endswith("/ dB") else ""
+
+
+def _attributes(name: str, kind: str, cards: bool) -> str:
+    return _number_class(name, kind) + (f' data-head="{escape(name)}"' if cards else "")
 
 
 def _cell(value: Any, attributes: str) -> str:
@@ -115,3 +123,44 @@ def _cell(value: Any, attributes: str) -> str:
 
 def _text(raw: bytes) -> str:
     return escape(raw.decode("utf-8", errors="replace"))
+
+
+def spelled(value: float | None, low: float | None, high: float | None, *, difference: bool = False) -> Any:
+    """A value with its interval; a difference with its sign.
+
+    Examples
+    --------
+    >>> str(spelled(-0.18, -0.24, -0.121, difference=True)), spelled(-0.18, None, None).sort_value
+    ('−0.18 [−0.24, −0.12]', '-0.18')
+    """
+    if value is None:
+        return None
+    shown = f"{round(value, 2) + 0.0:+.2f}".replace("-", "−") if difference and round(value, 2) else number(value)
+    html = Html(shown if low is None or high is None else f"{shown} [{number(low)}, {number(high)}]")
+    html.sort_value = repr(value)
+    return html
+
+
+def number(value: float) -> str:
+    """Two decimals with a true minus, and without a negative zero.
+
+    Examples
+    --------
+    >>> number(-0.001), number(-0.25)
+    ('0.00', '−0.25')
+    """
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def small(value: float | None) -> Any:
+    """A p value or a small spread: three decimals."""
+    if value is None:
+        return None
+    html = Html("&lt; 0.001" if 0 < value < 0.0005 else f"{value:.3f}")
+    html.sort_value = repr(value)
+    return html
+
+
+def plain(value: float | None) -> float | int | None:
+    """A whole number as one."""
+    return int(value) if value is not None and math.isfinite(value) and value == int(value) else value

@@ -6,9 +6,10 @@
     F1              read off the study's own points, F1 against the share of bytes lost; k < 1: the rest is a miss
     shadowing       one draw for each text, averaged over last: repeating does not help a text sent from a bad place
 
-This is an interpolation, not a measurement: the frame loss is theory (hard decoding, perfect synchronisation), copies
-are independent, and F1 is taken to depend on the share lost alone, which is the collapse hypothesis. A plan says how
-far off it is on the links of the airtime axis that the study did run.
+This is an interpolation, not a measurement: the frame loss is theory (hard decoding, perfect synchronisation), frames
+and copies are lost independently, given the place, and F1 is taken to depend on the share lost alone, which is the
+collapse hypothesis. A plan says how far off it is on the links of the airtime axis that the study did run, and how
+many texts arrived whole beside how many would if frames were lost independently.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm_bridge.study.findings import Curve, curve_order, curves, is_control
+from llm_bridge.study.curves import Curve, curve_order, curves, is_control
 from llm_bridge.study.points import Point, Study
 from llm_bridge.transport.packets import HEADER_LEN
 
@@ -32,9 +33,9 @@ DUTY_CYCLES = (0.001, 0.01, 0.1)
 PERIOD_S = 600.0
 """A program every ten minutes."""
 TIE = 0.01
+"""Of spreading factors that close in F1 the smallest one is advised: it takes the least time."""
 SHADOWS = np.array([NormalDist().inv_cdf((k + 0.5) / 21) for k in range(21)])
 """Quantiles of the standard normal distribution, equally likely."""
-"""Of spreading factors that close in F1 the smallest one is advised: it takes the least time."""
 DEFAULT_RADIO: dict[str, Any] = {
     "tx_power_dbm": 14.0,
     "path_loss_exponent": 3.5,
@@ -73,6 +74,8 @@ class Plan:
     worst_gap: float | None
     mean_gap: float | None
     num_checked: int
+    whole: tuple[float, float]
+    """Share of items that arrived whole at the curve's points, and what it would be with independent frames."""
 
 
 def make_plan(study: Study) -> Plan | None:
@@ -137,6 +140,7 @@ def make_plan(study: Study) -> Plan | None:
         worst_gap=max(gaps) if gaps else None,
         mean_gap=_mean(gaps) if gaps else None,
         num_checked=len(gaps),
+        whole=_mean_pairs([whole_shares(p) for p in steady or points]),
     )
 
 
@@ -150,6 +154,13 @@ def frame_loss(sf: int, snr_db: npt.ArrayLike, *, cr: int, payload_len: int, fad
     if fading == "rayleigh":
         fades_db = 10 * np.log10(-np.log1p(-(np.arange(200) + 0.5) / 200))
     return np.asarray(np.interp(np.asarray(snr_db)[..., None] + fades_db, grid, per).mean(axis=-1))
+
+
+def whole_shares(p: Point) -> tuple[float, float]:
+    """Share of a point's items that arrived whole, and the one to expect if frames were lost independently."""
+    sent = np.array([row["fragments_sent"] for row in p.items])
+    kept = 1 - sum(row["fragments_lost"] for row in p.items) / sent.sum()
+    return p.share_intact, float(np.mean(kept**sent))
 
 
 def f1_of_loss(points: Sequence[Point], clean: Point | None) -> tuple[FloatArray, FloatArray]:
@@ -233,6 +244,11 @@ def _expected_f1(loss: float, copies: float, shares: FloatArray, scores: FloatAr
     whole = math.floor(copies)
     less, more = (float(np.interp(loss**k, shares, scores)) for k in (whole, whole + 1))
     return less + (copies - whole) * (more - less)
+
+
+def _mean_pairs(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    first, second = zip(*pairs, strict=True)
+    return _mean(first), _mean(second)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -22,7 +22,9 @@ from llm_bridge.scoring.collapse import residual_errors
 from llm_bridge.scoring.metrics import TASKS, score_cell
 from llm_bridge.study.store import canonical_json, cell_dirs, digest, is_finished, read_json, read_jsonl
 
-AXIS_ORDER = ("fixed_snr", "equal_airtime", "distance", "equal_energy")
+AXIS_ORDER = ("fixed_snr", "equal_airtime", "distance", "equal_energy", "equal_loss")
+LEVELS = ("distance_km", "ebn0_db", "frame_loss")
+"""What an axis holds equal instead of the SNR."""
 
 CONTRACT_COLUMNS = (
     "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split", "method", "train_seed",
@@ -33,14 +35,14 @@ CONTRACT_COLUMNS = (
 
 RESULT_COLUMNS = (
     *CONTRACT_COLUMNS,
-    "axis", "distance_km", "ebn0_db", "parses", "airtime_s", "duty_cycle", "send_time_s", "within_dwell_time",
+    "axis", *LEVELS, "parses", "airtime_s", "duty_cycle", "send_time_s", "within_dwell_time",
     "plausible_at_1", "plausible_low", "plausible_high",
 )  # fmt: skip
 """The columns of ``results.csv``, in order: `CONTRACT_COLUMNS`, then
 
-`axis` with its level (`distance_km`, `ebn0_db`); `parses`: items whose received text is Python (of a pair: both);
-`airtime_s` of the whole corpus over this link, the `duty_cycle`, the time that sending takes at it, and whether each
-frame keeps to the region's dwell time; *repair*: `plausible_at_1` with its interval.
+`axis` with its level (`distance_km`, `ebn0_db`, `frame_loss`); `parses`: items whose received text is Python (of a
+pair: both); `airtime_s` of the whole corpus over this link, the `duty_cycle`, the time that sending takes at it, and
+whether each frame keeps to the region's dwell time; *repair*: `plausible_at_1` with its interval.
 """
 
 EXAMPLE_FILES = ("example.json", "examples.json")
@@ -49,7 +51,9 @@ DELIVERY_COUNTS = (
     "delivered", "intact", "fragments_sent", "fragments_lost", "bytes_sent", "airtime_s",
 )  # fmt: skip
 VARIANT_FIELDS = ("model", "corpus_hash", "corpus_limit", "training", "training_hash", "chirpbridge")
-POINT_FIELDS = ("corpus", "task", "method", *LINK_FIELDS, "distance_km", "ebn0_db")
+POINT_FIELDS = ("corpus", "task", "method", *LINK_FIELDS, *LEVELS)
+Run = tuple[int | None, int | None]
+"""Training seed and channel seed; None where nothing was trained, or nothing sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,8 @@ class Point:
     """One condition, method, task and corpus, over all its seeds.
 
     `scores` has the columns of `llm_bridge.scoring.metrics.score_cell`; `items` is empty where a study was published
-    without them (then an interval over several seeds is the widest of theirs).
+    without them (then an interval over several seeds is the widest of theirs). `runs` tells the seeds of each cell by
+    its name: with channel seeds of its own for each training seed, not every pair of seeds has one.
     """
 
     corpus: str
@@ -103,6 +108,8 @@ class Point:
     train_delivered: float | None = None
     distance_km: float | None = None
     ebn0_db: float | None = None
+    frame_loss: float | None = None
+    runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
     items: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
     @property
@@ -160,38 +167,41 @@ class Point:
 
     @property
     def level(self) -> float | None:
-        """What the axis holds equal between spreading factors: a distance, an Eb/N0 (the SNR differs), or an SNR."""
-        return next((v for v in (self.distance_km, self.ebn0_db) if v is not None), self.snr_db)
+        """What the axis holds equal between spreading factors: one of `LEVELS` (then the SNR differs), or an SNR."""
+        return next((v for name in LEVELS if (v := getattr(self, name)) is not None), self.snr_db)
 
 
 def load_study(directory: Path) -> Study:
-    """Read every finished cell under a folder.
+    """Read every finished cell under a folder, or a published study (`llm_bridge.study.published`).
 
     Raises
     ------
     FileNotFoundError
-        No finished cell there.
+        No finished cell there, nor a study's results.
     StoreError
         A file that was changed after its result was written, or that is not what it should be.
     """
-    cells = []
-    for folder in cell_dirs(Path(directory)):
-        if not is_finished(folder):
-            continue
-        found = [read_json(folder / name) for name in EXAMPLE_FILES if (folder / name).exists()]
-        cells.append(
-            CellFiles(
-                name=folder.name,
-                config=read_json(folder / "config.json"),
-                provenance=read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {},
-                items=[{"cell": folder.name, **row} for row in read_jsonl(folder / "items.jsonl")],
-                rows=read_json(folder / "result.json").get("rows", []),
-                examples=[row for entry in found for row in ([entry] if isinstance(entry, dict) else entry)],
-            )
-        )
+    from llm_bridge.study.published import is_published, published_cells
+
+    directory = Path(directory)
+    cells = [_cell_files(folder) for folder in cell_dirs(directory) if is_finished(folder)]
+    if not cells and is_published(directory):
+        cells = published_cells(directory)
     if not cells:
         raise FileNotFoundError(f"no finished cell under {directory}: run a recipe with --out {directory} first")
-    return Study(directory=Path(directory), cells=cells)
+    return Study(directory=directory, cells=cells)
+
+
+def _cell_files(folder: Path) -> CellFiles:
+    found = [read_json(folder / name) for name in EXAMPLE_FILES if (folder / name).exists()]
+    return CellFiles(
+        name=folder.name,
+        config=read_json(folder / "config.json"),
+        provenance=read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {},
+        items=[{"cell": folder.name, **row} for row in read_jsonl(folder / "items.jsonl")],
+        rows=read_json(folder / "result.json").get("rows", []),
+        examples=[row for entry in found for row in ([entry] if isinstance(entry, dict) else entry)],
+    )
 
 
 def pool(cells: Iterable[CellFiles], *, num_resamples: int = 10_000) -> list[Point]:
@@ -209,14 +219,16 @@ def pool(cells: Iterable[CellFiles], *, num_resamples: int = 10_000) -> list[Poi
         named = dict(zip(POINT_FIELDS, key, strict=True))
         items = [item for cell, _ in members for item in cell.items if item.get("task") == named["task"]]
         rows = [row for _, row in members]
+        runs = {cell.name: _run(cell, row) for cell, row in members}
         scores = score_cell(items, num_resamples=num_resamples) if items else _widest(rows)
         points.append(
             Point(
                 **named,
                 scores=scores,
                 num_programs=len({item["program"] for item in items}) if items else int(rows[0]["n"]),
-                train_seeds=_seeds(members, "train_seed"),
-                channel_seeds=_seeds(members, "channel_seed"),
+                train_seeds=_seeds(runs, 0),
+                channel_seeds=_seeds(runs, 1),
+                runs=runs,
                 train_delivered=_mean([row.get("train_delivered") for row in rows]),
                 items=items,
             )
@@ -246,7 +258,7 @@ def delivery_rows(cells: Iterable[CellFiles]) -> list[dict[str, Any]]:
     Methods and training seeds see the same noise, so one cell of each link and channel seed is counted, in the task
     that has the most rows (*detect* has one for every text).
     """
-    fields = ("corpus", *LINK_FIELDS[:-1], "distance_km", "ebn0_db")
+    fields = ("corpus", *LINK_FIELDS[:-1], *LEVELS)
     seen: dict[tuple[Any, ...], dict[Any, Sequence[Mapping[str, Any]]]] = {}
     for cell in cells:
         if cell.config.get("corrupted_split") not in ("eval", "both") or not cell.items:
@@ -264,15 +276,7 @@ def delivery_rows(cells: Iterable[CellFiles]) -> list[dict[str, Any]]:
     for link, by_seed in seen.items():
         items = [item for group in by_seed.values() for item in group]
         row = dict(zip(fields, link, strict=True)) | {"n": len(items)}
-        for name in (
-            "delivered",
-            "intact",
-            "fragments_sent",
-            "fragments_lost",
-            "bytes_sent",
-            "byte_errors",
-            "airtime_s",
-        ):
+        for name in (*DELIVERY_COUNTS, "byte_errors"):
             row[name] = sum(item.get(name) or 0 for item in items)
         row["residual_errors"] = round(sum(residual_errors(item) for item in items))
         rows.append(row)
@@ -322,9 +326,13 @@ def _mean(values: Iterable[Any]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _seeds(members: Iterable[tuple[CellFiles, Mapping[str, Any]]], name: str) -> tuple[int, ...]:
-    found = {row.get(name, cell.config.get(name)) for cell, row in members}
-    return tuple(sorted(seed for seed in found if seed is not None))
+def _run(cell: CellFiles, row: Mapping[str, Any]) -> Run:
+    train, channel = (row.get(name, cell.config.get(name)) for name in ("train_seed", "channel_seed"))
+    return train, channel
+
+
+def _seeds(runs: Mapping[str, Run], side: int) -> tuple[int, ...]:
+    return tuple(sorted({seed for run in runs.values() if (seed := run[side]) is not None}))
 
 
 def _sort_key(value: Any) -> tuple[int, float, str]:

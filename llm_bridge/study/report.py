@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_bridge.study.findings import axis_name, corpus_name, method_name, verdict
+from llm_bridge.study.curves import verdict
 from llm_bridge.study.page import render_page
 from llm_bridge.study.points import RESULT_COLUMNS, items_jsonl, load_study, results_csv
 from llm_bridge.study.store import write_output
+from llm_bridge.study.words import METHOD_ORDER, TASK_QUESTIONS, axis_name, corpus_name, method_name
 
 __all__ = ["RESULT_COLUMNS", "render_table", "write_report"]
 
@@ -96,8 +97,6 @@ def _rich_table(corpus: str, task: str, axis: str, rows: list[Mapping[str, Any]]
     """One table: a line for each link, a column for each method; settings have a column only where they differ."""
     from rich import box
     from rich.table import Table
-
-    from llm_bridge.study.findings import METHOD_ORDER, TASK_QUESTIONS
 
     title = f"{corpus_name(corpus)}, {task}: {TASK_QUESTIONS.get(task, '')}"
     table = Table(

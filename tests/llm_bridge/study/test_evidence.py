@@ -16,11 +16,13 @@ from llm_bridge.scoring.metrics import compare_losses, score_cell
 from llm_bridge.scoring.statistics import holm, mcnemar_exact
 from llm_bridge.study import planning
 from llm_bridge.study.contrasts import neighbour_tests, primary_contrasts, program_differences
-from llm_bridge.study.controls import asks_again, controls, intact_only, parser_gate
+from llm_bridge.study.controls import controls
+from llm_bridge.study.curves import headline_curves, is_control
 from llm_bridge.study.evidence import collapse_tests, seed_components
-from llm_bridge.study.findings import headline_curves, is_control, method_name
 from llm_bridge.study.points import load_study
+from llm_bridge.study.receivers import asks_again, intact_only, parser_gate
 from llm_bridge.study.report import write_report
+from llm_bridge.study.words import method_name
 
 SEEDS = {"train_seeds": (0, 1, 2), "channel_seeds": (0, 1)}
 SMALL = {"tasks": ("localise", "paired"), "spreading_factors": (7, 9, 12)}
@@ -87,7 +89,7 @@ def test_a_direction_is_claimed_by_the_corrected_p_value_alone(study):
     assert "the link costs QLoRA less" in dataclasses.replace(contrast, difference=apart, p_holm=0.03).sentence()
     tight = dataclasses.replace(apart, value=0.01, low=-0.09, high=0.09)
     assert "equivalent within 0.10" in dataclasses.replace(contrast, difference=tight).sentence()
-    assert "n = 42 programs, 3 training seeds, 2 channel seeds" in null
+    assert "n = 42 programs, three training seeds, two channel seeds)" in null
 
 
 def test_neighbouring_spreading_factors_by_majority_of_seeds(study):

@@ -21,7 +21,8 @@ from synthetic_study import make_study, read_page, read_rows
 
 from llm_bridge.scoring.metrics import score_cell
 from llm_bridge.study import figures
-from llm_bridge.study.findings import curves, headline_curves, limits, method_sentences, sf_sentence, verdict
+from llm_bridge.study.curves import curves, headline_curves, verdict
+from llm_bridge.study.findings import limits, method_sentences, sf_sentence
 from llm_bridge.study.html_parts import mark_damage
 from llm_bridge.study.points import CONTRACT_COLUMNS, RESULT_COLUMNS, delivery_rows, load_study
 from llm_bridge.study.report import render_table, write_report
@@ -254,7 +255,7 @@ def test_direction_is_claimed_only_where_the_paired_interval_allows(tmp_path):
 
 def test_qlora_against_full_is_never_called_equal(study):
     said = method_sentences(study)
-    assert len(said) == 4 and all("n = 42, one seed" in sentence for sentence in said)
+    assert len(said) == 4 and all("n = 42, one training seed, one channel seed" in sentence for sentence in said)
     assert said[0].startswith("QLoRA against full: difference")
     assert "not distinguishable (smallest difference that n could show: 0.27)" in said[0]
     assert said[1].startswith("F1 lost to the link, QLoRA minus full:")
