@@ -105,6 +105,23 @@ def expand(recipe: Recipe) -> list[Cell]:
     return list(cells)
 
 
+def channel_links(recipe: Recipe) -> list[Cell]:
+    """Every test corpus over every link, whatever the methods: the cells of the channel stage.
+
+    Examples
+    --------
+    >>> from llm_bridge.study.config import load_recipe
+    >>> recipe = load_recipe("toy", ["radio.policy=['drop', 'deliver']", "training.methods=[]"])
+    >>> len(expand(recipe)), len(channel_links(recipe)) == 2 * 3 * 2  # spreading factors, SNRs, policies
+    (0, True)
+    """
+    return [
+        Cell(corpus=corpus, method="", train_seed=None, corrupted_split="eval", **link)
+        for corpus in recipe.corpus.test
+        for link in _links(recipe)
+    ]
+
+
 def base_method(method: str) -> str:
     """The method that a control of shuffled labels trains by; any other is its own.
 

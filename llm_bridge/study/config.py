@@ -180,7 +180,8 @@ class TrainingConfig:
 
     `learning_rate` maps a method (or "lora", "qlora" for their layer-wise variants) to its rate, tuned on the clean
     link with equal trials. `objectives` maps "line", "distil", "likelihood", "localise", "detect" and "repair" to
-    their weights (`llm_bridge.training.objectives`).
+    their weights (`llm_bridge.training.objectives`). No method (``methods = []``): the channel stage alone, which asks
+    no model (`channel`).
     """
 
     methods: tuple[str, ...] = ("zero-shot",)
@@ -199,8 +200,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Validate counts."""
-        if not self.methods or not self.seeds:
-            raise RecipeError("'training.methods' and 'training.seeds' must have at least one value")
+        if not self.seeds:
+            raise RecipeError("'training.seeds' must have at least one value (got an empty list)")
         _require_at_least("training.steps", self.steps, 1)
         _require_at_least("training.batch_programs", self.batch_programs, 1)
 

@@ -12,28 +12,21 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.corpora.programs import ProgramPair, corpus_hash
 from llm_bridge.scoring.rules import fit_position, rule_scores
 from llm_bridge.study.axes import duty_cycle_of, send_time_s, within_dwell_time
 from llm_bridge.study.cells import RULES, Cell, cell_config, cell_name, expand, radio_settings
-from llm_bridge.study.config import RENAMED, CorpusConfig, Recipe, RecipeError, as_plain, recipe_of
+from llm_bridge.study.channel import run_channel
+from llm_bridge.study.config import Recipe, as_plain, recipe_of
 from llm_bridge.study.learning import Learner, learner_for
-from llm_bridge.study.links import (
-    delivery_row,
-    equal_airtime,
-    items_of,
-    perfect_arrival,
-    transmit_items,
-)
-from llm_bridge.study.model_files import model_hashes, model_sha256
+from llm_bridge.study.loading import Study as Study
+from llm_bridge.study.loading import load_study as load_study
+from llm_bridge.study.model_files import model_hashes
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
 from llm_bridge.study.preflight import check_links, prepare_model
 from llm_bridge.study.provenance import provenance
@@ -52,6 +45,8 @@ from llm_bridge.study.store import (
     write_json,
     write_jsonl,
 )
+from llm_bridge.study.transmission import Arrivals, cross, links_of
+from llm_bridge.study.transmission import transmit_all as transmit_all
 from llm_bridge.transport.link import RadioSettings, ReceivedItem
 
 if TYPE_CHECKING:
@@ -60,71 +55,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ConfiguredCell = tuple[Cell, dict[str, Any], Path]
-TRAINING = "training set"
-"""In the place of a test corpus' name: what the model learns from."""
-
-
-@dataclass(kw_only=True)
-class Study:
-    """A recipe with its corpora, its folder, and where it speaks to a person."""
-
-    recipe: Recipe
-    directory: Path
-    console: Console
-    test: dict[str, list[ProgramPair]]
-    train: list[ProgramPair]
-    validation: list[ProgramPair]
-    model: dict[str, str] = field(default_factory=dict)
-    phases: list[tuple[str, float]] = field(default_factory=list)
-
-    @property
-    def corpus_hashes(self) -> dict[str, str]:
-        """Hash of every corpus in use, by name."""
-        hashes = {name: corpus_hash(pairs) for name, pairs in self.test.items()}
-        return hashes | {
-            "mutants-train": corpus_hash(self.train),
-            "mutants-validation": corpus_hash(self.validation),
-        }
-
-    @property
-    def model_sha256(self) -> str | None:
-        """Hash of the model's files; None where no method has a model."""
-        return model_sha256(self.model) if self.model else None
-
-    @cached_property
-    def tokenizer(self) -> object:
-        """The model's tokenizer: needed where token ids cross the link."""
-        from llm_bridge.training.models import load_tokenizer
-
-        return load_tokenizer(self.recipe.model.name)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[Any]:
-        """Time a phase and show its progress; yields ``advance(done, total)``."""
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        started = time.monotonic()
-        columns = (
-            TextColumn("{task.description:<44}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
-            task = bar.add_task(name, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        seconds = time.monotonic() - started
-        self.phases.append((name, seconds))
-        self.console.print(f"{name:<60}{seconds:7.1f} s", highlight=False)
 
 
 def run_recipe(
@@ -136,7 +66,7 @@ def run_recipe(
     cluster: str | None = None,
     cache: Path | None = None,
 ) -> Path:
-    """Run a recipe to its report; returns the report's path.
+    """Run a recipe to its report; returns the report's path. Without a method it is the channel stage alone.
 
     Parameters
     ----------
@@ -160,6 +90,8 @@ def run_recipe(
     with locked(directory):
         if cache is not None:
             share_cache(directory, cache)
+        if not recipe.training.methods:
+            return run_channel(recipe, directory, console=console, workers=workers, cluster=cluster)
         study = load_study(recipe, directory, console)
         prepare_model(recipe, study.phase, console=console)
         if set(recipe.training.methods) != {RULES}:
@@ -174,99 +106,6 @@ def run_recipe(
             arrivals = transmit_all(study, unfinished)
             learn_and_score(study, cells, arrivals, executor=executor)
         return _report(study)
-
-
-def load_study(recipe: Recipe, directory: Path, console: Console) -> Study:
-    """Read the corpora that a recipe names."""
-    from llm_bridge.corpora import minibugs, mutants, mutmut_mutants, quixbugs
-    from llm_bridge.corpora.renaming import rename_identifiers
-
-    config = recipe.corpus
-    loaders = {
-        "minibugs": minibugs.load,
-        "quixbugs": lambda: quixbugs.load(config.quixbugs_path),
-        "mutants": lambda: mutants.load("test", seed=config.mutants_seed, limit=config.limit or None),
-        "mutants-mutmut": lambda: mutmut_mutants.load(seed=config.mutants_seed),
-    }
-
-    def load(name: str) -> list[ProgramPair]:
-        pairs = loaders[name.removesuffix(RENAMED)]()[: config.limit or None]
-        return [rename_identifiers(pair) for pair in pairs] if name.endswith(RENAMED) else pairs
-
-    return Study(
-        recipe=recipe,
-        directory=directory,
-        console=console,
-        test={name: load(name) for name in config.test},
-        train=_mutants("train", config, config.train_pairs),
-        validation=_mutants("validation", config, config.validation_pairs),
-    )
-
-
-def _mutants(split: str, config: CorpusConfig, count: int) -> list[ProgramPair]:
-    """The first mutants of a split that are short enough; a prefix of them is balanced by length."""
-    from llm_bridge.corpora import mutants
-
-    pairs = mutants.load(split, seed=config.mutants_seed, max_chars=config.train_max_chars, limit=count)
-    if len(pairs) < count:
-        wanted = f"{count} {split} pairs of at most {config.train_max_chars} characters"
-        raise RecipeError(f"'corpus' asks for {wanted} (got {len(pairs)} on this Python)")
-    return pairs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrivals:
-    """What arrived for a cell: the texts to judge, and the texts to learn from."""
-
-    evaluated: list[ReceivedItem]
-    learnt: list[ReceivedItem]
-
-
-def transmit_all(study: Study, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
-    """First stage: everything that has to cross a link crosses it; the delivery table is shown at once."""
-    arrivals: dict[Cell, Arrivals] = {}
-    clean = {name: perfect_arrival(items_of(pairs)) for name, pairs in study.test.items()}
-    clean_training = perfect_arrival(items_of(study.train))
-    crossed: dict[tuple[Cell, str], list[ReceivedItem]] = {}
-    delivered: dict[Cell, dict[str, Any]] = {}
-    with study.phase("radio links: frames over the air") as advance:
-        for number, cell in enumerate(cells):
-            for link in _links_of(cell):
-                if link not in crossed:
-                    crossed[link] = _cross(study, *link)
-            evaluated, learnt = clean[cell.corpus], clean_training
-            if cell.crosses_link_in_evaluation:
-                evaluated = crossed[cell.link, cell.corpus]
-                delivered[replace(cell.link, corpus=cell.corpus)] = delivery_row(evaluated)
-            if cell.crosses_link_in_training:
-                learnt = crossed[cell.link, TRAINING]
-            arrivals[cell] = Arrivals(evaluated=evaluated, learnt=learnt)
-            advance(number + 1, len(cells))
-    if delivered:
-        _print_delivery(study.console, delivered)
-    return arrivals
-
-
-def _links_of(cell: Cell) -> list[tuple[Cell, str]]:
-    """What a cell sends: a link, and the name of a test corpus or `TRAINING`."""
-    sent = [(cell.link, cell.corpus)] if cell.crosses_link_in_evaluation else []
-    return sent + ([(cell.link, TRAINING)] if cell.crosses_link_in_training else [])
-
-
-def _cross(study: Study, link: Cell, corpus: str) -> list[ReceivedItem]:
-    """A corpus over a link, from the file where it crossed it before.
-
-    The airtime budget is that of the texts to be judged; a training set is sent once, in its fixed order, on any axis.
-    """
-    items = items_of(study.train if corpus == TRAINING else study.test[corpus])
-    radio = radio_settings(link, study.recipe)
-    tokenizer = study.tokenizer if radio.source_coding == "token_ids" else None
-    if corpus != TRAINING and link.axis == "equal_airtime":
-        settings = study.recipe.radio
-        budget_s = settings.period_s * duty_cycle_of(settings)
-        radio = equal_airtime(items, radio, settings.airtime_reference_sf, tokenizer, budget_s=budget_s)
-    name = study.model.get("tokenizer") or study.recipe.model.name
-    return transmit_items(items, radio, study.directory, tokenizer=tokenizer, tokenizer_name=name)
 
 
 def learn_and_score(
@@ -442,7 +281,7 @@ def _on_air(study: Study, cell: Cell, evaluated: Sequence[ReceivedItem]) -> dict
 
 def _send_elsewhere(study: Study, cells: Sequence[Cell], executor: Executor) -> None:
     """Let workers do the radio links; `transmit_all` finds their files."""
-    links = list(dict.fromkeys(link for cell in cells for link in _links_of(cell)))
+    links = list(dict.fromkeys(link for cell in cells for link in links_of(cell)))
     links.sort(key=lambda link: -(link[0].sf or 0))  # the long frames first
     task = _task_of(study)
     with study.phase(f"{len(links)} radio links on worker processes") as advance:
@@ -466,7 +305,7 @@ def link_job(recipe: str, directory: str, model: dict[str, str], link: Cell, cor
     with ONE_JOB:
         study = _study_of(recipe, directory)
         study.model = model
-        _cross(study, link, corpus)
+        cross(study, link, corpus)
 
 
 def learner_job(recipe: str, directory: str, model: dict[str, str], key: str, cells: list[ConfiguredCell]) -> None:
@@ -506,41 +345,6 @@ def _configured_cells(study: Study) -> list[tuple[Cell, dict[str, Any], Path]]:
         config = cell_config(cell, study.recipe, hashes, study.model_sha256)
         cells.append((cell, config, study.directory / cell_name(cell, config)))
     return cells
-
-
-def _print_delivery(console: Console, rows: Mapping[Cell, dict[str, Any]]) -> None:
-    """What each link brought over; columns in which all links agree are said once, above the table."""
-    from rich.table import Table
-
-    names = (
-        "corpus",
-        "axis",
-        "distance_km",
-        "ebn0_db",
-        "frame_loss",
-        "snr_db",
-        "fading",
-        "cr",
-        "policy",
-        "source_coding",
-        "channel_seed",
-    )
-    varying = [name for name in names if len({getattr(cell, name) for cell in rows}) > 1]
-    common = {name: getattr(next(iter(rows)), name) for name in names if name not in varying}
-    fixed = ", ".join(f"{name} {value}" for name, value in common.items() if value is not None)
-    table = Table(title=f"What arrived ({fixed})", title_justify="left")
-    for name in (*varying, "SF", "texts", "any byte", "whole", "frames", "lost", "airtime"):
-        table.add_column(name, justify="right")
-    for cell, row in rows.items():
-        lost = row["fragments_lost"] / row["fragments_sent"] if row["fragments_sent"] else 0.0
-        counts = (cell.sf, row["n"], row["delivered"], row["intact"], row["fragments_sent"])
-        table.add_row(
-            *(str(getattr(cell, name)) for name in varying),
-            *map(str, counts),
-            f"{lost:.0%}",
-            f"{row['airtime_s']:.0f} s",
-        )
-    console.print(table)
 
 
 def _report(study: Study) -> Path:

@@ -52,6 +52,7 @@ def send_items(
     tokenizer: object = None,
     workers: int = 1,
     progress: Progress | None = None,
+    carried: dict[Packet, Arrival] | None = None,
 ) -> list[ReceivedItem]:
     r"""Send texts over the link, one transmission each.
 
@@ -67,6 +68,9 @@ def send_items(
         Processes; the result does not depend on it.
     progress
         Called as ``progress(frames done, frames in all)``.
+    carried
+        What came of packets that crossed this very radio before, and where new ones are noted: policies that share
+        packets need not send them twice. The result does not depend on it.
 
     Returns
     -------
@@ -93,7 +97,10 @@ def send_items(
     statistics = radio.control
     arrivals: list[Arrival] = []
     if policy.control is None or statistics is None:
-        arrivals = carry(packets, radio.radio_link(), workers=workers, progress=progress)
+        known = {} if carried is None else carried
+        fresh = [packet for packet in packets if packet not in known]
+        known.update(zip(fresh, carry(fresh, radio.radio_link(), workers=workers, progress=progress), strict=True))
+        arrivals = [known[packet] for packet in packets]
     if policy.control is not None:
         statistics = statistics or controls.measure(packets, arrivals)
         arrivals = policy.control(packets, statistics, channel_seed=radio.channel_seed)

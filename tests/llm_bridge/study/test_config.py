@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_bridge.study.cells import cell_config, cell_name, expand, radio_settings
+from llm_bridge.study.cells import cell_config, cell_name, channel_links, expand, radio_settings
 from llm_bridge.study.config import RecipeError, as_plain, load_recipe, recipes_dir
 
 HASHES = {"minibugs": "m", "mutants": "u", "quixbugs": "q", "mutants-train": "t", "mutants-validation": "v"}
@@ -21,7 +21,10 @@ def test_every_published_recipe_loads_and_expands(path: Path) -> None:
     assert recipe.description
     cells = expand(recipe)
     names = [cell_name(cell, cell_config(cell, recipe, HASHES)) for cell in cells]
-    assert len(set(names)) == len(names) > 0
+    assert len(set(names)) == len(names)
+    assert bool(names) == bool(recipe.training.methods)
+    for link in channel_links(recipe)[:200]:
+        radio_settings(link, recipe)
     for cell in cells:
         if cell.sf is not None:
             radio_settings(cell, recipe)

@@ -1,0 +1,119 @@
+"""A study at its start: a recipe, the corpora that it names, its folder, and where it speaks to a person."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_bridge.corpora.programs import ProgramPair, corpus_hash
+from llm_bridge.study.config import RENAMED, CorpusConfig, Recipe, RecipeError
+from llm_bridge.study.model_files import model_sha256
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(kw_only=True)
+class Study:
+    """A recipe with its corpora, its folder, and where it speaks to a person."""
+
+    recipe: Recipe
+    directory: Path
+    console: Console
+    test: dict[str, list[ProgramPair]]
+    train: list[ProgramPair]
+    validation: list[ProgramPair]
+    model: dict[str, str] = field(default_factory=dict)
+    phases: list[tuple[str, float]] = field(default_factory=list)
+
+    @property
+    def corpus_hashes(self) -> dict[str, str]:
+        """Hash of every corpus in use, by name."""
+        hashes = {name: corpus_hash(pairs) for name, pairs in self.test.items()}
+        return hashes | {
+            "mutants-train": corpus_hash(self.train),
+            "mutants-validation": corpus_hash(self.validation),
+        }
+
+    @property
+    def model_sha256(self) -> str | None:
+        """Hash of the model's files; None where no method has a model."""
+        return model_sha256(self.model) if self.model else None
+
+    @cached_property
+    def tokenizer(self) -> object:
+        """The model's tokenizer: needed where token ids cross the link."""
+        from llm_bridge.training.models import load_tokenizer
+
+        return load_tokenizer(self.recipe.model.name)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[Any]:
+        """Time a phase and show its progress; yields ``advance(done, total)``."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        started = time.monotonic()
+        columns = (
+            TextColumn("{task.description:<44}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
+            task = bar.add_task(name, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        seconds = time.monotonic() - started
+        self.phases.append((name, seconds))
+        self.console.print(f"{name:<60}{seconds:7.1f} s", highlight=False)
+
+
+def load_study(recipe: Recipe, directory: Path, console: Console) -> Study:
+    """Read the corpora that a recipe names; those to learn from only where there is a method."""
+    config, learns = recipe.corpus, bool(recipe.training.methods)
+    return Study(
+        recipe=recipe,
+        directory=directory,
+        console=console,
+        test={name: _test_corpus(name, config) for name in config.test},
+        train=_mutants("train", config, config.train_pairs) if learns else [],
+        validation=_mutants("validation", config, config.validation_pairs) if learns else [],
+    )
+
+
+def _test_corpus(name: str, config: CorpusConfig) -> list[ProgramPair]:
+    from llm_bridge.corpora import minibugs, mutants, mutmut_mutants, quixbugs
+    from llm_bridge.corpora.renaming import rename_identifiers
+
+    loaders: dict[str, Callable[[], list[ProgramPair]]] = {
+        "minibugs": minibugs.load,
+        "quixbugs": lambda: quixbugs.load(config.quixbugs_path),
+        "mutants": lambda: mutants.load("test", seed=config.mutants_seed, limit=config.limit or None),
+        "mutants-mutmut": lambda: mutmut_mutants.load(seed=config.mutants_seed),
+    }
+    pairs = loaders[name.removesuffix(RENAMED)]()[: config.limit or None]
+    return [rename_identifiers(pair) for pair in pairs] if name.endswith(RENAMED) else pairs
+
+
+def _mutants(split: str, config: CorpusConfig, count: int) -> list[ProgramPair]:
+    """The first mutants of a split that are short enough; a prefix of them is balanced by length."""
+    from llm_bridge.corpora import mutants
+
+    pairs = mutants.load(split, seed=config.mutants_seed, max_chars=config.train_max_chars, limit=count)
+    if len(pairs) < count:
+        wanted = f"{count} {split} pairs of at most {config.train_max_chars} characters"
+        raise RecipeError(f"'corpus' asks for {wanted} (got {len(pairs)} on this Python)")
+    return pairs
