@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from llm_bridge.study.cells import cell_config, cell_name, channel_links, expand, radio_settings
+from llm_bridge.study.cells import Cell, cell_config, cell_name, channel_links, expand, radio_settings
 from llm_bridge.study.config import RecipeError, as_plain, load_recipe, recipes_dir
 
 HASHES = {"minibugs": "m", "mutants": "u", "quixbugs": "q", "mutants-train": "t", "mutants-validation": "v"}
@@ -20,6 +22,7 @@ def test_every_published_recipe_loads_and_expands(path: Path) -> None:
     assert recipe.name == path.stem
     assert recipe.description
     cells = expand(recipe)
+    cells = cells[:: 1 + len(cells) // 1000]  # of large ones, some
     names = [cell_name(cell, cell_config(cell, recipe, HASHES)) for cell in cells]
     assert len(set(names)) == len(names)
     assert bool(names) == bool(recipe.training.methods)
@@ -264,3 +267,61 @@ def test_nesting_takes_cells_away_and_leaves_the_others_as_they_were() -> None:
 def test_nested_seeds_that_do_not_fit_are_refused(change: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe("toy", [*NESTED, change])
+
+
+def learners(cells: list[Cell]) -> int:
+    """Training runs that cells need."""
+    runs = ((c.method, c.train_seed, c.link if c.crosses_link_in_training else None) for c in cells if c.trained)
+    return len(set(runs))
+
+
+def grid_stages() -> dict[str, list[str]]:
+    """The stages that the grid's recipe names in its comments, with their settings."""
+    text = (recipes_dir() / "grid.toml").read_text()
+    return {
+        name: shlex.split(settings) for name, settings in re.findall(r"^#   (\w+) +--set (.+)$", text, re.MULTILINE)
+    }
+
+
+def test_the_grid_is_cut_into_stages_that_its_recipe_names() -> None:
+    one = [
+        "corpus.test=minibugs",
+        "radio.cr=1",
+        "radio.policy=drop",
+        "radio.source_coding=utf8",
+        "radio.fading=rayleigh",
+    ]
+    stages = {name: load_recipe("grid", [*settings, *one]) for name, settings in grid_stages().items()}
+    cells = {name: expand(recipe) for name, recipe in stages.items()}
+    assert list(stages) == ["channel", "evaluation", "training", "axes"]
+    assert (len(cells["channel"]), len(channel_links(stages["channel"]))) == (0, 6 * 4 * 10)
+    by_link = 3 * 5 * 2 + 3 * 10  # trained methods, seeds, two channel seeds each; others on all ten
+    assert len(cells["evaluation"]) == 6 * 4 * by_link + 3 * 5 + 3
+    assert learners(cells["evaluation"]) == learners(cells["axes"]) == 3 * 5
+    assert len(cells["axes"]) == 6 * (4 + 4 + 2) * by_link
+    assert {cell.axis for cell in cells["training"] if cell.sf} == {"equal_loss"}
+    assert learners(cells["training"]) == 2 * 2 * 3 * 5 * 2  # spreading factors, losses, methods, seeds, channel seeds
+
+
+@pytest.mark.slow
+def test_the_grid_holds_the_cells_that_its_recipe_tells() -> None:
+    text = (recipes_dir() / "grid.toml").read_text()
+    told = {name: load_recipe("grid", settings) for name, settings in grid_stages().items()} | {
+        "all": load_recipe("grid")
+    }
+    for name, recipe in told.items():
+        cells = expand(recipe)
+        if name == "channel":
+            assert f"channel ({len(channel_links(recipe)):,} links)" in text
+        else:
+            assert f"{len(cells):,} cells" in text
+        if name in ("training", "all"):
+            assert f"{len(cells):,} cells, {learners(cells):,} training runs" in text.replace("\n# ", " ")
+
+
+def test_corruption_in_training_shares_its_models_between_splits() -> None:
+    cells = expand(load_recipe("training_corruption"))
+    # methods x seeds, clean; and for each of two spreading factors: train and both learn the same
+    assert learners(cells) == 2 * 2 * (1 + 2)
+    assert len(cells) == 2 * 2 * (1 + 3 * 2)
+    assert {cell.frame_loss for cell in cells} == {None, 0.3}
