@@ -1,6 +1,6 @@
-"""The README's picture: F1 against spreading factor, from the folder of a finished run.
+"""The README's picture: F1 against spreading factor, from the folder of a finished run or of a committed study.
 
-python docs/gallery/make_f1_figure.py runs/fixed_snr docs/gallery/f1_vs_sf.svg
+python docs/gallery/make_f1_figure.py docs/results/fixed_snr docs/gallery/f1_vs_sf.svg
 """
 
 from __future__ import annotations

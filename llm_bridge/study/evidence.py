@@ -23,7 +23,11 @@ from llm_bridge.study.words import CORPUS_ORDER, rank
 
 @dataclass(frozen=True, kw_only=True)
 class Collapse:
-    """The collapse test of one corpus, policy and task, and its two further looks."""
+    """The collapse test of one corpus, policy and task, and its further looks.
+
+    `robust` is the population-average fit with cluster-robust errors: rows that share one damaged text (methods, and
+    training seeds on one channel seed) are not independent, which it allows for and the likelihood ratio does not.
+    """
 
     corpus: str
     policy: str
@@ -31,6 +35,7 @@ class Collapse:
     slope: CollapseFit
     categories: CollapseFit
     in_part: CollapseFit
+    robust: CollapseFit
 
 
 def collapse_tests(study: Study) -> list[Collapse]:
@@ -61,6 +66,7 @@ def collapse_tests(study: Study) -> list[Collapse]:
                     slope=fits[task],
                     categories=fit_collapse(rows, sf_terms="categories"),
                     in_part=fit_collapse(part),
+                    robust=fit_collapse(rows, engine="gee"),
                 )
             )
     return sorted(found, key=lambda c: (rank(CORPUS_ORDER, c.corpus), c.policy, c.task))

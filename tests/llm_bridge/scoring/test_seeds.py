@@ -1,4 +1,4 @@
-"""Training and channel seeds crossed with programs: what the intervals cover, and where the scatter comes from."""
+"""Training and channel seeds, crossed or nested: what intervals cover, and where the scatter comes from."""
 
 import math
 
@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.special import expit
 
 from llm_bridge.scoring import statistics as st
-from llm_bridge.scoring.variance import crossed_table, variance_components
+from llm_bridge.scoring.variance import crossed_table, nested_components, nested_table, variance_components
 
 FALSE_ALARM = 1e-6
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
@@ -92,6 +92,56 @@ def test_components_add_up_to_what_was_put_in():
         error = np.std(values) / math.sqrt(len(values))
         bias = 0.02 if name in ("training seed x channel seed", "channel seed") else 0.0  # negative ones set to 0
         assert abs(np.mean(values) - truth[name]) < 4 * error + bias, name
+
+
+def test_nested_components_add_up_to_what_was_put_in():
+    """Means over 300 tables, two channel seeds for each of five training seeds: within 4 standard errors."""
+    rng = np.random.default_rng(4)
+    shapes = {"program": (30, 1, 1), "training seed": (1, 5, 1), "channel seed within training seed": (1, 5, 2)}
+    shapes |= {"program x training seed": (30, 5, 1), "rest": (30, 5, 2)}
+    truth = dict(zip(shapes, (1.0, 0.6, 0.3, 0.4, 0.6), strict=True))
+    found = {name: [] for name in shapes}
+    for _ in range(300):
+        table = sum(rng.normal(0, math.sqrt(truth[name]), shape) for name, shape in shapes.items())
+        for part in nested_components(table):
+            found[part.name].append(part.variance)
+    for name, values in found.items():
+        error = np.std(values) / math.sqrt(len(values))
+        bias = 0.01 if name == "training seed" else 0.0  # negative ones set to 0
+        assert abs(np.mean(values) - truth[name]) < 4 * error + bias, name
+
+
+def test_nested_components_agree_with_nested_analysis_of_variance():
+    """Against the mean squares of statsmodels' table of y ~ P + T + P:T + C(T)."""
+    formula = pytest.importorskip("statsmodels.formula.api")
+    statsmodels = pytest.importorskip("statsmodels.api")
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(5)
+    table = rng.normal(size=(8, 3, 2)) + rng.normal(size=(8, 1, 1)) + rng.normal(size=(1, 3, 1))
+    p, t, c = np.indices(table.shape)
+    frame = pandas.DataFrame({"y": table.ravel(), "p": p.ravel(), "t": t.ravel(), "c": c.ravel()})
+    anova = statsmodels.stats.anova_lm(formula.ols("y ~ C(p) * C(t) + C(t):C(c)", frame).fit())
+    square = anova["sum_sq"] / anova["df"]
+    rest, both, within = square["Residual"], square["C(p):C(t)"], square["C(t):C(c)"]
+    parts = {part.name: part for part in nested_components(table)}
+    assert parts["rest"].variance == pytest.approx(rest)
+    assert parts["program x training seed"].variance == pytest.approx(max(0, (both - rest) / 2))
+    assert parts["channel seed within training seed"].variance == pytest.approx(max(0, (within - rest) / 8))
+    assert parts["program"].variance == pytest.approx(max(0, (square["C(p)"] - both) / 6))
+    assert parts["training seed"].variance == pytest.approx(max(0, (square["C(t)"] - both - within + rest) / 16))
+
+
+def test_nested_table_is_none_where_seeds_are_crossed_or_missing():
+    nested = {(p, t, 2 * t + k): float(k) for p in "ab" for t in (0, 1) for k in (0, 1)}
+    assert nested_table(nested).tolist() == [[[0, 1], [0, 1]]] * 2
+    assert nested_table({(p, t, c): 1.0 for p in "ab" for t in (0, 1) for c in (0, 1)}) is None
+    assert nested_table({("a", None, c): 1.0 for c in (0, 1)}) is None  # nothing trained
+    nested.pop(("a", 1, 2))
+    assert nested_table(nested) is None
+    one_each = nested_components(np.random.default_rng(0).normal(size=(6, 3, 1)))
+    assert [part.name for part in one_each] == ["program", "training seed with its channel seed", "rest"]
+    with pytest.raises(ValueError, match="'right'"):
+        nested_components(np.zeros((5, 1, 2)))
 
 
 def test_components_agree_with_two_way_analysis_of_variance():

@@ -4,11 +4,12 @@ Simulations have fixed seeds. A coverage claim "at least c" fails where the coun
 1e-6 quantile of Binomial(N, c): that is the probability of a false alarm.
 """
 
+import itertools
 import math
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from llm_bridge.scoring import statistics as st
 from llm_bridge.scoring.collapse import _design, collapse_family, fit_collapse, log_byte_error, residual_errors
@@ -480,6 +481,41 @@ def test_residual_errors_count_wrong_and_lost_bytes():
     assert residual_errors(row) == 3 + 48  # half of the fragments, where lost bytes were not counted
     assert residual_errors({**row, "delivered": False, "byte_errors": 0}) == 96
     assert residual_errors({**row, "intact": True, "byte_errors": 0}) == 0  # parity made up for the lost fragment
+
+
+def rows_that_share_texts(rng, *, nested):
+    """A true collapse: 40 programs, 6 SF, 5 training seeds; each damaged text has a difficulty that its rows share.
+
+    Nested: two channel seeds for each training seed, two rows of a text. Else one for all, ten rows of a text.
+    """
+    ease = rng.normal(0, 1.0, 40)
+    rows = []
+    for sf, loss in zip(range(7, 13), (0.85, 0.65, 0.45, 0.28, 0.17, 0.1), strict=True):
+        for program, channel in itertools.product(range(40), range(10 if nested else 1)):
+            sent = 3 + program % 5
+            lost = int(rng.binomial(sent, loss))
+            if lost == sent:
+                continue
+            logit = ease[program] - 0.2 - 2.0 * lost / sent + (rng.normal(0, 1.0) if lost else 0.0)
+            damage = {"delivered": True, "intact": lost == 0, "byte_errors": 0, "bytes_lost": 48 * lost}
+            for seed, method in itertools.product([channel // 2] if nested else range(5), ("full", "qlora")):
+                correct = bool(rng.random() < special.expit(logit))
+                known = {"program": str(program), "method": method, "sf": sf, "train_seed": seed}
+                rows.append({"correct": correct, "bytes_sent": 48 * sent, **damage, **known})
+    return rows
+
+
+@pytest.mark.slow
+def test_shared_texts_cost_the_likelihood_ratio_its_level_where_seeds_are_crossed():
+    """40 studies each: nested, the registered test rejects at most 15 %; crossed, the robust one; false alarm 1e-4."""
+    most = stats.binom.isf(1e-4, 40, 0.05)
+    studies = {n: [rows_that_share_texts(np.random.default_rng([31, k]), nested=n) for k in range(40)] for n in (0, 1)}
+    rejected = {
+        (nested, engine): sum(fit_collapse(rows, engine=engine).p_value < 0.05 for rows in studies[nested])
+        for nested, engine in ((1, "mixed"), (0, "gee"), (0, "mixed"))
+    }
+    assert rejected[1, "mixed"] <= most and rejected[0, "gee"] <= most
+    assert rejected[0, "mixed"] >= 5  # about 10: why the robust fit is read there
 
 
 def test_collapse_of_data_that_cannot_tell():

@@ -1,5 +1,6 @@
 """A made-up results folder in the shape of a real study, so that the report can be tested without running one."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -24,6 +25,7 @@ LOSS = {
     "equal_airtime": {7: 0.8, 8: 0.45, 9: 0.2, 10: 0.18, 11: 0.45, 12: 0.75},
     "distance": {7: 0.6, 8: 0.35, 9: 0.18, 10: 0.09, 11: 0.04, 12: 0.02},
     "equal_energy": {7: 0.35, 8: 0.33, 9: 0.31, 10: 0.3, 11: 0.29, 12: 0.28},
+    "equal_loss": dict.fromkeys(range(7, 13), 0.3),
 }
 SKILL = {"zero-shot": {"localise": 0.3, "paired": 0.78, "detect": 0.0}}
 SKILL |= {
@@ -55,15 +57,26 @@ def make_study(
     snrs=(-10.0,),
     corpus="minibugs",
     with_clean=True,
+    splits=("eval",),
+    channel_seeds_each=None,
 ) -> Path:
-    """Write cells of a full grid, sealed like real ones; equal arguments give equal files."""
+    """Write cells of a full grid, sealed like real ones; equal arguments give equal files.
+
+    With `channel_seeds_each` every training seed has so many of the channel seeds for its own.
+    """
     links = [(None, None, None, None)] if with_clean else []
     links += [
         (axis, sf, snr, seed) for axis in axes for sf in spreading_factors for snr in snrs for seed in channel_seeds
     ]
-    for axis, sf, snr, channel_seed in links:
+    for (axis, sf, snr, channel_seed), split in itertools.product(links, splits):
         for method in methods:
-            for train_seed in (None,) if method.startswith("zero-shot") or method == "rules" else train_seeds:
+            trained = not (method.startswith("zero-shot") or method == "rules")
+            for train_seed in train_seeds if trained else (None,):
+                own = channel_seed is None or channel_seed // (channel_seeds_each or 1) == train_seed
+                if (trained and channel_seeds_each and not own) or (sf is None and split != splits[0]):
+                    continue
+                if not trained and split in ("train", "both"):
+                    continue
                 _write_cell(
                     directory,
                     {
@@ -71,7 +84,7 @@ def make_study(
                         "corpus": corpus,
                         "method": method,
                         "train_seed": train_seed,
-                        "corrupted_split": "none" if sf is None else "eval",
+                        "corrupted_split": "none" if sf is None else split,
                         "axis": axis,
                         "sf": sf,
                         "snr_db": snr,
@@ -82,6 +95,7 @@ def make_study(
                         "channel_seed": channel_seed,
                         "distance_km": 2.0 if axis == "distance" else None,
                         "ebn0_db": 10.0 if axis == "equal_energy" else None,
+                        "frame_loss": 0.3 if axis == "equal_loss" else None,
                         "model": {"name": model},
                         "radio": {"fragment": "48", "bandwidth_hz": 125e3} if sf else None,
                     },
@@ -94,7 +108,8 @@ def make_study(
 def _write_cell(directory, config, tasks, num_programs):
     link_rng = np.random.default_rng([1, config["channel_seed"] or 0, config["sf"] or 0, len(config["axis"] or "")])
     loss = 0.0
-    if config["sf"] is not None:
+    crossed = config["corrupted_split"] in ("eval", "both")  # else the texts to judge are clean
+    if config["sf"] is not None and crossed:
         loss = (
             0.0
             if config["snr_db"] == np.inf
@@ -142,10 +157,10 @@ def _write_cell(directory, config, tasks, num_programs):
                     "decision": decision if delivered else None,
                     "gold": [[40, 60]] if task == "localise" else "buggy" if version == "pair" else version,
                     "correct": bool(correct) if delivered else task == "detect" and version == "correct",
-                    "bytes_sent": 0 if config["sf"] is None else 48 * num_sent,
+                    "bytes_sent": 0 if config["sf"] is None or not crossed else 48 * num_sent,
                     "byte_errors": 0,
                     "bytes_lost": 48 * num_lost,
-                    "fragments_sent": 0 if config["sf"] is None else num_sent,
+                    "fragments_sent": 0 if config["sf"] is None or not crossed else num_sent,
                     "fragments_lost": num_lost,
                     "airtime_s": 0.0 if config["sf"] is None else num_sent * 0.1 * 2 ** (config["sf"] - 7),
                     "group": f"program{program:02}",
@@ -159,11 +174,18 @@ def _write_cell(directory, config, tasks, num_programs):
                 task_items.append(item)
         items += task_items
         fields = ("sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split", "method", "train_seed")
-        fields += ("axis", "distance_km", "ebn0_db")
+        fields += ("axis", "distance_km", "ebn0_db", "frame_loss")
         link = {key: config[key] for key in (*fields, "channel_seed", "corpus")}
         counted = {"parses": sum(item["parses"] for item in task_items)}
+        train_delivered = 0.9 if config["corrupted_split"] in ("train", "both") else None
         rows.append(
-            {**link, "task": task, "train_delivered": None, **score_cell(task_items, num_resamples=500), **counted}
+            {
+                **link,
+                "task": task,
+                "train_delivered": train_delivered,
+                **score_cell(task_items, num_resamples=500),
+                **counted,
+            }
         )
     folder = directory / name
     write_json(folder / "config.json", config)

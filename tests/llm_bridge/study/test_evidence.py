@@ -15,10 +15,17 @@ from synthetic_study import make_study, read_page
 from llm_bridge.scoring.metrics import compare_losses, score_cell
 from llm_bridge.scoring.statistics import holm, mcnemar_exact
 from llm_bridge.study import planning
-from llm_bridge.study.contrasts import neighbour_tests, primary_contrasts, program_differences
+from llm_bridge.study.contrasts import (
+    neighbour_tests,
+    primary_contrasts,
+    program_differences,
+    texture_contrasts,
+    training_contrasts,
+)
 from llm_bridge.study.controls import controls
 from llm_bridge.study.curves import headline_curves, is_control
 from llm_bridge.study.evidence import collapse_tests, seed_components
+from llm_bridge.study.page_splits import split_rows, training_sentence
 from llm_bridge.study.points import load_study
 from llm_bridge.study.receivers import asks_again, intact_only, parser_gate
 from llm_bridge.study.report import write_report
@@ -163,6 +170,33 @@ def test_do_nothing_receivers_by_hand():
     assert intact_only(link, clean, {"link": 1, "clean": 0}) == []  # another training seed's decisions are not its own
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
+def test_what_the_gate_asks_again_meets_the_links_own_loss(share):
+    """Of the two that ask again, c would be right when whole: F1 = (a + b + share of c) / 4; d is wrong either way."""
+    link, clean = rows_by_hand()
+    rows = parser_gate(link, clean, {"link": 0, "clean": 0}, whole_share=share)
+    assert score_cell(rows)["f1"] == pytest.approx((2 + share) / 4, abs=0.05 / 4)
+    assert {row["program"] for row in rows} == set("abcd")
+
+
+def test_controls_are_of_every_corpus(tmp_path):
+    for corpus in ("minibugs", "quixbugs"):
+        make_study(tmp_path, methods=("rules", "qlora"), axes=("fixed_snr",), corpus=corpus, **SMALL)
+    found = controls(load_study(tmp_path))
+    by_corpus = {name: [c.name for c in found if c.corpus == name and c.ran] for name in ("quixbugs", "minibugs")}
+    assert by_corpus["quixbugs"] == by_corpus["minibugs"] and "parser gate − model" in by_corpus["quixbugs"]
+    assert [c.corpus for c in found if c.name == "bursts"] == ["quixbugs", "minibugs"]  # not run: said of each
+    assert [c.name for c in found if not c.corpus] == ["common random numbers"]
+    write_report(tmp_path)
+    section = read_page(tmp_path).split('<section id="controls"')[1].split("</section>")[0]
+    assert [text.split(":")[0] for text in re.findall(r"<summary>([^<]*)", section)] == [
+        "QuixBugs",
+        "MiniBugs",
+        "All corpora",
+    ]
+    assert 'data-head="Should be"' in section
+
+
 def test_every_control_has_its_line_and_its_verdict(study):
     found = controls(study)
     by_name = {}
@@ -178,7 +212,8 @@ def test_every_control_has_its_line_and_its_verdict(study):
     noise = by_name["common random numbers"][0]
     assert noise.holds and noise.value == 0 and noise.n > 1000
     gate = [c for c in by_name["parser gate − model"] if c.task == "localise"]
-    assert gate and all(re.search(r"\d+ % sent again|\d+% sent again", c.note) for c in gate)
+    note = r"it scores 0\.\d\d; 0\.\d\d if all that is sent again arrives whole; \d+% sent again"
+    assert gate and all(re.fullmatch(note, c.note) for c in gate)
     assert [c.ran for c in by_name["bursts"]] == [False] and [c.ran for c in by_name["random-bytes"]] == [False]
 
 
@@ -196,6 +231,75 @@ def test_controls_never_answer(study):
     assert all(not is_control(curve.first) for curve in headline_curves(study))
     assert {p.method for p in study.points if is_control(p)} == {"qlora", "qlora-shuffled"}
     assert method_name("qlora-shuffled") == "QLoRA, shuffled labels"
+
+
+# --- training texts over the link, equal losses ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def splits_dir(tmp_path_factory):
+    return make_study(
+        tmp_path_factory.mktemp("splits"),
+        axes=("equal_loss",),
+        methods=("zero-shot", "qlora", "full"),
+        tasks=("localise", "paired"),
+        spreading_factors=(7, 12),
+        train_seeds=(0, 1),
+        channel_seeds=range(4),
+        channel_seeds_each=2,
+        splits=("eval", "train", "both"),
+    )
+
+
+def test_scores_by_what_crossed_the_link(splits_dir):
+    rows = split_rows(load_study(splits_dir))
+    # the untrained model has no training texts to lose
+    assert [(r.linked.task, r.linked.sf, r.linked.method) for r in rows] == [
+        (task, sf, method) for task in ("localise", "paired") for sf in (7, 12) for method in ("qlora", "full")
+    ]
+    assert all(set(row.points) == {"none", "train", "eval", "both"} for row in rows)
+    assert {p.corrupted_split for row in rows for p in [row.points["train"]]} == {"train"}
+
+
+def test_what_clean_training_texts_are_worth_is_over_both_spreading_factors(splits_dir):
+    study = load_study(splits_dir)
+    found = training_contrasts(study)
+    assert [c.first.task for c in found] == ["localise", "paired"]
+    assert [c.p_holm for c in found] == pytest.approx(list(holm([c.p_value for c in found])))
+    for contrast in found:
+        assert [group[1].sf for group in contrast.groups] == [7, 12]
+        assert [p.corrupted_split for p in contrast.groups[0]] == ["none", "train"] * 2
+        f1 = {
+            (m, s): [p.f1 for p in study.points if (p.method, p.corrupted_split, p.task) == (m, s, contrast.first.task)]
+            for m in ("qlora", "full")
+            for s in ("none", "train")
+        }
+        lost = [np.mean(f1[m, "none"]) - np.mean(f1[m, "train"]) for m in ("qlora", "full")]
+        assert contrast.difference.value == pytest.approx(lost[0] - lost[1], abs=1e-9)
+        said = training_sentence(contrast)
+        assert "same share of frames lost, 30 % of frames lost, SF7, SF12" in said
+        assert "two training seeds, two channel seeds for each, four in all" in said
+
+
+def test_texture_is_tested_at_equal_losses_and_nowhere_else(splits_dir, study):
+    found = texture_contrasts(load_study(splits_dir))
+    assert [c.first.task for c in found] == ["localise", "paired"]
+    for contrast in found:
+        assert [(a.sf, b.sf, a.method) for a, b in contrast.groups] == [(12, 7, "qlora"), (12, 7, "full")]
+        assert {p.corrupted_split for group in contrast.groups for p in group} == {"eval"}
+    assert texture_contrasts(study) == []
+    assert primary_contrasts(load_study(splits_dir)) == []  # D was registered on the other axes
+
+
+def test_page_of_a_study_with_damaged_training_texts(splits_dir):
+    write_report(splits_dir)
+    page = read_page(splits_dir)
+    assert "What if training texts cross the link too?" in page
+    assert "Does the texture of the damage matter, at equal losses?" in page
+    assert "Same share of frames lost at every spreading factor" in page
+    assert "damaged training texts" in page or "From clean training texts to those that crossed the link" in page
+    header = (splits_dir / "results.csv").read_text().splitlines()[0].split(",")
+    assert header.index("frame_loss") == header.index("ebn0_db") + 1
 
 
 # --- which spreading factor -------------------------------------------------------------------------------------------
@@ -235,6 +339,18 @@ def test_plan_gives_more_for_more_time_and_less_for_more_distance(study):
         assert all(later <= earlier + planning.TIE for earlier, later in itertools.pairwise(falls))
     assert by_place[0.1, 0.25].sf == 7  # near and with time to spare: the fastest
     assert by_place[0.1, 4.0].sf > 7
+
+
+def test_texts_that_arrive_whole_beside_independent_frames(study):
+    """By hand: two items of 2 and 3 frames, 2 of 5 lost; and the sentence that names both shares."""
+    p = dataclasses.replace(
+        study.points[0],
+        items=[{"fragments_sent": 2, "fragments_lost": 0}, {"fragments_sent": 3, "fragments_lost": 2}],
+        scores={"n": 2, "intact": 1, "delivered": 2},
+    )
+    assert planning.whole_shares(p) == pytest.approx((0.5, (0.6**2 + 0.6**3) / 2))
+    plan = planning.make_plan(study)
+    assert 0 < plan.whole[0] < 1 and plan.whole[0] == pytest.approx(plan.whole[1], abs=0.1)
 
 
 def test_repeating_does_not_help_where_the_place_is_bad():

@@ -1,0 +1,81 @@
+"""Committed studies: their results are read as cells, render as a report, and come out as they went in."""
+
+import csv
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("statsmodels")
+
+from synthetic_study import make_study, read_page
+
+from llm_bridge.study.points import RESULT_COLUMNS, load_study
+from llm_bridge.study.published import published_cells
+from llm_bridge.study.report import render_table, write_report
+from llm_bridge.study.store import StoreError
+
+RESULTS = Path(__file__).parents[3] / "docs/results"
+STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/recipe.json"))
+
+
+def lines_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("published") / "fixed_snr"
+    shutil.copytree(RESULTS / "fixed_snr", directory, ignore=shutil.ignore_patterns("report.html"))
+    (directory / "before.csv").write_bytes((directory / "results.csv").read_bytes())
+    write_report(directory)
+    return directory
+
+
+def test_the_primary_study_renders_from_what_was_committed(copied):
+    page = read_page(copied)
+    for title in ("F1 against spreading factor", "The tests, as registered", "Controls", "What the link delivered"):
+        assert f">{title}</h2>" in page
+    assert "smollm2-135m-instruct" in page and "QuixBugs (40)" in page
+
+
+def test_results_and_items_come_out_as_they_went_in(copied):
+    """Every number of every line, columns of later versions empty; every item."""
+    before, after = lines_of(copied / "before.csv"), lines_of(copied / "results.csv")
+    assert len(before) == len(after) > 100
+    assert tuple(after[0]) == RESULT_COLUMNS
+    for old, new in zip(before, after, strict=True):
+        assert {name: new[name] for name in old} == old
+        assert all(new[name] == "" for name in set(new) - set(old))
+    with gzip.open(copied / "items.jsonl.gz", "rt") as file:
+        assert [json.loads(line) for line in file] == [json.loads(x) for x in (copied / "items.jsonl").open()]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_committed_study_is_read_and_printed(name):
+    study = load_study(RESULTS / name)
+    assert study.points and render_table(row for cell in study.cells for row in cell.rows)
+    seeds = {(cell.config["train_seed"], cell.config["method"]) for cell in study.cells}
+    assert all((seed is None) == (method in ("rules", "zero-shot", "zero-shot-nf4")) for seed, method in seeds)
+
+
+def test_items_of_other_cells_are_refused(tmp_path):
+    make_study(tmp_path / "cells", spreading_factors=(7,), tasks=("paired",), axes=("fixed_snr",), num_programs=5)
+    write_report(tmp_path / "cells")
+    published = tmp_path / "published"
+    published.mkdir()
+    for name in ("results.csv", "items.jsonl"):
+        shutil.copy(tmp_path / "cells" / name, published)
+    (published / "recipe.json").write_text("{}")
+    assert len(published_cells(published)) == 6
+    rows = (published / "items.jsonl").read_text().splitlines(keepends=True)
+    (published / "items.jsonl").write_text("".join(rows[:-1]))
+    with pytest.raises(StoreError, match=r"'paired': 4.*results.csv says.*'paired': 5"):
+        published_cells(published)
+    (published / "items.jsonl").write_text("".join(rows[:5]))
+    with pytest.raises(StoreError, match="items of 1 cells beside the results of 6"):
+        published_cells(published)
