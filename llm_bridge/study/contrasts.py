@@ -42,7 +42,7 @@ from llm_bridge.study.curves import (
 )
 from llm_bridge.study.points import AXIS_ORDER, Point, Study
 from llm_bridge.study.runs import rows_of_shared_runs, seed_words
-from llm_bridge.study.words import corpus_name, method_name, rank, spell_interval
+from llm_bridge.study.words import corpus_name, level_words, method_name, rank, spell_interval
 
 Rows = Sequence[Mapping[str, Any]]
 METHODS = ("qlora", "full")
@@ -111,6 +111,19 @@ class PooledContrast:
     def first(self) -> Point:
         """Any of the points: corpus, task and axis are common."""
         return self.groups[0][-1]
+
+    def texture_sentence(self) -> str:
+        """What may be said of two spreading factors at equal losses."""
+        high, low = self.groups[0]
+        d = self.difference
+        names = " and ".join(method_name(group[0].method) for group in self.groups)
+        said = f"the texture of damage matters, SF{high.sf} scores {'higher' if d.value > 0 else 'lower'}"
+        return (
+            f"With {level_words(low)[0]} at both, F1 in {low.task} at SF{high.sf} minus that at SF{low.sf} is "
+            f"{spell_interval(d)} for {names} together ({spell_p(self.p_holm)} after Holm, {corpus_name(low.corpus)}, "
+            f"n = {d.num_clusters} programs, {seed_words(high, low)}): "
+            f"{spell_verdict(d, self.p_holm, self.smallest, said)}."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

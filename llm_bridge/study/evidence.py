@@ -14,7 +14,7 @@ from llm_bridge.scoring.variance import (
     nested_table,
     variance_components,
 )
-from llm_bridge.study.contrasts import TASKS, primary_contrasts
+from llm_bridge.study.contrasts import TASKS, primary_contrasts, texture_contrasts
 from llm_bridge.study.controls import FINE_TUNED
 from llm_bridge.study.curves import curve_order, curves, is_control
 from llm_bridge.study.points import Point, Study
@@ -73,14 +73,15 @@ def collapse_tests(study: Study) -> list[Collapse]:
 
 
 def contrast_sentences(study: Study) -> dict[Any, dict[str, str]]:
-    """Sentences of the primary contrasts of the first corpus, by axis and task."""
-    found = primary_contrasts(study)
-    first = min((c.link[0].corpus for c in found), key=lambda corpus: rank(CORPUS_ORDER, corpus), default=None)
+    """Sentences of the registered contrasts of the first corpus, by axis and task."""
+    primary = [(contrast.link[0], contrast.sentence()) for contrast in primary_contrasts(study)]
+    texture = [(contrast.first, contrast.texture_sentence()) for contrast in texture_contrasts(study)]
+    found = [*primary, *texture]
+    first = min((p.corpus for p, _ in found), key=lambda corpus: rank(CORPUS_ORDER, corpus), default=None)
     said: dict[Any, dict[str, str]] = {}
-    for contrast in found:
-        p = contrast.link[0]
+    for p, sentence in found:
         if p.corpus == first:
-            said.setdefault(p.axis, {})[p.task] = contrast.sentence()
+            said.setdefault(p.axis, {}).setdefault(p.task, sentence)
     return said
 
 

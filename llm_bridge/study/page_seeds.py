@@ -30,5 +30,6 @@ def seeds_section(study: Study) -> str:
         '<p class="note">Analysis of variance of right and wrong over programs, training seeds and channel seeds, mean '
         "over the spreading factors of the curve shown first. Share of variance: of a single decision; SD of F1: what "
         "this source alone would scatter F1 by. Intervals in this report cover the programs; what the "
-        'seeds add is the line "training seed".</p>' + table("Where the scatter comes from", columns, rows, cards=True)
+        "seeds add are the lines that name seeds alone.</p>"
+        + table("Where the scatter comes from", columns, rows, cards=True)
     )

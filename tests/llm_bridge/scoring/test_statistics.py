@@ -506,6 +506,7 @@ def rows_that_share_texts(rng, *, nested):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_shared_texts_cost_the_likelihood_ratio_its_level_where_seeds_are_crossed():
     """40 studies each: nested, the registered test rejects at most 15 %; crossed, the robust one; false alarm 1e-4."""
     most = stats.binom.isf(1e-4, 40, 0.05)

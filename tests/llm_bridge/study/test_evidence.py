@@ -297,6 +297,8 @@ def test_page_of_a_study_with_damaged_training_texts(splits_dir):
     assert "What if training texts cross the link too?" in page
     assert "Does the texture of the damage matter, at equal losses?" in page
     assert "Same share of frames lost at every spreading factor" in page
+    answer = page.split('class="answer"')[1].split("</div>")[0]
+    assert "With 30 % of frames lost at both, F1 in localise at SF12 minus that at SF7 is" in answer
     assert "damaged training texts" in page or "From clean training texts to those that crossed the link" in page
     header = (splits_dir / "results.csv").read_text().splitlines()[0].split(",")
     assert header.index("frame_loss") == header.index("ebn0_db") + 1

@@ -157,6 +157,24 @@ def test_nothing_overflows_a_narrow_window(page, width):
     assert beyond == []
 
 
+def test_controls_are_read_on_a_phone_without_scrolling_sideways(page):
+    """Cards: every line of a control within the window, under the head of its column; a table again where it fits."""
+    page.view(390, 844)
+    page.run("for (const details of document.querySelectorAll('#controls details')) details.open = true")
+    script = (
+        "return [...document.querySelectorAll('#controls td')].filter((cell) => cell.offsetHeight)"
+        ".map((cell) => [cell.getBoundingClientRect().right, getComputedStyle(cell, '::before').content])"
+    )
+    cells = page.run(script)
+    assert len(cells) > 30 and all(right <= 390 for right, _ in cells)
+    assert {'"Control"', '"Value"', '"Should be"', '"Is it?"'} <= {head for _, head in cells}
+    wide = "return [...document.querySelectorAll('#controls .scroll')].every((e) => e.scrollWidth <= e.clientWidth + 1)"
+    assert page.run(wide)
+    page.view(1280, 900)
+    assert page.run(wide)
+    assert {head for _, head in page.run(script)} == {"none"}
+
+
 def test_everything_can_be_reached_by_tab(page):
     """Skip link first; then every link, head, scrolling region and summary takes the focus in order."""
     reached = []
