@@ -91,8 +91,9 @@ class RadioConfig:
     distance       `distance_km` at `tx_power_dbm`: the SNR follows from log-distance path loss (`path_loss_exponent`)
                    at the region's frequency, shadowing of `shadowing_db` standard deviation, and `noise_figure_db`
     equal_energy   `ebn0_db`: energy on air per bit of text over noise density, preamble and headers included
-    equal_loss     `frame_loss`: the share of full packets that is lost (bad CRC or header); spreading factors differ in
-                   airtime and in the texture of the damage, not in its amount
+    equal_loss     `frame_loss`: the share of full packets that is lost (bad CRC or header). What differs is airtime,
+                   and under *deliver* the texture of damage; a frame meets the same fade at every spreading factor, so
+                   that under *drop* nearly the same frames are lost
     equal_airtime  `distance_km` where given, else `snr_db`. Every spreading factor has the same seconds on air for the
                    test corpus, and uses them by repeating everything, or by sending what fits: what `duty_cycle` allows
                    in `period_s`, or (0) what `airtime_reference_sf` needs to send it once
