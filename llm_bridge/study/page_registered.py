@@ -146,15 +146,14 @@ def _collapse_table(collapse: Sequence[Collapse]) -> str:
         ("Policy", "setting", lambda c: c.policy),
         ("Task", "text", lambda c: c.task),
         ("Effect of one SF", "text", _effect_words),
-        ("Programs", "setting", lambda c: c.slope.num_programs),
-        ("Items", "number", lambda c: c.slope.num_items),
+        ("Items of programs", "text", lambda c: f"{c.slope.num_items} of {c.slope.num_programs}"),
         ("p", "number", lambda c: small(c.slope.p_value)),
         ("p, Holm", "number", lambda c: small(c.slope.p_holm)),
         ("p, categories", "number", lambda c: small(c.categories.p_value)),
         ("p, robust", "number", lambda c: small(c.robust.p_value)),
         ("p, damaged only", "number", lambda c: small(c.in_part.p_value)),
         ("n could show", "number", lambda c: c.slope.smallest),
-        ("SF matters beyond", "long", _beyond),
+        ("SF matters", "long", _beyond),
     ]
     return table("Collapse tests", columns, collapse, cards=True)
 
