@@ -21,9 +21,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.scoring.metrics import measures
 from llm_bridge.study.points import Point, Study, load_study
 
-BOUNDED = ("f1", "auroc", "macro_f1", "mcc", "top1", "top3")
+ALREADY_THERE = ("coverage", "intact")
 LINK = ("axis", "sf", "snr_db", "distance_km", "ebn0_db", "frame_loss", "fading", "cr", "policy", "source_coding")
 LOCAL_PATH = re.compile(r'"(?:/(?:home|root|tmp|work|Users|var|mnt)/[^"]*)"')
 
@@ -35,10 +36,9 @@ def summary_row(point: Point) -> dict[str, Any]:
     row |= {"corrupted_split": point.corrupted_split, "programs": point.num_programs, "items": len(point.items)}
     row |= {"train_seeds": len(point.train_seeds), "channel_seeds": len(point.channel_seeds)}
     row |= {"share_intact": round(point.share_intact, 4), "baseline": point.baseline}
-    for name in BOUNDED:
-        bounds = [point.scores.get(key) for key in (name, f"{name}_low", f"{name}_high")]
-        if bounds[0] is not None:
-            row[name] = [round(float(value), 4) for value in bounds if value is not None]
+    for name, found in measures(point.items).items():
+        if name not in ALREADY_THERE:
+            row[name] = [round(value, 4) for value in (found.value, found.low, found.high)]
     return row
 
 
