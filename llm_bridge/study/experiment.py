@@ -35,10 +35,8 @@ from llm_bridge.study.rows import cell_rows, damage_example, result_row, texts_n
 from llm_bridge.study.store import (
     StoreError,
     canonical_json,
-    cell_dirs,
     is_finished,
     locked,
-    read_json,
     seal,
     share_cache,
     waiting_lock,
@@ -53,6 +51,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from rich.console import Console
+
+    from llm_bridge.study import points
 
 ConfiguredCell = tuple[Cell, dict[str, Any], Path]
 
@@ -348,23 +348,24 @@ def _configured_cells(study: Study) -> list[tuple[Cell, dict[str, Any], Path]]:
 
 
 def _report(study: Study) -> Path:
+    from llm_bridge.study import points
     from llm_bridge.study.report import write_report
 
     with study.phase("report"):
         path = write_report(study.directory)
     study.console.print(f"in all{'':<54}{sum(seconds for _, seconds in study.phases):7.1f} s", highlight=False)
-    _print_results(study)
+    seen = points.load_study(study.directory)
+    _print_results(study.console, seen)
     study.console.print(f"\nreport: {path}", soft_wrap=True, highlight=False)
-    for sentence in _closing_sentences(study.directory):
+    for sentence in _closing_sentences(seen):
         study.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
     return path
 
 
-def _closing_sentences(directory: Path) -> list[str]:
+def _closing_sentences(seen: points.Study) -> list[str]:
     """What was found, then what cannot be told from it: the contrast of the methods stands last."""
-    from llm_bridge.study import evidence, findings, points
+    from llm_bridge.study import evidence, findings
 
-    seen = points.load_study(directory)
     headlines = findings.headline_curves(seen)
     warnings = [sentence for curve in headlines if (sentence := findings.warning_sentence(curve))]
     registered = [text for tasks in evidence.contrast_sentences(seen).values() for text in tasks.values()]
@@ -373,16 +374,12 @@ def _closing_sentences(directory: Path) -> list[str]:
     return [*(findings.sf_sentence(curve, model=model) for curve in headlines), *warnings, *(registered or others)]
 
 
-def _print_results(study: Study) -> None:
-    """All rows of `results.csv`, in tables of a person's terminal."""
+def _print_results(console: Console, seen: points.Study) -> None:
+    """All scores, over all seeds, in tables of a person's terminal."""
     from rich.text import Text
 
-    from llm_bridge.study.report import render_table
+    from llm_bridge.study.report import render_table, table_rows
 
-    rows = [row for folder in cell_dirs(study.directory) for row in read_json(folder / "result.json")["rows"]]
-    width = max(112, study.console.width)
-    text = render_table(rows, width=width, color=study.console.is_terminal)
-    study.console.print(Text.from_ansi(text), soft_wrap=True)
-    study.console.print(
-        "F1, 95 % interval; ▲ above the baseline, ○ at it, ▼ below it, ✕ nothing arrived", highlight=False
-    )
+    text = render_table(table_rows(seen.points), width=max(112, console.width), color=console.is_terminal)
+    console.print(Text.from_ansi(text), soft_wrap=True)
+    console.print("F1, 95 % interval; ▲ above the baseline, ○ at it, ▼ below it, ✕ nothing arrived", highlight=False)

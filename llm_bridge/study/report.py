@@ -14,11 +14,11 @@ from typing import Any
 
 from llm_bridge.study.curves import verdict
 from llm_bridge.study.page import render_page
-from llm_bridge.study.points import RESULT_COLUMNS, items_jsonl, load_study, results_csv
+from llm_bridge.study.points import RESULT_COLUMNS, Point, items_jsonl, load_study, results_csv
 from llm_bridge.study.store import write_output
 from llm_bridge.study.words import METHOD_ORDER, TASK_QUESTIONS, axis_name, corpus_name, method_name
 
-__all__ = ["RESULT_COLUMNS", "render_table", "write_report"]
+__all__ = ["RESULT_COLUMNS", "render_table", "table_rows", "write_report"]
 
 TASK_ORDER = ("paired", "localise", "detect", "repair")
 LINK_SETTINGS = (
@@ -91,6 +91,18 @@ def render_table(rows: Iterable[Mapping[str, Any]], *, width: int = 100, color: 
             continue  # the values without the link are shown in the tables of each axis
         console.print(_rich_table(corpus, task, axis, [*linked, *clean_of[corpus, task]]))
     return buffer.getvalue().rstrip("\n")
+
+
+def table_rows(points: Iterable[Point]) -> list[dict[str, Any]]:
+    """Rows for `render_table`, one for each point: scores over all its seeds, counts of texts as means of its runs."""
+    rows = []
+    for p in points:
+        runs = max(1, len(p.runs))
+        counts = {name: round(int(p.scores[name]) / runs) for name in ("n", "delivered", "intact")}
+        settings = {name: getattr(p, name, None) for name in LINK_SETTINGS}
+        named = {"corpus": p.corpus, "task": p.task, "method": p.method, "axis": p.axis, "sf": p.sf}
+        rows.append({**settings, **p.scores, **counts, **named, "corrupted_split": p.corrupted_split})
+    return rows
 
 
 def _rich_table(corpus: str, task: str, axis: str, rows: list[Mapping[str, Any]]) -> Any:

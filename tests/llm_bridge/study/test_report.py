@@ -25,7 +25,7 @@ from llm_bridge.study.curves import curves, headline_curves, verdict
 from llm_bridge.study.findings import limits, method_sentences, sf_sentence
 from llm_bridge.study.html_parts import mark_damage
 from llm_bridge.study.points import CONTRACT_COLUMNS, RESULT_COLUMNS, delivery_rows, load_study
-from llm_bridge.study.report import render_table, write_report
+from llm_bridge.study.report import render_table, table_rows, write_report
 from llm_bridge.study.store import StoreError, read_json, read_jsonl, seal, write_json
 
 DESIGN_COLUMNS = (
@@ -404,6 +404,19 @@ def test_table_splits_axes_and_repeats_the_clean_rows(study_dir):
     assert text.count("no link") == 2 and text.count("SF12") == 2  # a line each, three methods across
     assert all(text.count(name) == 2 for name in ("QLoRA", "full", "zero-shot"))
     assert render_table([]) == ""
+
+
+def test_table_has_one_line_for_each_link_whatever_the_number_of_seeds(tmp_path):
+    seeds = {"train_seeds": (0, 1), "channel_seeds": (0, 1, 2, 3), "channel_seeds_each": 2}
+    study_dir = make_study(tmp_path, axes=("fixed_snr",), tasks=("localise",), **seeds)
+    points = load_study(study_dir).points
+    rows = table_rows(points)
+    text = render_table(rows, width=120)
+    assert all(text.count(f"SF{sf} ") == 1 for sf in range(7, 13)) and text.count("no link") == 1
+    for p, row in zip(points, rows, strict=True):
+        assert (row["f1"], row["f1_low"], row["f1_high"]) == (p.f1, p.low, p.high)
+        own = [r["intact"] for r in read_rows(study_dir) if (r["method"], r["sf"]) == (p.method, p.sf)]
+        assert row["n"] == 42 and min(own) <= row["intact"] <= max(own)
 
 
 def test_the_report_needs_no_torch_and_its_import_is_light():
