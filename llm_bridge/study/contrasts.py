@@ -58,6 +58,7 @@ REGISTERED_ON_AXIS: dict[str | None, dict[str, Any]] = {
 }
 """Axes with a primary contrast, and its setting."""
 TEXTURE_AXIS = "equal_loss"
+TEXTURE_POLICIES = ("drop", "deliver")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,12 +176,12 @@ def texture_contrasts(study: Study, *, methods: tuple[str, ...] = METHODS) -> li
     ends: dict[tuple[Any, ...], list[tuple[Point, ...]]] = {}
     for curve in sorted(curves(study.points), key=_registered_first):
         p = curve.first
-        wanted = {**REGISTERED, "axis": TEXTURE_AXIS}
+        wanted = {**REGISTERED, "axis": TEXTURE_AXIS, "policy": p.policy if p.policy in TEXTURE_POLICIES else "drop"}
         if p.task in TASKS and p.method in methods and all(getattr(p, k) == v for k, v in wanted.items()):
             if len(curve.points) > 1 and not is_control(p):
                 ends.setdefault((p.corpus, p.task, p.condition), []).append((curve.points[-1], curve.points[0]))
     found = [contrast for groups in ends.values() if (contrast := _pooled(groups))]
-    return _corrected(found, lambda c: (c.first.corpus, c.first.level))
+    return _corrected(found, lambda c: (c.first.corpus, c.first.level, c.first.policy))
 
 
 def training_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[PooledContrast]:

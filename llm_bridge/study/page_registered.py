@@ -122,6 +122,7 @@ def _texture_table(contrasts: Sequence[PooledContrast]) -> str:
     columns: list[Column] = [
         ("Corpus", "setting", lambda c: corpus_name(c.first.corpus)),
         ("Held equal", "setting", lambda c: held_equal(c.first)),
+        ("Policy", "setting", lambda c: c.first.policy),
         ("SF", "text", lambda c: f"{c.groups[0][0].sf} − {c.groups[0][1].sf}"),
         ("Task", "text", lambda c: c.first.task),
         ("Methods", "text", lambda c: ", ".join(method_name(group[0].method) for group in c.groups)),

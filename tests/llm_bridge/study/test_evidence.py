@@ -291,6 +291,15 @@ def test_texture_is_tested_at_equal_losses_and_nowhere_else(splits_dir, study):
     assert primary_contrasts(load_study(splits_dir)) == []  # D was registered on the other axes
 
 
+@pytest.mark.parametrize(("policy", "families"), [("deliver", 2), ("erasure-rs", 0)])
+def test_texture_is_registered_where_damage_is_dropped_or_delivered(tmp_path, policy, families):
+    directory = make_study(
+        tmp_path, axes=("equal_loss",), spreading_factors=(7, 12), tasks=("localise", "paired"), policy=policy
+    )
+    found = texture_contrasts(load_study(directory))
+    assert len(found) == families and {c.first.policy for c in found} <= {policy}
+
+
 def test_page_of_a_study_with_damaged_training_texts(splits_dir):
     write_report(splits_dir)
     page = read_page(splits_dir)
