@@ -27,16 +27,17 @@ def lines_of(path):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope="module")
-def copied(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("published") / "fixed_snr"
-    shutil.copytree(RESULTS / "fixed_snr", directory, ignore=shutil.ignore_patterns("report.html"))
+@pytest.fixture(scope="module", params=["texture", pytest.param("fixed_snr", marks=pytest.mark.slow)])
+def copied(request, tmp_path_factory):
+    """A small study, and the primary one, whose 62,976 decisions take minutes."""
+    directory = tmp_path_factory.mktemp("published") / request.param
+    shutil.copytree(RESULTS / request.param, directory, ignore=shutil.ignore_patterns("report.html"))
     (directory / "before.csv").write_bytes((directory / "results.csv").read_bytes())
     write_report(directory)
     return directory
 
 
-def test_the_primary_study_renders_from_what_was_committed(copied):
+def test_a_committed_study_renders(copied):
     page = read_page(copied)
     for title in ("F1 against spreading factor", "The tests, as registered", "Controls", "What the link delivered"):
         assert f">{title}</h2>" in page
