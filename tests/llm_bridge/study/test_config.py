@@ -323,5 +323,15 @@ def test_corruption_in_training_shares_its_models_between_splits() -> None:
     cells = expand(load_recipe("training_corruption"))
     # methods x seeds, clean; and for each of two spreading factors: train and both learn the same
     assert learners(cells) == 2 * 2 * (1 + 2)
-    assert len(cells) == 2 * 2 * (1 + 3 * 2)
+    # models: clean, and three splits at two spreading factors; rules and zero-shot: clean, and on both channel seeds
+    assert len(cells) == 2 * 2 * (1 + 3 * 2) + 2 * (1 + 2 * 2)
     assert {cell.frame_loss for cell in cells} == {None, 0.3}
+
+
+def test_a_cells_name_is_what_it_was_before_later_axes_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken before `equal_loss` and nested seeds: a folder of then is found again."""
+    monkeypatch.setattr("llm_bridge.study.cells.simulator_version", lambda: "0.1.0")
+    recipe = load_recipe("equal_energy", ["training.objectives={line=1.0}"])
+    cell = next(cell for cell in expand(recipe) if cell.method == "qlora" and cell.sf == 7)
+    name = cell_name(cell, cell_config(cell, recipe, HASHES))
+    assert name == "minibugs-qlora-seed0-eval-sf07--5.24dB-drop-equal_energy-d33f465895"
