@@ -18,7 +18,8 @@ from lora_phy.channel import ChannelParams
 from lora_phy.kernels.lanes import aligned_empty
 from lora_phy.kernels.randomness import fill_gaussians, new_state
 from lora_phy.kernels.tables import base_chirp
-from lora_phy.link.engines import flat_channel, symbol_errors
+from lora_phy.monte_carlo.engines import symbol_errors
+from lora_phy.monte_carlo.flat_channel import flat_channel
 from lora_phy.params import LoRaParams
 
 BLOCK_SAMPLES = 1 << 15

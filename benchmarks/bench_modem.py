@@ -21,8 +21,8 @@ from _harness import arguments, interleaved, ratio, report, table
 from lora_phy import ChannelParams, apply_channel, receive, transmit
 from lora_phy.kernels.modem import bit_metrics_batch, demodulate_batch, modulate_batch
 from lora_phy.kernels.tables import base_chirp
-from lora_phy.link.monte_carlo import collect
-from lora_phy.link.points import LinkPoint
+from lora_phy.monte_carlo.collect import collect
+from lora_phy.monte_carlo.points import LinkPoint
 from lora_phy.params import LoRaParams
 
 PEER = """

@@ -22,9 +22,9 @@ from _harness import machine, table
 
 from lora_phy import ChannelParams, LoRaParams, airtime_s, apply_channel
 from lora_phy.arrays import IQ
-from lora_phy.link.collisions import receive_collided
-from lora_phy.link.counts import binomial_interval
-from lora_phy.link.scene import Transmission, scene
+from lora_phy.frames.scene import Transmission, scene
+from lora_phy.monte_carlo.counts import binomial_interval
+from lora_phy.receiver.collisions import receive_collided
 
 METHODS = ("plain", "sic", "segments")
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from lora_phy.channel import ChannelParams, apply_channel
-from lora_phy.link.airtime import airtime_s
-from lora_phy.link.receiver import RxFrame
-from lora_phy.link.stream import Receiver, receive
-from lora_phy.link.trace import describe, trace_payload
-from lora_phy.link.transceiver import transmit
+from lora_phy.frames.airtime import airtime_s
+from lora_phy.frames.trace import describe, trace_payload
+from lora_phy.frames.transceiver import transmit
 from lora_phy.params import LoRaParams
 from lora_phy.presets import preset, preset_names
+from lora_phy.receiver.frame_reception import RxFrame
+from lora_phy.receiver.stream import Receiver, receive
 from lora_phy.recordings import iterate_raw, read_sigmf, write_raw, write_sigmf
 
 
@@ -99,8 +99,8 @@ def run_airtime(options: argparse.Namespace) -> int:
 
 def run_waterfall(options: argparse.Namespace) -> int:
     """Simulate packet error rates at some SNRs."""
-    from lora_phy.link.monte_carlo import collect
-    from lora_phy.link.points import LinkPoint
+    from lora_phy.monte_carlo.collect import collect
+    from lora_phy.monte_carlo.points import LinkPoint
 
     params = _params(options)
     points = [
@@ -129,7 +129,7 @@ def run_waterfall(options: argparse.Namespace) -> int:
 
 def run_budget(options: argparse.Namespace) -> int:
     """Print what one frame costs and how much margin a path leaves."""
-    from lora_phy.link.budget import format_budget, link_budget
+    from lora_phy.studies.budget import format_budget, link_budget
 
     budget = link_budget(
         _params(options),

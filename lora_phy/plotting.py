@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lora_phy import theory
 from lora_phy.arrays import FloatArray
 from lora_phy.channel import path_loss
-from lora_phy.link import theory
-from lora_phy.link.counts import LinkCounts, binomial_interval
-from lora_phy.link.monte_carlo import LinkResult
-from lora_phy.link.rejection import CROCE_DB, SPREADING_FACTORS, RejectionMatrix
 from lora_phy.modem.demodulation import correlate
+from lora_phy.monte_carlo.collect import LinkResult
+from lora_phy.monte_carlo.counts import LinkCounts, binomial_interval
 from lora_phy.params import LoRaParams
+from lora_phy.studies.rejection import CROCE_DB, SPREADING_FACTORS, RejectionMatrix
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, the most legible on white first."""
@@ -181,7 +181,7 @@ def plot_rejection(matrix: RejectionMatrix, *, published: bool = True, axes: Seq
 
     Examples
     --------
-    >>> from lora_phy.link.rejection import rejection_matrix
+    >>> from lora_phy.studies.rejection import rejection_matrix
     >>> len(plot_rejection(rejection_matrix((7, 8), num_symbols=200)))
     2
     """

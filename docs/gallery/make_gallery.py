@@ -21,7 +21,7 @@ import numpy as np
 
 from lora_phy import ChannelParams, LinkPoint, LoRaParams, apply_channel, collect, modulate, plotting, theory, transmit
 from lora_phy.channel import Interferer
-from lora_phy.link.rejection import rejection_matrix
+from lora_phy.studies.rejection import rejection_matrix
 
 HERE = Path(__file__).parent
 SFS = tuple(range(7, 13))

@@ -23,7 +23,7 @@ from llm_bridge.transport.packets import HEADER_LEN
 from llm_bridge.transport.settings import RadioSettings
 from lora_phy import airtime_s
 from lora_phy.channel import path_loss
-from lora_phy.link.budget import REGIONS
+from lora_phy.studies.budget import REGIONS
 
 if TYPE_CHECKING:
     from llm_bridge.study.config import RadioConfig

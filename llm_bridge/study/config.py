@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_bridge.training.settings import DEFAULT_OBJECTIVES
-from lora_phy.link.budget import REGIONS
+from lora_phy.studies.budget import REGIONS
 
 RECIPE_VERSION = 1
 CORPORA = ("minibugs", "mutants", "mutants-mutmut", "quixbugs", "minibugs-renamed", "quixbugs-renamed")
@@ -100,7 +100,7 @@ class RadioConfig:
     =============  =====================================================================================================
 
     A dead link is ``snr_db = -60.0``, a clean one ``snr_db = inf`` (all frames sent, none damaged). `region` gives
-    frequency, most radiated power, duty cycle and dwell time (`lora_phy.link.budget.REGIONS`); `duty_cycle` replaces
+    frequency, most radiated power, duty cycle and dwell time (`lora_phy.studies.budget.REGIONS`); `duty_cycle` replaces
     the region's (1.0: no limit). Neither changes what arrives at a given SNR, but rows tell the time that sending takes
     (`airtime_s`, `send_time_s`) and whether each frame keeps to the dwell time. `k_factor_db` is the K factor of Rician
     fading.

@@ -223,7 +223,7 @@ def _radio_of(study: Study, p: Point) -> dict[str, Any]:
 
 def _snr_at(distance_km: float, radio: dict[str, Any]) -> float:
     from lora_phy.channel import path_loss
-    from lora_phy.link.budget import REGIONS
+    from lora_phy.studies.budget import REGIONS
 
     frequency = REGIONS[radio["region"]].frequency_hz
     loss = path_loss.log_distance_db(1e3 * distance_km, frequency, exponent=radio["path_loss_exponent"])

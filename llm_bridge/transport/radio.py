@@ -221,7 +221,7 @@ def _carry_unsynchronised(packet: Packet, sent: Symbols, link: RadioLink) -> Arr
     Of several frames found, the one with a good CRC counts, else the first with a header. Symbol errors are those of
     decisions at the true start: what the noise did, not the receiver.
     """
-    from lora_phy.link.stream import receive
+    from lora_phy.receiver.stream import receive
 
     params, symbol = link.params, link.params.samples_per_symbol
     place = np.random.default_rng(noise_seed(packet, link.channel_seed, purpose="start"))

@@ -19,13 +19,15 @@ blocks the work is done in, and a stage that is off draws nothing.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
 from lora_phy.channel.awgn import add_noise, noise_power
 from lora_phy.channel.drift import carrier_drift
-from lora_phy.channel.fading import fading_gain
+from lora_phy.channel.fading import add_steady_path, clarke_gain, nakagami_gain, rician_gain
 from lora_phy.channel.hardware import apply_front_end, apply_transmitter
 from lora_phy.channel.interference import add_interferers, add_noise_source
 from lora_phy.channel.multipath import tapped_delay_line
@@ -111,3 +113,34 @@ def _as_rows(iq: npt.ArrayLike) -> tuple[IQ, tuple[int, ...]]:
         raise ValueError(f"'iq' must be complex samples (got dtype {array.dtype})")
     rows = int(np.prod(array.shape[:-1], dtype=np.int64))
     return array.astype(np.complex64, copy=False).reshape(rows, array.shape[-1]), array.shape
+
+
+def fading_gain(
+    channel: ChannelParams, rows: int, num_samples: int, sample_rate_hz: float, *, rng: np.random.Generator
+) -> npt.NDArray[np.complex64]:
+    """Gains of `rows` independent frames: ``(rows, 1)``, or ``(rows, num_samples)`` with a Doppler spread.
+
+    Raises
+    ------
+    ValueError
+        `doppler_hz` above half the sample rate.
+
+    Examples
+    --------
+    >>> from lora_phy.channel import ChannelParams
+    >>> gain = fading_gain(ChannelParams(fading="rayleigh"), 50_000, 1, 125e3, rng=np.random.default_rng(1))
+    >>> gain.shape, round(float(np.mean(np.abs(gain) ** 2)), 1)
+    ((50000, 1), 1.0)
+    """
+    if channel.fading is None:
+        return np.ones((rows, 1), dtype=np.complex64)
+    if channel.fading == "nakagami":
+        assert channel.nakagami_m is not None
+        return nakagami_gain(channel.nakagami_m, rows, rng=rng)[:, None].astype(np.complex64)
+    k_factor = 0.0
+    if channel.k_factor_db is not None:
+        k_factor = math.inf if channel.k_factor_db > 300.0 else 10.0 ** (channel.k_factor_db / 10.0)
+    if channel.doppler_hz == 0.0:
+        return rician_gain(k_factor, rows, rng=rng)[:, None].astype(np.complex64)
+    scattered = clarke_gain(channel.doppler_hz, rows, num_samples, sample_rate_hz, rng=rng)
+    return np.asarray(add_steady_path(k_factor, scattered), dtype=np.complex64)

@@ -17,49 +17,14 @@ Clarke, Bell Syst. Tech. J. 47, 1968; Zheng and Xiao, IEEE Trans. Commun. 51(6),
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from lora_phy.channel.params import ChannelParams
 
 ComplexArray = npt.NDArray[np.complex128]
 
 NUM_SINUSOIDS = 64
 _TABLE = 1024
-
-
-def fading_gain(
-    channel: ChannelParams, rows: int, num_samples: int, sample_rate_hz: float, *, rng: np.random.Generator
-) -> npt.NDArray[np.complex64]:
-    """Gains of `rows` independent frames: ``(rows, 1)``, or ``(rows, num_samples)`` with a Doppler spread.
-
-    Raises
-    ------
-    ValueError
-        `doppler_hz` above half the sample rate.
-
-    Examples
-    --------
-    >>> from lora_phy.channel import ChannelParams
-    >>> gain = fading_gain(ChannelParams(fading="rayleigh"), 50_000, 1, 125e3, rng=np.random.default_rng(1))
-    >>> gain.shape, round(float(np.mean(np.abs(gain) ** 2)), 1)
-    ((50000, 1), 1.0)
-    """
-    if channel.fading is None:
-        return np.ones((rows, 1), dtype=np.complex64)
-    if channel.fading == "nakagami":
-        assert channel.nakagami_m is not None
-        return nakagami_gain(channel.nakagami_m, rows, rng=rng)[:, None].astype(np.complex64)
-    k_factor = 0.0
-    if channel.k_factor_db is not None:
-        k_factor = math.inf if channel.k_factor_db > 300.0 else 10.0 ** (channel.k_factor_db / 10.0)
-    if channel.doppler_hz == 0.0:
-        return rician_gain(k_factor, rows, rng=rng)[:, None].astype(np.complex64)
-    scattered = clarke_gain(channel.doppler_hz, rows, num_samples, sample_rate_hz, rng=rng)
-    return np.asarray(_add_steady_path(k_factor, scattered), dtype=np.complex64)
 
 
 def rayleigh_gain(size: int, *, rng: np.random.Generator) -> ComplexArray:
@@ -87,7 +52,7 @@ def rician_gain(k_factor: float, size: int, *, rng: np.random.Generator) -> Comp
     """
     if not k_factor >= 0:
         raise ValueError(f"'k_factor' must be at least 0 (got {k_factor!r})")
-    return _add_steady_path(k_factor, rayleigh_gain(size, rng=rng))
+    return add_steady_path(k_factor, rayleigh_gain(size, rng=rng))
 
 
 def nakagami_gain(m: float, size: int, *, rng: np.random.Generator) -> ComplexArray:
@@ -152,7 +117,8 @@ def clarke_gain(
     return gain
 
 
-def _add_steady_path(k_factor: float, scattered: npt.NDArray[np.complexfloating]) -> ComplexArray:
+def add_steady_path(k_factor: float, scattered: npt.NDArray[np.complexfloating]) -> ComplexArray:
+    """Rician gains of mean power 1 from scattered ones; `k_factor` is a power ratio (infinite: the steady path alone)."""
     if math.isinf(k_factor):
         return np.ones_like(scattered)
     steady, rest = math.sqrt(k_factor / (k_factor + 1.0)), math.sqrt(1.0 / (k_factor + 1.0))

@@ -9,7 +9,7 @@ import numpy as np
 from lora_phy.arrays import IQ
 from lora_phy.modem import _detection_kernels as _kernels
 from lora_phy.modem.candidates import TONE_STEPS, joint_candidates
-from lora_phy.modem.estimate import fine_estimate
+from lora_phy.modem.fine_sync import fine_sync
 from lora_phy.modem.interpolation import fold
 from lora_phy.modem.preamble import Candidate, reference_chirp
 from lora_phy.modem.sync import Sync, inside_bonus, is_frame
@@ -34,10 +34,10 @@ def synchronise(samples: IQ, peak: Candidate, params: LoRaParams, *, fine: IQ | 
     """
     coarse = joint_candidates(samples, peak, params)
     if fine is None:
-        found = [fine_estimate(samples, item, params) for item in coarse]
+        found = [fine_sync(samples, item, params) for item in coarse]
     else:
         coarse += [item for item in _folded_candidates(fine, peak, params) if not _listed(item, coarse)]
-        found = [fine_estimate(fine, item, params, rate=2) for item in coarse]
+        found = [fine_sync(fine, item, params, rate=2) for item in coarse]
     frames = [sync for sync in found if is_frame(sync, params)]
     return max(frames, key=lambda sync: sync.energy + inside_bonus(sync, params), default=None)
 

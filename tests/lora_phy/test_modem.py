@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_phy import LoRaParams, decode_symbols, demodulate, encode_payload, modulate, transmit
-from lora_phy.link.transceiver import receive_synchronised
+from lora_phy.frames.transceiver import receive_synchronised
 from lora_phy.modem.modulation import KERNEL_SAMPLES, data_start
 
 params_strategy = st.builds(

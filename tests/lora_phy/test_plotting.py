@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lora_phy import ChannelParams, LinkCounts, LinkPoint, LoRaParams, modulate, theory, transmit
-from lora_phy.link.counts import binomial_interval
-from lora_phy.link.monte_carlo import LinkResult
-from lora_phy.link.rejection import RejectionMatrix
+from lora_phy.monte_carlo.collect import LinkResult
+from lora_phy.monte_carlo.counts import binomial_interval
+from lora_phy.studies.rejection import RejectionMatrix
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs the extra chirpbridge[plot]")
 matplotlib.use("agg")

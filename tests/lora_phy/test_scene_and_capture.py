@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lora_phy import LoRaParams, modulate, transmit
+from lora_phy import LoRaParams, modulate, theory, transmit
 from lora_phy.channel import ChannelParams, apply_channel
-from lora_phy.link import theory
-from lora_phy.link.capture import capture_ser, unaligned_bins
-from lora_phy.link.scene import Transmission, interferer, scene
-from lora_phy.link.transceiver import receive_synchronised
+from lora_phy.frames.scene import Transmission, interferer, scene
+from lora_phy.frames.transceiver import receive_synchronised
 from lora_phy.modem.demodulation import correlate
 from lora_phy.resampling import resample
+from lora_phy.studies.capture import capture_ser, unaligned_bins
 
 
 def bounds(num: int, p: float) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from lora_phy.link import theory
+from lora_phy import theory
 from lora_phy.params import LoRaParams
 
 # reference tables: SNR dB -> SER, non-coherent, AWGN (600-node quadrature checked against 400-digit sums)

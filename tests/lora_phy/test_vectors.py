@@ -12,7 +12,7 @@ import pytest
 from lora_phy import FrameStatus, LoRaParams, airtime_s, decode_symbols, encode_payload, transmit
 from lora_phy.coding.chain import frame_blocks, frame_nibbles
 from lora_phy.coding.hamming import hamming_encode
-from lora_phy.link.transceiver import receive_synchronised
+from lora_phy.frames.transceiver import receive_synchronised
 
 LDRO = {0: False, 1: True, 2: None}
 

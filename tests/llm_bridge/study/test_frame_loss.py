@@ -13,7 +13,7 @@ from llm_bridge.study.frame_loss import snr_of_loss_db
 from llm_bridge.transport.packets import HEADER_LEN
 from llm_bridge.transport.radio import Packet, carry
 from llm_bridge.transport.settings import RadioSettings
-from lora_phy.link.counts import binomial_interval
+from lora_phy.monte_carlo.counts import binomial_interval
 
 HASHES = {"minibugs": "m", "mutants-train": "t", "mutants-validation": "v"}
 AXIS = ["radio.axis=equal_loss", "radio.frame_loss=[0.1, 0.3]"]

@@ -7,9 +7,8 @@ import pytest
 from scipy.stats import binomtest
 
 from llm_bridge.transport.radio import Packet, RadioLink, carry, carry_one, decide, decide_bins, noise_seed
-from lora_phy import LoRaParams, demodulate, encode_payload, modulate
+from lora_phy import LoRaParams, demodulate, encode_payload, modulate, theory
 from lora_phy.channel import ChannelParams, apply_channel
-from lora_phy.link import theory
 
 FALSE_ALARM = 1e-6
 

@@ -9,7 +9,8 @@ import pytest
 from scipy import special, stats
 
 from lora_phy.channel import ChannelParams, Multipath, apply_channel
-from lora_phy.channel.fading import clarke_gain, fading_gain, nakagami_gain, rayleigh_gain, rician_gain
+from lora_phy.channel.compose import fading_gain
+from lora_phy.channel.fading import clarke_gain, nakagami_gain, rayleigh_gain, rician_gain
 from lora_phy.channel.multipath import tapped_delay_line, taps
 from lora_phy.params import LoRaParams
 

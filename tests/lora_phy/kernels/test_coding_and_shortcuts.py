@@ -13,10 +13,10 @@ from lora_phy.kernels import shortcuts
 from lora_phy.kernels.lanes import aligned_empty
 from lora_phy.kernels.modem import soft_buffer
 from lora_phy.kernels.randomness import new_state
-from lora_phy.link.batches import BATCH_FRAMES, batch_block
-from lora_phy.link.counts import LinkCounts
-from lora_phy.link.engines import unit_gains
-from lora_phy.link.points import LinkPoint
+from lora_phy.monte_carlo.counts import LinkCounts
+from lora_phy.monte_carlo.engines import unit_gains
+from lora_phy.monte_carlo.frame_batches import BATCH_FRAMES, batch_block
+from lora_phy.monte_carlo.points import LinkPoint
 from lora_phy.params import LoRaParams
 
 FALSE_ALARM = 1e-6

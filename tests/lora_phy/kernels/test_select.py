@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from lora_phy.kernels.select import announce, is_ready, pipeline
-from lora_phy.link.engines import symbol_errors
+from lora_phy.monte_carlo.engines import symbol_errors
 from lora_phy.params import LoRaParams
 
 

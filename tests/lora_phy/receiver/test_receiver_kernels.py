@@ -8,7 +8,7 @@ import scipy.special
 from lora_phy import LoRaParams, modulate
 from lora_phy.modem import (
     _detection_kernels,
-    _estimate_kernels,
+    _fine_sync_kernels,
     _payload_kernels,
     _search_kernels,
     _tone_kernels,
@@ -189,7 +189,7 @@ def test_best_drift_finds_tones_and_drift() -> None:
     place = np.where(index < 0, 14.0, 9.0) + centre * drift / unit
     energy = (10 - (columns - place[:, np.newaxis]) ** 2 / 10).astype(np.float32)
     result, at_peak = np.empty(3), np.empty(12)
-    _estimate_kernels.best_drift(energy, 10, np.linspace(-0.1, 0.1, 5), 1.0, unit, result, at_peak)
+    _fine_sync_kernels.best_drift(energy, 10, np.linspace(-0.1, 0.1, 5), 1.0, unit, result, at_peak)
     assert np.allclose(result, [0.05, 14.0, 9.0], atol=0.05)
     assert np.all(at_peak > 9.9)
 
@@ -198,11 +198,11 @@ def test_zoom_noise_floor_and_tone_run(rng) -> None:
     rows, shifts = complex_noise(rng, 3, N), np.array([0, 5, 0])
     scale = np.array([1.0, 0.5, 2.0], np.float32)
     zoom, out = zoom_table(SF, (-0.5, 0.25)), np.empty((3, 2), np.float32)
-    _estimate_kernels.zoom_energies(rows, shifts, *zoom, scale, out)
+    _fine_sync_kernels.zoom_energies(rows, shifts, *zoom, scale, out)
     expected = [[abs((rows[i] * tone(shifts[i] + e)).sum()) ** 2 * scale[i] for e in (-0.5, 0.25)] for i in range(3)]
     assert np.allclose(out, expected, rtol=1e-3)
     floor = np.empty(3)
-    _estimate_kernels.noise_floor(rows, shifts, floor)
+    _fine_sync_kernels.noise_floor(rows, shifts, floor)
     for i in range(3):
         kept = [k for k in range(N) if min((k - shifts[i]) % N, (shifts[i] - k) % N) > 3]
         assert np.isclose(floor[i], (abs(rows[i, kept]) ** 2).mean(), rtol=1e-4)
@@ -218,7 +218,7 @@ def test_dechirp_preamble(rng) -> None:
     expected = rows * np.array([CHIRP, CHIRP, CHIRP, CHIRP.conj()])
     scale = np.empty(4, np.float32)
     power = (abs(rows) ** 2).sum(axis=1)
-    _estimate_kernels.dechirp_preamble(rows, 3, CHIRP, scale)
+    _fine_sync_kernels.dechirp_preamble(rows, 3, CHIRP, scale)
     assert np.allclose(rows, expected, atol=1e-5) and np.allclose(scale, 1 / power, rtol=1e-5)
 
 
@@ -343,7 +343,7 @@ def test_sync_chirps_are_decided_by_likelihood(rng) -> None:
     spectra[0, 24] += 4.0
     spectra[1, 40] += 4.0
     alphabet = np.arange(0, N, 8)
-    first, second, lead = _estimate_kernels.sync_decision(spectra, scale, alphabet, 24, 8)
+    first, second, lead = _fine_sync_kernels.sync_decision(spectra, scale, alphabet, 24, 8)
     r = np.abs(spectra[[0, 1, 0, 1], [24, 40, 24, 8]].astype(complex)) ** 2
     argument = 2 * np.sqrt((r[:2].mean() - 1) * r)
     logs = np.log(scipy.special.i0e(argument)) + argument
@@ -357,9 +357,9 @@ def test_repetition_tells_noise_from_what_leaks(rng) -> None:
     for noise in (1e-4, 0.1):
         drifting = [chirp * np.exp(0.9j * i + 0.05j * i * np.arange(N) / N) for i in range(8)]
         rows = (np.array(drifting) + np.sqrt(noise / 2) * complex_noise(rng, 8, N)).astype(np.complex64)
-        assert 0.75 < _estimate_kernels.repetition_noise(rows, 8) / noise < 1.25
+        assert 0.75 < _fine_sync_kernels.repetition_noise(rows, 8) / noise < 1.25
         floor = np.empty(8)
-        _estimate_kernels.noise_floor(np.fft.fft(rows).astype(np.complex64), np.zeros(8, np.int64), floor)
+        _fine_sync_kernels.noise_floor(np.fft.fft(rows).astype(np.complex64), np.zeros(8, np.int64), floor)
         assert floor.mean() / N > 0.01  # -20 dB of leakage
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lora_phy import LoRaParams, encode_payload, modulate, receive, transmit
 from lora_phy.__main__ import main
-from lora_phy.link.trace import describe, first_difference, trace_payload, trace_symbols
+from lora_phy.frames.trace import describe, first_difference, trace_payload, trace_symbols
 from lora_phy.modem.demodulation import demodulate
 from lora_phy.presets import lorawan, meshtastic, preset, preset_names
 from lora_phy.recordings import iterate_raw, read_raw, read_recording, read_sigmf, write_raw, write_sigmf

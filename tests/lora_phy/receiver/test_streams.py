@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lora_phy import ChannelParams, FrameStatus, LoRaParams, Receiver, apply_channel, receive, transmit
-from lora_phy.link.channels import channelise, receive_channels
 from lora_phy.modem.modulation import modulate
+from lora_phy.receiver.channelizer import channelise, receive_channels
 from lora_phy.resampling import change_rate
 
 PARAMS = LoRaParams(sf=7, cr=4)
@@ -99,7 +99,7 @@ def test_memory_stays_bounded(rng) -> None:
     sizes = []
     for _ in range(12):
         receiver.push(rng.standard_normal(400_000).astype(np.float32).view(np.complex64))
-        sizes.append(len(receiver._fronts[0].chips.array))
+        sizes.append(len(receiver._front_ends[0].chips.array))
     assert max(sizes[4:]) <= 2 * max(sizes[:4]) <= 4_000_000
 
 

@@ -1,0 +1,1 @@
+"""Whole frames: a payload to the IQ of its frame, airtime, frames on a timeline, every stage laid open."""

@@ -1,1 +1,0 @@
-"""Whole frames over whole links: transmit, receive, count errors, compare with theory."""

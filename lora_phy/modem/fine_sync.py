@@ -1,0 +1,109 @@
+"""The fine estimate: delay, carrier offset and drift that maximise the energy of all preamble symbols."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from lora_phy.arrays import IQ
+from lora_phy.modem import _fine_sync_kernels as _kernels
+from lora_phy.modem.candidates import FloatArray, all_sync_symbols, zoom_table
+from lora_phy.modem.interpolation import extract
+from lora_phy.modem.preamble import reference_chirp
+from lora_phy.modem.sync import NUM_UPCHIRPS, Sync
+from lora_phy.params import LoRaParams
+
+CLOCK_SIGMA_PPM = 20.0
+MAX_CLOCK_PPM = 60.0
+SYNC_MARGIN = 7.0
+"""Nats by which another sync word must be likelier before a frame counts as another network's."""
+CLEANEST = 1e-9
+"""Least noise, in units of the signal."""
+_ZOOM_STEP = 0.125
+_ZOOM_RANGE = 1.5
+
+
+def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -> Sync:
+    """Maximise the summed energy of the preamble's symbols over delay, carrier offset and drift, near `coarse`.
+
+    `samples` at `rate` per chip, `coarse` counts chips. The sync word is decided, so that its chirps take part.
+    """
+    num_bins, sf = params.num_bins, params.sf
+    num_up = min(NUM_UPCHIRPS, params.preamble_len)
+    num_before = num_up + 2
+    stretch = extract(
+        samples,
+        coarse.start - num_before * num_bins,
+        (num_before + 2) * num_bins,
+        coarse.cfo_bins / num_bins,
+        rate=rate,
+    )
+    rows = stretch.reshape(num_before + 2, num_bins)
+    scale = np.empty(len(rows), dtype=np.float32)
+    _kernels.dechirp_preamble(rows, num_before, reference_chirp(sf), scale)
+    spectra = scipy.fft.fft(rows, axis=-1)
+    symbols, own_network = decide_sync(spectra[num_up:num_before], scale[num_up:num_before], params)
+    # symbol i, counted from the first downchirp, begins i * drift chips before its place
+    drift, up_column, down_column, up_energy, sync_energy, down_energy, signal, noise, difference = (
+        _kernels.fit_preamble(
+            rows, spectra, scale, num_up, *symbols, *zoom_table(sf, _zoom_tones()), _drift_grid(sf),
+            CLOCK_SIGMA_PPM * 1e-6 * num_bins, _ZOOM_STEP,
+        )
+    )  # fmt: skip
+    up_tone, down_tone = up_column * _ZOOM_STEP - _ZOOM_RANGE, down_column * _ZOOM_STEP - _ZOOM_RANGE
+    up_centre, down_centre = -0.5 * (num_before + 1), 0.5
+    # tones: cfo - D(up_centre), cfo + D(down_centre), with D(i) = D(0) - i drift
+    cfo_step = 0.5 * (up_tone + down_tone + (down_centre - up_centre) * drift)
+    delay = cfo_step - up_tone + up_centre * drift
+    signal = max(signal, 1e-4 * noise, 1e-37)
+    least = CLEANEST * signal  # a recording without noise
+    noise = max(noise, least)
+    # what a strong signal leaks into other bins is not noise
+    actual = min(noise, max(difference, least)) if signal > noise else noise
+    return Sync(
+        start=coarse.start + delay,
+        cfo_bins=coarse.cfo_bins + cfo_step,
+        drift=drift,
+        sync_symbols=symbols,
+        num_up=num_up,
+        up_energy=up_energy,
+        sync_energy=sync_energy,
+        down_energy=down_energy,
+        signal_power=signal,
+        noise_power=noise,
+        snr_db=10 * math.log10(signal / actual),
+        own_network=own_network,
+    )
+
+
+def decide_sync(
+    spectra: npt.NDArray[np.complex64], scale: npt.NDArray[np.float32], params: LoRaParams
+) -> tuple[tuple[int, int], bool]:
+    """The sync chirps from the spectra ``(2, 2**sf)`` of their windows, and whether they may be the network's own.
+
+    Own unless another pair is likelier by `SYNC_MARGIN`: a hard decision among all words would lose frames that the
+    payload's code still decodes.
+    """
+    own = (-1, -1) if params.sync_symbols is None else params.sync_symbols
+    first, second, lead = _kernels.sync_decision(spectra, scale, all_sync_symbols(params.sf), *own)
+    words = int(first), int(second)
+    if params.sync_symbols is None or words == params.sync_symbols:
+        return words, True
+    return params.sync_symbols, bool(lead <= SYNC_MARGIN)
+
+
+@cache
+def _zoom_tones() -> tuple[float, ...]:
+    return tuple(np.arange(-_ZOOM_RANGE, _ZOOM_RANGE + _ZOOM_STEP / 2, _ZOOM_STEP).tolist())
+
+
+@cache
+def _drift_grid(sf: int) -> FloatArray:
+    """Drifts worth telling apart over a preamble: a quarter bin over its length, within `MAX_CLOCK_PPM`."""
+    largest = MAX_CLOCK_PPM * 1e-6 * (1 << sf)
+    count = int(np.ceil(largest / 0.02))
+    return np.linspace(-largest, largest, 2 * count + 1) if largest > 0.01 else np.zeros(1)

@@ -1,0 +1,1 @@
+"""Monte-Carlo simulation of links: points, engines, counts, stopping rules, results files."""

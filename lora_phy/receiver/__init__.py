@@ -1,0 +1,1 @@
+"""Receivers for streams of unknown content: preamble detection, synchronisation, decoding, collisions, channels."""

@@ -1,0 +1,186 @@
+"""Taking a known frame out of the IQ: rebuild it, fit it, subtract it.
+
+    payload ─ encode, modulate ─ delay, clock, carrier ─► template t[n]
+    c_m = Σ y[n] t*[n] over block m of one symbol,     e_m = Σ |t[n]|²
+    g_m = Σ c / Σ e over the 2 W + 1 blocks around m,  y[n] -= g(n) t[n],  g linear between block centres
+
+The fit is data-aided. An upchirp that is late looks like one that is low in frequency, so carrier and delay are told
+apart by phase: a carrier error turns c_m from block to block, a delay does not. Each maximises the energy of c_m summed
+coherently over eight symbols. Gains are local, so a channel that fades slowly against 2 W + 1 symbols is followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lora_phy.arrays import IQ
+from lora_phy.channel.offsets import phasor, time_and_clock_offset
+from lora_phy.coding.chain import encode_payload
+from lora_phy.modem.modulation import modulate_frame
+from lora_phy.params import LoRaParams
+from lora_phy.receiver.frame_reception import RxFrame
+
+MARGIN = 256
+"""Samples around a template for the interpolator's tails."""
+COHERENT_SYMBOLS = 8
+GAIN_REACH = 2
+"""W: blocks on either side that share in a gain."""
+MAX_MISPLACED = 16
+"""Symbols by which a preamble's length may have been misjudged."""
+
+ComplexArray = npt.NDArray[np.complex128]
+
+
+@dataclass(frozen=True, eq=False)
+class Replica:
+    """A frame as it arrived but for its gain: ``template[0]`` lies at sample `first` of the stream.
+
+    `start` (samples, fractional) and `cfo_hz` are those of the template.
+    """
+
+    template: IQ
+    first: int
+    start: float
+    cfo_hz: float
+    block: int
+
+
+def sent_symbols(frame: RxFrame) -> tuple[npt.NDArray[np.int32], LoRaParams]:
+    """The symbols a received frame was sent with, and the parameters that send them.
+
+    Examples
+    --------
+    >>> from lora_phy import receive, transmit
+    >>> [frame] = receive(transmit(b"hello", LoRaParams(sf=7, cr=3)), LoRaParams(sf=7))
+    >>> bool(np.all(sent_symbols(frame)[0] == encode_payload(b"hello", LoRaParams(sf=7, cr=3))))
+    True
+    """
+    params = replace(frame.params, sync_word=frame.sync_word)
+    if frame.header is not None:
+        params = replace(params, cr=frame.header.cr, crc=frame.header.crc)
+    return encode_payload(frame.payload, params), params
+
+
+def fit_frame(stream: IQ, frame: RxFrame) -> Replica:
+    """The replica of a correctly received frame, aligned with `stream` (at ``frame.params.sample_rate_hz``).
+
+    Examples
+    --------
+    >>> from lora_phy import receive, transmit
+    >>> sent = 0.3j * np.pad(transmit(b"hello", LoRaParams(sf=7)), 500)
+    >>> [frame] = receive(sent, LoRaParams(sf=7))
+    >>> left = sent - contribution(sent, fit_frame(sent, frame))
+    >>> bool(np.vdot(left, left).real < 1e-3 * np.vdot(sent, sent).real)
+    True
+    """
+    symbols, params = sent_symbols(frame)
+    wave = modulate_frame(symbols, params)
+    start = frame.start_sample + frame.sto_samples
+    clocks = {0.0, frame.sfo_ppm}
+    fits = [fit_wave(stream, wave, params, start, frame.cfo_hz, sfo_ppm, misplaced=MAX_MISPLACED) for sfo_ppm in clocks]
+    return max(fits, key=lambda item: _coherent_energy(block_sums(stream, item)[0]))
+
+
+def fit_wave(
+    stream: IQ, wave: IQ, params: LoRaParams, start: float, cfo_hz: float, sfo_ppm: float = 0.0, *, misplaced: int = 0
+) -> Replica:
+    """The replica of `wave` whose start (within half a chip, and `misplaced` symbols) and carrier fit `stream` best."""
+    num = params.samples_per_symbol
+    replica = make_replica(wave, params, start, cfo_hz, sfo_ppm)
+    # a misjudged preamble moves everything by whole symbols
+    moved = [_moved(replica, m * num) for m in range(-misplaced, misplaced + 1)]
+    replica = max(moved, key=lambda item: _coherent_energy(block_sums(stream, item)[0]))
+    start = replica.start
+    for step in (0.25 * params.oversampling, 0.06 * params.oversampling):
+        cfo_hz += _carrier_error(block_sums(stream, replica)[0]) * params.bandwidth_hz / params.num_bins
+        around = [make_replica(wave, params, start + d * step, cfo_hz, sfo_ppm) for d in (-1, 0, 1)]
+        energy = [_coherent_energy(block_sums(stream, item)[0]) for item in around]
+        bend = energy[0] - 2 * energy[1] + energy[2]
+        shift = 0.5 * (energy[0] - energy[2]) / bend if bend < 0 else float(np.sign(energy[2] - energy[0]))
+        start += float(np.clip(shift, -2, 2)) * step
+        replica = make_replica(wave, params, start, cfo_hz, sfo_ppm)
+    return replica
+
+
+def make_replica(wave: IQ, params: LoRaParams, start: float, cfo_hz: float, sfo_ppm: float = 0.0) -> Replica:
+    """`wave` (samples at ``params.sample_rate_hz``) delayed to `start` and moved by `cfo_hz`."""
+    whole = int(np.floor(start))
+    padded = np.pad(wave, MARGIN)
+    template = time_and_clock_offset(padded, start - whole + MARGIN * 1e-6 * sfo_ppm, sfo_ppm)
+    template = template * phasor(cfo_hz / params.sample_rate_hz, len(template), start_sample=-MARGIN)
+    return Replica(template, whole - MARGIN, start, cfo_hz, params.samples_per_symbol)
+
+
+def block_sums(stream: IQ, replica: Replica) -> tuple[ComplexArray, npt.NDArray[np.float64]]:
+    """c_m and e_m of the module's formula; what lies outside the stream counts in neither."""
+    low, high = max(replica.first, 0), min(replica.first + len(replica.template), len(stream))
+    num_blocks = -(-len(replica.template) // replica.block)
+    product = np.zeros(num_blocks * replica.block, dtype=np.complex64)
+    energy = np.zeros(num_blocks * replica.block, dtype=np.float32)
+    if high > low:
+        part = replica.template[low - replica.first : high - replica.first]
+        inside = slice(low - replica.first, high - replica.first)
+        product[inside] = stream[low:high] * part.conj()
+        energy[inside] = part.real**2 + part.imag**2
+    return (
+        product.reshape(num_blocks, -1).sum(axis=1, dtype=np.complex128),
+        energy.reshape(num_blocks, -1).sum(axis=1, dtype=np.float64),
+    )
+
+
+def contribution(stream: IQ, replica: Replica) -> IQ:
+    """What the replica's frame adds to `stream`, as an array of its length: gains as of the module's formula."""
+    sums, energies = block_sums(stream, replica)
+    window = np.ones(2 * GAIN_REACH + 1)
+    gains = np.convolve(sums, window, "same") / np.maximum(np.convolve(energies, window, "same"), 1e-9)
+    centres = (np.arange(len(gains)) + 0.5) * replica.block
+    at = np.arange(len(replica.template))
+    gain = np.interp(at, centres, gains.real) + 1j * np.interp(at, centres, gains.imag)
+    out = np.zeros(len(stream), dtype=np.complex64)
+    low, high = max(replica.first, 0), min(replica.first + len(replica.template), len(stream))
+    if high > low:
+        inside = slice(low - replica.first, high - replica.first)
+        out[low:high] = replica.template[inside] * gain[inside]
+    return out
+
+
+def subtract_all(iq: IQ, replicas: Sequence[Replica], *, sweeps: int = 2) -> IQ:
+    """`iq` without the frames of all `replicas`, their gains fitted in turn, each to what the others leave.
+
+    Examples
+    --------
+    >>> bool(np.all(subtract_all(np.ones(4, np.complex64), []) == 1))
+    True
+    """
+    left = iq.copy()
+    parts = [np.zeros(0, dtype=np.complex64)] * len(replicas)
+    for sweep in range(sweeps if len(replicas) > 1 else 1):
+        for i, replica in enumerate(replicas):
+            if sweep:
+                left += parts[i]
+            parts[i] = contribution(left, replica)
+            left -= parts[i]
+    return left
+
+
+def _moved(replica: Replica, samples: int) -> Replica:
+    """The same template, whole samples later."""
+    return replace(replica, first=replica.first + samples, start=replica.start + samples)
+
+
+def _coherent_energy(sums: ComplexArray) -> float:
+    groups = np.add.reduceat(sums, np.arange(0, len(sums), COHERENT_SYMBOLS))
+    return float((np.abs(groups) ** 2).sum())
+
+
+def _carrier_error(sums: ComplexArray) -> float:
+    """Turns a block by which c_m rotates: the peak of its periodogram, within a quarter turn."""
+    size = 32 * len(sums)
+    spectrum = np.abs(np.fft.fft(sums, size))
+    turns = np.fft.fftfreq(size)
+    spectrum[np.abs(turns) > 0.25] = 0.0
+    return float(turns[int(np.argmax(spectrum))])

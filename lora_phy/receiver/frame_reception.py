@@ -1,0 +1,202 @@
+"""One frame from a stream: from its synchronisation to its payload.
+
+preamble peak ─ synchronise ─ payload symbols (timing tracked) ─ matched-filter bins ─ decode ─► RxFrame
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lora_phy.arrays import IQ, Bins
+from lora_phy.coding.chain import FIRST_BLOCK_LEN, Decoded, FrameStatus, decode_symbols, num_payload_symbols
+from lora_phy.coding.header import Header
+from lora_phy.modem.interpolation import GUARD, extract
+from lora_phy.modem.preamble_start import preamble_start
+from lora_phy.modem.sync import Sync
+from lora_phy.params import LoRaParams
+from lora_phy.receiver.frame_decoding import decode_jointly, guess_ldro, header_symbols, read_head
+from lora_phy.receiver.timing_tracking import Timing, initial_timing, payload_bins
+
+LDRO_PROBE = 16
+LARGEST_SCALE = 1e25
+"""Of a magnitude within its likelihood, where a preamble of zeros leaves no noise."""
+LARGE_OFFSET = 16
+"""Part of the bandwidth beyond which an offset moves some of a chirp out of the band of an oversampled stream."""
+FILTERED_BEFORE = 20
+"""Symbols before a nominal preamble in which its beginning is sought on filtered samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RxFrame:
+    """A received frame.
+
+    Parameters
+    ----------
+    status, payload, crc_ok, header
+        As of `lora_phy.decode_symbols`: a damaged frame carries its bytes as received.
+    start_sample, sto_samples
+        The preamble's first sample lies at ``start_sample + sto_samples`` of the input stream, the second in [-0.5,
+        0.5). Where the stream begins inside the preamble: the first upchirp that is there, at least half of it.
+    cfo_hz
+        Carrier offset against the receiver's centre (`center_offset_hz` not included).
+    sfo_ppm
+        Clock offset, positive: the transmitter's clock is fast.
+    snr_db
+        Signal over noise in the bandwidth, measured on the preamble: where the signal is stronger, as what equal chirps
+        differ by. Right to 1 dB up to +40 dB; above, what interpolation leaves of a strong signal counts as noise (+50
+        dB reads 1 to 3 dB low, and 90 dB is the most).
+    params
+        The parameters the frame was received with.
+    sync_word
+        The byte that was sent; at SF5 and SF6, where words coincide, the smallest or the parameters' own.
+    """
+
+    status: FrameStatus
+    payload: bytes
+    crc_ok: bool | None
+    start_sample: int
+    sto_samples: float
+    cfo_hz: float
+    sfo_ppm: float
+    snr_db: float
+    header: Header | None
+    params: LoRaParams
+    sync_word: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How payloads are decoded.
+
+    Parameters
+    ----------
+    soft
+        Joint soft decoding of likelihoods, or decisions symbol by symbol.
+    num_trials
+        Where the CRC of a softly decoded frame fails: how many of the likeliest alternatives it may choose from. Each
+        is right by accident with probability 2**-16.
+    detect_ldro
+        Where the parameters leave `ldro` open: let the symbols' residues modulo 4 overrule the 16 ms rule.
+    """
+
+    soft: bool = True
+    num_trials: int = 0
+    detect_ldro: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reception:
+    """A decoded frame in the coordinates of the samples it was decoded from, one per chip."""
+
+    decoded: Decoded
+    sync: Sync
+    start: float
+    data: float
+    end: float
+    sfo_ppm: float
+    bins: Bins
+    params: LoRaParams
+
+
+def receive_frame(
+    samples: IQ,
+    payload_samples: IQ,
+    rate: int,
+    sync: Sync,
+    params: LoRaParams,
+    decoding: Decoding,
+    *,
+    final: bool,
+    begin: int = 0,
+) -> Reception | int:
+    """Decode the frame at `sync`, or say how many samples are needed first.
+
+    Parameters
+    ----------
+    samples, payload_samples
+        The stream at one and at `rate` samples per chip, both from the same instant.
+    final
+        The stream ends here: what is missing is missing.
+    begin
+        Index (one per chip) at which the stream begins.
+
+    Returns
+    -------
+    Reception, or int
+        The number of samples (one per chip) without which nothing can be said yet.
+    """
+    num_bins = params.num_bins
+    origin = sync.start + (2.25 + params.extra_upchirps) * num_bins
+    # symbols in the stream; three quarters of the last one are enough to decide it
+    here = (
+        int((len(samples) - origin) / num_bins + 0.25)
+        if final
+        else int((len(samples) - origin - 2 * GUARD - num_bins // 2) / num_bins)
+    )
+
+    def needed(num_symbols: int) -> int:
+        return math.ceil(origin) + (num_symbols + 1) * num_bins + 2 * GUARD
+
+    first_len = header_symbols(params)
+    # a few symbols of the payload are read with the header: they tell the rate where it is left open
+    opening = first_len + LDRO_PROBE
+    if here < opening and not final:
+        return needed(opening)
+
+    def read(first: int, count: int, timing: Timing, settings: LoRaParams) -> tuple[Bins, Timing]:
+        count = max(0, min(count, here - first))
+        return payload_bins(payload_samples, sync, timing, settings, first=first, count=count, rate=rate)
+
+    bins, timing = read(0, opening, initial_timing(sync, params), params)
+    scale = min(2 * math.sqrt(sync.signal_power) * num_bins / sync.noise_power, LARGEST_SCALE)
+    soft = decoding.soft and first_len == FIRST_BLOCK_LEN
+    header, head = read_head(bins[:first_len], scale, params, soft=soft)
+    total, payload_params = first_len, params
+    if header is not None:
+        total = num_payload_symbols(header.payload_len, params, cr=header.cr, crc=header.crc)
+        if decoding.detect_ldro and params.ldro is None:
+            guess = guess_ldro(bins[first_len:total], scale, params)
+            if guess != params.reduced_rate:
+                payload_params = replace(params, ldro=guess)
+                total = num_payload_symbols(header.payload_len, payload_params, cr=header.cr, crc=header.crc)
+                bins, timing = read(0, min(opening, total), initial_timing(sync, params), payload_params)
+        if here < total and not final:
+            return needed(total)
+        if total > len(bins):
+            more, timing = read(len(bins), total - len(bins), timing, payload_params)
+            bins = np.concatenate([bins, more])
+    bins = bins[:total]
+    if header is None or not soft:
+        decoded = decode_symbols(bins if decoding.soft else np.argmax(bins, axis=1).astype(np.int32), payload_params)
+        if header is None and decoded.header is not None:  # the checks hold, the likelihoods say otherwise
+            decoded = Decoded(payload=b"", status=FrameStatus.BAD_HEADER, crc_ok=None, header=None)
+    else:
+        decoded = decode_jointly(bins, head, header, scale, payload_params, total, decoding.num_trials)
+    step = num_bins - sync.drift
+    return Reception(
+        decoded=decoded,
+        sync=sync,
+        start=_frame_start(samples, payload_samples, rate, sync, params, begin),
+        data=origin,
+        end=origin + total * step,
+        sfo_ppm=timing.drift / num_bins * 1e6,
+        bins=bins,
+        params=payload_params,
+    )
+
+
+def _frame_start(samples: IQ, fine: IQ, rate: int, sync: Sync, params: LoRaParams, begin: int) -> float:
+    """Where the frame's first upchirp begins; a carrier offset must not have moved part of it out of the band."""
+    num_bins = params.num_bins
+    if rate > 1 and abs(sync.cfo_bins) > num_bins / LARGE_OFFSET:
+        span = (params.preamble_len + FILTERED_BEFORE) * num_bins
+        first = math.floor(sync.start) - span
+        filtered = extract(fine, first, span, sync.cfo_bins / num_bins, rate=rate)
+        near = replace(sync, start=sync.start - first, cfo_bins=0.0)
+        start = preamble_start(filtered, near, params, begin=max(begin - first, 0), expected=params.preamble_len)
+        if start > (FILTERED_BEFORE - 8) * num_bins:  # the upchirps do not go on for longer than was filtered
+            return first + start
+    return preamble_start(samples, sync, params, begin=begin, expected=params.preamble_len)

@@ -1,0 +1,145 @@
+"""The front end: from the input stream to one sample per chip, and to the payload's rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lora_phy.arrays import IQ
+from lora_phy.modem import _interpolation_kernels as _kernels
+from lora_phy.resampling import resample
+
+RATE_BLOCK = 4096
+RATE_HALF_WIDTH = 16
+DECIMATE_HALF_WIDTH = 32
+
+
+class ResamplingFrontEnd:
+    """From the input stream to one sample per chip (`chips`) and to the payload's rate (`fine`, one or two per
+    chip).
+    """
+
+    def __init__(self, rate_hz: float, bandwidth_hz: float, center_hz: float, conjugate: bool) -> None:
+        """Take the input's rate, the channel's width and centre, and whether frames are inverted."""
+        self.samples_per_chip = rate_hz / bandwidth_hz
+        self.rate = 1 if abs(self.samples_per_chip - 1) < 1e-9 else 2
+        self._cycles = center_hz / rate_hz
+        self._conjugate = conjugate
+        self._count = 0
+        self._step = self.samples_per_chip / self.rate
+        self._passes = abs(self._step - 1) < 1e-9
+        self._raw = Buffer(0, np.empty(0, np.complex64))
+        self.chips = Buffer(0, np.empty(0, np.complex64))
+        self.fine = self.chips if self.rate == 1 else Buffer(0, np.empty(0, np.complex64))
+
+    def lead_in(self, num_chips: int) -> None:
+        """Let the stream begin with (at least) this many zeros before sample 0."""
+        if -self.chips.base < num_chips:
+            for buffer, rate in ((self.chips, 1), (self.fine, self.rate)):
+                if buffer.base > -num_chips * rate:
+                    buffer.base = -num_chips * rate
+                    buffer.array, buffer.size = np.zeros(num_chips * rate, np.complex64), num_chips * rate
+
+    def push(self, samples: IQ) -> None:
+        """Take the next samples of the input."""
+        if self._cycles:
+            mixed = np.empty(len(samples), np.complex64)
+            self._mix_blocks(samples, mixed)
+            samples = mixed
+        self._count += len(samples)
+        if self._conjugate:
+            samples = np.conjugate(samples)
+        if self._passes:
+            self.fine.append(samples)
+        else:
+            self._raw.append(samples)
+        self._convert(final=False)
+
+    def finish(self) -> None:
+        """Convert what is left: the input has ended."""
+        self._convert(final=True)
+
+    def _mix_blocks(self, samples: IQ, out: IQ) -> None:
+        # phase steps on a fixed grid of the stream, so that chunks do not show
+        done = 0
+        while done < len(samples):
+            here = self._count + done
+            block = here // RATE_BLOCK
+            stop = min(len(samples), done + RATE_BLOCK - here % RATE_BLOCK)
+            table = np.empty(RATE_BLOCK, np.complex64)
+            phase = -math.fmod(self._cycles * block * RATE_BLOCK, 1.0)
+            _kernels.mix(np.ones(RATE_BLOCK, np.complex64), 0, -self._cycles, phase, table)
+            inside = here % RATE_BLOCK
+            out[done:stop] = samples[done:stop] * table[inside : inside + stop - done]
+            done = stop
+
+    def _convert(self, *, final: bool) -> None:
+        if not self._passes:
+            self._resample_blocks(self._raw, self.fine, self._step, RATE_HALF_WIDTH, self._count, final)
+        if self.rate == 2:
+            total = self.fine.end
+            self._resample_blocks(self.fine, self.chips, 2.0, DECIMATE_HALF_WIDTH, total, final)
+
+    def _resample_blocks(
+        self, source: Buffer, target: Buffer, step: float, half_width: int, total: int, final: bool
+    ) -> None:
+        reach = math.ceil(half_width * max(step, 1.0)) + 2
+        num_out = math.ceil(total / step - 1e-9) if final else -1
+        while True:
+            start = target.end
+            stop = start - start % RATE_BLOCK + RATE_BLOCK
+            if final:
+                stop = min(stop, num_out)
+            low, high = math.floor(start * step) - reach, math.ceil(stop * step) + reach
+            if start >= stop or (high > total and not final):
+                break
+            low = max(low, source.base)
+            block = source.view(low)[: max(high - low, 0)]
+            target.append(resample(block, step, start=start * step - low, num_out=stop - start, half_width=half_width))
+        if source is self._raw:
+            source.drop(math.floor(target.end * step) - reach - 1)
+
+    def drop(self, before_chip: int) -> None:
+        """Forget what lies before a chip."""
+        self.chips.drop(before_chip)
+        if self.rate == 2:
+            # the decimator still reads a little before its next output
+            self.fine.drop(min(2 * before_chip, 2 * (self.chips.end - DECIMATE_HALF_WIDTH) - 8))
+
+
+@dataclass
+class Buffer:
+    """A window on an endless array: samples [base, end), older ones dropped."""
+
+    base: int
+    array: IQ
+    size: int = 0
+
+    @property
+    def end(self) -> int:
+        """Index behind the last sample."""
+        return self.base + self.size
+
+    def append(self, samples: IQ) -> None:
+        """Add samples at the end."""
+        if self.size + len(samples) > len(self.array):
+            grown = np.empty(2 * (self.size + len(samples)), np.complex64)
+            grown[: self.size] = self.array[: self.size]
+            self.array = grown
+        self.array[self.size : self.size + len(samples)] = samples
+        self.size += len(samples)
+
+    def view(self, start: int) -> IQ:
+        """The samples from `start` on; they hold until the next change."""
+        return self.array[start - self.base : self.size]
+
+    def drop(self, before: int) -> None:
+        """Forget samples before an index, once they are more than half of all."""
+        gone = before - self.base
+        if gone > self.size // 2 and gone > 0:
+            gone = min(gone, self.size)
+            self.array[: self.size - gone] = self.array[gone : self.size].copy()
+            self.base += gone
+            self.size -= gone

@@ -1,0 +1,246 @@
+"""Preamble detector: every preamble peak of one set of parameters, followed until it is a frame or none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lora_phy.arrays import IQ
+from lora_phy.modem.interpolation import GUARD
+from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, num_summed_windows, pick_peaks, preamble_statistic
+from lora_phy.modem.preamble_start import LOOK_BACK, upchirps_behind
+from lora_phy.modem.sync import is_convincing
+from lora_phy.modem.synchroniser import continues, synchronise
+from lora_phy.params import LoRaParams
+from lora_phy.receiver.detected_frames import RUN_ANCHOR, DetectedFrame, Pending, Run
+from lora_phy.receiver.frame_reception import Decoding, Reception, RxFrame, receive_frame
+from lora_phy.receiver.front_end import ResamplingFrontEnd
+
+BLOCK_SYMBOLS = 64
+PEAK_RADIUS = 4 * HOPS_PER_SYMBOL
+LOOK_AHEAD_SYMBOLS = 17
+RUN_REACH = 24
+"""Symbols within which the next peak of a long preamble must show."""
+LONGEST_PREAMBLE = 66_000
+
+
+@dataclass
+class PreambleDetector:
+    """All frames of one set of parameters in one front's stream."""
+
+    params: LoRaParams
+    front: ResamplingFrontEnd
+    decoding: Decoding
+    peak: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    where: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    first_window: int = 0
+    decided: int = 0
+    pending: list[Pending] = field(default_factory=list)
+    found: list[DetectedFrame] = field(default_factory=list)
+    resolved: list[Candidate] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Let the front begin with silence."""
+        n = self.params.num_bins
+        self.hop = n // HOPS_PER_SYMBOL
+        self.history = (self.params.preamble_len + LOOK_BACK + 24) * n + 4 * GUARD
+        # hunting begins so early that a preamble whose first chirps are missing still fills a window sum
+        self.front.lead_in(self.history + 12 * n)
+
+    def advance(self, *, final: bool) -> list[RxFrame]:
+        """Hunt through what has come; return the frames that have become certain."""
+        self._hunt(final)
+        frames = []
+        while self.pending:
+            item = self.pending[0]
+            # a continuation waits until all peaks before it are known: the order must not depend on the chunks
+            if not final and (item.needed > self.front.chips.end or item.candidate.start >= self.decided * self.hop):
+                break
+            outcome = self._resolve(item, final)
+            if isinstance(outcome, int):
+                item.needed = outcome
+                continue
+            self.pending.pop(0)
+            if outcome is not None:
+                frames.append(outcome)
+        return frames
+
+    def horizon(self) -> float:
+        """Input sample before which no further frame will begin."""
+        first = min([self.decided * self.hop] + [item.candidate.start for item in self.pending[:1]])
+        reach, n = 2 * RUN_REACH * self.params.num_bins, self.params.num_bins
+        begins = [run.begin - 2 * n for run in self.runs if run.latest.start + reach > first]
+        return min([first - self.history, *begins]) * self.front.samples_per_chip
+
+    def oldest_needed(self) -> int:
+        """Chip before which the stream may be forgotten."""
+        first = min([self.decided * self.hop] + [item.candidate.start for item in self.pending[:1]])
+        return first - self.history - 12 * self.params.num_bins
+
+    def _hunt(self, final: bool) -> None:
+        chips = self.front.chips
+        block = BLOCK_SYMBOLS * HOPS_PER_SYMBOL
+        while True:
+            computed = self.first_window + len(self.peak)
+            last_sample = (computed + block - 1) * self.hop + self.params.num_bins
+            beyond = computed * self.hop >= chips.end
+            if beyond or (last_sample > chips.end and not final):
+                break
+            peak, where = preamble_statistic(
+                chips.array[: chips.size], self.params, first_window=computed, num_windows=block, base=chips.base
+            )
+            self.peak, self.where = np.concatenate([self.peak, peak]), np.concatenate([self.where, where])
+            self._pick(final=False)
+        if final:
+            self._pick(final=True)
+
+    def _pick(self, *, final: bool) -> None:
+        low = self.decided - self.first_window
+        high = len(self.peak) - (0 if final else PEAK_RADIUS)
+        n = self.params.num_bins
+        for i, column, statistic in pick_peaks(self.peak, self.where, PEAK_RADIUS, low, max(high, low)):
+            candidate = Candidate(
+                start=(self.first_window + i) * self.hop,
+                half_bin=2 * (column % n) + column // n,
+                statistic=statistic,
+                num_summed=num_summed_windows(self.params),
+            )
+            self.pending.append(self._pending(candidate))
+        self.decided = max(self.decided, self.first_window + high)
+        keep = max(self.decided - self.first_window - PEAK_RADIUS, 0)
+        self.peak, self.where = self.peak[keep:], self.where[keep:]
+        self.first_window += keep
+
+    def _resolve(self, item: Pending, final: bool) -> RxFrame | int | None:
+        """The frame behind a candidate, None where there is none, or the chip up to which the stream is needed."""
+        front, params = self.front, self.params
+        if not item.synchronised:
+            run = self._run_of(item.candidate)
+            if run is not None and item.candidate.start > run.latest.start:
+                run.latest = item.candidate
+            if self._known(item.candidate):
+                return None  # not noted as resolved: each would hide the next, and end the hunt along a long preamble
+            self.resolved = [*self.resolved[-7:], item.candidate]
+            if any(old.explains(item.candidate, params.num_bins) for old in self.found):
+                return None
+        origin = item.candidate.start - self.history
+        samples = front.chips.view(origin)
+        local_candidate = replace(item.candidate, start=self.history)
+        if not item.synchronised:
+            fine = None if front.rate == 1 else front.fine.view(origin * front.rate)
+            item.sync = synchronise(samples, local_candidate, params, fine=fine)
+            item.synchronised = True
+        if item.sync is None:
+            later = continues(samples, local_candidate, params)
+            if later is not None:
+                self._follow(item.candidate, samples, origin)
+                self._resume(replace(later, start=later.start + origin))
+            return None
+        start_down = origin + item.sync.start
+        if any(abs(start_down - old.start_down) < 3 * params.num_bins for old in self.found):
+            return None
+        fine = front.fine.view(origin * front.rate)
+        outcome = receive_frame(samples, fine, front.rate, item.sync, params, self.decoding, final=final, begin=-origin)
+        if isinstance(outcome, int):
+            return origin + outcome
+        # upchirps that lie in another frame's payload, or are not followed as they promise, need the CRC's word
+        inside = any(old.start_down < start_down < old.end + 6 * params.num_bins for old in self.found)
+        if (inside or not is_convincing(item.sync)) and not outcome.decoded.crc_ok:
+            return None
+        run = self._run_of(item.candidate)
+        if run is not None and start_down - run.begin > (params.preamble_len + LOOK_BACK - 2) * params.num_bins:
+            outcome = replace(outcome, start=run.start(item.sync, params) - origin)
+        self.found = [old for old in self.found if old.end > start_down - 64 * params.num_bins]
+        self.found.append(
+            DetectedFrame(
+                start_down=start_down,
+                data=origin + outcome.data,
+                end=origin + outcome.end,
+                symbols=np.argmax(outcome.bins, axis=1),
+                cfo_bins=item.sync.cfo_bins,
+                drift=outcome.sfo_ppm * 1e-6 * params.num_bins,
+                certain=bool(outcome.decoded.crc_ok),
+            )
+        )
+        return self._frame(origin, outcome)
+
+    def _resume(self, candidate: Candidate) -> None:
+        """Queue the continuation of a long preamble, behind the candidate that is being resolved."""
+        self.pending.append(self._pending(candidate))
+        self.pending[1:] = sorted(self.pending[1:], key=lambda other: (other.candidate.start, other.candidate.half_bin))
+
+    def _known(self, candidate: Candidate) -> bool:
+        """Whether a peak within three symbols, of the same tone, has been resolved: one long preamble has many."""
+        return any(_one_tone(candidate, old, 3, self.params.num_bins) for old in self.resolved)
+
+    def _run_of(self, candidate: Candidate) -> Run | None:
+        n = self.params.num_bins
+        return next((run for run in self.runs if _one_tone(candidate, run.latest, RUN_REACH, n)), None)
+
+    def _follow(self, candidate: Candidate, samples: IQ, origin: int) -> None:
+        """Note that upchirps go on behind a peak: unless they are one run with those before, they begin one."""
+        n = self.params.num_bins
+        if self._run_of(candidate) is not None:
+            return
+        reach = (2 * RUN_REACH * n, LONGEST_PREAMBLE * n)
+        self.runs = [
+            old
+            for old in self.runs
+            if candidate.start - old.latest.start < reach[0] and candidate.start - old.begin < reach[1]
+        ]
+        begin = math.floor(upchirps_behind(samples, replace(candidate, start=self.history), self.params, begin=-origin))
+        low, high = begin - RUN_ANCHOR * n, begin + 2 * RUN_ANCHOR * n
+        self.runs.append(
+            Run(
+                first=candidate,
+                latest=candidate,
+                begin=origin + begin,
+                origin=origin + max(low, 0),
+                opening=samples[max(low, 0) : high].copy(),
+            )
+        )
+
+    def _pending(self, candidate: Candidate) -> Pending:
+        return Pending(
+            candidate=candidate, needed=candidate.start + LOOK_AHEAD_SYMBOLS * self.params.num_bins + 4 * GUARD
+        )
+
+    def _frame(self, origin: int, outcome: Reception) -> RxFrame:
+        params, sync = self.params, outcome.sync
+        # whole and fractional parts apart: the fraction must not depend on how far into the stream it lies
+        ratio = self.front.samples_per_chip
+        whole = math.floor(origin * ratio)
+        local = origin * ratio - whole + outcome.start * ratio
+        nearest = math.floor(local + 0.5)
+        sign = -1.0 if params.inverted_iq else 1.0
+        return RxFrame(
+            status=outcome.decoded.status,
+            payload=outcome.decoded.payload,
+            crc_ok=outcome.decoded.crc_ok,
+            start_sample=whole + nearest,
+            sto_samples=float(local - nearest),
+            cfo_hz=float(sign * sync.cfo_bins * params.bandwidth_hz / params.num_bins),
+            sfo_ppm=float(outcome.sfo_ppm),
+            snr_db=float(sync.snr_db),
+            header=outcome.decoded.header,
+            params=params,
+            sync_word=_sync_word(sync.sync_symbols, params),
+        )
+
+
+def _one_tone(candidate: Candidate, old: Candidate, reach: int, num_bins: int) -> bool:
+    """Whether two peaks at most `reach` symbols apart show upchirps of one train."""
+    moved = candidate.start - old.start
+    difference = (candidate.half_bin - old.half_bin - 2 * moved + num_bins) % (2 * num_bins) - num_bins
+    return abs(moved) <= reach * num_bins and abs(difference) <= 3
+
+
+def _sync_word(symbols: tuple[int, int], params: LoRaParams) -> int:
+    """The byte of two sync chirps: the parameters' own where it fits, else the smallest."""
+    if params.sync_word is not None:
+        return params.sync_word
+    return (symbols[0] >> 3) << 4 | symbols[1] >> 3

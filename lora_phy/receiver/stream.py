@@ -1,0 +1,212 @@
+"""Streams: every frame in IQ of unknown content, whole or in chunks.
+
+    IQ ─ to one sample per chip ─ hunt for preambles ─ synchronise each ─ decode ─► frames in time order
+                └ to two per chip, for the payload of an oversampled stream: its matched filter sees the full band
+
+Each step works on blocks that lie at fixed places in the stream, so that chunks give the same frames as the whole, to
+the last bit. Hunting never stops: a frame may begin inside a damaged one, or inside another network's.
+Memory is bounded by the longest frame (255 bytes at the highest coding rate) plus the preamble.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lora_phy.arrays import IQ
+from lora_phy.params import LoRaParams
+from lora_phy.receiver.frame_reception import Decoding, RxFrame
+from lora_phy.receiver.front_end import ResamplingFrontEnd
+from lora_phy.receiver.preamble_detector import PreambleDetector
+
+LARGEST_SAMPLE = 1e12
+
+
+def receive(
+    iq: npt.ArrayLike,
+    params: LoRaParams | Sequence[LoRaParams],
+    *,
+    sample_rate_hz: float | None = None,
+    center_offset_hz: float = 0.0,
+    soft: bool = True,
+    num_trials: int = 0,
+    detect_ldro: bool = True,
+) -> list[RxFrame]:
+    """Every frame in a stream, in time order.
+
+    Parameters
+    ----------
+    iq
+        ``(n,)`` complex64 or complex128.
+    params
+        What to look for; several: every one of them (other spreading factors, directions, bandwidths).
+    sample_rate_hz
+        Of `iq`; None: that of the (first) parameters. Any ratio to the bandwidth from 1 upwards.
+    center_offset_hz
+        Frequency of the channel within the stream.
+    soft
+        Joint soft decoding (True), or decisions symbol by symbol.
+    num_trials
+        Where a CRC fails: how many of the likeliest alternatives it may choose from (list decoding; each trial is right
+        by accident with probability 2**-16).
+    detect_ldro
+        Where ``params.ldro`` is None: let the symbols themselves overrule the 16 ms rule.
+
+    Returns
+    -------
+    list of RxFrame
+        Noise gives none. A damaged frame gives its status and the bytes as received.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `iq` not a complex vector; a rate below the bandwidth.
+
+    Examples
+    --------
+    >>> from lora_phy.frames.transceiver import transmit
+    >>> params = LoRaParams(sf=7)
+    >>> silence = np.zeros(1000, np.complex64)
+    >>> [frame] = receive(np.concatenate([silence, transmit(b"hello", params), silence]), params)
+    >>> frame.payload, frame.start_sample, abs(frame.cfo_hz) < 1
+    (b'hello', 1000, True)
+    """
+    receiver = Receiver(
+        params,
+        sample_rate_hz=sample_rate_hz,
+        center_offset_hz=center_offset_hz,
+        soft=soft,
+        num_trials=num_trials,
+        detect_ldro=detect_ldro,
+    )
+    return receiver.push(iq) + receiver.flush()
+
+
+class Receiver:
+    """`receive` for a stream that comes in chunks: `push` each, `flush` at the end.
+
+    Both return the frames that have become certain, in time order over the life of the receiver.
+
+    Examples
+    --------
+    >>> from lora_phy.frames.transceiver import transmit
+    >>> params = LoRaParams(sf=7)
+    >>> receiver, frames = Receiver(params), []
+    >>> for chunk in np.array_split(transmit(b"hello", params), 7):
+    ...     frames += receiver.push(chunk)
+    >>> [frame.payload for frame in frames + receiver.flush()]
+    [b'hello']
+    """
+
+    def __init__(
+        self,
+        params: LoRaParams | Sequence[LoRaParams],
+        *,
+        sample_rate_hz: float | None = None,
+        center_offset_hz: float = 0.0,
+        soft: bool = True,
+        num_trials: int = 0,
+        detect_ldro: bool = True,
+    ) -> None:
+        """Take the parameters of `receive`."""
+        wanted = [params] if isinstance(params, LoRaParams) else list(params) if isinstance(params, Sequence) else []
+        if not wanted or not all(isinstance(item, LoRaParams) for item in wanted):
+            raise TypeError(f"'params' must be LoRaParams or a sequence of them (got {params!r})")
+        for item in wanted:
+            if not item.explicit_header and item.payload_len is None:
+                raise ValueError("'payload_len' must be given to receive implicit headers (got None)")
+        rate = wanted[0].sample_rate_hz if sample_rate_hz is None else _positive("sample_rate_hz", sample_rate_hz)
+        if not math.isfinite(center_offset_hz):
+            raise ValueError(f"'center_offset_hz' must be finite (got {center_offset_hz!r})")
+        decoding = Decoding(soft=bool(soft), num_trials=num_trials, detect_ldro=detect_ldro)
+        front_ends: dict[tuple[float, bool], ResamplingFrontEnd] = {}
+        self._detectors = []
+        for item in wanted:
+            if rate < item.bandwidth_hz * (1 - 1e-9):
+                raise ValueError(
+                    f"'sample_rate_hz' must be at least the bandwidth {item.bandwidth_hz:g} Hz (got {rate!r})"
+                )
+            key = (float(item.bandwidth_hz), item.inverted_iq)
+            if key not in front_ends:
+                front_ends[key] = ResamplingFrontEnd(rate, item.bandwidth_hz, float(center_offset_hz), item.inverted_iq)
+            self._detectors.append(PreambleDetector(item, front_ends[key], decoding))
+        self._front_ends = list(front_ends.values())
+        self._waiting: list[RxFrame] = []
+        self._ended = False
+
+    def push(self, iq: npt.ArrayLike) -> list[RxFrame]:
+        """Take the next samples; return the frames that have become certain.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `iq` not a complex vector.
+        RuntimeError
+            The stream was ended by `flush`.
+        """
+        if self._ended:
+            raise RuntimeError("'push' after 'flush': the stream has ended, make a new Receiver for another one")
+        samples = _checked(iq)
+        # long input is worked through in pieces: the pieces do not show in the result, they bound the memory
+        frames: list[RxFrame] = []
+        for start in range(0, len(samples), 1 << 20):
+            piece = samples[start : start + (1 << 20)]
+            for front in self._front_ends:
+                front.push(piece)
+            frames += self._collect(final=False)
+        return frames
+
+    def flush(self) -> list[RxFrame]:
+        """End the stream: return what is left, cut frames included.
+
+        A receiver is for one stream: `push` raises a RuntimeError from now on, another `flush` returns nothing.
+        """
+        if self._ended:
+            return []
+        self._ended = True
+        for front in self._front_ends:
+            front.finish()
+        return self._collect(final=True)
+
+    def _collect(self, *, final: bool) -> list[RxFrame]:
+        horizon = math.inf
+        for detector in self._detectors:
+            self._waiting += detector.advance(final=final)
+            horizon = min(horizon, math.inf if final else detector.horizon())
+        for front in self._front_ends:
+            front.drop(min(detector.oldest_needed() for detector in self._detectors if detector.front is front))
+        self._waiting.sort(key=_time_order)
+        ready = [frame for frame in self._waiting if frame.start_sample < horizon]
+        self._waiting = self._waiting[len(ready) :]
+        return ready
+
+
+def _time_order(frame: RxFrame) -> tuple[float, int, float]:
+    return frame.start_sample + frame.sto_samples, frame.params.sf, frame.params.bandwidth_hz
+
+
+def _checked(iq: npt.ArrayLike) -> IQ:
+    samples = np.asarray(iq)
+    if not np.issubdtype(samples.dtype, np.complexfloating):
+        raise TypeError(f"'iq' must be complex64 or complex128 (got dtype {samples.dtype})")
+    if samples.ndim != 1:
+        raise ValueError(f"'iq' must have one dimension (got shape {samples.shape})")
+    with np.errstate(over="ignore", invalid="ignore"):
+        samples = np.ascontiguousarray(samples, dtype=np.complex64)
+        limit = np.float32(LARGEST_SAMPLE)
+        parts = samples.view(np.float32)
+        if parts.size and not (np.min(parts) >= -limit and np.max(parts) <= limit):
+            parts = np.clip(np.nan_to_num(parts, nan=0.0, posinf=0.0, neginf=0.0), -limit, limit)
+            samples = parts.view(np.complex64)
+    return samples
+
+
+def _positive(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"'{name}' must be a number (got {value!r})")
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"'{name}' must be positive and finite (got {value!r})")
+    return float(value)
