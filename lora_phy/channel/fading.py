@@ -118,7 +118,7 @@ def clarke_gain(
 
 
 def add_steady_path(k_factor: float, scattered: npt.NDArray[np.complexfloating]) -> ComplexArray:
-    """Rician gains of mean power 1 from scattered ones; `k_factor` is a power ratio (infinite: the steady path alone)."""
+    """Rician gains of mean power 1 from scattered ones; `k_factor` is a power ratio (infinite: steady path alone)."""
     if math.isinf(k_factor):
         return np.ones_like(scattered)
     steady, rest = math.sqrt(k_factor / (k_factor + 1.0)), math.sqrt(1.0 / (k_factor + 1.0))
