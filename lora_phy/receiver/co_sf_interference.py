@@ -31,7 +31,7 @@ import scipy.fft
 import scipy.ndimage
 import scipy.special
 
-from lora_phy.arrays import IQ
+from lora_phy.arrays import IQ, Symbols
 from lora_phy.coding.chain import FIRST_BLOCK_LEN, FrameStatus, frame_blocks, num_payload_symbols
 from lora_phy.coding.gray import symbol_of_label
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
@@ -255,7 +255,8 @@ def _read(view: IQ, item: _Heard, others: list[_Heard], params: LoRaParams) -> N
             metrics.append(decode_block(likelihoods, block))
         payload, crc_ok = payload_from_metrics(np.concatenate(metrics), header.payload_len, crc=header.crc)
         if crc_ok:
-            item.frame = _rx_frame(item, payload, header, params)
+            symbols = scores.argmax(axis=1).astype(np.int32)
+            item.frame = _rx_frame(item, payload, header, symbols, params)
             return
     top = scores.max(axis=1)
     certainty = 1.0 / np.exp(scores - top[:, None]).sum(axis=1)
@@ -340,7 +341,7 @@ def _bounds(begin: float, others: list[_Heard], params: LoRaParams) -> list[int]
     return [*bounds, num_bins]
 
 
-def _rx_frame(item: _Heard, payload: bytes, header: Header, params: LoRaParams) -> RxFrame:
+def _rx_frame(item: _Heard, payload: bytes, header: Header, symbols: Symbols, params: LoRaParams) -> RxFrame:
     sync, start = item.sync, _frame_start(item.sync, params)
     whole = int(np.floor(start + 0.5))
     return RxFrame(
@@ -355,6 +356,9 @@ def _rx_frame(item: _Heard, payload: bytes, header: Header, params: LoRaParams) 
         header=header if params.explicit_header else None,
         params=params,
         sync_word=_word(sync) if params.sync_word is None else params.sync_word,
+        power_dbfs=float(20 * np.log10(item.amplitude)),
+        preamble_len=params.preamble_len,
+        symbols=symbols,
     )
 
 

@@ -6,11 +6,12 @@ preamble peak ─ synchronise ─ payload symbols (timing tracked) ─ matched-f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import numpy as np
 
-from lora_phy.arrays import IQ, Bins
+from lora_phy.arrays import IQ, Bins, Symbols
 from lora_phy.coding.chain import FIRST_BLOCK_LEN, Decoded, FrameStatus, decode_symbols, num_payload_symbols
 from lora_phy.coding.header import Header
 from lora_phy.modem.interpolation import GUARD, extract
@@ -49,9 +50,21 @@ class RxFrame:
         differ by. Right to 1 dB up to +40 dB; above, what interpolation leaves of a strong signal counts as noise (+50
         dB reads 1 to 3 dB low, and 90 dB is the most).
     params
-        The parameters the frame was received with.
+        The parameters the frame was received with. Where `ldro` was left open and the header could be read, it is the
+        rate that was detected.
     sync_word
         The byte that was sent; at SF5 and SF6, where words coincide, the smallest or the parameters' own.
+    power_dbfs
+        Power of the frame's signal in the input stream, without the noise, in dB over that of a sample of magnitude 1.
+    preamble_len
+        Upchirps before the sync word, as far as they are in the stream.
+    symbols
+        ``(num_symbols,)`` int32: every data symbol by hard decision, in the convention of `lora_phy.encode_payload`,
+        header block first; those of the padding are as they were sent. Not compared when frames are.
+    drift_hz_per_s
+        Change of the carrier offset during the frame.
+    time
+        Instant of the preamble's first sample, where the receiver was told that of the stream; else None.
     """
 
     status: FrameStatus
@@ -65,6 +78,11 @@ class RxFrame:
     header: Header | None
     params: LoRaParams
     sync_word: int
+    power_dbfs: float
+    preamble_len: int
+    symbols: Symbols = field(compare=False, repr=False)
+    drift_hz_per_s: float = 0.0
+    time: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +115,13 @@ class Reception:
     data: float
     end: float
     sfo_ppm: float
-    bins: Bins
+    symbols: Symbols
     params: LoRaParams
+
+    @property
+    def preamble_len(self) -> int:
+        """Upchirps from `start` to the sync word."""
+        return max(round((self.sync.start - self.start) / (self.params.num_bins - self.sync.drift)) - 2, 0)
 
 
 def receive_frame(
@@ -176,6 +199,8 @@ def receive_frame(
     else:
         decoded = decode_jointly(bins, head, header, scale, payload_params, total, decoding.num_trials)
     step = num_bins - sync.drift
+    if header is not None and params.ldro is None:
+        payload_params = replace(params, ldro=payload_params.reduced_rate)
     return Reception(
         decoded=decoded,
         sync=sync,
@@ -183,9 +208,19 @@ def receive_frame(
         data=origin,
         end=origin + total * step,
         sfo_ppm=timing.drift / num_bins * 1e6,
-        bins=bins,
+        symbols=hard_symbols(bins, payload_params),
         params=payload_params,
     )
+
+
+def hard_symbols(bins: Bins, params: LoRaParams) -> Symbols:
+    """The legal symbol of the largest magnitude in each row of a frame's bins, header block first."""
+    symbols = np.empty(len(bins), dtype=np.int32)
+    first, rest = slice(0, FIRST_BLOCK_LEN), slice(FIRST_BLOCK_LEN, None)
+    for part, reduced in (first, params.header_reduced_rate), (rest, params.reduced_rate):
+        step = 4 if reduced else 1
+        symbols[part] = step * np.argmax(bins[part, step // 4 :: step], axis=1) + step // 4
+    return symbols
 
 
 def _frame_start(samples: IQ, fine: IQ, rate: int, sync: Sync, params: LoRaParams, begin: int) -> float:

@@ -160,7 +160,7 @@ class PreambleDetector:
                 start_down=start_down,
                 data=origin + outcome.data,
                 end=origin + outcome.end,
-                symbols=np.argmax(outcome.bins, axis=1),
+                symbols=outcome.symbols.astype(np.int64),
                 cfo_bins=item.sync.cfo_bins,
                 drift=outcome.sfo_ppm * 1e-6 * params.num_bins,
                 certain=bool(outcome.decoded.crc_ok),
@@ -227,8 +227,11 @@ class PreambleDetector:
             sfo_ppm=float(outcome.sfo_ppm),
             snr_db=float(sync.snr_db),
             header=outcome.decoded.header,
-            params=params,
+            params=outcome.params,
             sync_word=_sync_word(sync.sync_symbols, params),
+            power_dbfs=10 * math.log10(max(sync.signal_power, 1e-37)),
+            preamble_len=outcome.preamble_len,
+            symbols=outcome.symbols,
         )
 
 

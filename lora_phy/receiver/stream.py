@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +36,7 @@ def receive(
     soft: bool = True,
     num_trials: int = 0,
     detect_ldro: bool = True,
+    start_time: datetime | None = None,
 ) -> list[RxFrame]:
     """Every frame in a stream, in time order.
 
@@ -54,6 +57,8 @@ def receive(
         by accident with probability 2**-16).
     detect_ldro
         Where ``params.ldro`` is None: let the symbols themselves overrule the 16 ms rule.
+    start_time
+        Instant of the stream's first sample; frames then say when they began.
 
     Returns
     -------
@@ -81,6 +86,7 @@ def receive(
         soft=soft,
         num_trials=num_trials,
         detect_ldro=detect_ldro,
+        start_time=start_time,
     )
     return receiver.push(iq) + receiver.flush()
 
@@ -110,6 +116,7 @@ class Receiver:
         soft: bool = True,
         num_trials: int = 0,
         detect_ldro: bool = True,
+        start_time: datetime | None = None,
     ) -> None:
         """Take the parameters of `receive`."""
         wanted = [params] if isinstance(params, LoRaParams) else list(params) if isinstance(params, Sequence) else []
@@ -133,6 +140,9 @@ class Receiver:
             if key not in front_ends:
                 front_ends[key] = ResamplingFrontEnd(rate, item.bandwidth_hz, float(center_offset_hz), item.inverted_iq)
             self._detectors.append(PreambleDetector(item, front_ends[key], decoding))
+        if start_time is not None and not isinstance(start_time, datetime):
+            raise TypeError(f"'start_time' must be a datetime (got {start_time!r})")
+        self._start_time, self._rate = start_time, rate
         self._front_ends = list(front_ends.values())
         self._waiting: list[RxFrame] = []
         self._ended = False
@@ -181,7 +191,13 @@ class Receiver:
         self._waiting.sort(key=_time_order)
         ready = [frame for frame in self._waiting if frame.start_sample < horizon]
         self._waiting = self._waiting[len(ready) :]
-        return ready
+        return [self._dated(frame) for frame in ready]
+
+    def _dated(self, frame: RxFrame) -> RxFrame:
+        if self._start_time is None:
+            return frame
+        elapsed = timedelta(seconds=(frame.start_sample + frame.sto_samples) / self._rate)
+        return replace(frame, time=self._start_time + elapsed)
 
 
 def _time_order(frame: RxFrame) -> tuple[float, int, float]:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from lora_phy import ChannelParams, FrameStatus, LoRaParams, Receiver, apply_channel, receive, transmit
+from lora_phy import (
+    ChannelParams,
+    FrameStatus,
+    LoRaParams,
+    Receiver,
+    apply_channel,
+    encode_payload,
+    receive,
+    transmit,
+)
 from lora_phy.modem.modulation import modulate
 from lora_phy.receiver.channelizer import channelise, receive_channels
 from lora_phy.resampling import change_rate
@@ -134,7 +144,7 @@ def test_several_spreading_factors_in_one_stream(rng) -> None:
         frame = transmit(bytes([i] * 10), params)
         start = 7000 + 9000 * i
         stream[start : start + len(frame)] += frame
-        truth.append((bytes([i] * 10), params))
+        truth.append((bytes([i] * 10), replace(params, ldro=False)))
     iq = apply_channel(stream, ChannelParams(snr_db=5.0), wanted[0], rng=rng)
     frames = receive(iq, wanted)
     assert [(frame.payload, frame.params) for frame in frames] == truth
@@ -181,3 +191,27 @@ def test_channels_are_kept_apart() -> None:
     power = (np.abs(channelise(tone, 8)[:, 100:-100]) ** 2).mean(axis=1)
     assert abs(10 * np.log10(power[1])) < 0.1
     assert np.all(10 * np.log10(np.delete(power, [1, 2]) + 1e-20) < -60)
+
+
+@pytest.mark.parametrize("oversampling", [1, 2, 3])
+def test_a_frame_says_its_power_its_preamble_and_its_symbols(hear, oversampling) -> None:
+    params = LoRaParams(sf=8, cr=3, preamble_len=12, oversampling=oversampling)
+    heard = hear(params, snr_db=15.0, cfo_hz=700.0, sto_samples=0.3)
+    [frame] = receive(0.02 * heard.iq, replace(params, preamble_len=8))
+    assert abs(frame.power_dbfs - 20 * np.log10(0.02)) < 0.3
+    assert frame.preamble_len == 12
+    assert frame.symbols.dtype == np.int32
+    assert frame.symbols.tolist() == encode_payload(heard.payload, params).tolist()
+    assert frame.time is None
+
+
+def test_a_frame_says_when_it_began(hear) -> None:
+    params = LoRaParams(sf=7)
+    heard = hear(params, lead=12_500, tail=200)
+    start = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    [frame] = receive(heard.iq, params, start_time=start)
+    assert abs((frame.time - start).total_seconds() - 0.1) < 1e-6  # 12,500 samples at 125 kHz
+    receiver = Receiver(params, start_time=start)
+    assert receiver.push(heard.iq) + receiver.flush() == [frame]
+    with pytest.raises(TypeError, match="'start_time' must be a datetime"):
+        receive(heard.iq, params, start_time=0.0)
