@@ -1,10 +1,9 @@
 """Mutants: functions of the standard library with a single-line bug put in, the corpus to train on.
 
-    functions of a split's modules ─► without near-duplicates ─► candidates of an engine ─► drawn in balanced couples
+    functions of a split's modules ─► without near-duplicates ─► candidate mutations ─► drawn in balanced couples
 
-Two engines propose bugs in QuixBugs' 14 defect classes: "trees" (`llm_bridge.corpora.mutation.trees`) works on syntax
-trees and knows scopes; "tokens" (`llm_bridge.corpora.mutation.tokens`) knows only the written line. A model trained on
-the one and tested on the other cannot live on the first one's habits.
+Mutation operators on syntax trees (`llm_bridge.corpora.mutation.trees`) propose bugs in QuixBugs' 14 defect classes.
+Held-out mutants by an independent engine are `llm_bridge.corpora.mutmut_mutants`.
 
 Drawn in couples: within a family of bugs (``x + 1`` for ``x``) every bug is joined by one of the opposite direction
 (``x`` for ``x + 1``) that changes the length by the opposite sign, in characters and in tokens; bugs that are their own
@@ -12,7 +11,7 @@ reverse must leave both lengths alone. So the rules "the longer text is correct"
 correct" are right in exactly half of the decided pairs, overall and in every even prefix, and what a bug looks like
 does not give it away.
 
-The corpus is a function of (Python version, split, seed, engine). Some mutants may behave like the original: without
+The corpus is a function of (Python version, split, seed). Some mutants may behave like the original: without
 tests nobody knows. Texts that compile to the same code are left out.
 """
 
@@ -26,16 +25,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_bridge.corpora import corpus_cache, near_duplicates, stdlib_functions
-from llm_bridge.corpora.mutation import tokens, trees
+from llm_bridge.corpora.mutation import trees
 from llm_bridge.corpora.mutation.one_line import OneLineBug, length_signs, one_line_bug
 from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, TestSuite
 from llm_bridge.corpora.renaming import rename_identifiers
 from llm_bridge.corpora.stdlib_functions import MODULES, SPLITS, Function
 
-__all__ = ["CORPUS", "ENGINES", "MODULES", "SPLITS", "load", "rename_identifiers"]
+__all__ = ["CORPUS", "MODULES", "SPLITS", "load", "rename_identifiers"]
 
 CORPUS = "mutants"
-ENGINES = ("trees", "tokens")
 #: Pairs wanted of each defect class, where the material has them.
 QUOTAS = {"train": 360, "validation": 40, "test": 70}
 MAX_PER_FUNCTION = 3
@@ -48,7 +46,6 @@ def load(
     limit: int | None = None,
     max_chars: int | None = None,
     renamed: bool = False,
-    engine: str = "trees",
     cache: bool = True,
 ) -> list[ProgramPair]:
     """Pairs of a split, the order drawn by `seed`.
@@ -65,8 +62,6 @@ def load(
         Leave out couples with a longer text, so that what stays is as balanced as the whole.
     renamed
         The same pairs with every local identifier renamed (`rename_identifiers`), names in the same order.
-    engine
-        "trees" or "tokens".
     cache
         Keep the corpus in the user's cache folder (``$XDG_CACHE_HOME/chirpbridge``); the files are named after a hash
         of everything that they depend on. Without it the corpus is made anew, in some ten seconds for "train".
@@ -79,17 +74,15 @@ def load(
     Raises
     ------
     ValueError
-        For an unknown split or engine, or a limit below 0.
+        For an unknown split, or a limit below 0.
     FileNotFoundError
         Where this Python comes without the source text of its library.
     """
     if split not in SPLITS:
         raise ValueError(f"'split' must be one of {', '.join(SPLITS)} (got {split!r})")
-    if engine not in ENGINES:
-        raise ValueError(f"'engine' must be one of {', '.join(ENGINES)} (got {engine!r})")
     if limit is not None and limit < 0:
         raise ValueError(f"'limit' must be at least 0 (got {limit})")
-    corpus = _corpus(split, seed, engine, cache)
+    corpus = _corpus(split, seed, cache)
     pairs = list(corpus) if max_chars is None else _short_couples(corpus, max_chars)
     pairs = pairs[:limit]
     if renamed:
@@ -111,22 +104,22 @@ def _short_couples(pairs: Sequence[ProgramPair], max_chars: int) -> list[Program
 
 
 @functools.lru_cache(maxsize=8)
-def _corpus(split: str, seed: int, engine: str, cache: bool) -> tuple[ProgramPair, ...]:
+def _corpus(split: str, seed: int, cache: bool) -> tuple[ProgramPair, ...]:
     if not cache:
-        return tuple(_make(split, seed, engine))
-    make = functools.partial(_make, split, seed, engine)
-    return corpus_cache.cached(f"mutants-{split}", [split, seed, engine], source_files(), make)
+        return tuple(_make(split, seed))
+    make = functools.partial(_make, split, seed)
+    return corpus_cache.cached(f"mutants-{split}", [split, seed], source_files(), make)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Proposal:
-    """A bug that an engine proposes; `make` gives the text, None where it cannot."""
+    """A proposed bug; `make` gives the buggy text."""
 
     function: Function
     defect_class: str
     family: str
     orientation: int
-    make: Callable[[], str | None]
+    make: Callable[[], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,13 +130,13 @@ class _Mutant:
     bug: OneLineBug
 
 
-def _make(split: str, seed: int, engine: str) -> list[ProgramPair]:
+def _make(split: str, seed: int) -> list[ProgramPair]:
     chosen = functions(split)
     originals = {function.text for function in chosen}
-    draw = random.Random(f"draw {seed} {engine} {split}")
+    draw = random.Random(f"draw {seed} trees {split}")
     pools: dict[str, dict[str, dict[int, list[_Proposal]]]] = {name: {} for name in DEFECT_CLASSES}
     for function in chosen:
-        for proposal in _proposals(function, engine, random.Random(f"{seed} {engine} {function.name}")):
+        for proposal in _proposals(function, random.Random(f"{seed} trees {function.name}")):
             family = pools[proposal.defect_class].setdefault(proposal.family, {})
             family.setdefault(proposal.orientation, []).append(proposal)
     for families in pools.values():
@@ -172,18 +165,7 @@ def _module_functions(split: str) -> tuple[Function, ...]:
     return tuple(function for module in MODULES[split] for function in stdlib_functions.functions(module))
 
 
-def _proposals(function: Function, engine: str, rng: random.Random) -> list[_Proposal]:
-    if engine == "tokens":
-        return [
-            _Proposal(
-                function=function,
-                defect_class=edit.defect_class,
-                family=edit.family,
-                orientation=edit.orientation,
-                make=functools.partial(tokens.mutate, function.text, edit),
-            )
-            for edit in tokens.edits(function.text, rng)
-        ]
+def _proposals(function: Function, rng: random.Random) -> list[_Proposal]:
     tree = ast.parse(function.text).body[0]
     assert isinstance(tree, ast.FunctionDef)
     return [
@@ -269,8 +251,7 @@ def _balanced(mutants: list[_Mutant]) -> bool:
 
 
 def _realise(proposal: _Proposal) -> _Mutant | None:
-    buggy = proposal.make()
-    bug = None if buggy is None else one_line_bug(buggy, proposal.function.text)
+    bug = one_line_bug(proposal.make(), proposal.function.text)
     return None if bug is None else _Mutant(proposal=proposal, bug=bug)
 
 

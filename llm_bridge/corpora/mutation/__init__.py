@@ -1,1 +1,1 @@
-"""Two engines that put one-line bugs into programs: `trees` works on syntax trees, `tokens` on the written line."""
+"""Mutation operators: one-line bugs put into programs, by trees of our own (`trees`) or by mutmut's operators."""

@@ -4,7 +4,7 @@
 functions from a node of a libcst tree to the nodes that may stand in its place. What its mutants are, and how often
 which, was decided by others and for another purpose than ours.
 
-Passed over are signatures (as in our engines) and what is inside ``len(…)`` and ``isinstance(…)`` (as in mutmut), and
+Passed over are signatures (as in ours) and what is inside ``len(…)`` and ``isinstance(…)`` (as in mutmut), and
 what is made to be seen: "XX" around a string or behind a keyword, several cases of a ``match``.
 """
 
@@ -20,7 +20,7 @@ ENGINE = "mutmut"
 LEFT_OUT = ("operator_dict_arguments", "operator_match")
 NOT_INSIDE = ("len", "isinstance")
 
-#: Classes beside QuixBugs' 14: bugs that our own engines do not make.
+#: Classes beside QuixBugs' 14: bugs that our own operators do not make.
 OWN_CLASSES = (
     "argument replaced by None",
     "argument left out",

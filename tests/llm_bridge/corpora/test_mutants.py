@@ -7,23 +7,25 @@ import ast
 import dataclasses
 import json
 import os
+import platform
 import random
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from llm_bridge.corpora import checks, minibugs, mutants, stdlib_functions
-from llm_bridge.corpora.mutation import tokens, trees
+from llm_bridge.corpora.mutation import trees
 from llm_bridge.corpora.mutation.one_line import compiled
 from llm_bridge.corpora.programs import DEFECT_CLASSES, corpus_hash, normalise, single_edit
 from llm_bridge.corpora.stdlib_functions import Function
 
 
-@pytest.fixture(scope="module", params=mutants.ENGINES)
-def pairs(request):
-    return mutants.load("validation", engine=request.param, cache=False)
+@pytest.fixture(scope="module")
+def pairs():
+    return mutants.load("validation", cache=False)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +85,7 @@ def test_any_prefix_is_balanced(pairs, limit):
 
 @pytest.mark.parametrize("max_chars", [120, 250])
 def test_short_ones_are_balanced_too(pairs, max_chars):
-    engine = "trees" if pairs == mutants.load("validation", cache=False) else "tokens"
-    short = mutants.load("validation", engine=engine, cache=False, max_chars=max_chars)
+    short = mutants.load("validation", cache=False, max_chars=max_chars)
     assert 0 < len(short) < len(pairs)
     assert set(pair.name for pair in short) <= set(pair.name for pair in pairs)
     assert max(len(text) for pair in short for text in (pair.buggy, pair.correct)) <= max_chars
@@ -100,7 +101,7 @@ def test_bytes_tell_nothing_under_grouped_folds(tested):
     assert side_by_side.right + side_by_side.wrong > len(tested) / 2  # it did decide
 
 
-def test_bytes_of_another_split_or_engine_tell_nothing(pairs, tested):
+def test_bytes_of_another_split_tell_nothing(pairs, tested):
     found = checks.byte_classifier(tested, fitted_on=pairs)
     assert not found.leaks
     assert found.right + found.wrong > len(tested) / 2
@@ -123,22 +124,20 @@ def test_splits_share_no_module_and_no_near_duplicate():
 
 
 def test_seed_draws_another_corpus_of_the_same_functions(few_functions):
-    first, again, other = (mutants._make("validation", seed, "trees") for seed in (7, 7, 8))
+    first, again, other = (mutants._make("validation", seed) for seed in (7, 7, 8))
     assert corpus_hash(first) == corpus_hash(again)
     assert len({pair.buggy for pair in first} & {pair.buggy for pair in other}) < 0.5 * len(first)
 
 
 def test_the_list_is_the_callers_own(pairs):
-    engine = "trees" if pairs == mutants.load("validation", cache=False) else "tokens"
-    mutants.load("validation", engine=engine, cache=False).clear()
-    assert mutants.load("validation", engine=engine, cache=False) == pairs
+    mutants.load("validation", cache=False).clear()
+    assert mutants.load("validation", cache=False) == pairs
 
 
 def test_same_corpus_whatever_the_order_of_hashes():
     code = (
         "from llm_bridge.corpora import mutants, programs\n"
-        "for engine in mutants.ENGINES:\n"
-        "    print(programs.corpus_hash(mutants.load('validation', engine=engine, cache=False)))"
+        "print(programs.corpus_hash(mutants.load('validation', cache=False)))"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code],
@@ -147,7 +146,7 @@ def test_same_corpus_whatever_the_order_of_hashes():
         text=True,
         check=True,
     )
-    here = [corpus_hash(mutants.load("validation", engine=engine, cache=False)) for engine in mutants.ENGINES]
+    here = [corpus_hash(mutants.load("validation", cache=False))]
     assert ran.stdout.split() == here
 
 
@@ -172,18 +171,22 @@ def test_load_renamed_is_the_renaming_of_load():
     assert renamed != plain
 
 
-def test_engines_differ():
-    trees = mutants.load("validation", cache=False)
-    tokens = mutants.load("validation", engine="tokens", cache=False)
-    shared = {pair.buggy for pair in trees} & {pair.buggy for pair in tokens}
-    assert len(shared) < 0.1 * len(trees)
+def test_the_corpora_of_the_published_results():
+    """The texts that the published numbers were learnt from are still the ones that `load` gives."""
+    folder = Path(__file__).parents[3] / "docs" / "results" / "fixed_snr"
+    provenance = json.loads((folder / "provenance.json").read_text())["study"]
+    config = json.loads((folder / "recipe.json").read_text())["corpus"]
+    if provenance["python"] != platform.python_version():
+        pytest.skip(f"published with Python {provenance['python']}; mutants are made of Python's library")
+    for split, count in (("train", config["train_pairs"]), ("validation", config["validation_pairs"])):
+        pairs = mutants.load(split, seed=config["mutants_seed"], max_chars=config["train_max_chars"], limit=count)
+        assert corpus_hash(pairs) == provenance["corpora"][f"mutants-{split}"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"split": "dev"}, "'split' must be one of train, validation, test .got 'dev'."),
-        ({"engine": "llm"}, "'engine' must be one of trees, tokens .got 'llm'."),
         ({"limit": -1}, "'limit' must be at least 0 .got -1."),
     ],
 )
@@ -308,18 +311,9 @@ def test_both_ways_of_a_family_are_drawn_equally_often(few_functions):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mutants, "_draw_class", counted)
-        mutants._make("validation", 5, "trees")
+        mutants._make("validation", 5)
     assert len(drawn) > 50
     assert set(drawn.values()) == {0}
-
-
-def test_token_engine_edits_are_single_stretches_of_the_body():
-    text = "def f(a, b):\n    if a < b and a:\n        b += a[1:]\n    print(b)\n    return (a, b)\n"
-    edits = tokens.edits(text, random.Random(0))
-    assert len({edit.defect_class for edit in edits}) >= 10
-    for edit in edits:
-        assert tokens.mutate(text, edit).startswith("def f(a, b):\n")
-        assert "print(b)" in tokens.mutate(text, edit)
 
 
 def test_renaming_keeps_what_others_see():
