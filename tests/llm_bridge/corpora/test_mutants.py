@@ -201,14 +201,14 @@ def test_cache_gives_the_same_and_a_broken_file_is_made_anew(tmp_path, monkeypat
     monkeypatch.setattr(mutants, "_make", lambda *arguments: made.append(arguments) or tested[:20])
     corpus = mutants._corpus.__wrapped__  # what a new process would do
     for _ in range(2):
-        assert list(corpus("validation", 77, "trees", True)) == tested[:20]
-    assert made == [("validation", 77, "trees")]  # the second came from the file
+        assert list(corpus("validation", 77, True)) == tested[:20]
+    assert made == [("validation", 77)]  # the second came from the file
     (file,) = (tmp_path / "chirpbridge").iterdir()  # no temporary file stays
     file.write_text(file.read_text()[:1000])
-    assert list(corpus("validation", 77, "trees", True)) == tested[:20]
+    assert list(corpus("validation", 77, True)) == tested[:20]
     assert len(made) == 2
     assert len(json.loads(file.read_text())) == 20
-    assert list(corpus("validation", 78, "trees", True)) == tested[:20]  # another seed is another file
+    assert list(corpus("validation", 78, True)) == tested[:20]  # another seed is another file
     assert len(made) == 3
 
 
@@ -217,7 +217,7 @@ def test_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch, tested)
     blocked.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     monkeypatch.setattr(mutants, "_make", lambda *_: tested[:20])
-    assert list(mutants._corpus.__wrapped__("validation", 0, "trees", True)) == tested[:20]
+    assert list(mutants._corpus.__wrapped__("validation", 0, True)) == tested[:20]
 
 
 def test_missing_source_text_is_said(monkeypatch):
