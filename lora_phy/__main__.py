@@ -172,7 +172,7 @@ def _row(frame: RxFrame) -> dict[str, str]:
         "snr dB": f"{frame.snr_db:.1f}",
         "cfo Hz": f"{frame.cfo_hz:.0f}",
         "sfo ppm": f"{frame.sfo_ppm:.1f}",
-        "sync": f"{frame.sync_word:02x}",
+        "sync": "other" if frame.sync_word is None else f"{frame.sync_word:02x}",
         "payload": frame.payload.hex(),
         "text": text,
     }

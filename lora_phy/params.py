@@ -47,7 +47,7 @@ class LoRaParams:
     preamble_len
         Upchirps before the sync word, 1…65535; a receiver needs at least 6.
     sync_word
-        Byte sent as two chirps of value ``nibble << 3``: 0x12 private, 0x34 public networks. None (receiver): any.
+        Byte sent as two chirps (`sync_symbols`): 0x12 private, 0x34 public networks. None (receiver): any two chirps.
     oversampling
         Samples per chip, a positive integer.
     inverted_iq
@@ -56,6 +56,9 @@ class LoRaParams:
         Bytes; needed by a receiver of implicit-header frames.
     variant
         "sx126x" or "sx127x"; differs only at SF5 and SF6.
+    waveform
+        "chip": what Semtech's chips send, the data symbols one chip before the preamble's grid. "textbook": all symbols
+        on one grid, as in the literature and gr-lora_sdr. A receiver hears both (docs/explanation/conventions.md).
 
     Raises
     ------
@@ -87,6 +90,7 @@ class LoRaParams:
     inverted_iq: bool = False
     payload_len: int | None = None
     variant: Literal["sx126x", "sx127x"] = "sx126x"
+    waveform: Literal["chip", "textbook"] = "chip"
 
     def __post_init__(self) -> None:
         """Validate every field once and store plain numbers: equal parameters are written alike."""
@@ -106,6 +110,8 @@ class LoRaParams:
         store("bandwidth_hz", bandwidth_hz)
         if self.variant not in ("sx126x", "sx127x"):
             raise ValueError(f"'variant' must be 'sx126x' or 'sx127x' (got {self.variant!r})")
+        if self.waveform not in ("chip", "textbook"):
+            raise ValueError(f"'waveform' must be 'chip' or 'textbook' (got {self.waveform!r})")
 
     @property
     def num_bins(self) -> int:
@@ -154,8 +160,20 @@ class LoRaParams:
 
     @property
     def sync_symbols(self) -> tuple[int, int] | None:
-        """The two chirps of the sync word, ``(nibble << 3) mod 2**sf``; None where any is accepted."""
+        """The two chirps of the sync word, ``(signed(nibble) << 3) mod 2**sf`` with nibbles 8…15 standing for -8…-1;
+        None where any is accepted.
+
+        Examples
+        --------
+        >>> LoRaParams(sf=11, sync_word=0x2B).sync_symbols
+        (16, 2008)
+        """
         if self.sync_word is None:
             return None
-        mask = self.num_bins - 1
-        return ((self.sync_word >> 4) << 3) & mask, ((self.sync_word & 15) << 3) & mask
+        first, second = (nibble - 16 * (nibble >= 8) for nibble in divmod(self.sync_word, 16))
+        return 8 * first % self.num_bins, 8 * second % self.num_bins
+
+    @property
+    def early_chips(self) -> int:
+        """Chips by which data symbols begin before the preamble's grid: 1 in the waveform of a chip, else 0."""
+        return 1 if self.waveform == "chip" else 0

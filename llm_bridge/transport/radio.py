@@ -31,6 +31,7 @@ from lora_phy import LoRaParams, decode_symbols, demodulate, encode_payload, mod
 from lora_phy.arrays import IQ, Bins, Symbols
 from lora_phy.channel import ChannelParams, apply_channel
 from lora_phy.channel.path_loss import shadowing_db
+from lora_phy.modem.demodulation import demodulate_frame
 
 Progress = Callable[[int, int], None]
 
@@ -230,8 +231,7 @@ def _carry_unsynchronised(packet: Packet, sent: Symbols, link: RadioLink) -> Arr
     stretch = np.concatenate([np.zeros(lead, frame.dtype), frame, np.zeros(GUARD_SYMBOLS * symbol, frame.dtype)])
     rng = np.random.default_rng(noise_seed(packet, link.channel_seed))
     heard = apply_channel(stretch, link.channel, params, rng=rng)
-    end = lead + len(frame)
-    decided = decide(heard[end - len(sent) * symbol : end], params)
+    decided = decide_bins(demodulate_frame(heard[lead:], params, num_symbols=len(sent), soft="bins"), params)
     errors = int(np.count_nonzero(decided != sent))
     found = [one for one in receive(heard, params, soft=link.decoding == "soft") if one.header is not None]
     if not found:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lora_phy.checks import integer
 from lora_phy.coding.chain import num_payload_symbols
-from lora_phy.modem.modulation import data_start
+from lora_phy.modem.modulation import frame_samples
 from lora_phy.params import MAX_PAYLOAD_LEN, LoRaParams
 
 
@@ -24,5 +24,4 @@ def airtime_s(payload_len: int, params: LoRaParams) -> float:
     0.164864
     """
     num_symbols = num_payload_symbols(integer("payload_len", payload_len, 0, MAX_PAYLOAD_LEN), params)
-    chips = data_start(replace(params, oversampling=1)) + num_symbols * params.num_bins
-    return chips / params.bandwidth_hz
+    return frame_samples(num_symbols, replace(params, oversampling=1)) / params.bandwidth_hz

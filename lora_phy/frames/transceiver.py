@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
 from lora_phy.coding.chain import Decoded, decode_symbols, encode_payload
-from lora_phy.modem.demodulation import demodulate
-from lora_phy.modem.modulation import data_start, modulate_frame
+from lora_phy.modem.demodulation import demodulate_frame
+from lora_phy.modem.modulation import modulate_frame
 from lora_phy.params import LoRaParams
 
 
@@ -40,8 +39,4 @@ def receive_synchronised(iq: npt.ArrayLike, params: LoRaParams, *, soft: bool = 
     soft
         Decode matched-filter bins (True) or hard symbols.
     """
-    data = np.asarray(iq)[data_start(params) :]
-    whole = len(data) // params.samples_per_symbol * params.samples_per_symbol
-    if soft:
-        return decode_symbols(demodulate(data[:whole], params, soft="bins"), params)
-    return decode_symbols(demodulate(data[:whole], params), params)
+    return decode_symbols(demodulate_frame(iq, params, soft="bins" if soft else False), params)

@@ -93,28 +93,30 @@ def best_drift(energy, num_before, drifts, sigma, unit, result, at_peak):  # typ
 
 
 @numba.njit(**JIT)
-def sync_decision(spectra, scale, alphabet, own_first, own_second):  # type: ignore[no-untyped-def]
-    """The likeliest value of each of the two sync chirps, and the nats by which they lead the network's own.
+def sync_decision(spectra, scale, alphabet, own):  # type: ignore[no-untyped-def]
+    """The likeliest value in `alphabet` of each of the two sync chirps, the likeliest of their `own` values ``(2, n)``,
+    and the nats by which the former lead.
 
     Log-likelihood ln I0(2 sqrt(es r)), r the energy over the window's, es that of the best pair, known to a fraction of
     itself.
     """
-    words = np.empty(2, np.int64)
-    best, own = np.zeros(2), np.zeros(2)
-    for i in range(2):
-        for c in range(alphabet.size):
-            z = spectra[i, alphabet[c]]
-            r = (z.real * z.real + z.imag * z.imag) * scale[i]
-            if c == 0 or r > best[i]:
+    words = np.empty(4, np.int64)
+    best = np.empty(4)
+    for i in range(4):
+        row = i % 2
+        values = alphabet if i < 2 else own[row]
+        best[i] = -1.0
+        for c in range(values.size):
+            z = spectra[row, values[c]]
+            r = (z.real * z.real + z.imag * z.imag) * scale[row]
+            if r > best[i]:
                 best[i] = r
-                words[i] = alphabet[c]
-            if alphabet[c] == (own_first if i == 0 else own_second):
-                own[i] = r
+                words[i] = values[c]
     es = max(0.5 * (best[0] + best[1]) - 1.0, 0.5)
     lead = 0.0
     for i in range(2):
-        lead += log_bessel(2 * math.sqrt(es * best[i])) - log_bessel(2 * math.sqrt(es * own[i]))
-    return words[0], words[1], lead
+        lead += log_bessel(2 * math.sqrt(es * best[i])) - log_bessel(2 * math.sqrt(es * best[i + 2]))
+    return words[0], words[1], words[2], words[3], lead
 
 
 @numba.njit(**JIT)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _search_kernels as _kernels
-from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, reference_chirp, window_energies
+from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, Energies, reference_chirp, window_energies
 from lora_phy.modem.sync import INSIDE_BONUS, NUM_UPCHIRPS, Sync, inside_bonus
+from lora_phy.modem.sync_words import chirps_of_bytes, sync_alternatives
 from lora_phy.params import LoRaParams
 
 NUM_GRID_HYPOTHESES = 32
@@ -19,6 +20,8 @@ TONE_STEPS = (-1, 0, 1)
 """Half bins around the tone of the peak: a window that is half a symbol off, or noise, moves it."""
 CLOSE_CALL = 16.0
 """Energy within which a second hypothesis is worth a fine estimate."""
+STANDS_OUT = 4.0
+"""Energy by which a chirp that is no byte's must outdo those that are, to be among the hypotheses for an open word."""
 QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 FloatArray = npt.NDArray[np.float64]
 
@@ -52,13 +55,19 @@ def joint_candidates(
     first_down = low // hop - 1
     down_windows = np.arange(first_down, high // hop + HOPS_PER_SYMBOL + 3, dtype=np.int64)
     down = window_energies(samples, down_windows * hop, params.sf, down=True)
+    # where the word is open, what its windows may hold: the chirps of bytes, and others that stand out
+    alphabet = sync_alternatives(params)
+    if params.sync_word is None:
+        windows = slice(max((low - 3 * num_bins) // hop - first_up, 0), high // hop - first_up + 1)
+        seen = _chirps_seen(up[windows], peak.half_bin + shifts[windows], params.sf)
+        alphabet = np.tile(np.union1d(alphabet[0], seen), (2, 1))
     start, cfo, ups = _kernels.grid_search(
         up, down, sums, level, np.float32(0.6 * largest), first_up, first_down, hop, tones, peak.start,
-        2 * sync_alphabet(params), low, high, np.float32(INSIDE_BONUS), NUM_GRID_HYPOTHESES,
+        2 * alphabet, low, high, np.float32(INSIDE_BONUS), NUM_GRID_HYPOTHESES,
     )  # fmt: skip
     if len(start) == 0:
         return []
-    chirp, zoom, alphabet = reference_chirp(params.sf), zoom_table(params.sf, QUARTER_STEPS), sync_alphabet(params)
+    chirp, zoom = reference_chirp(params.sf), zoom_table(params.sf, QUARTER_STEPS)
     order, rest = _kernels.judge_hypotheses(
         samples, start, cfo, ups, chirp, *zoom, alphabet, np.float32(INSIDE_BONUS), min(NUM_REFINED, len(start))
     )
@@ -75,18 +84,17 @@ def joint_candidates(
     return refined[:1] + close[:1]
 
 
-def sync_alphabet(params: LoRaParams) -> npt.NDArray[np.int64]:
-    """The values each of the two sync chirps may have, ``(2, n)``: those of the parameters, or all where they are
-    open.
-    """
-    return _alphabet(params.sf, params.sync_symbols)
-
-
-@cache
-def _alphabet(sf: int, sync_symbols: tuple[int, int] | None) -> npt.NDArray[np.int64]:
-    if sync_symbols is not None:
-        return np.array(sync_symbols, dtype=np.int64)[:, np.newaxis]
-    return np.tile(all_sync_symbols(sf), (2, 1))
+def _chirps_seen(energies: Energies, zero: npt.NDArray[np.int64], sf: int) -> npt.NDArray[np.int64]:
+    """Chirp values that outdo those of all bytes in some window; `zero`: each window's half bin of an upchirp."""
+    num_bins = 1 << sf
+    columns = np.argmax(energies, axis=1)
+    half_bins = 2 * (columns % num_bins) + columns // num_bins
+    known = (zero[:, np.newaxis] + 2 * chirps_of_bytes(sf)) % (2 * num_bins)
+    rows = np.arange(len(energies))
+    of_bytes = energies[rows[:, np.newaxis], known // 2 + num_bins * (known % 2)].max(axis=1)
+    moved = (half_bins - zero)[energies[rows, columns] > of_bytes + STANDS_OUT]
+    # both neighbours of a half bin
+    return np.concatenate([moved // 2, (moved + 1) // 2]) % num_bins
 
 
 @cache
@@ -95,9 +103,3 @@ def zoom_table(sf: int, tones: tuple[float, ...]) -> tuple[npt.NDArray[np.float3
     num_bins = 1 << sf
     table = np.exp(-2j * np.pi / num_bins * np.outer(tones, np.arange(num_bins)))
     return table.real.astype(np.float32), table.imag.astype(np.float32)
-
-
-@cache
-def all_sync_symbols(sf: int) -> npt.NDArray[np.int64]:
-    """Distinct values of ``(nibble << 3) mod 2**sf``."""
-    return np.unique((np.arange(16) << 3) & ((1 << sf) - 1))

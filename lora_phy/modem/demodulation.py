@@ -24,7 +24,7 @@ from lora_phy.arrays import IQ, Bins, BitMetrics, Symbols
 from lora_phy.kernels.metrics import max_log_metrics
 from lora_phy.kernels.modem import bin_of_label, bit_metrics_batch, demodulate_batch, magnitudes_batch
 from lora_phy.modem.chirps import downchirp, upchirp
-from lora_phy.modem.modulation import KERNEL_SAMPLES
+from lora_phy.modem.modulation import KERNEL_SAMPLES, data_start
 from lora_phy.params import LoRaParams
 from lora_phy.units import db_to_linear
 
@@ -103,6 +103,53 @@ def demodulate(
         bins = np.abs(correlate(rows[part], params))
         out[part] = bins if soft == "bins" else bit_metrics(bins, params, snr_db=snr_db)
     return out.reshape(*batch, num_symbols, width)
+
+
+@overload
+def demodulate_frame(
+    iq: npt.ArrayLike, params: LoRaParams, *, num_symbols: int | None = ..., soft: Literal[False] = ...
+) -> Symbols: ...
+@overload
+def demodulate_frame(
+    iq: npt.ArrayLike, params: LoRaParams, *, num_symbols: int | None = ..., soft: Literal["bins"]
+) -> Bins: ...
+@overload
+def demodulate_frame(
+    iq: npt.ArrayLike, params: LoRaParams, *, num_symbols: int | None = ..., soft: bool | Literal["bins"]
+) -> Any: ...
+def demodulate_frame(
+    iq: npt.ArrayLike,
+    params: LoRaParams,
+    *,
+    num_symbols: int | None = None,
+    soft: bool | Literal["bins"] = False,
+) -> Any:
+    """Decide the data symbols of a frame whose first preamble sample is ``iq[0]``, in the waveform of `params`.
+
+    Parameters
+    ----------
+    iq
+        ``(num_samples,)`` complex.
+    num_symbols
+        How many symbols are wanted, at most; None: all that are there.
+    soft
+        As of `demodulate`, where bins and metrics are those of the symbol values, not of the chirps that carry them.
+
+    Examples
+    --------
+    >>> from lora_phy.modem.modulation import modulate_frame
+    >>> params = LoRaParams(sf=7, waveform="chip")
+    >>> demodulate_frame(modulate_frame([5, 77, 0], params), params)
+    array([ 5, 77,  0], dtype=int32)
+    """
+    data = np.asarray(iq)[data_start(params) :]
+    whole = len(data) // params.samples_per_symbol
+    count = whole if num_symbols is None else min(num_symbols, whole)
+    data = data[: count * params.samples_per_symbol]
+    if soft is False:
+        return (demodulate(data, params) + np.int32(params.early_chips)) % np.int32(params.num_bins)
+    bins = np.roll(demodulate(data, params, soft="bins"), params.early_chips, axis=-1)
+    return bins if soft == "bins" else bit_metrics(bins, params)
 
 
 def correlate(rows: npt.NDArray[np.complex64], params: LoRaParams) -> npt.NDArray[np.complex64]:

@@ -11,10 +11,11 @@ import scipy.fft
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _fine_sync_kernels as _kernels
-from lora_phy.modem.candidates import FloatArray, all_sync_symbols, zoom_table
+from lora_phy.modem.candidates import FloatArray, zoom_table
 from lora_phy.modem.interpolation import extract
 from lora_phy.modem.preamble import reference_chirp
 from lora_phy.modem.sync import NUM_UPCHIRPS, Sync
+from lora_phy.modem.sync_words import chirps_of_bytes, sync_alternatives
 from lora_phy.params import LoRaParams
 
 CLOCK_SIGMA_PPM = 20.0
@@ -85,15 +86,18 @@ def decide_sync(
 ) -> tuple[tuple[int, int], bool]:
     """The sync chirps from the spectra ``(2, 2**sf)`` of their windows, and whether they may be the network's own.
 
-    Own unless another pair is likelier by `SYNC_MARGIN`: a hard decision among all words would lose frames that the
-    payload's code still decodes.
+    Own unless another byte's pair is likelier by `SYNC_MARGIN`: a hard decision among all words would lose frames that
+    the payload's code still decodes. Where the word is open, a byte's pair unless one of all the others is likelier by
+    as much, their number discounted.
     """
-    own = (-1, -1) if params.sync_symbols is None else params.sync_symbols
-    first, second, lead = _kernels.sync_decision(spectra, scale, all_sync_symbols(params.sf), *own)
-    words = int(first), int(second)
-    if params.sync_symbols is None or words == params.sync_symbols:
-        return words, True
-    return params.sync_symbols, bool(lead <= SYNC_MARGIN)
+    own, any_word = sync_alternatives(params), params.sync_word is None
+    others = np.arange(params.num_bins) if any_word else chirps_of_bytes(params.sf)
+    *pairs, lead = _kernels.sync_decision(spectra, scale, others, own)
+    other, best = (int(pairs[0]), int(pairs[1])), (int(pairs[2]), int(pairs[3]))
+    if any_word:
+        margin = SYNC_MARGIN + 2 * math.log(params.num_bins / own.shape[1])
+        return (other if lead > margin else best), True
+    return best, bool(lead <= SYNC_MARGIN)
 
 
 @cache

@@ -1,6 +1,12 @@
 """Symbols to IQ: synchronised chirps, and whole frames.
 
 | preamble_len x upchirp | sync 1 | sync 2 | 2.25 downchirps | (2 upchirps: SF5, SF6 of the sx126x) | data symbols |
+
+In the waveform "textbook" all of it lies on one grid of chips. In the waveform "chip" the quarter downchirp is one chip
+short, and all that follows begins one chip earlier and carries s - 1 in place of s, so that a receiver that keeps the
+preamble's grid reads s; the phase is continuous over the seam. Measured on recordings of four SX127x- and SX126x-class
+transmitters. Their carrier stays on for some chips behind the last symbol: here the last chirp goes on for one chip, to
+the end of the airtime.
 """
 
 from __future__ import annotations
@@ -59,13 +65,15 @@ def modulate(symbols: npt.ArrayLike, params: LoRaParams) -> IQ:
     return iq.reshape(*values.shape[:-1], values.shape[-1] * length)
 
 
-def modulate_frame(symbols: npt.ArrayLike, params: LoRaParams) -> IQ:
+def modulate_frame(symbols: npt.ArrayLike, params: LoRaParams, *, sync_symbols: tuple[int, int] | None = None) -> IQ:
     """A whole frame around data symbols.
 
     Parameters
     ----------
     symbols
         ``(num_symbols,)`` integers in [0, 2**sf).
+    sync_symbols
+        The two chirps of the sync word, where they are not to be those of `params`.
 
     Returns
     -------
@@ -75,7 +83,7 @@ def modulate_frame(symbols: npt.ArrayLike, params: LoRaParams) -> IQ:
     Raises
     ------
     ValueError
-        ``params.sync_word`` is None: only a receiver may leave it open.
+        ``params.sync_word`` is None and `sync_symbols` is not given: only a receiver may leave the word open.
 
     Examples
     --------
@@ -83,13 +91,19 @@ def modulate_frame(symbols: npt.ArrayLike, params: LoRaParams) -> IQ:
     >>> len(modulate_frame([1, 2, 3], params)) == frame_samples(3, params) == int((8 + 2 + 2.25 + 3) * 128)
     True
     """
-    if params.sync_symbols is None:
+    sync = params.sync_symbols if sync_symbols is None else sync_symbols
+    if sync is None:
         raise ValueError("'sync_word' must be a byte to transmit (got None, which means any at a receiver)")
+    early = params.early_chips * params.oversampling
     quarter = params.samples_per_symbol // 4
     down = downchirp(params)
-    head = np.concatenate([np.zeros(params.preamble_len, dtype=np.int32), params.sync_symbols])
+    head = np.concatenate([np.zeros(params.preamble_len, dtype=np.int32), sync])
     tail = np.concatenate([np.zeros(params.extra_upchirps, dtype=np.int32), checked_symbols(symbols, params)])
-    return np.concatenate([modulate(head, params), down, down, down[:quarter], modulate(tail, params)])
+    data = modulate((tail - params.early_chips) % params.num_bins, params)
+    if early and len(data):
+        # every chirp begins and ends with phase 0, a downchirp that is cut with the phase it has there
+        data = np.concatenate([data, data[-params.samples_per_symbol :][:early]]) * down[quarter - early]
+    return np.concatenate([modulate(head, params), down, down, down[: quarter - early if len(data) else quarter], data])
 
 
 def data_start(params: LoRaParams) -> int:
@@ -97,16 +111,18 @@ def data_start(params: LoRaParams) -> int:
 
     Examples
     --------
-    >>> data_start(LoRaParams(sf=7)) / 128
+    >>> data_start(LoRaParams(sf=7, waveform="textbook")) / 128
     12.25
+    >>> data_start(LoRaParams(sf=7)) - 12.25 * 128
+    -1.0
     """
-    quarters = 4 * (params.preamble_len + NUM_SYNC_SYMBOLS + params.extra_upchirps) + int(4 * NUM_DOWNCHIRPS)
-    return quarters * params.samples_per_symbol // 4
+    return frame_samples(0, params) - params.early_chips * params.oversampling
 
 
 def frame_samples(num_symbols: int, params: LoRaParams) -> int:
-    """Samples of a whole frame of `num_symbols` data symbols."""
-    return data_start(params) + num_symbols * params.samples_per_symbol
+    """Samples of a whole frame of `num_symbols` data symbols: its airtime, in either waveform."""
+    quarters = 4 * (params.preamble_len + NUM_SYNC_SYMBOLS + params.extra_upchirps) + int(4 * NUM_DOWNCHIRPS)
+    return quarters * params.samples_per_symbol // 4 + num_symbols * params.samples_per_symbol
 
 
 def checked_symbols(symbols: npt.ArrayLike, params: LoRaParams) -> npt.NDArray[np.int64]:

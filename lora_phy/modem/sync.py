@@ -79,7 +79,7 @@ def is_frame(sync: Sync, params: LoRaParams) -> bool:
 
     Nor may the downchirps outdo the upchirps: a stray peak just before a strong preamble reaches that one's downchirps.
     """
-    if not sync.own_network or sync.energy < frame_threshold(params.sf, sync.num_up):
+    if not sync.own_network or sync.energy < frame_threshold(params.sf, sync.num_up, params.sync_word is None):
         return False
     up, word, down = sync.up_energy / sync.num_up, sync.sync_energy / 2, sync.down_energy / 2
     return min(down, word) >= MIN_SHARE * up and up >= MIN_SHARE * down
@@ -99,10 +99,12 @@ def inside_bonus(sync: Sync, params: LoRaParams) -> float:
 
 
 @cache
-def frame_threshold(sf: int, num_up: int, false_per_symbol: float = 1e-11) -> float:
+def frame_threshold(sf: int, num_up: int, any_word: bool = False, false_per_symbol: float = 1e-11) -> float:
     """Energy of all preamble symbols that noise passes at most `false_per_symbol` times a symbol.
 
-    The Gamma tail of the summed energies times the number of cells: 4 N starts a symbol, 4 N offsets, 16 sync words.
+    The Gamma tail of the summed energies times the number of cells: 4 N starts a symbol, 4 N offsets, 256 sync words
+    (`any_word`: all pairs of chirps).
     """
-    cells = 4 * (1 << sf) * 4 * (1 << sf) * 256
+    num_bins = 1 << sf
+    cells = 4 * num_bins * 4 * num_bins * (max(num_bins**2, 256) if any_word else 256)
     return float(scipy.special.gammainccinv(num_up + 4, false_per_symbol / cells))

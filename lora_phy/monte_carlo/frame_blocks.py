@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from lora_phy.channel import apply_channel
 from lora_phy.coding.chain import FrameStatus, decode_symbols, encode_payload
-from lora_phy.modem.demodulation import demodulate
-from lora_phy.modem.modulation import data_start, modulate_frame
+from lora_phy.modem.demodulation import demodulate_frame
+from lora_phy.modem.modulation import modulate_frame
 from lora_phy.monte_carlo.counts import LinkCounts
 from lora_phy.monte_carlo.frame_batches import BATCH_FRAMES, BlockResult, batch_block, importance_block, is_batch, tally
 from lora_phy.monte_carlo.points import LinkPoint, require_valid_point, stream_seed
@@ -131,8 +131,7 @@ def _single_frame(
     heard = apply_channel(padded, point.channel, params, rng=rng)
     soft = point.decoding == "soft"
     if point.sync == "perfect":
-        data = heard[data_start(params) : len(iq)]
-        decoded = decode_symbols(demodulate(data, params, soft="bins" if soft else False), params)
+        decoded = decode_symbols(demodulate_frame(heard[: len(iq)], params, soft="bins" if soft else False), params)
         outcome = _FrameOutcome(tally(decoded.status, decoded.payload, payload), decoded.status, decoded.payload)
         return outcome, payload, heard
 

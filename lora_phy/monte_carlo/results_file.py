@@ -27,7 +27,7 @@ from lora_phy.monte_carlo.frame_batches import BlockResult
 from lora_phy.monte_carlo.frame_blocks import block_frames
 from lora_phy.monte_carlo.points import LinkPoint
 
-LINK_VERSION = 1
+LINK_VERSION = 2
 """Raised whenever the same seed gives other numbers than before."""
 _PROBE_BYTES = 1 << 16
 

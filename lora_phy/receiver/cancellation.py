@@ -59,7 +59,7 @@ def sent_symbols(frame: RxFrame) -> tuple[npt.NDArray[np.int32], LoRaParams]:
     >>> bool(np.all(sent_symbols(frame)[0] == encode_payload(b"hello", LoRaParams(sf=7, cr=3))))
     True
     """
-    params = replace(frame.params, sync_word=frame.sync_word)
+    params = frame.params
     if frame.header is not None:
         params = replace(params, cr=frame.header.cr, crc=frame.header.crc)
     return encode_payload(frame.payload, params), params
@@ -78,7 +78,7 @@ def fit_frame(stream: IQ, frame: RxFrame) -> Replica:
     True
     """
     symbols, params = sent_symbols(frame)
-    wave = modulate_frame(symbols, params)
+    wave = modulate_frame(symbols, params, sync_symbols=frame.sync_symbols)
     start = frame.start_sample + frame.sto_samples
     clocks = {0.0, frame.sfo_ppm}
     fits = [fit_wave(stream, wave, params, start, frame.cfo_hz, sfo_ppm, misplaced=MAX_MISPLACED) for sfo_ppm in clocks]

@@ -50,6 +50,7 @@ from lora_phy.modem.preamble import (
     window_energies,
 )
 from lora_phy.modem.sync import Sync, is_frame
+from lora_phy.modem.sync_words import word_of_chirps
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.cancellation import Replica, block_sums, contribution, fit_wave, make_replica
 from lora_phy.receiver.frame_decoding import MIN_HEADER_PROBABILITY
@@ -206,8 +207,7 @@ def _take_preambles(stream: IQ, heard: list[_Heard], params: LoRaParams) -> None
     """Estimate all preambles in turn, twice: each from what the others leave; amplitudes follow."""
     for _ in range(2):
         for item in heard:
-            sent = replace(params, sync_word=_word(item.sync))
-            wave = modulate_frame(np.zeros(0, np.int32), sent)
+            wave = modulate_frame(np.zeros(0, np.int32), params, sync_symbols=item.sync.sync_symbols)
             view = stream - sum((o.estimate for o in heard if o is not item), np.zeros_like(stream))
             old = _replica(item.sync, wave, params)
             replica = fit_wave(view, wave, params, old.start, old.cfo_hz, item.sync.drift / params.num_bins * 1e6)
@@ -223,10 +223,6 @@ def _take_preambles(stream: IQ, heard: list[_Heard], params: LoRaParams) -> None
             power = float(np.median(np.abs(sums[whole] / energies[whole]) ** 2)) if whole.any() else 0.0
             item.amplitude = float(np.sqrt(max(power - noise, 0.1 * power, 1e-30)))
             item.gain = complex(sums[whole].sum()) if whole.any() else 0j
-
-
-def _word(sync: Sync) -> int:
-    return (sync.sync_symbols[0] >> 3) << 4 | sync.sync_symbols[1] >> 3
 
 
 def _read(view: IQ, item: _Heard, others: list[_Heard], params: LoRaParams) -> None:
@@ -262,8 +258,9 @@ def _read(view: IQ, item: _Heard, others: list[_Heard], params: LoRaParams) -> N
     certainty = 1.0 / np.exp(scores - top[:, None]).sum(axis=1)
     # values far below what the amplitude promises are another's tone
     certain = (certainty > CERTAIN) & (top > 0)
-    wave = modulate_frame(scores.argmax(axis=1).astype(np.int32), replace(params, sync_word=_word(sync)))
-    data = wave[data_start(params) :].reshape(-1, num_bins)
+    wave = modulate_frame(scores.argmax(axis=1).astype(np.int32), params, sync_symbols=sync.sync_symbols)
+    first = data_start(params)
+    data = wave[first : first + len(scores) * num_bins].reshape(-1, num_bins)
     data[~certain] = 0.0
     item.estimate = contribution(view, _replica(sync, wave, params))
 
@@ -355,7 +352,8 @@ def _rx_frame(item: _Heard, payload: bytes, header: Header, symbols: Symbols, pa
         snr_db=float(20 * np.log10(item.amplitude) - 10 * np.log10(sync.noise_power)),
         header=header if params.explicit_header else None,
         params=params,
-        sync_word=_word(sync) if params.sync_word is None else params.sync_word,
+        sync_word=word_of_chirps(sync.sync_symbols, params.sf, own=params.sync_word),
+        sync_symbols=sync.sync_symbols,
         power_dbfs=float(20 * np.log10(item.amplitude)),
         preamble_len=params.preamble_len,
         symbols=symbols,

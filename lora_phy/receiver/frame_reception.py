@@ -53,7 +53,10 @@ class RxFrame:
         The parameters the frame was received with. Where `ldro` was left open and the header could be read, it is the
         rate that was detected.
     sync_word
-        The byte that was sent; at SF5 and SF6, where words coincide, the smallest or the parameters' own.
+        The byte that was sent, with a sign to its nibbles or without; at SF5 and SF6, where words coincide, the
+        smallest or the parameters' own. None where the two chirps stand for no byte (only where any word was accepted).
+    sync_symbols
+        The two chirps of the sync word, as decided.
     power_dbfs
         Power of the frame's signal in the input stream, without the noise, in dB over that of a sample of magnitude 1.
     preamble_len
@@ -77,7 +80,8 @@ class RxFrame:
     snr_db: float
     header: Header | None
     params: LoRaParams
-    sync_word: int
+    sync_word: int | None
+    sync_symbols: tuple[int, int]
     power_dbfs: float
     preamble_len: int
     symbols: Symbols = field(compare=False, repr=False)

@@ -13,6 +13,7 @@ from lora_phy.modem.interpolation import GUARD
 from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, num_summed_windows, pick_peaks, preamble_statistic
 from lora_phy.modem.preamble_start import LOOK_BACK, upchirps_behind
 from lora_phy.modem.sync import is_convincing
+from lora_phy.modem.sync_words import word_of_chirps
 from lora_phy.modem.synchroniser import continues, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.detected_frames import RUN_ANCHOR, DetectedFrame, Pending, Run
@@ -228,7 +229,8 @@ class PreambleDetector:
             snr_db=float(sync.snr_db),
             header=outcome.decoded.header,
             params=outcome.params,
-            sync_word=_sync_word(sync.sync_symbols, params),
+            sync_word=word_of_chirps(sync.sync_symbols, params.sf, own=params.sync_word),
+            sync_symbols=sync.sync_symbols,
             power_dbfs=10 * math.log10(max(sync.signal_power, 1e-37)),
             preamble_len=outcome.preamble_len,
             symbols=outcome.symbols,
@@ -240,10 +242,3 @@ def _one_tone(candidate: Candidate, old: Candidate, reach: int, num_bins: int) -
     moved = candidate.start - old.start
     difference = (candidate.half_bin - old.half_bin - 2 * moved + num_bins) % (2 * num_bins) - num_bins
     return abs(moved) <= reach * num_bins and abs(difference) <= 3
-
-
-def _sync_word(symbols: tuple[int, int], params: LoRaParams) -> int:
-    """The byte of two sync chirps: the parameters' own where it fits, else the smallest."""
-    if params.sync_word is not None:
-        return params.sync_word
-    return (symbols[0] >> 3) << 4 | symbols[1] >> 3

@@ -85,6 +85,7 @@ def test_every_iq_file(shared: Path) -> None:
             oversampling=frame["osf"],
             preamble_len=frame["preamble"],
             variant="sx127x",
+            waveform="textbook",
         )
         recorded = np.fromfile(shared / "vectors" / frame["file"], dtype=np.complex64)
         ours = transmit(bytes.fromhex(frame["payload"]), params)
