@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
+from lora_phy.kernels.cache import CAN_KEEP
 
 KAISER_BETA = 8.0
 DELAY_HALF_WIDTH = 256
@@ -171,7 +172,7 @@ def _polyphase_table(half_width: int, cutoff: float) -> npt.NDArray[np.float32]:
     return result
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@numba.njit(cache=CAN_KEEP, fastmath=True, nogil=True)
 def _resample_kernel(real, imag, start, step, table, y):  # type: ignore[no-untyped-def]
     """t_m = start + m step is split into a whole sample and a row of the table; contiguous planes become SIMD lanes."""
     n = real.size

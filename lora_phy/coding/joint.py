@@ -29,6 +29,7 @@ from lora_phy.coding.crc import payload_crc
 from lora_phy.coding.hamming import codebook
 from lora_phy.coding.header import Header, header_checks
 from lora_phy.coding.whitening import whiten
+from lora_phy.kernels.cache import CAN_KEEP
 
 MAX_ROUNDS = 8
 CERTAIN = 16.0
@@ -167,7 +168,7 @@ def _legal_headers() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     return np.array(words), np.array([header_checks(word) for word in words])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=CAN_KEEP, nogil=True)
 def _best_header(  # type: ignore[no-untyped-def]
     metrics: Any, words: Any, checks: Any, odd_penalty: float, no_crc_penalty: float, crc_penalty: float
 ):
@@ -203,7 +204,7 @@ def _best_header(  # type: ignore[no-untyped-def]
     return best, 1.0 / total, upper[checks[best] >> 4]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=CAN_KEEP, nogil=True)
 def _joint_blocks(likelihoods: Any, num_codewords: int, code: Any, rounds: int, metrics: Any):  # type: ignore[no-untyped-def]
     length = code.shape[1]
     nothing = np.empty(0, np.int64)
@@ -218,7 +219,7 @@ def _joint_blocks(likelihoods: Any, num_codewords: int, code: Any, rounds: int, 
         )
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+@numba.njit(cache=CAN_KEEP, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
 def _joint_rounds(  # type: ignore[no-untyped-def]
     likelihoods: Any, num_codewords: int, code: Any, rounds: int, fixed: Any, metrics: Any
 ):

@@ -32,6 +32,8 @@ from numba.core.typing.templates import ConcreteTemplate, infer_global, signatur
 from numba.extending import intrinsic as _numba_intrinsic
 from numba.extending import lower_builtin, register_model
 
+from lora_phy.kernels.cache import CAN_KEEP
+
 LANES = 8
 _CACHE_LINE_BYTES = 64
 
@@ -52,7 +54,7 @@ def _has_fma() -> bool:
 
 PLAIN = not _has_fma()
 """True where `fma` is emulated."""
-CACHE = os.environ.get("LORA_PHY_LANES") != "plain"
+CACHE = CAN_KEEP and os.environ.get("LORA_PHY_LANES") != "plain"
 """Whether kernels may be cached: numba files them by processor, and would not tell a forced plain path apart."""
 
 

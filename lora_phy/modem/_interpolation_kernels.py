@@ -7,13 +7,14 @@ import math
 import numba
 import numpy as np
 
+from lora_phy.kernels.cache import CAN_KEEP
 from lora_phy.kernels.lanes import LANES, load, splat, store
 from lora_phy.modem._tone_kernels import JIT
 
 _BLOCK = 64
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=CAN_KEEP, nogil=True)
 def mix(samples, first, cycles, phase, out):  # type: ignore[no-untyped-def]
     """out[n] = samples[first + n] exp(2 pi j (phase + cycles n)), zero outside the array."""
     total = samples.size

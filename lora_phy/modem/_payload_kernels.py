@@ -7,6 +7,7 @@ import math
 import numba
 import numpy as np
 
+from lora_phy.kernels.cache import CAN_KEEP
 from lora_phy.modem._tone_kernels import JIT
 
 
@@ -150,7 +151,7 @@ def reduced_rate_evidence(likelihoods):  # type: ignore[no-untyped-def]
     return evidence
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=CAN_KEEP, nogil=True)
 def symbols_in_windows(symbols, data, cfo, drift, num_bins, start, half_bin, num_windows):  # type: ignore[no-untyped-def]
     """In how many of the windows start, start - N, … the tone at `half_bin` is that of a frame's own symbols.
 

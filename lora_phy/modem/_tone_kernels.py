@@ -8,7 +8,9 @@ from typing import Any
 import numba
 import numpy as np
 
-JIT: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": {"nnan", "reassoc", "contract", "nsz", "arcp"}}
+from lora_phy.kernels.cache import CAN_KEEP
+
+JIT: dict[str, Any] = {"cache": CAN_KEEP, "nogil": True, "fastmath": {"nnan", "reassoc", "contract", "nsz", "arcp"}}
 """No NaN reaches a kernel: the receiver replaces those of its input."""
 
 

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,11 @@ _TASK_SECONDS = 0.5
 """A task holds as many blocks as take about this long: few enough to report often, many enough to be worth sending."""
 _MAX_TASK_BLOCKS = 64
 _LISTED_FAILURES = 16
+_BROKEN = (
+    "the processes of 'executor' died. Each of them imports the script that started it: a script that makes a pool must"
+    " do so under 'if __name__ == \"__main__\":', or its processes start pools of their own. Otherwise memory may have"
+    " run out"
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,8 @@ def collect(
     save_to
         Append-only results file; a run continues from what it finds there.
     executor
-        Any `concurrent.futures.Executor`, a process pool or a cluster's; None: this thread.
+        Any `concurrent.futures.Executor`, a process pool or a cluster's; None: this thread. A script that makes a
+        process pool must do so under ``if __name__ == "__main__":``, because each process imports the script.
     progress
         True: live on the terminal; or a function that takes `Progress`.
 
@@ -113,6 +119,8 @@ def collect(
         A bad argument, or an engine outside its validity.
     OSError
         `save_to` cannot be written, found out before the work starts.
+    concurrent.futures.BrokenExecutor
+        The executor's processes died, most often because the guard named above is missing.
 
     Examples
     --------
@@ -268,6 +276,8 @@ def _run(
                 display.show(meter.reading())
                 if all(job.done for job in jobs):
                     break
+        except BrokenExecutor as error:
+            raise type(error)(_BROKEN) from error
         finally:
             for future in pending:
                 future.cancel()

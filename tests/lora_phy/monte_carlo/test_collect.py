@@ -278,3 +278,18 @@ def test_dask_cluster_that_loses_a_worker():
         assert len(calls) > 8
         assert victim not in client.run(os.getpid).values()
     assert found == expected
+
+
+def test_a_script_without_the_main_guard_is_told_so(tmp_path):
+    """Processes that are spawned import the script, which then starts processes: the error names what is missing."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing\nfrom concurrent.futures import ProcessPoolExecutor\n"
+        "from lora_phy import LinkPoint, LoRaParams, collect\n"
+        "point = LinkPoint(LoRaParams(sf=7), -8.0, 4, sync='perfect', decoding='hard')\n"
+        "with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:\n"
+        "    collect([point], max_frames=10, seed=1, engine='bins', executor=pool)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "BrokenProcessPool" in last and 'if __name__ == "__main__":' in last
