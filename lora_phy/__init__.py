@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lora_phy.coding.chain import FrameStatus as FrameStatus
     from lora_phy.coding.chain import decode_symbols as decode_symbols
     from lora_phy.coding.chain import encode_payload as encode_payload
+    from lora_phy.coding.decisions import decide_symbols as decide_symbols
     from lora_phy.coding.header import Header as Header
     from lora_phy.frames.airtime import airtime_s as airtime_s
     from lora_phy.frames.transceiver import transmit as transmit
@@ -61,6 +62,7 @@ _HOME = {
     "FrameStatus": "lora_phy.coding.chain",
     "decode_symbols": "lora_phy.coding.chain",
     "encode_payload": "lora_phy.coding.chain",
+    "decide_symbols": "lora_phy.coding.decisions",
     "Header": "lora_phy.coding.header",
     "airtime_s": "lora_phy.frames.airtime",
     "transmit": "lora_phy.frames.transceiver",
@@ -105,6 +107,7 @@ __all__ = [
     "airtime_s",
     "apply_channel",
     "collect",
+    "decide_symbols",
     "decode_symbols",
     "demodulate",
     "encode_payload",

@@ -27,16 +27,14 @@ from typing import Literal
 
 import numpy as np
 
-from lora_phy import LoRaParams, decode_symbols, demodulate, encode_payload, modulate, transmit
-from lora_phy.arrays import IQ, Bins, Symbols
+from lora_phy import LoRaParams, decide_symbols, decode_symbols, demodulate, encode_payload, modulate, transmit
+from lora_phy.arrays import Bins, Symbols
 from lora_phy.channel import ChannelParams, apply_channel
 from lora_phy.channel.path_loss import shadowing_db
 from lora_phy.modem.demodulation import demodulate_frame
 
 Progress = Callable[[int, int], None]
 
-FIRST_BLOCK_LEN = 8
-"""Symbols in a frame's first block, which is at reduced rate whatever the payload's rate (not so at SF5 and SF6)."""
 GUARD_SYMBOLS = 6
 """Symbols of noise before and after a frame that has to be found."""
 CHUNK_FRAMES = 32
@@ -163,11 +161,9 @@ def carry_one(packet: Packet, link: RadioLink) -> Arrival:
         return _arrival(sent, sent, sent, link)
     rng = np.random.default_rng(noise_seed(packet, link.channel_seed))
     iq = apply_channel(modulate(sent, link.params), link.channel, link.params, rng=rng)
-    if link.decoding == "soft":
-        bins = demodulate(iq, link.params, soft="bins")
-        return _arrival(bins, decide_bins(bins, link.params), sent, link)
-    decided = decide(iq, link.params)
-    return _arrival(decided, decided, sent, link)
+    bins = demodulate(iq, link.params, soft="bins")
+    decided = decide_symbols(bins, link.params)
+    return _arrival(bins if link.decoding == "soft" else decided, decided, sent, link)
 
 
 def shadowed(packet: Packet, link: RadioLink) -> RadioLink:
@@ -188,34 +184,6 @@ def shadowed(packet: Packet, link: RadioLink) -> RadioLink:
     return replace(link, channel=replace(link.channel, snr_db=link.channel.snr_db - loss_db))
 
 
-def decide(iq: IQ, params: LoRaParams) -> Symbols:
-    """Hard decisions on a frame's data symbols; at reduced rate the strongest of the legal bins 4k + 1.
-
-    Examples
-    --------
-    >>> params = LoRaParams(sf=7)
-    >>> symbols = encode_payload(b"hi", params)
-    >>> bool(np.all(decide(modulate(symbols, params), params) == symbols))
-    True
-    """
-    if params.reduced_rate:
-        return decide_bins(demodulate(iq, params, soft="bins"), params)
-    symbols: Symbols = demodulate(iq, params)
-    if params.header_reduced_rate:  # bins only where they are needed: magnitudes cost more than powers
-        head = demodulate(iq[: FIRST_BLOCK_LEN * params.samples_per_symbol], params, soft="bins")
-        symbols[:FIRST_BLOCK_LEN] = decide_bins(head, params)
-    return symbols
-
-
-def decide_bins(bins: Bins, params: LoRaParams) -> Symbols:
-    """Hard decisions ``(num_symbols,)`` on the matched-filter bins of a frame's data symbols."""
-    reduced = np.full(len(bins), params.reduced_rate)
-    reduced[:FIRST_BLOCK_LEN] = params.header_reduced_rate
-    legal = 4 * np.argmax(bins[:, 1::4], axis=-1) + 1
-    decided: Symbols = np.where(reduced, legal, np.argmax(bins, axis=-1)).astype(np.int32)
-    return decided
-
-
 def _carry_unsynchronised(packet: Packet, sent: Symbols, link: RadioLink) -> Arrival:
     """Send one packet as a whole frame somewhere in noise and let the receiver look for it.
 
@@ -231,7 +199,8 @@ def _carry_unsynchronised(packet: Packet, sent: Symbols, link: RadioLink) -> Arr
     stretch = np.concatenate([np.zeros(lead, frame.dtype), frame, np.zeros(GUARD_SYMBOLS * symbol, frame.dtype)])
     rng = np.random.default_rng(noise_seed(packet, link.channel_seed))
     heard = apply_channel(stretch, link.channel, params, rng=rng)
-    decided = decide_bins(demodulate_frame(heard[lead:], params, num_symbols=len(sent), soft="bins"), params)
+    bins = demodulate_frame(heard[lead:], params, num_symbols=len(sent), soft="bins")
+    decided = decide_symbols(bins, params)
     errors = int(np.count_nonzero(decided != sent))
     found = [one for one in receive(heard, params, soft=link.decoding == "soft") if one.header is not None]
     if not found:

@@ -23,6 +23,7 @@ from lora_phy.coding.chain import (
     num_payload_symbols,
     read_header,
 )
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.gray import symbols_to_labels
 from lora_phy.coding.hamming import hamming_decode
 from lora_phy.coding.header import NUM_HEADER_NIBBLES
@@ -82,7 +83,7 @@ def trace_symbols(observed: npt.ArrayLike, params: LoRaParams, *, payload_len: i
     stages: dict[str, npt.NDArray[Any]] = {}
     if values.ndim == 2:
         stages["bins"] = values
-        values = np.argmax(values, axis=1)
+        values = decide_symbols(values, params)
     symbols = values.astype(np.int32)
     header = read_header(symbols, params) if params.explicit_header else None
     cr = header.cr if header is not None else params.cr

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from lora_phy.coding import crc as crc_rules
 from lora_phy.coding.chain import FIRST_BLOCK_CR, FIRST_BLOCK_LEN, FrameStatus, decode_symbols, num_payload_symbols
+from lora_phy.coding.decisions import reduced_rate_symbols
 from lora_phy.coding.gray import symbol_of_label, symbols_to_labels
 from lora_phy.coding.hamming import codebook, codebook_signs, hamming_decode
 from lora_phy.coding.header import Header, decode_header, encode_header
@@ -82,9 +83,10 @@ class _Section:
 @lru_cache(maxsize=256)
 def _sections(params: LoRaParams, payload_len: int) -> tuple[_Section, ...]:
     rows = params.sf - 2 * params.header_reduced_rate
-    first = _Section(0, FIRST_BLOCK_LEN, 4 + FIRST_BLOCK_CR, rows, params.header_reduced_rate, 0)
     stop = num_payload_symbols(payload_len, params)
-    rest = _Section(FIRST_BLOCK_LEN, stop, 4 + params.cr, params.bits_per_symbol, params.reduced_rate, rows)
+    reduced = reduced_rate_symbols(FIRST_BLOCK_LEN + 1, params).tolist()
+    first = _Section(0, FIRST_BLOCK_LEN, 4 + FIRST_BLOCK_CR, rows, reduced[0], 0)
+    rest = _Section(FIRST_BLOCK_LEN, stop, 4 + params.cr, params.bits_per_symbol, reduced[-1], rows)
     return (first, rest) if stop > FIRST_BLOCK_LEN else (first,)
 
 

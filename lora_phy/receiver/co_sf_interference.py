@@ -33,6 +33,7 @@ import scipy.special
 
 from lora_phy.arrays import IQ, Symbols
 from lora_phy.coding.chain import FIRST_BLOCK_LEN, FrameStatus, frame_blocks, num_payload_symbols
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.gray import symbol_of_label
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
 from lora_phy.coding.joint import decode_block, payload_from_metrics, search_header
@@ -252,14 +253,14 @@ def _read(view: IQ, item: _Heard, others: list[_Heard], params: LoRaParams) -> N
             metrics.append(decode_block(likelihoods, block))
         payload, crc_ok = payload_from_metrics(np.concatenate(metrics), header.payload_len, crc=header.crc)
         if crc_ok:
-            symbols = scores.argmax(axis=1).astype(np.int32)
+            symbols = decide_symbols(scores, params)
             item.frame = _rx_frame(item, payload, header, symbols, params)
             return
     top = scores.max(axis=1)
     certainty = 1.0 / np.exp(scores - top[:, None]).sum(axis=1)
     # values far below what the amplitude promises are another's tone
     certain = (certainty > CERTAIN) & (top > 0)
-    wave = modulate_frame(scores.argmax(axis=1).astype(np.int32), params, sync_symbols=sync.sync_symbols)
+    wave = modulate_frame(decide_symbols(scores, params), params, sync_symbols=sync.sync_symbols)
     first = data_start(params)
     data = wave[first : first + len(scores) * num_bins].reshape(-1, num_bins)
     data[~certain] = 0.0

@@ -20,6 +20,7 @@ from lora_phy.coding.chain import (
     num_payload_symbols,
     read_header,
 )
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.gray import symbol_of_label
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
 from lora_phy.coding.joint import decode_block, decode_blocks, payload_from_metrics, search_header
@@ -53,7 +54,7 @@ def read_head(
         return None, nothing
     implied = Header(payload_len=params.payload_len or 0, cr=params.cr, crc=params.crc)
     if not soft:
-        return read_header(np.argmax(bins, axis=1), params) if params.explicit_header else implied, nothing
+        return read_header(decide_symbols(bins, params), params) if params.explicit_header else implied, nothing
     block = frame_blocks(FIRST_BLOCK_LEN, params)[0]
     likelihoods = _likelihoods(bins, scale, block.reduced_rate, params.sf)
     metrics = decode_block(likelihoods, block)
@@ -143,7 +144,7 @@ def decode_frame(
         if header is not None and joint:
             decoded = decode_jointly(bins[:total], head, header, scale, params, total, num_trials)
         else:
-            observed = bins[:total] if soft_bins else np.argmax(bins[:total], axis=1).astype(np.int32)
+            observed = bins[:total] if soft_bins else decide_symbols(bins[:total], params)
             decoded = decode_symbols(observed, params)
             if header is None and decoded.header is not None:  # the checks hold, the likelihoods say otherwise
                 decoded = Decoded(payload=b"", status=FrameStatus.BAD_HEADER, crc_ok=None, header=None)

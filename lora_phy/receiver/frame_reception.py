@@ -13,6 +13,7 @@ import numpy as np
 
 from lora_phy.arrays import IQ, Bins, Symbols
 from lora_phy.coding.chain import FIRST_BLOCK_LEN, Decoded, FrameStatus
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.header import Header
 from lora_phy.modem.interpolation import GUARD, extract
 from lora_phy.modem.preamble_start import preamble_start
@@ -217,19 +218,9 @@ def receive_frame(
         data=origin,
         end=origin + total * step,
         sfo_ppm=timing.drift / num_bins * 1e6,
-        symbols=hard_symbols(bins, found_params),
+        symbols=decide_symbols(bins, found_params),
         params=found_params,
     )
-
-
-def hard_symbols(bins: Bins, params: LoRaParams) -> Symbols:
-    """The legal symbol of the largest magnitude in each row of a frame's bins, header block first."""
-    symbols = np.empty(len(bins), dtype=np.int32)
-    first, rest = slice(0, FIRST_BLOCK_LEN), slice(FIRST_BLOCK_LEN, None)
-    for part, reduced in (first, params.header_reduced_rate), (rest, params.reduced_rate):
-        step = 4 if reduced else 1
-        symbols[part] = step * np.argmax(bins[part, step // 4 :: step], axis=1) + step // 4
-    return symbols
 
 
 def _frame_start(samples: IQ, fine: IQ, rate: int, sync: Sync, params: LoRaParams, begin: int) -> float:
