@@ -22,7 +22,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         " pip install 'chirpbridge[bridge]'"
     ) from error
 
-from llm_bridge.study.store import StoreError
+from llm_bridge.files import StoreError
 from llm_bridge.training.models import ModelDownloadError
 
 INTERRUPTED = 130

@@ -18,7 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.axes import AXES, QUANTITIES, Site
+from llm_bridge.link import Link
 from llm_bridge.training.settings import DEFAULT_OBJECTIVES
+from llm_bridge.transport.settings import RadioSettings
 from lora_phy.studies.budget import REGIONS
 
 RECIPE_VERSION = 1
@@ -26,7 +29,6 @@ CORPORA = ("minibugs", "mutants", "mutants-mutmut", "quixbugs", "minibugs-rename
 RENAMED = "-renamed"
 """Ending of a corpus whose identifiers are renamed: a control for memory, never trained on."""
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")
-AXES = ("fixed_snr", "equal_airtime", "distance", "equal_energy", "equal_loss")
 TASKS = ("localise", "paired", "detect", "repair")
 FADINGS = ("none", "rayleigh", "rician")
 DECODINGS = ("hard", "soft")
@@ -139,22 +141,21 @@ class RadioConfig:
 
     def __post_init__(self) -> None:
         """Validate what the link itself does not."""
-        _require_each("radio.axis", self.axis, AXES)
+        _require_each("radio.axis", self.axis, tuple(AXES))
         _require_each("radio.corrupted_split", self.corrupted_split, CORRUPTED_SPLITS)
         _require_each("radio.fading", self.fading, FADINGS)
         _require_each("radio.decoding", [self.decoding], DECODINGS)
         for name in ("sf", "snr_db", "cr", "policy", "source_coding", "channel_seeds"):
             if not getattr(self, name):
                 raise RecipeError(f"'radio.{name}' must have at least one value (got an empty list)")
-        for axis, name in (("distance", "distance_km"), ("equal_energy", "ebn0_db"), ("equal_loss", "frame_loss")):
-            if axis in self.axis and not getattr(self, name):
-                raise RecipeError(f"'radio.{name}' must have at least one value for the axis {axis!r} (got none)")
-        for kilometres in self.distance_km:
-            if not 0 < kilometres < math.inf:
-                raise RecipeError(f"'radio.distance_km' must be positive and finite (got {kilometres})")
-        for share in self.frame_loss:
-            if not 0 < share < 1:
-                raise RecipeError(f"'radio.frame_loss' must be in (0, 1), both excluded (got {share})")
+        for axis in self.axis:
+            names = AXES[axis].quantities
+            if not any(getattr(self, name) for name in names):
+                raise RecipeError(f"'radio.{names[0]}' must have at least one value for the axis {axis!r} (got none)")
+        for name, quantity in QUANTITIES.items():
+            for level in getattr(self, name) if name != "snr_db" else ():
+                if not quantity.low < level < quantity.high:
+                    raise RecipeError(f"'radio.{name}' must be {quantity.range_words} (got {level})")
         for name in ("path_loss_exponent", "shadowing_db", "noise_figure_db", "period_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise RecipeError(f"'radio.{name}' must be at least 0 and finite (got {getattr(self, name)})")
@@ -173,6 +174,37 @@ class RadioConfig:
         _require_at_least("radio.channel_seeds_per_training_seed", self.channel_seeds_per_training_seed, 0)
         if self.fragment != "max" and not self.fragment.isdecimal():
             raise RecipeError(f"'radio.fragment' must be a number of bytes or 'max' (got {self.fragment!r})")
+
+    @property
+    def site(self) -> Site:
+        """Power, path loss and noise figure: what turns a distance into an SNR."""
+        return Site(
+            tx_power_dbm=self.tx_power_dbm,
+            path_loss_exponent=self.path_loss_exponent,
+            noise_figure_db=self.noise_figure_db,
+            region=self.region,
+        )
+
+    @property
+    def allowed_duty_cycle(self) -> float:
+        """Share of time that may be spent on air: `duty_cycle`, else the region's, else 1 (no limit)."""
+        return self.duty_cycle if self.duty_cycle is not None else REGIONS[self.region].duty_cycle or 1.0
+
+    def levels(self, axis: str) -> tuple[str, tuple[float, ...]]:
+        """Name and levels of what an axis holds equal: of its first quantity that has a level here."""
+        known = {name: getattr(self, name) for name in AXES[axis].quantities}
+        return next((name, levels) for name, levels in known.items() if levels)
+
+    def settings_of(self, link: Link) -> RadioSettings:
+        """The radio of a link, on which each item is sent once."""
+        return link.radio_settings(
+            bandwidth_hz=self.bandwidth_hz,
+            redundancy=self.redundancy,
+            fragment_len="max" if self.fragment == "max" else int(self.fragment),
+            decoding="soft" if self.decoding == "soft" else "hard",
+            k_factor_db=self.k_factor_db,
+            shadowing_db=self.shadowing_db,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

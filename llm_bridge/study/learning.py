@@ -18,10 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.files import append_jsonl, digest, read_json, signed, verified, write_json
 from llm_bridge.study.cells import SHUFFLED, Cell, base_method, simulator_version
 from llm_bridge.study.config import Recipe
 from llm_bridge.study.shuffling import shuffled_labels
-from llm_bridge.study.store import append_jsonl, digest, read_json, signed, verified, write_json
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.text_scores import TextScores

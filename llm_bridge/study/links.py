@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_bridge.corpora.programs import ProgramPair
+from llm_bridge.files import digest, signed, verified, write_jsonl
 from llm_bridge.study.cells import simulator_version
-from llm_bridge.study.store import digest, signed, verified, write_jsonl
 from llm_bridge.transport.controls import LinkStatistics
 from llm_bridge.transport.link import (
     Damage,

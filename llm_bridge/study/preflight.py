@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from llm_bridge.study.cells import RULES, SHUFFLED, UNTRAINED, base_method, channel_links, expand, radio_settings
+from llm_bridge.study.cells import RULES, SHUFFLED, UNTRAINED, base_method, expand, links
 from llm_bridge.study.config import Recipe, RecipeError
 from llm_bridge.study.learning import learner_settings
 
@@ -21,9 +21,10 @@ Progress = Callable[[int, int], None]
 
 def check_links(recipe: Recipe) -> None:
     """Refuse a grid with a value that the radio link refuses."""
-    for cell in expand(recipe) if recipe.training.methods else channel_links(recipe):
-        if cell.sf is not None:
-            radio_settings(cell, recipe)
+    crossed = [cell.link for cell in expand(recipe)] if recipe.training.methods else links(recipe)
+    for link in dict.fromkeys(crossed):
+        if link is not None:
+            recipe.radio.settings_of(link)
 
 
 def check_training(recipe: Recipe) -> None:

@@ -16,10 +16,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
+from llm_bridge.files import StoreError, append_jsonl, signed, verified
 from llm_bridge.scoring.decisions import HOLE, Row, pairs_by_name
 from llm_bridge.scoring.localise import rank_lines
 from llm_bridge.study.config import ScoreConfig
-from llm_bridge.study.store import StoreError, append_jsonl, signed, verified
 from llm_bridge.transport.link import ReceivedItem
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from llm_bridge.transport.packets import DEFAULT_FRAGMENT_LEN, HEADER_LEN, MAX_P
 from llm_bridge.transport.policies import find_policy
 from llm_bridge.transport.radio import RadioLink
 from llm_bridge.transport.tokens import find_coding
-from lora_phy import LoRaParams
+from lora_phy import LoRaParams, airtime_s
 from lora_phy.channel import ChannelParams
+from lora_phy.studies.budget import REGIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,3 +116,19 @@ class RadioSettings:
     def max_fragment_len(self) -> int:
         """Most bytes of text in a packet: `fragment_len`, or what "max" means at this SF."""
         return MAX_PHY_PAYLOAD_LEN[self.sf] - HEADER_LEN if self.fragment_len == "max" else self.fragment_len
+
+    @property
+    def full_frame_s(self) -> float:
+        """Seconds on air of the longest frame that these settings send."""
+        return airtime_s(self.max_fragment_len + HEADER_LEN, self.radio_link().params)
+
+    def within_dwell_time(self, region: str) -> bool:
+        """Whether the longest frame stays within the dwell time of a region of `lora_phy.studies.budget.REGIONS`.
+
+        Examples
+        --------
+        >>> [RadioSettings(sf=sf, snr_db=0.0).within_dwell_time("US915") for sf in (9, 10)]
+        [True, False]
+        """
+        limit = REGIONS[region].dwell_time_s
+        return limit is None or self.full_frame_s <= limit

@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy import stats
 
 from llm_bridge.corpora import minibugs
-from llm_bridge.study.axes import within_dwell_time
+from llm_bridge.files import read_json
 from llm_bridge.study.cells import expand
 from llm_bridge.study.config import load_recipe
 from llm_bridge.study.experiment import load_study, transmit_all
@@ -21,7 +21,6 @@ from llm_bridge.study.links import items_of, transmit_items
 from llm_bridge.study.model_files import model_hashes, model_sha256
 from llm_bridge.study.rows import parses
 from llm_bridge.study.shuffling import shuffled_labels
-from llm_bridge.study.store import read_json
 from llm_bridge.transport import controls, radio
 from llm_bridge.transport.link import RadioSettings, send_items
 
@@ -41,7 +40,9 @@ def test_controls_are_cells_and_their_rates_are_those_of_the_real_link(tmp_path:
     ]
     recipe = load_recipe("toy", overrides)
     study = load_study(recipe, tmp_path, Console(quiet=True))
-    arrived = {cell.policy: there.evaluated for cell, there in transmit_all(study, expand(recipe)).items()}
+    arrived = {
+        cell.link.policy: there.evaluated for cell, there in transmit_all(study, expand(recipe)).items() if cell.link
+    }
 
     def total(policy: str, name: str) -> int:
         return sum(getattr(item.damage, name) for item in arrived[policy])
@@ -138,13 +139,13 @@ def test_an_airtime_budget_is_what_the_duty_cycle_leaves_of_a_period(tmp_path: P
     study = load_study(recipe, tmp_path, Console(quiet=True))
     for cell, arrived in transmit_all(study, expand(recipe)).items():
         on_air = [arrival.damage.airtime_s for arrival in arrived.evaluated]
-        assert 72.0 - max(on_air) < sum(on_air) <= 72.0 + 1e-6, cell.sf  # whole items only
+        assert 72.0 - max(on_air) < sum(on_air) <= 72.0 + 1e-6, cell.link  # whole items only
 
 
 def test_the_dwell_time_looks_at_the_longest_frame() -> None:
-    assert within_dwell_time(RadioSettings(sf=12, snr_db=0.0), "EU868")
-    assert not within_dwell_time(RadioSettings(sf=12, snr_db=0.0), "US915")
-    assert within_dwell_time(RadioSettings(sf=10, snr_db=0.0, fragment_len=11), "US915")
+    assert RadioSettings(sf=12, snr_db=0.0).within_dwell_time("EU868")
+    assert not RadioSettings(sf=12, snr_db=0.0).within_dwell_time("US915")
+    assert RadioSettings(sf=10, snr_db=0.0, fragment_len=11).within_dwell_time("US915")
 
 
 # --- models by their files

@@ -233,8 +233,8 @@ def _alive(process: str) -> bool:
 
 
 def test_a_worker_that_dies_is_an_error_that_says_so() -> None:
+    from llm_bridge.files import StoreError
     from llm_bridge.study.parallel import open_executor, run_jobs
-    from llm_bridge.study.store import StoreError
 
     before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
     with (
@@ -255,8 +255,8 @@ def test_no_number_of_workers_below_one() -> None:
 
 @pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_named() -> None:
+    from llm_bridge.files import StoreError
     from llm_bridge.study.parallel import open_executor
-    from llm_bridge.study.store import StoreError
 
     with (
         pytest.raises(StoreError, match=r"no scheduler at 'tcp://127.0.0.1:9'"),
@@ -268,9 +268,10 @@ def test_a_cluster_that_is_not_there_is_named() -> None:
 def test_a_second_run_into_the_folder_of_the_first_is_refused(tmp_path: Path) -> None:
     from rich.console import Console
 
+    from llm_bridge.files import StoreError
     from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import run_recipe
-    from llm_bridge.study.store import StoreError, locked
+    from llm_bridge.study.store import locked
 
     with locked(tmp_path), pytest.raises(StoreError, match=rf"in use by process {os.getpid()}: wait for it, or choose"):
         run_recipe(load_recipe("toy", SMALL), tmp_path, console=Console(quiet=True))
@@ -283,10 +284,10 @@ def test_an_edit_of_a_finished_cell_is_seen_by_report_and_by_the_next_run(
 ) -> None:
     from rich.console import Console
 
+    from llm_bridge.files import StoreError
     from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import run_recipe
     from llm_bridge.study.report import write_report
-    from llm_bridge.study.store import StoreError
 
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
@@ -453,8 +454,11 @@ def test_the_airtime_budget_is_spent_on_the_test_texts_alone(tmp_path: Path) -> 
     study = load_study(recipe, tmp_path, Console(quiet=True))
     arrivals = transmit_all(study, expand(recipe))
     sent = {
-        cell.sf: [sum(item.damage.fragments_sent for item in items) for items in (arrived.evaluated, arrived.learnt)]
+        cell.link.sf: [
+            sum(item.damage.fragments_sent for item in items) for items in (arrived.evaluated, arrived.learnt)
+        ]
         for cell, arrived in arrivals.items()
+        if cell.link is not None
     }
     assert sent[7][0] > 2 * sent[10][0]  # repetitions
     assert sent[7][1] == sent[10][1]  # once
