@@ -66,14 +66,19 @@ def run(
     """Run a recipe: send, train, score, report. What is finished is skipped."""
     from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import run_recipe
-    from llm_bridge.training.launched import follow, is_launched, is_main_process, leading
+    from llm_bridge.training.distributed_training import (
+        coordinate_workers,
+        is_distributed,
+        is_main_process,
+        serve_training_jobs,
+    )
 
-    if is_launched() and (workers or cluster):
+    if is_distributed() and (workers or cluster):
         raise ValueError("'--workers' and '--cluster' start processes of their own: not under a launcher")
     if not is_main_process():
-        follow()
+        serve_training_jobs()
         return
-    with leading():
+    with coordinate_workers():
         run_recipe(
             load_recipe(recipe, set_ or []), out, console=Console(), workers=workers, cluster=cluster, cache=cache
         )

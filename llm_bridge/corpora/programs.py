@@ -13,7 +13,7 @@ import ast
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -216,11 +216,3 @@ def line_spans(text: str) -> list[tuple[int, int]]:
         spans.append((start, end))
         start = end
     return spans
-
-
-def find_pair(pairs: Sequence[ProgramPair], name: str) -> ProgramPair:
-    """The pair called `name`; a `KeyError` that names it otherwise."""
-    for pair in pairs:
-        if pair.name == name:
-            return pair
-    raise KeyError(f"no program {name!r} among {len(pairs)} pairs")

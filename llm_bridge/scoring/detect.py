@@ -50,7 +50,7 @@ def detect(
     by_name = pairs_by_name(pairs)
     rows = []
     for arrival in received:
-        score = suspicion(arrival.text, scores[arrival.text], by=by) if arrival.delivered else None
+        score = bug_score(arrival.text, scores[arrival.text], by=by) if arrival.delivered else None
         decision = BUGGY if score is not None and score > threshold else NOT_BUGGY
         gold = BUGGY if arrival.item.version == "buggy" else NOT_BUGGY
         rows.append(
@@ -60,7 +60,7 @@ def detect(
     return rows
 
 
-def suspicion(text: str, scores: TextScores, *, by: str = "program") -> float:
+def bug_score(text: str, scores: TextScores, *, by: str = "program") -> float:
     """How much speaks for a bug in this text; larger is more."""
     if by not in MEASURES:
         raise ValueError(f"'by' must be one of {', '.join(MEASURES)} (got {by!r})")

@@ -8,7 +8,7 @@ For tokens t_1 … t_n of a text behind a begin-of-text token, in nats,
 
 Identical texts are scored once: on a good link most programs arrive unchanged. Batches hold texts of near-equal length,
 padded on the right, so that a text's scores do not depend on its neighbours (beyond rounding, about 1e-4).
-Holes count like any other character: one U+FFFD.
+Erasures count like any other character: one U+FFFD.
 """
 
 from __future__ import annotations
@@ -72,12 +72,6 @@ def score_texts(
     finally:
         loaded.model.train(was_training)
     return {text: scores[text] for text in distinct}
-
-
-def perplexity(scores: Iterable[TextScores]) -> float:
-    """``exp`` of the mean negative log-likelihood of a token, over several texts."""
-    rows = list(scores)
-    return float(np.exp(sum(row.sum_nll for row in rows) / sum(row.num_tokens for row in rows)))
 
 
 @torch.inference_mode()

@@ -4,8 +4,8 @@ r"""Fix the program: candidates by generation, judged by running all tests.
     what="line"      <text up to the suspicious line> ⏎ # bug: <that line> ⏎ # fix: ⏎ <indentation>…  ──► some lines
 
 The line goes back to its place. The prompts are those of training (`repair_prompts`). The first candidate is greedy,
-the others are drawn at a temperature; all are texts, and nothing is run but by `judge`, in the sandbox. A candidate is
-plausible if it passes every test; plausible@k is computed in `metrics`.
+the others are drawn at a temperature. They are run by `evaluate_candidates`, in the sandbox. A
+candidate is plausible if it passes every test; plausible@k is computed in `metrics`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
-from llm_bridge.scoring.decisions import HOLE, Row, item_row, pairs_by_name
+from llm_bridge.scoring.decisions import Row, item_row, pairs_by_name
 from llm_bridge.scoring.scores import edit_token_f1
 from llm_bridge.training.fetching import Progress, quiet
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.repair_prompts import line_prompt, program_prompt
+from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.sandbox import TestOutcome
@@ -167,7 +168,7 @@ def first_function(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------------- judging
 
 
-def judge(
+def evaluate_candidates(
     candidates: Sequence[str], pair: ProgramPair, *, run: Runner | None = None, known: dict[str, bool] | None = None
 ) -> tuple[bool, ...]:
     """Whether each candidate passes every test of its program; equal candidates are run once.
@@ -204,7 +205,7 @@ def repair(
     candidates
         By received text, from `generate_repairs`.
     run
-        See `judge`.
+        See `evaluate_candidates`.
 
     Returns
     -------
@@ -221,8 +222,8 @@ def repair(
             continue
         tried = tuple(candidates[arrival.text]) if arrival.delivered else ()
         known: dict[str, bool] = {}
-        verdicts = judge(tried, pair, run=run, known=known)
-        copy = judge((arrival.text,), pair, run=run, known=known)[0] if arrival.delivered else False
+        verdicts = evaluate_candidates(tried, pair, run=run, known=known)
+        copy = evaluate_candidates((arrival.text,), pair, run=run, known=known)[0] if arrival.delivered else False
         rows.append(
             item_row(arrival, pair, "repair")
             | {
@@ -252,7 +253,7 @@ def _has_tests(tests: TestSuite) -> bool:
 
 def _parses(source: str) -> bool:
     """Whether it is Python at all; what is not need not be run."""
-    if HOLE in source:
+    if REPLACEMENT_CHARACTER in source:
         return False
     try:
         ast.parse(source)

@@ -137,7 +137,7 @@ def _bytes_lost(arrival: ReceivedItem) -> int:
     """Bytes of a text that did not arrive at all."""
     if not arrival.delivered:
         return len(arrival.item.text.encode())
-    return sum(end - start for start, end in arrival.holes)
+    return sum(end - start for start, end in arrival.erasures)
 
 
 def _rows_path(study: Study, corpus: str, links: Sequence[Link]) -> Path:

@@ -82,7 +82,7 @@ class Learner:
         if self._loaded is not None:
             return self._loaded
         from llm_bridge.training.adapters import attach, method_named
-        from llm_bridge.training.launched import TrainingJob, train_together
+        from llm_bridge.training.distributed_training import TrainingJob, train_together
         from llm_bridge.training.models import load_model
 
         method = base_method(self.method)

@@ -47,7 +47,7 @@ def perfect_arrival(items: Sequence[Item]) -> list[ReceivedItem]:
         ReceivedItem(
             item=item,
             text=item.text,
-            holes=(),
+            erasures=(),
             line_spans=tuple(line_spans(item.text)),
             delivered=True,
             intact=True,
@@ -134,7 +134,7 @@ def _to_row(arrival: ReceivedItem) -> dict[str, Any]:
         "program": arrival.item.program,
         "version": arrival.item.version,
         "text": arrival.text,
-        "holes": arrival.holes,
+        "holes": arrival.erasures,
         "line_spans": arrival.line_spans,
         "delivered": arrival.delivered,
         "intact": arrival.intact,
@@ -146,7 +146,7 @@ def _from_row(row: dict[str, Any], item: Item) -> ReceivedItem:
     return ReceivedItem(
         item=item,
         text=row["text"],
-        holes=tuple((start, end) for start, end in row["holes"]),
+        erasures=tuple((start, end) for start, end in row["holes"]),
         line_spans=tuple((start, end) for start, end in row["line_spans"]),
         delivered=row["delivered"],
         intact=row["intact"],

@@ -22,7 +22,7 @@ from llm_bridge.axes import AXES, LEVEL_COLUMNS
 from llm_bridge.files import canonical_json, digest, read_json, read_jsonl
 from llm_bridge.link import FIELDS, Link
 from llm_bridge.results_format import EXAMPLE_FILES, RESULT_COLUMNS, cell_dirs, is_finished
-from llm_bridge.scoring.collapse import residual_errors
+from llm_bridge.scoring.conditional_independence import residual_errors
 from llm_bridge.scoring.metrics import TASKS, score_cell
 
 AXIS_ORDER = tuple(AXES)

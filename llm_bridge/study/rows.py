@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.link import Link, link_columns
-from llm_bridge.scoring.detect import detect, fit_threshold, suspicion
+from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
 from llm_bridge.scoring.localise import localise
 from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.paired import paired
@@ -93,7 +93,7 @@ def validation_threshold(validation: Sequence[ProgramPair], scores: Mapping[str,
     """The threshold of *detect*, fitted on clean validation programs and on nothing else."""
     labelled = [(text, buggy) for pair in validation for text, buggy in ((pair.buggy, True), (pair.correct, False))]
     return fit_threshold(
-        [suspicion(text, scores[text], by=_by(trained)) for text, _ in labelled], [buggy for _, buggy in labelled]
+        [bug_score(text, scores[text], by=_by(trained)) for text, _ in labelled], [buggy for _, buggy in labelled]
     )
 
 
@@ -140,7 +140,7 @@ def damage_example(received: Sequence[ReceivedItem]) -> Row | None:
                 "program": arrival.item.program,
                 "sent": arrival.item.text,
                 "received": arrival.text,
-                "holes": arrival.holes,
+                "holes": arrival.erasures,
             }
     return None
 

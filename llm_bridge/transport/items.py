@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 VERSIONS = ("buggy", "correct")
+REPLACEMENT_CHARACTER = "\ufffd"
+"""U+FFFD: stands in a received text for each erasure, and for bytes or token ids that cannot be decoded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class Damage:
     bytes_sent
         Bytes of the source-coded text, each counted once: no headers, no parity, no repetition.
     byte_errors
-        Those of them that reached the text wrong. Missing ones are holes, not errors.
+        Those of them that reached the text wrong. Missing ones are erasures, not errors.
     symbol_errors
         Wrong chirp symbols over all frames sent; 0 under a control.
     fragments_sent, fragments_lost
@@ -57,8 +59,8 @@ class ReceivedItem:
     item
         What was sent.
     text
-        Each hole is one U+FFFD; empty where nothing arrived.
-    holes
+        Each erasure is one U+FFFD; empty where nothing arrived.
+    erasures
         Byte spans of the transmitted text's UTF-8 form that are missing, in order.
     line_spans
         For every line of `text` (`str.splitlines`), the byte span of the transmitted text that it stands for.
@@ -72,7 +74,7 @@ class ReceivedItem:
 
     item: Item
     text: str
-    holes: tuple[tuple[int, int], ...]
+    erasures: tuple[tuple[int, int], ...]
     line_spans: tuple[tuple[int, int], ...]
     delivered: bool
     intact: bool

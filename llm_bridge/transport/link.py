@@ -258,7 +258,7 @@ def _receive(
     return ReceivedItem(
         item=sent.item,
         text=text,
-        holes=decoded.holes,
+        erasures=decoded.erasures,
         line_spans=_transmitted_line_spans(text, decoded.spans),
         delivered=delivered,
         intact=delivered and text == sent.item.text,
