@@ -11,10 +11,10 @@ and without SF (chi-squared, 1 degree of freedom; with ``sf_terms="categories"``
 factors), its family the tasks of one corpus (`independence_family`, Holm).
 
 Seeds. A training seed needs a term: it shifts all programs. A channel seed does not, crossed or nested: its noise is
-drawn anew for every text, so that it has no effect common to programs, and what it did to a text is in x. But rows
-that share one damaged text (methods, and all training seeds that share a channel seed) share also what x does not
-tell of it, where the erasure lies. With channel seeds nested in five training seeds two rows share a text, and the
-likelihood ratio keeps its level: where damaged texts scatter by 1 log-odds it rejects a true hypothesis in 2 of 60 simulated
+drawn anew for every text, so that it has no effect common to programs, and what it did to a text is in x. But rows that
+share one damaged text (methods, and all training seeds that share a channel seed) share also what x does not tell of
+it, where the erasure lies. With channel seeds nested in five training seeds two rows share a text, and the likelihood
+ratio keeps its level: where damaged texts scatter by 1 log-odds it rejects a true hypothesis in 2 of 60 simulated
 studies at 5 %. With five training seeds on one channel seed ten rows do, and it rejects in 10 of 40, the fit by
 generalised estimating equations below in 1 of 40. So that fit is read beside it, and alone where seeds are crossed.
 
