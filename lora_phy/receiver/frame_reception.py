@@ -30,6 +30,8 @@ from lora_phy.receiver.frame_decoding import (
 from lora_phy.receiver.timing_tracking import Timing, initial_timing, payload_bins
 
 LDRO_PROBE = 16
+WAVEFORM_MARGIN = 0.2
+"""By how much more coherent the first symbols must be in the other waveform than in that of the parameters."""
 LARGEST_SCALE = 1e25
 """Of a magnitude within its likelihood, where a preamble of zeros leaves no noise."""
 LARGE_OFFSET = 16
@@ -59,7 +61,7 @@ class RxFrame:
         dB reads 1 to 3 dB low, and 90 dB is the most).
     params
         The parameters the frame was received with. Where `ldro` was left open and the header could be read, it is the
-        rate that was detected.
+        rate that was detected. `waveform` is the one that the first 24 symbols showed.
     sync_word
         The byte that was sent, with a sign to its nibbles or without; at SF5 and SF6, where words coincide, the
         smallest or the parameters' own. None where the two chirps stand for no byte (only where any word was accepted).
@@ -185,9 +187,12 @@ def receive_frame(
         count = max(0, min(count, here - first))
         return payload_bins(payload_samples, sync, timing, settings, first=first, count=count, rate=rate)
 
-    bins, timing = read(0, opening, initial_timing(sync, params), params)
     es = num_bins * sync.signal_power / sync.noise_power
     scale = min(2 * math.sqrt(sync.signal_power) * num_bins / sync.noise_power, LARGEST_SCALE)
+    bins, timing = read(0, opening, initial_timing(sync, params), params)
+    if timing.other_waveform > WAVEFORM_MARGIN:  # the waveform is not the one that was told
+        params = replace(params, waveform="textbook" if params.waveform == "chip" else "chip")
+        bins, timing = read(0, opening, initial_timing(sync, params), params)
     soft = decoding.soft and first_len == FIRST_BLOCK_LEN
     header, head = read_head(bins[:first_len], scale, params, soft=soft)
     rates = [params]
