@@ -39,9 +39,11 @@ app = typer.Typer(
     help="Program text over a LoRa radio link into the fine-tuning of a language model, scored on bugs.",
 )
 models_app = typer.Typer(no_args_is_help=True, help="Language models: fetch the default one, estimate memory.")
+recipes_app = typer.Typer(no_args_is_help=True, help="Recipes: their keys, and a JSON schema for editors.")
 corpora_app = typer.Typer(no_args_is_help=True, help="Corpora: check one for leaks, balance and right tests.")
 app.add_typer(models_app, name="models")
 app.add_typer(corpora_app, name="corpora")
+app.add_typer(recipes_app, name="recipes")
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe.")
@@ -51,7 +53,7 @@ Overrides = Annotated[
 @app.command()
 def run(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a published recipe.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the results; the same one again continues.")],
+    out: Annotated[str, typer.Option("--out", help="Folder of the results; the same one again continues.")],
     set_: Overrides = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes, one thread each. Without it: this process, all its threads.")
@@ -64,8 +66,8 @@ def run(
     ] = None,
 ) -> None:
     """Run a recipe: send, train, score, report. What is finished is skipped."""
-    from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.study.recipe_files import load_recipe
     from llm_bridge.training.distributed_training import (
         coordinate_workers,
         is_distributed,
@@ -73,6 +75,8 @@ def run(
         serve_training_jobs,
     )
 
+    if not out.strip():
+        raise ValueError(f"'--out' must name a folder for the results (got {out!r})")
     if is_distributed() and (workers or cluster):
         raise ValueError("'--workers' and '--cluster' start processes of their own: not under a launcher")
     if not is_main_process():
@@ -80,7 +84,7 @@ def run(
         return
     with coordinate_workers():
         run_recipe(
-            load_recipe(recipe, set_ or []), out, console=Console(), workers=workers, cluster=cluster, cache=cache
+            load_recipe(recipe, set_ or []), Path(out), console=Console(), workers=workers, cluster=cluster, cache=cache
         )
 
 
@@ -91,6 +95,24 @@ def report(directory: Annotated[Path, typer.Argument(help="Folder of a run.")]) 
 
     path = write_report(directory)
     Console().print(f"wrote {path}", soft_wrap=True)
+
+
+@recipes_app.command("schema")
+def recipes_schema() -> None:
+    """Print the JSON schema of a recipe: editors complete and check a TOML file by it."""
+    import json
+
+    from llm_bridge.study.recipe_files import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=1))
+
+
+@recipes_app.command("keys")
+def recipes_keys() -> None:
+    """Print every key of a recipe with its default and meaning, as tables in Markdown."""
+    from llm_bridge.study.recipe_files import keys_table
+
+    typer.echo(keys_table(), nl=False)
 
 
 @models_app.command("fetch")
@@ -114,8 +136,8 @@ def models_estimate(
     set_: Overrides = None,
 ) -> None:
     """Memory that a recipe's methods need, from the model's configuration alone."""
-    from llm_bridge.study.config import load_recipe
     from llm_bridge.study.preflight import estimate_recipe
+    from llm_bridge.study.recipe_files import load_recipe
 
     estimate_recipe(load_recipe(recipe, set_ or []), console=Console())
 

@@ -16,7 +16,7 @@ from typing import Any
 from llm_bridge.axes import LEVEL_COLUMNS, QUANTITIES
 from llm_bridge.files import digest
 from llm_bridge.link import Link, link_columns
-from llm_bridge.study.config import Recipe, as_plain
+from llm_bridge.study.recipe import Recipe, as_plain
 
 RULES = "rules"
 UNTRAINED = ("zero-shot", "zero-shot-nf4", RULES)
@@ -58,7 +58,7 @@ def expand(recipe: Recipe) -> list[Cell]:
 
     Examples
     --------
-    >>> from llm_bridge.study.config import load_recipe
+    >>> from llm_bridge.study.recipe_files import load_recipe
     >>> recipe = load_recipe("toy", ["radio.sf=[7, 12]", "radio.snr_db=-8.0", "training.methods=['zero-shot', 'full']"])
     >>> [(cell.method, cell.link.sf) for cell in expand(recipe) if cell.link]
     [('zero-shot', 7), ('full', 7), ('zero-shot', 12), ('full', 12)]
@@ -83,7 +83,7 @@ def channel_links(recipe: Recipe) -> list[tuple[str, Link]]:
 
     Examples
     --------
-    >>> from llm_bridge.study.config import load_recipe
+    >>> from llm_bridge.study.recipe_files import load_recipe
     >>> recipe = load_recipe("toy", ["radio.policy=['drop', 'deliver']", "training.methods=[]"])
     >>> len(expand(recipe)), len(channel_links(recipe)) == 2 * 3 * 2  # spreading factors, SNRs, policies
     (0, True)
@@ -97,7 +97,7 @@ def links(recipe: Recipe) -> list[Link]:
     grid = itertools.product(radio.axis, radio.channel_seeds, radio.fading, radio.cr, radio.policy, radio.source_coding)
     found, snrs = [], dict[Link, float]()
     for axis, channel_seed, fading, cr, policy, source_coding in grid:
-        quantity, levels = radio.levels(axis)
+        quantity, levels = radio.levels_of(axis)
         for level, sf in itertools.product(levels, radio.sf):
             link = Link(
                 axis=axis, level=level, quantity=quantity, sf=sf, snr_db=0.0, fading=fading, cr=cr, policy=policy,

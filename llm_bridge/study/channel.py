@@ -23,10 +23,11 @@ from llm_bridge.files import canonical_json, digest, signed, verified, write_ato
 from llm_bridge.link import Link
 from llm_bridge.results_format import CHANNEL_COLUMNS, CHANNEL_TABLE, RECIPE_FILE, REPORT_FILE
 from llm_bridge.study.cells import channel_links, simulator_version
-from llm_bridge.study.config import Recipe, as_plain, recipe_of
 from llm_bridge.study.links import delivery_row, items_of
 from llm_bridge.study.loading import Study, load_study
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
+from llm_bridge.study.recipe import Recipe, as_plain
+from llm_bridge.study.recipe_files import recipe_of
 from llm_bridge.study.rows import parses
 from llm_bridge.study.transmission import settings_of
 from llm_bridge.transport.link import ReceivedItem, send_items

@@ -24,7 +24,6 @@ from llm_bridge.results_format import finalise, is_finished
 from llm_bridge.scoring.rules import fit_position, rule_scores
 from llm_bridge.study.cells import RULES, Cell, cell_config, cell_name, expand
 from llm_bridge.study.channel import run_channel
-from llm_bridge.study.config import Recipe, as_plain, recipe_of
 from llm_bridge.study.learning import Learner, learner_for
 from llm_bridge.study.loading import Study as Study
 from llm_bridge.study.loading import load_study as load_study
@@ -32,6 +31,8 @@ from llm_bridge.study.model_files import model_hashes
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
 from llm_bridge.study.preflight import check_links, prepare_model
 from llm_bridge.study.provenance import provenance
+from llm_bridge.study.recipe import Recipe, as_plain
+from llm_bridge.study.recipe_files import recipe_of
 from llm_bridge.study.repairing import candidates_of, repair_rows, suspicious_lines
 from llm_bridge.study.rows import cell_rows, damage_example, result_row, texts_needed
 from llm_bridge.study.store import locked, share_cache, waiting_lock

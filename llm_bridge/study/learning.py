@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_bridge.files import append_jsonl, digest, read_json, signed, verified, write_json
 from llm_bridge.study.cells import SHUFFLED, Cell, base_method, simulator_version
-from llm_bridge.study.config import Recipe
+from llm_bridge.study.recipe import Recipe
 from llm_bridge.study.shuffling import shuffled_labels
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from llm_bridge.study.cells import RULES, SHUFFLED, UNTRAINED, base_method, expand, links
-from llm_bridge.study.config import Recipe, RecipeError
 from llm_bridge.study.learning import learner_settings
+from llm_bridge.study.recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
     from rich.console import Console

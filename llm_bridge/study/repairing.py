@@ -19,7 +19,7 @@ from llm_bridge.corpora.programs import ProgramPair, TestSuite
 from llm_bridge.files import StoreError, append_jsonl, signed, verified
 from llm_bridge.scoring.decisions import Row, pairs_by_name
 from llm_bridge.scoring.localise import rank_lines
-from llm_bridge.study.config import ScoreConfig
+from llm_bridge.study.recipe import ScoreConfig
 from llm_bridge.transport.items import REPLACEMENT_CHARACTER, ReceivedItem
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llm_bridge.study.cells import cell_config, cell_name, expand
-from llm_bridge.study.config import load_recipe
+from llm_bridge.study.recipe_files import load_recipe
 from llm_bridge.transport.frame_loss import snr_of_loss_db
 from llm_bridge.transport.packets import HEADER_LEN
 from llm_bridge.transport.radio import Packet, carry

@@ -13,10 +13,11 @@ from rich.console import Console
 from llm_bridge.results_format import CHANNEL_COLUMNS
 from llm_bridge.study.cells import channel_links
 from llm_bridge.study.channel import radios
-from llm_bridge.study.config import Recipe, load_recipe
 from llm_bridge.study.experiment import run_recipe
 from llm_bridge.study.links import delivery_row, items_of, transmit_items
 from llm_bridge.study.loading import load_study
+from llm_bridge.study.recipe import Recipe
+from llm_bridge.study.recipe_files import load_recipe
 
 SMALL = [
     "corpus.limit=6",
@@ -104,7 +105,7 @@ def test_two_processes_write_the_same_table_and_torch_is_not_imported(finished: 
         "import sys\n"
         "from pathlib import Path\n"
         "from rich.console import Console\n"
-        "from llm_bridge.study.config import load_recipe\n"
+        "from llm_bridge.study.recipe_files import load_recipe\n"
         "from llm_bridge.study.experiment import run_recipe\n"
         "if __name__ == '__main__':\n"
         f"    run_recipe(load_recipe('channel', {SMALL!r}), Path({str(tmp_path / 'out')!r}),"

@@ -15,10 +15,10 @@ from scipy import stats
 from llm_bridge.corpora import minibugs
 from llm_bridge.files import read_json
 from llm_bridge.study.cells import expand
-from llm_bridge.study.config import load_recipe
 from llm_bridge.study.experiment import load_study, transmit_all
 from llm_bridge.study.links import items_of, transmit_items
 from llm_bridge.study.model_files import model_hashes, model_sha256
+from llm_bridge.study.recipe_files import load_recipe
 from llm_bridge.study.rows import parses
 from llm_bridge.study.shuffling import shuffled_labels
 from llm_bridge.transport import controls, radio

@@ -101,10 +101,10 @@ def test_methods_meet_the_same_noise(finished: Path) -> None:
 def test_two_methods_meet_the_same_damage_where_channel_seeds_are_nested(tmp_path: Path) -> None:
     from rich.console import Console
 
-    from llm_bridge.study.config import load_recipe
     from llm_bridge.study.contrasts import primary_contrasts
     from llm_bridge.study.experiment import run_recipe
     from llm_bridge.study.points import load_study
+    from llm_bridge.study.recipe_files import load_recipe
 
     overrides = [
         "radio.sf=7",
@@ -269,8 +269,8 @@ def test_a_second_run_into_the_folder_of_the_first_is_refused(tmp_path: Path) ->
     from rich.console import Console
 
     from llm_bridge.files import StoreError
-    from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.study.recipe_files import load_recipe
     from llm_bridge.study.store import locked
 
     with locked(tmp_path), pytest.raises(StoreError, match=rf"in use by process {os.getpid()}: wait for it, or choose"):
@@ -285,8 +285,8 @@ def test_an_edit_of_a_finished_cell_is_seen_by_report_and_by_the_next_run(
     from rich.console import Console
 
     from llm_bridge.files import StoreError
-    from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.study.recipe_files import load_recipe
     from llm_bridge.study.report import write_report
 
     copy = tmp_path / "copy"
@@ -303,9 +303,9 @@ def test_an_edit_of_a_finished_cell_is_seen_by_report_and_by_the_next_run(
 def test_repair_is_scored_where_it_is_listed_and_shuffled_labels_are_a_method(tmp_path: Path) -> None:
     from rich.console import Console
 
-    from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import run_recipe
     from llm_bridge.study.learning import Learner
+    from llm_bridge.study.recipe_files import load_recipe
     from llm_bridge.study.repairing import candidates_of
 
     overrides = [
@@ -346,8 +346,8 @@ def _buggy_texts(count: int) -> list[str]:
 
 
 def test_an_interrupted_scoring_goes_on_in_the_same_batches(tmp_path: Path) -> None:
-    from llm_bridge.study.config import load_recipe
     from llm_bridge.study.learning import SCORES_PER_LINE_FLUSH, Learner
+    from llm_bridge.study.recipe_files import load_recipe
 
     texts = ["x" * (1 + n % 50) + str(n) for n in range(3 * SCORES_PER_LINE_FLUSH)]
     learner = Learner(directory=tmp_path, recipe=load_recipe("toy"), method="zero-shot", seed=None)
@@ -446,8 +446,8 @@ def test_the_airtime_budget_is_spent_on_the_test_texts_alone(tmp_path: Path) -> 
     from rich.console import Console
 
     from llm_bridge.study.cells import expand
-    from llm_bridge.study.config import load_recipe
     from llm_bridge.study.experiment import load_study, transmit_all
+    from llm_bridge.study.recipe_files import load_recipe
 
     overrides = ["radio.axis=equal_airtime", "radio.corrupted_split=both", "radio.snr_db=inf", "training.methods=full"]
     recipe = load_recipe("toy", [*SMALL, *overrides])

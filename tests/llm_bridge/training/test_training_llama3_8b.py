@@ -22,8 +22,8 @@ from training_texts import examples
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llm_bridge.corpora import minibugs
-from llm_bridge.study.config import load_recipe
 from llm_bridge.study.preflight import check_training, prepare_model
+from llm_bridge.study.recipe_files import load_recipe
 from llm_bridge.training import estimate, fetching
 from llm_bridge.training.adapters import LLAMA_LINEARS, PRESETS, AdapterSettings, adapted_layers, attach
 from llm_bridge.training.estimate import KNOWN_SHAPES, ModelDoesNotFitError, estimate_memory, require_fit

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from llm_bridge.link import link_columns
 from llm_bridge.study.cells import Cell, cell_config, cell_name, channel_links, expand
-from llm_bridge.study.config import RecipeError, as_plain, load_recipe, recipes_dir
+from llm_bridge.study.recipe import RecipeError, as_plain
+from llm_bridge.study.recipe_files import json_schema, keys_table, load_recipe, recipes_dir
 
 HASHES = {"minibugs": "m", "mutants": "u", "quixbugs": "q", "mutants-train": "t", "mutants-validation": "v"}
 HASHES |= {"minibugs-renamed": "n", "quixbugs-renamed": "r", "mutants-mutmut": "s"}
@@ -90,6 +92,50 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
         load_recipe(write(tmp_path, text))
 
 
+def test_every_mistake_is_named_at_once_and_the_key_that_was_meant() -> None:
+    changes = ["radio.sfs=7", "radio.cr=[0, 5]", "radio.channel_seeds=-1", "training.seeds=-2", "score.bootstrp=500"]
+    changes += ["training.steps=0", "radio.frame_loss=[0.0, 0.5, 1.0]", "radio.axis=distance", "colour=red"]
+    with pytest.raises(RecipeError) as error:
+        load_recipe("toy", changes)
+    told = set(str(error.value).splitlines())
+    assert told >= {
+        "unknown key 'radio.sfs' in the recipe; did you mean 'sf'?",
+        "unknown key 'score.bootstrp' in the recipe; did you mean 'bootstrap'?",
+        "'radio.cr' must be in [1, 4] (got 0)",
+        "'radio.cr' must be in [1, 4] (got 5)",
+        "'radio.channel_seeds' must be at least 0 (got -1)",
+        "'training.seeds' must be at least 0 (got -2)",
+        "'training.steps' must be at least 1 (got 0)",
+    }
+    assert any(line.startswith("unknown key 'colour' in the recipe; known: ") for line in told)
+    assert len(told) == 8, "what several keys shape together is checked once each of them is right"
+    with pytest.raises(RecipeError) as error:
+        load_recipe("toy", ["radio.frame_loss=[0.0, 0.5, 1.0]", "radio.axis=distance", 'model.name="x\\u001b[31m"'])
+    assert set(str(error.value).splitlines()) == {
+        "'radio.frame_loss' must be in (0, 1), both excluded (got 0.0)",
+        "'radio.frame_loss' must be in (0, 1), both excluded (got 1.0)",
+        "'radio.distance_km' must have at least one value for the axis 'distance' (got none)",
+        r"'model.name' must not hold control characters (got 'x\x1b[31m')",
+    }
+
+
+def test_the_schema_for_editors_knows_every_key_of_every_published_recipe() -> None:
+    schema = json_schema()
+    sections = {name: entry for name, entry in schema["properties"].items() if "$ref" in entry}
+    for path in recipes_dir().glob("*.toml"):
+        for name, value in tomllib.loads(path.read_text()).items():
+            if name in sections:
+                known = schema["$defs"][sections[name]["$ref"].rpartition("/")[2]]
+                assert set(value) <= set(known["properties"]) and known["additionalProperties"] is False
+            else:
+                assert name in schema["properties"]
+
+
+def test_the_documented_table_of_keys_is_the_one_that_the_command_writes() -> None:
+    page = Path(__file__).parents[3] / "docs/reference/recipe.md"
+    assert page.read_text(encoding="utf-8").endswith("\n\n" + keys_table())
+
+
 def test_a_missing_recipe_lists_the_published_ones(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no recipe at .*toy"):
         load_recipe(tmp_path / "none.toml")
@@ -113,7 +159,7 @@ def test_overrides_are_toml_values_or_bare_words() -> None:
         "toy", ["radio.sf=9", "radio.snr_db=[-12.5, inf]", "model.name=some/model", "training.learning_rate={full=0.1}"]
     )
     assert recipe.radio.sf == (9,)
-    assert recipe.radio.snr_db == (-12.5, float("inf"))
+    assert recipe.radio.levels["snr_db"] == (-12.5, float("inf"))
     assert recipe.model.name == "some/model"
     assert recipe.training.learning_rate == {"full": 0.1}
     with pytest.raises(RecipeError, match="key=value"):
@@ -192,7 +238,7 @@ def test_the_four_axes_are_recipes_and_each_says_what_is_equal() -> None:
         recipe = load_recipe(axis)
         assert recipe.radio.axis == (axis,)
         links = {cell.link for cell in expand(recipe) if cell.link is not None}
-        for value in getattr(recipe.radio, level):
+        for value in recipe.radio.levels[level]:
             assert {link.sf for link in links if link.columns()[level] == value} == {7, 8, 9, 10, 11, 12}
 
 
