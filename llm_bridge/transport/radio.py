@@ -202,7 +202,8 @@ def _carry_unsynchronised(packet: Packet, sent: Symbols, link: RadioLink) -> Arr
     bins = demodulate_frame(heard[lead:], params, num_symbols=len(sent), soft="bins")
     decided = decide_symbols(bins, params)
     errors = int(np.count_nonzero(decided != sent))
-    found = [one for one in receive(heard, params, soft=link.decoding == "soft") if one.header is not None]
+    frames = receive(heard, params, soft=link.decoding == "soft")
+    found = [one for one in frames if one.header is not None and not one.header.long_interleaving]
     if not found:
         return Arrival(payload=None, crc_ok=False, symbol_errors=errors)
     best = max(found, key=lambda one: one.crc_ok is True)  # the first of equals
@@ -212,7 +213,7 @@ def _carry_unsynchronised(packet: Packet, sent: Symbols, link: RadioLink) -> Arr
 def _arrival(observed: Symbols | Bins, decided: Symbols, sent: Symbols, link: RadioLink) -> Arrival:
     decoded = decode_symbols(observed, link.params)
     return Arrival(
-        payload=None if decoded.header is None else decoded.payload,
+        payload=None if decoded.header is None or decoded.header.long_interleaving else decoded.payload,
         crc_ok=decoded.crc_ok is True,
         symbol_errors=int(np.count_nonzero(decided != sent)),
     )

@@ -285,7 +285,7 @@ def tally(status: FrameStatus | None, received: bytes, payload: bytes) -> LinkCo
         frames=1,
         frame_errors=1,
         missed=int(status is None),
-        bad_header=int(status is FrameStatus.BAD_HEADER),
+        bad_header=int(status in (FrameStatus.BAD_HEADER, FrameStatus.UNSUPPORTED)),
         bad_crc=int(status is FrameStatus.BAD_CRC),
         truncated=int(status is FrameStatus.TRUNCATED),
         undetected=int(status is FrameStatus.OK),

@@ -277,7 +277,7 @@ def _header(scores: FloatArray, params: LoRaParams) -> tuple[Header | None, list
     if block.num_codewords < NUM_HEADER_NIBBLES:
         return None, []
     decision = search_header(metrics[:NUM_HEADER_NIBBLES])
-    if decision.probability < MIN_HEADER_PROBABILITY:
+    if decision.probability < MIN_HEADER_PROBABILITY or decision.header.long_interleaving:
         return None, []
     if block.num_codewords > NUM_HEADER_NIBBLES:
         metrics = decode_block(likelihoods, block, known=decision.nibbles)

@@ -36,7 +36,7 @@ FOR_REDUCED = math.log(4.0)
 """Nats by which one symbol can speak for the reduced rate."""
 MIN_HEADER_PROBABILITY = 0.5
 MIN_UNCHECKED_PROBABILITY = 0.99
-"""For a header without CRC where one is expected: nothing after it can contradict it."""
+"""For a header without CRC where one is expected, or with long interleaving: nothing after it can contradict it."""
 
 
 def header_symbols(params: LoRaParams) -> int:
@@ -62,6 +62,7 @@ def read_head(
         return implied, metrics
     decision = search_header(metrics[:NUM_HEADER_NIBBLES], crc_expected=params.crc)
     unchecked = params.crc and not decision.header.crc
+    unchecked |= decision.header.long_interleaving
     if decision.probability < (MIN_UNCHECKED_PROBABILITY if unchecked else MIN_HEADER_PROBABILITY):
         return None, nothing
     if block.num_codewords > NUM_HEADER_NIBBLES:
@@ -88,8 +89,8 @@ def decode_jointly(
 
 
 def frame_symbols(header: Header, params: LoRaParams) -> int:
-    """Data symbols of a frame with this header, at the rate of `params`."""
-    return num_payload_symbols(header.payload_len, params, cr=header.cr, crc=header.crc)
+    """Data symbols of a frame with this header, at the rate of `params`; about as many with long interleaving."""
+    return num_payload_symbols(header.payload_len, params, cr=header.parity_bits, crc=header.crc)
 
 
 def plausible_rates(bins: Bins, header: Header, scale: float, params: LoRaParams) -> list[LoRaParams]:
@@ -138,6 +139,8 @@ def decode_frame(
     num_trials: int,
 ) -> tuple[Decoded, LoRaParams]:
     """The payload at the first of the rates at which its CRC holds, else at the first, and that rate."""
+    if header is not None and header.long_interleaving:
+        return Decoded(payload=b"", status=FrameStatus.UNSUPPORTED, crc_ok=None, header=header), rates[0]
     found: list[tuple[Decoded, LoRaParams]] = []
     for params in rates:
         total = header_symbols(params) if header is None else frame_symbols(header, params)

@@ -196,7 +196,7 @@ def receive_frame(
     soft = decoding.soft and first_len == FIRST_BLOCK_LEN
     header, head = read_head(bins[:first_len], scale, params, soft=soft)
     rates = [params]
-    if header is not None:
+    if header is not None and not header.long_interleaving:
         rates = [replace(params, ldro=params.reduced_rate)]
         if decoding.detect_ldro and params.ldro is None:
             rates = plausible_rates(bins[first_len:], header, scale, params)
@@ -214,7 +214,7 @@ def receive_frame(
         bins, head, header, scale, rates, soft_bins=decoding.soft, joint=soft, num_trials=decoding.num_trials
     )
     total = first_len if header is None else frame_symbols(header, found_params)
-    bins = bins[:total]
+    bins = bins[: total if decoded.status is not FrameStatus.UNSUPPORTED else first_len]
     step = num_bins - sync.drift
     return Reception(
         decoded=decoded,
