@@ -26,7 +26,7 @@ import numpy as np
 from scipy import stats
 
 from llm_bridge.corpora import near_duplicates
-from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, corpus_hash, normalise, single_edit
+from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, corpus_hash, entry_point, normalise, single_edit
 from llm_bridge.corpora.renaming import rename_identifiers
 
 #: A rule that knows nothing is called a leak with at most this probability.
@@ -151,6 +151,8 @@ def check(
     ------
     ValueError
         Where `pairs` is empty.
+    RuntimeError
+        Where `run_tests` refuses to run programs on this machine: not run is not failed.
 
     Examples
     --------
@@ -409,9 +411,16 @@ def _run(
     """Names of the pairs whose correct version does not pass, and of those whose buggy version does."""
     if run_tests is None:
         return (), ()
-    failing = [pair.name for pair in pairs if run_tests(pair.correct, pair.name, pair.tests).verdict != "pass"]
-    passing = [pair.name for pair in pairs if run_tests(pair.buggy, pair.name, pair.tests).verdict == "pass"]
-    return tuple(failing), tuple(passing)
+    verdicts = {
+        version: [run_tests(getattr(pair, version), entry_point(pair), pair.tests).verdict for pair in pairs]
+        for version in ("correct", "buggy")
+    }
+    if "refused" in verdicts["correct"] + verdicts["buggy"]:
+        raise RuntimeError("no test was run: the sandbox refuses to run programs on this machine")
+    names = [pair.name for pair in pairs]
+    failing = tuple(name for name, verdict in zip(names, verdicts["correct"], strict=True) if verdict != "pass")
+    passing = tuple(name for name, verdict in zip(names, verdicts["buggy"], strict=True) if verdict == "pass")
+    return failing, passing
 
 
 def _rule(differences: Sequence[float]) -> RuleCount:

@@ -216,3 +216,10 @@ def line_spans(text: str) -> list[tuple[int, int]]:
         spans.append((start, end))
         start = end
     return spans
+
+
+def entry_point(pair: ProgramPair) -> str:
+    """Name of the function under test: the program's own name where it defines it, else the first it defines."""
+    tree = ast.parse(pair.correct)
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return pair.name if pair.name in names or not names else names[0]

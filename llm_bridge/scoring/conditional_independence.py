@@ -34,6 +34,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,12 +132,12 @@ def fit_independence(
     rows = [row for row in item_rows if row["delivered"]]  # the others are misses by definition
     right = np.array([float(bool(row["correct"])) for row in rows])
     programs, program_index = np.unique([str(row["program"]) for row in rows], return_inverse=True)
-    known = {"num_items": len(rows), "num_programs": len(programs)}
+    known = partial(IndependenceFit, num_items=len(rows), num_programs=len(programs))
     if len(rows) == 0 or right.min() == right.max():
         reason = "no items" if len(rows) == 0 else f"every item is {'right' if right.min() else 'wrong'}"
-        return IndependenceFit(engine="none", reason=reason, **known)
+        return known(engine="none", reason=reason)
     if len(programs) < 2:
-        return IndependenceFit(engine="none", reason="one program only", **known)
+        return known(engine="none", reason="one program only")
     names, design = _design(rows, sf_terms)
     tested = np.array([name.startswith("sf") for name in names])
     fits = {"mixed": _fit_mixed, "gee": _fit_gee}
@@ -161,8 +162,8 @@ def fit_independence(
                 )
                 for term, b, s in zip(names, value, spread, strict=True)
             )
-            return IndependenceFit(engine=name, effects=effects, p_value=p_value, **known)
-    return IndependenceFit(engine="none", reason="the fit did not converge", **known)
+            return known(engine=name, effects=effects, p_value=p_value)
+    return known(engine="none", reason="the fit did not converge")
 
 
 def independence_family(

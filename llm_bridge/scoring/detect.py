@@ -105,4 +105,4 @@ def fit_threshold(scores: Sequence[float], buggy: Sequence[bool]) -> float:
 def _f1(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """F1 of each row of `predicted` ``(cuts, texts)``; 0 where nothing is predicted and nothing right."""
     hits = (predicted & truth).sum(axis=1)
-    return 2 * hits / np.maximum(1, predicted.sum(axis=1) + truth.sum())
+    return np.asarray(2 * hits / np.maximum(1, predicted.sum(axis=1) + truth.sum()))

@@ -93,7 +93,7 @@ def _score_batch(loaded: LoadedModel, encodings: Sequence[Encoding]) -> list[Tex
     ]
 
 
-def _token_nll(head: torch.nn.Module, hidden: torch.Tensor, target: torch.Tensor) -> np.ndarray:
+def _token_nll(head: torch.nn.Linear, hidden: torch.Tensor, target: torch.Tensor) -> np.ndarray:
     """−log p of each target token, float64; the vocabulary's logits exist for `HEAD_TOKENS` tokens at a time."""
     pieces = [np.zeros(0)]
     for start in range(0, len(target), HEAD_TOKENS):

@@ -13,11 +13,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from llm_bridge.corpora.programs import ProgramPair, TestSuite
+from llm_bridge.corpora.programs import ProgramPair, TestSuite, entry_point
 from llm_bridge.scoring.decisions import Row, item_row, pairs_by_name
 from llm_bridge.scoring.scores import edit_token_f1
 from llm_bridge.training.fetching import Progress, quiet
@@ -26,6 +26,8 @@ from llm_bridge.training.repair_prompts import line_prompt, program_prompt
 from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 
 if TYPE_CHECKING:
+    from transformers import GenerationMixin
+
     from llm_bridge.scoring.sandbox import TestOutcome
     from llm_bridge.transport.link import ReceivedItem
 
@@ -179,13 +181,22 @@ def evaluate_candidates(
         Called as ``run(source, entry_point, tests)``; `None` is `sandbox.run_tests`.
     known
         Verdicts by source text, read and added to.
+
+    Raises
+    ------
+    RuntimeError
+        Where the sandbox refuses to run programs on this machine: not run is not failed.
     """
-    if run is None:
-        from llm_bridge.scoring.sandbox import run_tests as run
+    from llm_bridge.scoring.sandbox import run_tests
+
+    runner: Runner = run or run_tests
     verdicts = {} if known is None else known
     for source in dict.fromkeys(candidates):
         if source not in verdicts:
-            verdicts[source] = _parses(source) and run(source, entry_point(pair), pair.tests).verdict == "pass"
+            verdict = runner(source, entry_point(pair), pair.tests).verdict if _parses(source) else "fail"
+            if verdict == "refused":
+                raise RuntimeError(f"the tests of {pair.name!r} were not run: the sandbox refuses to run programs here")
+            verdicts[source] = verdict == "pass"
     return tuple(verdicts[source] for source in candidates)
 
 
@@ -240,13 +251,6 @@ def repair(
     return rows
 
 
-def entry_point(pair: ProgramPair) -> str:
-    """Name of the function under test: the program's own name where it defines it, else the first it defines."""
-    tree = ast.parse(pair.correct)
-    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    return pair.name if pair.name in names or not names else names[0]
-
-
 def _has_tests(tests: TestSuite) -> bool:
     return bool(tests.cases) or tests.test_module is not None
 
@@ -289,10 +293,11 @@ def _generate(
         common["stopping_criteria"] = [_LinesWritten(tokenizer, prompt_ids.shape[1], lines)]
     with quiet(), loaded.arithmetic(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        sequences = list(loaded.model.generate(prompt_ids, do_sample=False, temperature=None, top_p=None, **common))
+        model = cast("GenerationMixin", loaded.model)
+        sequences = list(model.generate(prompt_ids, do_sample=False, temperature=None, top_p=None, **common))
         if settings.num_candidates > 1:
             sequences += list(
-                loaded.model.generate(
+                model.generate(
                     prompt_ids,
                     do_sample=True,
                     temperature=settings.temperature,
@@ -303,7 +308,7 @@ def _generate(
                 )
             )
     fresh = [sequence[prompt_ids.shape[1] :] for sequence in sequences]
-    return [tokenizer.decode(sequence, skip_special_tokens=True) for sequence in fresh]
+    return [str(tokenizer.decode(sequence, skip_special_tokens=True)) for sequence in fresh]
 
 
 class _LinesWritten:

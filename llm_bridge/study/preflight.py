@@ -35,7 +35,7 @@ def check_training(recipe: Recipe) -> None:
     ValueError
         It names the value, and what is known.
     """
-    from llm_bridge.training.adapters import METHODS, AdapterSettings, method_named
+    from llm_bridge.training.methods import METHODS, AdapterSettings, method_named
 
     for method in recipe.training.methods:
         if method == RULES:
@@ -87,8 +87,8 @@ def estimate_recipe(recipe: Recipe, *, console: Console) -> None:
 
 def _estimates(recipe: Recipe) -> list[MemoryEstimate]:
     """Memory of each method that has a model."""
-    from llm_bridge.training.adapters import AdapterSettings
     from llm_bridge.training.estimate import estimate_memory
+    from llm_bridge.training.methods import AdapterSettings
 
     training = recipe.training
     adapter = AdapterSettings(rank=training.adapter_rank, alpha=float(training.adapter_alpha))

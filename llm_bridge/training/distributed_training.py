@@ -87,8 +87,9 @@ def train_together(job: TrainingJob, *, progress: Progress | None = None) -> tup
 
 
 def _train(job: TrainingJob, progress: Progress | None) -> tuple[LoadedModel, TrainingRecord]:
-    from llm_bridge.training.adapters import AdapterSettings, attach, method_named
+    from llm_bridge.training.adapters import attach
     from llm_bridge.training.finetune import TrainSettings, finetune
+    from llm_bridge.training.methods import AdapterSettings, method_named
     from llm_bridge.training.models import load_model
 
     settings = TrainSettings(**job.training)

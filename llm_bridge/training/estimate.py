@@ -31,8 +31,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.training.adapters import AdapterSettings, method_named
 from llm_bridge.training.fetching import TOY, ModelDownloadError, ModelError, cache_root, quiet
+from llm_bridge.training.methods import AdapterSettings, method_named
 from llm_bridge.training.settings import DEFAULT_OBJECTIVES
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def estimate_memory(
     name
         As in `load_model`; of `KNOWN_SHAPES` no file is needed.
     method
-        A name in `adapters.METHODS`.
+        A name in `methods.METHODS`.
     adapter, batch_tokens, gradient_checkpointing, optimiser, objectives, dtype
         As in `AdapterSettings`, `TrainSettings` and `load_model`. A layer-wise method is counted with
         ``floor(ratio * blocks)`` blocks.
@@ -296,7 +296,8 @@ def _meta_model(config: Any) -> torch.nn.Module:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+        model: torch.nn.Module = AutoModelForCausalLM.from_config(config)
+    return model
 
 
 def _block_linears(model: Any) -> dict[int, dict[str, tuple[int, int]]]:

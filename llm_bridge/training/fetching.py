@@ -250,15 +250,15 @@ def _convert_gguf(gguf_file: Path, folder: Path) -> None:
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
         # without dequantize=True the model counts as quantised: not trainable, and save_pretrained refuses
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             gguf_file.parent,
             gguf_file=gguf_file.name,
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
             output_loading_info=True,
         )
-        require_all_weights(info, gguf_file)
-        model.save_pretrained(folder)
+        require_all_weights(loaded[1], gguf_file)
+        loaded[0].save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
 

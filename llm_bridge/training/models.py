@@ -181,11 +181,16 @@ def _device(device: str | None) -> torch.device:
 
     if device is None:
         return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
-    place = torch.device(device)
-    if place.type == "cuda" and place.index is None and torch.cuda.is_available():
-        place = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise ModelError(f"'device' must be cpu or cuda (got {device!r})") from None
+    if place.type not in ("cpu", "cuda"):
+        raise ModelError(f"'device' must be cpu or cuda (got {device!r})")
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"'device' is {device!r}, and torch {torch.__version__} sees no GPU here")
+    if place == torch.device("cuda"):
+        place = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     return place
 
 
@@ -243,8 +248,9 @@ def _from_folder(folder: Path, storage: str, place: torch.device, number_format:
     if storage == "nf4":
         options["quantization_config"] = nf4_config(number_format)
     with _whole_on_every_process():
-        model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
-    require_all_weights(info, folder)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
+    model: PreTrainedModel = loaded[0]
+    require_all_weights(loaded[1], folder)
     _keep_differentiable(model)
     return model
 
@@ -273,7 +279,7 @@ def _keep_differentiable(model: torch.nn.Module) -> None:
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010  (no declared attribute)
 
 
 def nf4_config(compute_dtype: torch.dtype) -> Any:
@@ -303,7 +309,8 @@ def _load_toy(storage: str, seed: int, place: torch.device) -> tuple[PreTrainedM
         with tempfile.TemporaryDirectory() as folder:
             _write_folder(model, Path(folder))
             model = _from_folder(Path(folder), storage, place, torch.float32)
-    return model.to(place), tokenizer, digest.hexdigest()
+    torch.nn.Module.to(model, place)
+    return model, tokenizer, digest.hexdigest()
 
 
 def _write_folder(model: PreTrainedModel, folder: Path) -> None:

@@ -10,20 +10,10 @@ import torch
 from training_texts import examples, toy, weights
 
 from llm_bridge.scoring.likelihood import score_texts
-from llm_bridge.training.adapters import (
-    LLAMA_LINEARS,
-    METHODS,
-    PRESETS,
-    RECORD_FILE,
-    STRATEGIES,
-    AdapterSettings,
-    adapted_layers,
-    attach,
-    load_trained,
-    method_named,
-    save_trained,
-)
+from llm_bridge.training.adapter_modules import adapted_layers
+from llm_bridge.training.adapters import RECORD_FILE, attach, load_trained, save_trained
 from llm_bridge.training.finetune import TrainSettings, finetune
+from llm_bridge.training.methods import LLAMA_LINEARS, METHODS, PRESETS, STRATEGIES, AdapterSettings, method_named
 from llm_bridge.training.models import ModelError
 
 TEXTS = tuple(row.text for row in examples(8))

@@ -12,7 +12,7 @@ from training_texts import examples, same, toy, weights
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
 from llm_bridge.scoring.metrics import measures
 from llm_bridge.scoring.repair import GenerationSettings, generate_repairs, put_line, repair
-from llm_bridge.training.adapters import AdapterSettings, attach, method_named
+from llm_bridge.training.adapters import attach
 from llm_bridge.training.examples import (
     IGNORED,
     Example,
@@ -25,6 +25,7 @@ from llm_bridge.training.examples import (
     training_examples,
 )
 from llm_bridge.training.finetune import TrainSettings, finetune
+from llm_bridge.training.methods import AdapterSettings, method_named
 from llm_bridge.training.models import load_model
 from llm_bridge.training.objectives import BugLoss, gold_mask
 from llm_bridge.training.repair_prompts import line_prompt
