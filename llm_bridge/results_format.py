@@ -51,15 +51,16 @@ LINK_COLUMNS = (
     "corpus", "axis", *LEVEL_COLUMNS, "sf", "snr_db", "fading", "cr", "policy", "source_coding", "channel_seed",
 )  # fmt: skip
 COUNT_COLUMNS = (
-    "n", "delivered", "intact", "parses", "fragments_sent", "fragments_lost", "bytes_sent", "byte_errors",
-    "bytes_lost",
+    "n", "delivered", "intact", "parses", "fragments_sent", "fragments_lost", "pair_fragments",
+    "pair_fragments_unequal", "bytes_sent", "byte_errors", "bytes_lost",
 )  # fmt: skip
 CHANNEL_COLUMNS = (
     *LINK_COLUMNS, *COUNT_COLUMNS, "byte_error_rate", "residual_error_rate", "airtime_s", "duty_cycle", "send_time_s",
     "within_dwell_time",
 )  # fmt: skip
 """Columns of ``channel.csv``: the link; texts sent, those of which any byte arrived, that arrived whole, and that are
-Python; frames and bytes; wrong bytes, and wrong or lost ones, over bytes sent; time on air and time that sending takes.
+Python; frames, fragments that both versions of a program have, and those of them that one version alone lost; bytes;
+wrong bytes, and wrong or lost ones, over bytes sent; time on air and time that sending takes.
 """
 
 

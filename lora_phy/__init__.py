@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from lora_phy.monte_carlo.counts import WeightedCounts as WeightedCounts
     from lora_phy.monte_carlo.engines import symbol_errors as symbol_errors
     from lora_phy.monte_carlo.frame_blocks import replay_frame as replay_frame
+    from lora_phy.monte_carlo.keyed_frames import SentFrames as SentFrames
+    from lora_phy.monte_carlo.keyed_frames import send_frames as send_frames
     from lora_phy.monte_carlo.points import LinkPoint as LinkPoint
     from lora_phy.params import LoRaParams as LoRaParams
     from lora_phy.presets import preset as preset
@@ -75,6 +77,8 @@ _HOME = {
     "WeightedCounts": "lora_phy.monte_carlo.counts",
     "symbol_errors": "lora_phy.monte_carlo.engines",
     "replay_frame": "lora_phy.monte_carlo.frame_blocks",
+    "SentFrames": "lora_phy.monte_carlo.keyed_frames",
+    "send_frames": "lora_phy.monte_carlo.keyed_frames",
     "LinkPoint": "lora_phy.monte_carlo.points",
     "LoRaParams": "lora_phy.params",
     "preset": "lora_phy.presets",
@@ -102,6 +106,7 @@ __all__ = [
     "Receiver",
     "Recording",
     "RxFrame",
+    "SentFrames",
     "SymbolCounts",
     "WeightedCounts",
     "airtime_s",
@@ -118,6 +123,7 @@ __all__ = [
     "receive_channels",
     "receive_collided",
     "replay_frame",
+    "send_frames",
     "symbol_errors",
     "theory",
     "transmit",

@@ -165,8 +165,10 @@ def cell_name(cell: Cell, config: dict[str, Any]) -> str:
 
 
 def simulator_version() -> str:
-    """Version of this distribution; part of every result's identity."""
+    """Version of this distribution and of its link simulation; part of every result's identity."""
+    from lora_phy.monte_carlo.results_file import LINK_VERSION
+
     try:
-        return version("chirpbridge")
+        return f"{version('chirpbridge')}, link {LINK_VERSION}"
     except PackageNotFoundError:
-        return "unknown"
+        return f"unknown, link {LINK_VERSION}"

@@ -15,6 +15,7 @@ from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.files import digest, signed, verified, write_jsonl
 from llm_bridge.study.cells import simulator_version
 from llm_bridge.transport.controls import LinkStatistics
+from llm_bridge.transport.items import pair_fates
 from llm_bridge.transport.link import (
     Damage,
     Item,
@@ -93,13 +94,16 @@ def transmit_items(
 
 
 def delivery_row(received: Sequence[ReceivedItem]) -> dict[str, Any]:
-    """Counts of one link: items, delivered, intact, fragments sent and lost, airtime."""
+    """Counts of one link: items, delivered, intact, fragments sent, lost and unequal in a pair, bytes, airtime."""
+    fates = pair_fates(received)
     return {
         "n": len(received),
         "delivered": sum(arrival.delivered for arrival in received),
         "intact": sum(arrival.intact for arrival in received),
         "fragments_sent": sum(arrival.damage.fragments_sent for arrival in received),
         "fragments_lost": sum(arrival.damage.fragments_lost for arrival in received),
+        "pair_fragments": fates.fragments,
+        "pair_fragments_unequal": fates.unequal,
         "byte_errors": sum(arrival.damage.byte_errors for arrival in received),
         "airtime_s": sum(arrival.damage.airtime_s for arrival in received),
     }
@@ -139,6 +143,7 @@ def _to_row(arrival: ReceivedItem) -> dict[str, Any]:
         "delivered": arrival.delivered,
         "intact": arrival.intact,
         "damage": asdict(arrival.damage),
+        "kept_fragments": arrival.kept_fragments,
     }
 
 
@@ -151,4 +156,5 @@ def _from_row(row: dict[str, Any], item: Item) -> ReceivedItem:
         delivered=row["delivered"],
         intact=row["intact"],
         damage=Damage(**row["damage"]),
+        kept_fragments=tuple(row["kept_fragments"]),
     )

@@ -101,15 +101,18 @@ def _print_delivery(console: Console, rows: Mapping[tuple[str, Link], dict[str, 
     common = {name: spelt[0][name] for name in names if name not in varying}
     fixed = ", ".join(f"{name} {value}" for name, value in common.items() if value is not None)
     table = Table(title=f"What arrived ({fixed})", title_justify="left")
-    for name in (*varying, "SF", "texts", "any byte", "whole", "frames", "lost", "airtime"):
+    for name in (*varying, "SF", "texts", "any byte", "whole", "frames", "lost", "unequal", "airtime"):
         table.add_column(name, justify="right")
     for link, row in zip(spelt, rows.values(), strict=True):
         lost = row["fragments_lost"] / row["fragments_sent"] if row["fragments_sent"] else 0.0
+        pairs = row["pair_fragments"]  # fragment i of both versions: the share of which one alone was lost
+        unequal = f"{row['pair_fragments_unequal'] / pairs:.1%}" if pairs else ""
         counts = (link["sf"], row["n"], row["delivered"], row["intact"], row["fragments_sent"])
         table.add_row(
             *(str(link[name]) for name in varying),
             *map(str, counts),
             f"{lost:.0%}",
+            unequal,
             f"{row['airtime_s']:.0f} s",
         )
     console.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 VERSIONS = ("buggy", "correct")
@@ -70,6 +71,8 @@ class ReceivedItem:
         Whether `text` is the text sent.
     damage
         The record.
+    kept_fragments
+        For each fragment in turn, parity included, whether any attempt of it was kept; empty where none was sent.
     """
 
     item: Item
@@ -79,3 +82,36 @@ class ReceivedItem:
     delivered: bool
     intact: bool
     damage: Damage
+    kept_fragments: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairFates:
+    """Fragments that both versions of a program have, and those of them that one version kept and the other lost."""
+
+    fragments: int
+    unequal: int
+
+    @property
+    def share(self) -> float | None:
+        """Share of unequal fates; None where no fragment was sent in both versions."""
+        return self.unequal / self.fragments if self.fragments else None
+
+
+def pair_fates(received: Iterable[ReceivedItem]) -> PairFates:
+    """Compare the fates of fragment i of both versions, over all programs of which both were sent.
+
+    Unequal fates carry information about which version is which, so a score of pairs is to be read beside their share
+    (`RadioSettings.pair_noise`).
+    """
+    programs: dict[tuple[str, str], dict[str, tuple[bool, ...]]] = {}
+    for arrival in received:
+        versions = programs.setdefault((arrival.item.corpus, arrival.item.program), {})
+        versions[arrival.item.version] = arrival.kept_fragments
+    pairs = [
+        (one, other)
+        for versions in programs.values()
+        if len(versions) == len(VERSIONS)
+        for one, other in zip(*versions.values(), strict=False)
+    ]
+    return PairFates(fragments=len(pairs), unequal=sum(one != other for one, other in pairs))

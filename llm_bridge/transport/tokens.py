@@ -15,6 +15,7 @@ and never reaches a model as a control token. No torch and no transformers are i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
@@ -27,6 +28,8 @@ from llm_bridge.transport.tokenizer import TOKEN_ID_BITS, Tokenizer
 from llm_bridge.transport.tokenizer import ByteTokenizer as ByteTokenizer
 from llm_bridge.transport.tokenizer import adapt_tokenizer as adapt_tokenizer
 from llm_bridge.transport.tokenizer import load_tokenizer as load_tokenizer
+
+NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -120,6 +123,8 @@ def pack_units(units: npt.ArrayLike, unit_bits: int) -> bytes:
     '0000800080'
     """
     values = np.asarray(units, dtype=np.int64).reshape(-1)
+    if unit_bits == 8:
+        return values.astype(np.uint8).tobytes()
     shifts = np.arange(unit_bits - 1, -1, -1)
     bits = ((values[:, None] >> shifts) & 1).astype(np.uint8)
     return np.packbits(bits.reshape(-1)).tobytes()
@@ -133,6 +138,8 @@ def unpack_units(data: bytes, unit_bits: int) -> Ints:
     >>> unpack_units(bytes.fromhex("0000800080"), 17).tolist()
     [1, 2]
     """
+    if unit_bits == 8:
+        return np.frombuffer(data, dtype=np.uint8).astype(np.int64)
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
     num_units = bits.size // unit_bits
     weights = np.int64(1) << np.arange(unit_bits - 1, -1, -1)
@@ -163,21 +170,28 @@ def decode_units(
     """
     values = np.asarray(units, dtype=np.int64)
     pieces, mask = find_coding(coding).pieces(values, np.asarray(present, dtype=bool), tokenizer)
+    bytewise, long = find_coding(coding).unit_bits == 8, False  # long: some character has more than one byte
     text: list[str] = []
-    spans: list[tuple[int, int]] = []
+    spans: list[npt.ArrayLike] = []
     erasures: list[tuple[int, int]] = []
     for start, end, here in _runs(mask):
         if not here:
             erasure = (int(source.spans[start, 0]), int(source.spans[end - 1, 1]))
             erasures.append(erasure)
             text.append(REPLACEMENT_CHARACTER)
-            spans.append(erasure)
+            spans.append([erasure])
             continue
-        for piece, span in zip(pieces[start:end], source.spans[start:end].tolist(), strict=True):
-            text.append(piece)
-            spans += _character_spans(piece, *span)
-    joined = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    if find_coding(coding).unit_bits == 8:
+        run, places = pieces[start:end], source.spans[start:end]
+        text.append("".join(run))
+        if bytewise:  # a piece is a character at its first byte, or nothing at the others
+            whole = len(text[-1]) == len(run)
+            long |= not whole
+            spans.append(places if whole else places[np.fromiter(map(len, run), np.int64, len(run)) > 0])
+        else:
+            characters = [_character_spans(piece, *span) for piece, span in zip(run, places.tolist(), strict=True)]
+            spans.append(np.array([span for piece in characters for span in piece], np.int64).reshape(-1, 2))
+    joined = np.concatenate(spans).reshape(-1, 2) if spans else np.zeros((0, 2), np.int64)
+    if long:
         joined = _close_characters(joined, source.spans)
     return DecodedText("".join(text), joined, tuple(erasures))
 
@@ -187,8 +201,8 @@ def decode_units(
 
 def _encode_utf8(text: str, tokenizer: Tokenizer | None) -> SourceText:
     units = np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64)
-    places = np.arange(units.size, dtype=np.int64)
-    return SourceText(units, np.stack([places, places + 1], axis=-1), 8)
+    spans = np.arange(units.size, dtype=np.int64)[:, np.newaxis] + np.array([0, 1])
+    return SourceText(units, spans, 8)
 
 
 def _utf8_pieces(units: Ints, present: Mask, tokenizer: Tokenizer | None) -> tuple[list[str], Mask]:
@@ -199,18 +213,22 @@ def _utf8_pieces(units: Ints, present: Mask, tokenizer: Tokenizer | None) -> tup
         if not here:
             continue
         data = units[start:end].astype(np.uint8).tobytes()
+        pieces[start:end] = data.decode("latin-1")  # right for ASCII; the stretches of other bytes follow
         first, last = 0, len(data)
         if start > 0:  # after an erasure: the tail of a character whose head is missing
             while first < min(3, last) and 0x80 <= data[first] < 0xC0:
                 first += 1
-        characters, cut = _decode_utf8(data[first:])
-        if end < units.size:  # before an erasure: the head of a character whose tail is missing
-            last = first + cut
+        for stretch in NOT_ASCII.finditer(data, first):
+            low, high = stretch.span()
+            characters, cut = _decode_utf8(stretch[0])
+            if high == len(data) and end < units.size:  # an erasure follows: the last character may lack its tail
+                last = low + cut
+            pieces[start + low : start + high] = [""] * (high - low)
+            for place, character in characters:
+                if low + place < last:
+                    pieces[start + low + place] = character
         mask[start : start + first] = False
         mask[start + last : end] = False
-        for place, character in characters:
-            if first + place < last:
-                pieces[start + first + place] = character
     return pieces, mask
 
 
@@ -302,7 +320,7 @@ def _token_pieces(ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:
 
 def _runs(mask: Mask) -> list[tuple[int, int, bool]]:
     """Maximal runs ``(start, end, value)`` of a mask."""
-    edges = [0, *(np.flatnonzero(np.diff(mask)) + 1).tolist(), mask.size]
+    edges = [0, *(np.flatnonzero(mask[1:] != mask[:-1]) + 1).tolist(), mask.size]
     return [(start, end, bool(mask[start])) for start, end in pairwise(edges) if start < end]
 
 

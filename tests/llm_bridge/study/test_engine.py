@@ -7,7 +7,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 from scipy import stats
@@ -110,19 +109,19 @@ def test_a_renamed_corpus_meets_the_same_noise_with_other_names(tmp_path: Path) 
 # --- shadowing and time
 
 
-def test_shadowing_is_one_normal_draw_for_each_item() -> None:
+def test_shadowing_is_one_normal_draw_for_each_program() -> None:
     link = RadioSettings(sf=7, snr_db=-3.0, shadowing_db=6.0).radio_link()
     packet = radio.Packet(corpus="c", program="p", version="buggy", fragment=0, attempt=0, payload=b"")
-
-    def snr(name: str, **changes: object) -> float:
-        return radio.shadowed(replace(packet, program=name, **changes), link).channel.snr_db
-
-    drawn = np.array([snr(f"p{n}") for n in range(400)])
-    assert stats.kstest((drawn + 3.0) / 6.0, "norm").pvalue > 1e-6
-    assert snr("p0", fragment=5) == snr("p0", attempt=2) == snr("p0") != snr("p0", version="correct")
+    places = [replace(packet, program=f"p{n}") for n in range(400)]
+    drawn = radio.shadowing_gains_db(places, link)
+    assert stats.kstest(drawn / 6.0, "norm").pvalue > 1e-6
+    moved = [replace(packet, program="p0", **change) for change in ({"fragment": 5}, {"attempt": 2})]
+    other = [replace(packet, program="p0", version="correct")]
+    assert radio.shadowing_gains_db([*moved, *other], link).tolist() == [drawn[0]] * 3
+    assert radio.shadowing_gains_db(other, replace(link, pair_noise="independent"))[0] != drawn[0]
     other_sf = replace(link, params=replace(link.params, sf=12))
-    assert radio.shadowed(packet, other_sf).channel.snr_db == radio.shadowed(packet, link).channel.snr_db
-    assert radio.shadowed(packet, replace(link, shadowing_db=0.0)) == replace(link, shadowing_db=0.0)
+    assert radio.shadowing_gains_db(places, other_sf).tolist() == drawn.tolist()
+    assert not radio.shadowing_gains_db(places, replace(link, shadowing_db=0.0)).any()
 
 
 def test_shadowing_flattens_the_cliff() -> None:

@@ -329,8 +329,10 @@ def test_items_do_not_depend_on_their_company_nor_on_processes():
     assert [send_one(one, noisy) for one in items] == together
     assert send_items(items, noisy, workers=2) == together
     assert send_items(items, replace(noisy, channel_seed=1)) != together
-    both = send_items([item(), item(version="correct")], noisy)
-    assert both[0].damage != both[1].damage  # versions meet different noise
+    versions = [item(), item(version="correct")]
+    same, apart = send_items(versions, noisy), send_items(versions, replace(noisy, pair_noise="independent"))
+    assert same[0].damage == same[1].damage and same[0].damage.symbol_errors > 0
+    assert apart[0].damage != apart[1].damage
 
 
 # --- controls
