@@ -74,6 +74,7 @@ def test_bad_recordings_are_named(tmp_path) -> None:
         read_sigmf(tmp_path / "b")
     with pytest.raises(ValueError, match="'sample_format'"):
         read_raw(tmp_path / "x.wav")
+    (tmp_path / "x.cf32").touch()
     with pytest.raises(ValueError, match="'sample_rate_hz'"):
         read_recording(tmp_path / "x.cf32")
 
@@ -127,7 +128,7 @@ def test_command_line(tmp_path: Path, capsys) -> None:
     assert main(["tx", "hello", "-o", file, "--sf", "8", "--snr-db", "0", "--cfo-hz", "700", "--trace"]) == 0
     assert "codewords" in capsys.readouterr().out
     assert main(["rx", file, "--sf", "7", "8", "--json"]) == 0
-    [frame] = json.loads(capsys.readouterr().out)
+    frame = json.loads(capsys.readouterr().out)
     assert bytes.fromhex(frame["payload"]) == b"hello" and frame["sf"] == 8 and abs(frame["cfo_hz"] - 700) < 100
     assert main(["rx", file, "--sf", "8"]) == 0
     assert "68656c6c6f" in capsys.readouterr().out
