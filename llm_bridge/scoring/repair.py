@@ -284,6 +284,7 @@ def _generate(
     limit = getattr(loaded.base.config, "max_position_embeddings", 2048) - max_new_tokens - 1
     prompt_ids = torch.tensor([[start, *ids[-limit:]]], device=loaded.device)
     common: dict[str, Any] = {
+        "generation_config": loaded.base.generation_config,
         "attention_mask": torch.ones_like(prompt_ids),
         "max_new_tokens": max_new_tokens,
         "pad_token_id": tokenizer.pad_token_id,

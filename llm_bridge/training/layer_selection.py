@@ -36,6 +36,7 @@ import numpy.typing as npt
 import torch
 
 from llm_bridge.training.adapter_modules import num_blocks, with_adapters
+from llm_bridge.training.architecture import decoder_blocks
 from llm_bridge.training.examples import encode_text, length_batches, make_batch
 from llm_bridge.training.methods import LLAMA_LINEARS, STRATEGIES, AdapterSettings
 from llm_bridge.training.models import LoadedModel, Progress
@@ -323,7 +324,7 @@ def text_log_likelihood(loaded: LoadedModel, text: str) -> torch.Tensor:
 
 
 def _blocks(loaded: LoadedModel) -> Any:
-    return loaded.base.get_decoder().layers
+    return decoder_blocks(loaded.base)[1]
 
 
 def _first(output: Any) -> torch.Tensor:

@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from llm_bridge.training.architecture import decoder_blocks
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.workers import Workers
 
@@ -61,7 +62,7 @@ def shard(root: nn.Module, twin: LoadedModel, home: LoadedModel) -> None:
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
     mesh = init_device_mesh(home.device.type, (torch.distributed.get_world_size(),))
-    parts = zip([*twin.base.get_decoder().layers, root], [*home.base.get_decoder().layers, home.model], strict=True)
+    parts = zip([*decoder_blocks(twin.base)[1], root], [*decoder_blocks(home.base)[1], home.model], strict=True)
     for module, origin in parts:
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
         for parameter in origin.parameters():
