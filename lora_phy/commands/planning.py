@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 
 from lora_phy.commands.options import Subparsers, add_command, params_from
 
@@ -19,7 +20,7 @@ def add(commands: Subparsers) -> None:
     budget.add_argument("--path-loss-db", type=float, required=True)
     budget.add_argument("--tx-power-dbm", type=float, default=14.0)
     budget.add_argument("--noise-figure-db", type=float, default=6.0)
-    budget.add_argument("--region", default="EU868")
+    budget.add_argument("--region", help="whose rules hold; the preset's region, or EU868, unless given")
 
 
 def run_airtime(options: argparse.Namespace) -> int:
@@ -33,10 +34,12 @@ def run_airtime(options: argparse.Namespace) -> int:
 
 def run_budget(options: argparse.Namespace) -> int:
     """Print what one frame costs and how much margin a path leaves."""
+    from lora_phy.presets import preset_info
     from lora_phy.studies.budget import format_budget, link_budget
 
+    params = params_from(options)
     budget = link_budget(
-        params_from(options),
+        params if options.preset is None else replace(preset_info(options.preset), params=params),
         options.payload_len,
         options.path_loss_db,
         tx_power_dbm=options.tx_power_dbm,

@@ -131,6 +131,11 @@ class Receiver:
         rate = wanted[0].sample_rate_hz if sample_rate_hz is None else _positive("sample_rate_hz", sample_rate_hz)
         if not math.isfinite(center_offset_hz):
             raise ValueError(f"'center_offset_hz' must be finite (got {center_offset_hz!r})")
+        if abs(center_offset_hz) > rate / 2:
+            raise ValueError(
+                f"'center_offset_hz' must lie in the stream, within half its sample rate, {rate / 2:.10g} Hz"
+                f" (got {center_offset_hz!r})"
+            )
         decoding = Decoding(soft=bool(soft), num_trials=num_trials, detect_ldro=detect_ldro)
         front_ends: dict[tuple[float, bool], ResamplingFrontEnd] = {}
         self._detectors = []
