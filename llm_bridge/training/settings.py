@@ -21,7 +21,7 @@ class TrainSettings:
     Parameters
     ----------
     learning_rate
-        Peak value; tuned for each method (`methods.METHODS`).
+        Peak value; tuned for each method (`adapters.METHODS`).
     steps
         Optimiser steps.
     batch_programs
