@@ -30,10 +30,11 @@ def measure(model: str, method: str, compute: str, steps: int, checkpointing: bo
 
     from llm_bridge.corpora import minibugs
     from llm_bridge.scoring.likelihood import score_texts
-    from llm_bridge.training.adapters import attach, method_named
+    from llm_bridge.training.adapters import attach
     from llm_bridge.training.examples import clean_examples
     from llm_bridge.training.fetching import versions
     from llm_bridge.training.finetune import TrainSettings, finetune
+    from llm_bridge.training.methods import method_named
     from llm_bridge.training.models import load_model
 
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Learning rate of each method on the clean link, with equal trials: the values of `adapters.METHODS`.
+"""Learning rate of each method on the clean link, with equal trials: the values of `methods.METHODS`.
 
     OMP_NUM_THREADS=1 python benchmarks/lr_search.py --compute bfloat16 --out docs/results/lr_search.json
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from llm_bridge.corpora import mutants
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
-from llm_bridge.training.adapters import METHODS
+from llm_bridge.training.methods import METHODS
 
 GRID = {
     "lora": (1e-3, 2.5e-3, 6e-3),
@@ -88,9 +88,10 @@ def run_trial(
 ) -> dict[str, Any]:
     """Train once, and judge on the validation programs."""
     from llm_bridge.scoring.likelihood import score_texts
-    from llm_bridge.training.adapters import AdapterSettings, attach
+    from llm_bridge.training.adapters import attach
     from llm_bridge.training.examples import clean_examples
     from llm_bridge.training.finetune import TrainSettings, finetune
+    from llm_bridge.training.methods import AdapterSettings
     from llm_bridge.training.models import load_model
 
     base = load_model(options.model, storage=METHODS[method].storage, compute=options.compute)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lora_phy.coding.chain import FrameStatus as FrameStatus
     from lora_phy.coding.chain import decode_symbols as decode_symbols
     from lora_phy.coding.chain import encode_payload as encode_payload
+    from lora_phy.coding.decisions import decide_symbols as decide_symbols
     from lora_phy.coding.header import Header as Header
     from lora_phy.frames.airtime import airtime_s as airtime_s
     from lora_phy.frames.transceiver import transmit as transmit
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from lora_phy.monte_carlo.counts import WeightedCounts as WeightedCounts
     from lora_phy.monte_carlo.engines import symbol_errors as symbol_errors
     from lora_phy.monte_carlo.frame_blocks import replay_frame as replay_frame
+    from lora_phy.monte_carlo.keyed_frames import SentFrames as SentFrames
+    from lora_phy.monte_carlo.keyed_frames import send_frames as send_frames
     from lora_phy.monte_carlo.points import LinkPoint as LinkPoint
     from lora_phy.params import LoRaParams as LoRaParams
     from lora_phy.presets import preset as preset
@@ -61,6 +64,7 @@ _HOME = {
     "FrameStatus": "lora_phy.coding.chain",
     "decode_symbols": "lora_phy.coding.chain",
     "encode_payload": "lora_phy.coding.chain",
+    "decide_symbols": "lora_phy.coding.decisions",
     "Header": "lora_phy.coding.header",
     "airtime_s": "lora_phy.frames.airtime",
     "transmit": "lora_phy.frames.transceiver",
@@ -73,6 +77,8 @@ _HOME = {
     "WeightedCounts": "lora_phy.monte_carlo.counts",
     "symbol_errors": "lora_phy.monte_carlo.engines",
     "replay_frame": "lora_phy.monte_carlo.frame_blocks",
+    "SentFrames": "lora_phy.monte_carlo.keyed_frames",
+    "send_frames": "lora_phy.monte_carlo.keyed_frames",
     "LinkPoint": "lora_phy.monte_carlo.points",
     "LoRaParams": "lora_phy.params",
     "preset": "lora_phy.presets",
@@ -100,11 +106,13 @@ __all__ = [
     "Receiver",
     "Recording",
     "RxFrame",
+    "SentFrames",
     "SymbolCounts",
     "WeightedCounts",
     "airtime_s",
     "apply_channel",
     "collect",
+    "decide_symbols",
     "decode_symbols",
     "demodulate",
     "encode_payload",
@@ -115,6 +123,7 @@ __all__ = [
     "receive_channels",
     "receive_collided",
     "replay_frame",
+    "send_frames",
     "symbol_errors",
     "theory",
     "transmit",

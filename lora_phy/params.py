@@ -7,6 +7,7 @@ its fields is a property, so that no other module derives it again.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,14 @@ from lora_phy.checks import boolean, integer, number
 MAX_PAYLOAD_LEN = 255
 LDRO_SYMBOL_DURATION_S = 16e-3
 """Low-data-rate optimisation is mandated above this symbol duration (SX1276 data sheet, section 4.1.1.6)."""
+CHIP_BANDWIDTHS_HZ = (
+    *(32e6 / divisor for divisor in (4096, 3072, 2048, 1536, 1024, 768, 512, 256, 128, 64)),
+    *(1.625e6 / divisor for divisor in (8, 4, 2, 1)),
+)
+"""Bandwidths of Semtech's chips: parts of a 32 MHz crystal, and of 1.625 MHz at 2.4 GHz. Drivers and data sheets print
+them rounded: 7.8, 10.4, 15.6, 20.8, 41.7, 200, 400, 800, 1600 kHz."""
+_NEAR_A_CHIP, _AT_A_CHIP = 0.02, 1e-5
+_NARROW_HZ = 1e3
 _BOUNDS = {
     "sf": (5, 12),
     "cr": (1, 4),
@@ -35,7 +44,8 @@ class LoRaParams:
     sf
         Spreading factor, bits per chirp symbol, 5–12.
     bandwidth_hz
-        Chirp bandwidth in Hz, any positive number.
+        Chirp bandwidth in Hz, any positive number. Below 1 kHz, and within 2 % of a chip's bandwidth without being it,
+        a UserWarning says what was probably meant: a frame 0.2 % off in bandwidth is not received.
     cr
         Coding rate 4/(4 + cr), 1–4.
     explicit_header
@@ -108,6 +118,7 @@ class LoRaParams:
         if not (bandwidth_hz > 0 and math.isfinite(bandwidth_hz)):
             raise ValueError(f"'bandwidth_hz' must be positive and finite (got {self.bandwidth_hz!r})")
         store("bandwidth_hz", bandwidth_hz)
+        _warn_of_bandwidth(bandwidth_hz)
         if self.variant not in ("sx126x", "sx127x"):
             raise ValueError(f"'variant' must be 'sx126x' or 'sx127x' (got {self.variant!r})")
         if self.waveform not in ("chip", "textbook"):
@@ -177,3 +188,29 @@ class LoRaParams:
     def early_chips(self) -> int:
         """Chips by which data symbols begin before the preamble's grid: 1 in the waveform of a chip, else 0."""
         return 1 if self.waveform == "chip" else 0
+
+
+def chip_bandwidth_hz(bandwidth_hz: float) -> float | None:
+    """The bandwidth of a chip within 2 % of `bandwidth_hz`; None where there is none.
+
+    Examples
+    --------
+    >>> chip_bandwidth_hz(15_600), chip_bandwidth_hz(800e3), chip_bandwidth_hz(300e3)
+    (15625.0, 812500.0, None)
+    """
+    nearest = min(CHIP_BANDWIDTHS_HZ, key=lambda chip: abs(chip - bandwidth_hz))
+    return nearest if abs(bandwidth_hz / nearest - 1) <= _NEAR_A_CHIP else None
+
+
+def _warn_of_bandwidth(bandwidth_hz: float) -> None:
+    """Warn of a bandwidth that is probably another one: in kHz, or rounded."""
+    chip = chip_bandwidth_hz(bandwidth_hz)
+    if bandwidth_hz < _NARROW_HZ:
+        meant = chip_bandwidth_hz(1e3 * bandwidth_hz)
+        hint = "" if meant is None else f"; if kHz were meant: {meant:.10g}"
+        message = f"'bandwidth_hz' is below 1 kHz, narrower than any LoRa chip's (got {bandwidth_hz:.10g}){hint}"
+    elif chip is not None and abs(bandwidth_hz / chip - 1) > _AT_A_CHIP:
+        message = f"'bandwidth_hz' is near a chip's bandwidth, {chip:.10g} Hz, and is not it (got {bandwidth_hz:.10g})"
+    else:
+        return
+    warnings.warn(message, UserWarning, stacklevel=4)

@@ -26,7 +26,7 @@ import numpy as np
 from scipy import stats
 
 from llm_bridge.corpora import near_duplicates
-from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, corpus_hash, normalise, single_edit
+from llm_bridge.corpora.programs import DEFECT_CLASSES, ProgramPair, corpus_hash, entry_point, normalise, single_edit
 from llm_bridge.corpora.renaming import rename_identifiers
 
 #: A rule that knows nothing is called a leak with at most this probability.
@@ -151,6 +151,8 @@ def check(
     ------
     ValueError
         Where `pairs` is empty.
+    RuntimeError
+        Where `run_tests` refuses to run programs on this machine: not run is not failed.
 
     Examples
     --------
@@ -409,19 +411,16 @@ def _run(
     """Names of the pairs whose correct version does not pass, and of those whose buggy version does."""
     if run_tests is None:
         return (), ()
-
-    def passes(source: str, pair: ProgramPair) -> bool:
-        outcome = run_tests(source, pair.name, pair.tests)
-        if outcome.verdict == "refused":
-            raise RuntimeError(
-                f"the tests of {pair.name!r} were not run, for nothing on this machine shuts programs in"
-                f" ({getattr(outcome, 'isolation', 'no isolation')}): that says nothing about the corpus"
-            )
-        return bool(outcome.verdict == "pass")
-
-    failing = [pair.name for pair in pairs if not passes(pair.correct, pair)]
-    passing = [pair.name for pair in pairs if passes(pair.buggy, pair)]
-    return tuple(failing), tuple(passing)
+    verdicts = {
+        version: [run_tests(getattr(pair, version), entry_point(pair), pair.tests).verdict for pair in pairs]
+        for version in ("correct", "buggy")
+    }
+    if "refused" in verdicts["correct"] + verdicts["buggy"]:
+        raise RuntimeError("no test was run: the sandbox refuses to run programs on this machine")
+    names = [pair.name for pair in pairs]
+    failing = tuple(name for name, verdict in zip(names, verdicts["correct"], strict=True) if verdict != "pass")
+    passing = tuple(name for name, verdict in zip(names, verdicts["buggy"], strict=True) if verdict == "pass")
+    return failing, passing
 
 
 def _rule(differences: Sequence[float]) -> RuleCount:

@@ -131,9 +131,25 @@ class _Mutant:
 
 
 def _make(split: str, seed: int) -> list[ProgramPair]:
-    chosen = functions(split)
+    return draw_pairs(functions(split), quota=QUOTAS[split], seed=str(seed), name=split)
+
+
+def draw_pairs(chosen: Sequence[Function], *, quota: int, seed: str, name: str) -> list[ProgramPair]:
+    """Balanced couples of mutants of some functions, at most `quota` of each defect class.
+
+    Parameters
+    ----------
+    chosen
+        Functions without near-duplicates.
+    quota
+        Most pairs of one defect class.
+    seed
+        Text that seeds the engine's choices in each function.
+    name
+        Text that seeds, with `seed`, which of the proposed bugs are drawn.
+    """
     originals = {function.text for function in chosen}
-    draw = random.Random(f"draw {seed} trees {split}")
+    draw = random.Random(f"draw {seed} trees {name}")
     pools: dict[str, dict[str, dict[int, list[_Proposal]]]] = {name: {} for name in DEFECT_CLASSES}
     for function in chosen:
         for proposal in _proposals(function, random.Random(f"{seed} trees {function.name}")):
@@ -145,8 +161,8 @@ def _make(split: str, seed: int) -> list[ProgramPair]:
                 draw.shuffle(family[orientation])
     units: list[list[_Mutant]] = []
     selection = _Selection(originals)
-    for name in sorted(pools, key=lambda name: (_supply(pools[name]), name)):  # the scarce ones choose first
-        units += _draw_class(pools[name], QUOTAS[split], selection, draw)
+    for kind in sorted(pools, key=lambda kind: (_supply(pools[kind]), kind)):  # the scarce ones choose first
+        units += _draw_class(pools[kind], quota, selection, draw)
     draw.shuffle(units)
     counts: dict[str, int] = {}
     return [_pair(mutant, counts) for unit in units for mutant in unit]

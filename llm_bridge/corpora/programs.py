@@ -13,7 +13,7 @@ import ast
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -218,9 +218,8 @@ def line_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def find_pair(pairs: Sequence[ProgramPair], name: str) -> ProgramPair:
-    """The pair called `name`; a `KeyError` that names it otherwise."""
-    for pair in pairs:
-        if pair.name == name:
-            return pair
-    raise KeyError(f"no program {name!r} among {len(pairs)} pairs")
+def entry_point(pair: ProgramPair) -> str:
+    """Name of the function under test: the program's own name where it defines it, else the first it defines."""
+    tree = ast.parse(pair.correct)
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return pair.name if pair.name in names or not names else names[0]

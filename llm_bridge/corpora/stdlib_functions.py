@@ -47,7 +47,8 @@ class Function:
     """A function of the standard library in normal form, without decorators, annotations and docstrings.
 
     `methods` maps the other methods of its class to how many arguments they take (least, most; without self);
-    `attributes` are the class's data attributes. Both are empty outside classes.
+    `attributes` are the class's data attributes. Both are empty outside classes. `docstring` is the
+    function's own, which is not in `text`.
     """
 
     module: str
@@ -55,6 +56,7 @@ class Function:
     text: str
     methods: Mapping[str, tuple[int, int]]
     attributes: tuple[str, ...]
+    docstring: str = ""
 
 
 def functions(module: str) -> list[Function]:
@@ -86,14 +88,37 @@ def functions(module: str) -> list[Function]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the library's own old escapes
             tree = ast.parse(path.read_bytes())
-        for node, qualified, owner in _walk(tree, dotted, ({}, ())):
-            text = _normal_text(node)
-            if text is None:
-                continue
-            used[qualified] = used.get(qualified, 0) + 1
-            name = qualified if used[qualified] == 1 else f"{qualified}#{used[qualified]}"
-            methods, attributes = owner
-            found.append(Function(module=module, name=name, text=text, methods=methods, attributes=attributes))
+        found += functions_of_tree(tree, dotted, module=module, used=used)
+    return found
+
+
+def functions_of_tree(tree: ast.AST, dotted: str, *, module: str, used: dict[str, int] | None = None) -> list[Function]:
+    """Functions and methods of one parsed file that are within the corpus's limits.
+
+    Parameters
+    ----------
+    tree
+        The file's syntax tree.
+    dotted
+        Name of the file's module, which the functions' names begin with.
+    module
+        The unit that never straddles a split.
+    used
+        How often each name was used before; it is updated. A name that occurs again gets a number.
+    """
+    used = {} if used is None else used
+    found = []
+    for node, qualified, owner in _walk(tree, dotted, ({}, ())):
+        docstring = ast.get_docstring(node) or ""
+        text = _normal_text(node)
+        if text is None:
+            continue
+        used[qualified] = used.get(qualified, 0) + 1
+        name = qualified if used[qualified] == 1 else f"{qualified}#{used[qualified]}"
+        methods, attributes = owner
+        found.append(
+            Function(module=module, name=name, text=text, methods=methods, attributes=attributes, docstring=docstring)
+        )
     return found
 
 

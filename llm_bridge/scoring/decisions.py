@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.corpora.programs import ProgramPair
+from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 
 if TYPE_CHECKING:
     from llm_bridge.transport.link import ReceivedItem
 
-HOLE = "\ufffd"
 BUGGY, NOT_BUGGY, CORRECT, TIE = "buggy", "not buggy", "correct", "tie"
 
 Row = dict[str, Any]
@@ -53,18 +53,18 @@ def pair_row(buggy: ReceivedItem, correct: ReceivedItem, pair: ProgramPair, task
 
 
 def readable_lines(text: str) -> tuple[bool, ...]:
-    r"""For each line, whether there is anything to judge: not blank, and not a hole alone.
+    r"""For each line, whether there is anything to judge: not blank, and not an erasure alone.
 
     Examples
     --------
     >>> readable_lines("a\n  \n \ufffd \nb\ufffd\n")
     (True, False, False, True)
     """
-    return tuple(bool(line.replace(HOLE, " ").strip()) for line in text.splitlines())
+    return tuple(bool(line.replace(REPLACEMENT_CHARACTER, " ").strip()) for line in text.splitlines())
 
 
 def _damage(arrivals: Sequence[ReceivedItem]) -> Row:
     names = ("bytes_sent", "byte_errors", "fragments_sent", "fragments_lost", "airtime_s")
     counts = {name: sum(getattr(arrival.damage, name) for arrival in arrivals) for name in names}
-    # bytes of the text in holes: `byte_errors` counts only what arrived wrong
-    return counts | {"bytes_lost": sum(end - start for arrival in arrivals for start, end in arrival.holes)}
+    # bytes of the text in erasures: `byte_errors` counts only what arrived wrong
+    return counts | {"bytes_lost": sum(end - start for arrival in arrivals for start, end in arrival.erasures)}

@@ -50,7 +50,7 @@ def detect(
     by_name = pairs_by_name(pairs)
     rows = []
     for arrival in received:
-        score = suspicion(arrival.text, scores[arrival.text], by=by) if arrival.delivered else None
+        score = bug_score(arrival.text, scores[arrival.text], by=by) if arrival.delivered else None
         decision = BUGGY if score is not None and score > threshold else NOT_BUGGY
         gold = BUGGY if arrival.item.version == "buggy" else NOT_BUGGY
         rows.append(
@@ -60,7 +60,7 @@ def detect(
     return rows
 
 
-def suspicion(text: str, scores: TextScores, *, by: str = "program") -> float:
+def bug_score(text: str, scores: TextScores, *, by: str = "program") -> float:
     """How much speaks for a bug in this text; larger is more."""
     if by not in MEASURES:
         raise ValueError(f"'by' must be one of {', '.join(MEASURES)} (got {by!r})")
@@ -105,4 +105,4 @@ def fit_threshold(scores: Sequence[float], buggy: Sequence[bool]) -> float:
 def _f1(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """F1 of each row of `predicted` ``(cuts, texts)``; 0 where nothing is predicted and nothing right."""
     hits = (predicted & truth).sum(axis=1)
-    return 2 * hits / np.maximum(1, predicted.sum(axis=1) + truth.sum())
+    return np.asarray(2 * hits / np.maximum(1, predicted.sum(axis=1) + truth.sum()))

@@ -11,7 +11,7 @@ Where every cluster says the same (42 of 42 right), a bootstrap knows no width a
 interval is the image of the exact Clopper-Pearson box of the proportions behind the score, one trial per cluster.
 
 Sources: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 14 (BCa); Clopper and Pearson, Biometrika
-26, 1934; Wilson, JASA 22, 1927; Miller, arXiv 2411.00640 (clustered, paired differences).
+26, 1934; Miller, arXiv 2411.00640 (clustered, paired differences).
 """
 
 from __future__ import annotations
@@ -77,28 +77,6 @@ def clopper_pearson(successes: float, trials: float, *, level: float = 0.95) -> 
     low = 0.0 if successes == 0 else float(stats.beta.ppf(tail, successes, trials - successes + 1))
     high = 1.0 if successes == trials else float(stats.beta.ppf(1 - tail, successes + 1, trials - successes))
     return low, high
-
-
-def wilson(successes: float, trials: float, *, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of a proportion (Wilson 1927): the p with ``|p_hat - p| <= z sqrt(p (1 - p) / n)``.
-
-    Shorter than Clopper-Pearson, right on average instead of always. No trials give (0, 1).
-
-    Examples
-    --------
-    >>> [round(bound, 3) for bound in wilson(31, 40)]
-    [0.625, 0.877]
-    """
-    if not 0 <= successes <= trials:
-        raise ValueError(f"'successes' must lie between 0 and trials = {trials} (got {successes})")
-    if trials == 0:
-        return 0.0, 1.0
-    z = float(stats.norm.ppf(1 - _tail(level)))
-    share, shrink = successes / trials, 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / shrink
-    half = z / shrink * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    return low, 1.0 if successes == trials else min(1.0, centre + half)
 
 
 # --- bootstrap over clusters ------------------------------------------------------------------------------------------

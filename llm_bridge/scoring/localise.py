@@ -4,8 +4,8 @@
     by="verdict"   lines ranked by the trained verdict; their probabilities, given that there is a bug, add up to 1
 
 A predicted received line is right if bytes that arrived in it overlap a gold line's span in the transmitted text. Lost
-bytes earn nothing: a line that spans a hole of half the program would otherwise be right half of the time. Lines with
-nothing to read (blank, or a hole alone) are never predicted: damage is not a bug.
+bytes earn nothing: a line that spans an erasure of half the program would otherwise be right half of the time.
+Lines with nothing to read (blank, or an erasure alone) are never predicted: damage is not a bug.
 
 By likelihood, line 1 and headers (``def``, ``class``) come last: names chosen freely are a surprise in every program.
 Measured without training: Top-1 on the 42 MiniBugs programs 0.02 with headers ranked like the rest (one was predicted
@@ -68,7 +68,7 @@ def localise(
         transmitted = line_spans(pair.buggy)
         gold = [transmitted[line - 1] for line in pair.gold_lines]
         order = rank_lines(arrival.text, scores[arrival.text], by=by) if arrival.delivered else ()
-        right = [arrived_within(arrival.line_spans[line], gold, arrival.holes) for line in order]
+        right = [arrived_within(arrival.line_spans[line], gold, arrival.erasures) for line in order]
         score = line_score(arrival.text, scores[arrival.text], order[0], by=by) if order else None
         rows.append(
             item_row(arrival, pair, "localise")

@@ -326,7 +326,7 @@ def baseline(item_rows: Iterable[ItemRow]) -> float | None:
 
 def binary_counts(item_rows: Iterable[ItemRow]) -> FloatArray:
     """``(tp, fn, fp, tn)`` of *detect* rows: positive = buggy; undelivered or undecided = "not buggy"."""
-    return _binary_table(list(item_rows)).sum(axis=0)
+    return np.asarray(_binary_table(list(item_rows)).sum(axis=0))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -349,8 +349,9 @@ def _field(row: ItemRow, name: str) -> Any:
 
 def _cluster(row: ItemRow) -> Hashable:
     """The unit that a bootstrap resamples."""
-    group = row.get("group")
-    return row["program"] if group is None else group
+    group: Hashable = row.get("group")
+    program: Hashable = row["program"]
+    return program if group is None else group
 
 
 def _by_cluster(rows: Sequence[ItemRow], table: FloatArray) -> FloatArray:

@@ -4,8 +4,8 @@ r"""Fix the program: candidates by generation, judged by running all tests.
     what="line"      <text up to the suspicious line> ⏎ # bug: <that line> ⏎ # fix: ⏎ <indentation>…  ──► some lines
 
 The line goes back to its place. The prompts are those of training (`repair_prompts`). The first candidate is greedy,
-the others are drawn at a temperature; all are texts, and nothing is run but by `judge`, in the sandbox. A candidate is
-plausible if it passes every test; plausible@k is computed in `metrics`.
+the others are drawn at a temperature. They are run by `evaluate_candidates`, in the sandbox. A
+candidate is plausible if it passes every test; plausible@k is computed in `metrics`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from llm_bridge.corpora.programs import ProgramPair, TestSuite
-from llm_bridge.scoring.decisions import HOLE, Row, item_row, pairs_by_name
+from llm_bridge.corpora.programs import ProgramPair, TestSuite, entry_point
+from llm_bridge.scoring.decisions import Row, item_row, pairs_by_name
 from llm_bridge.scoring.scores import edit_token_f1
 from llm_bridge.training.fetching import Progress, quiet
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.repair_prompts import line_prompt, program_prompt
+from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 
 if TYPE_CHECKING:
+    from transformers import GenerationMixin
+
     from llm_bridge.scoring.sandbox import TestOutcome
     from llm_bridge.transport.link import ReceivedItem
 
@@ -167,7 +170,7 @@ def first_function(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------------- judging
 
 
-def judge(
+def evaluate_candidates(
     candidates: Sequence[str], pair: ProgramPair, *, run: Runner | None = None, known: dict[str, bool] | None = None
 ) -> tuple[bool, ...]:
     """Whether each candidate passes every test of its program; equal candidates are run once.
@@ -181,20 +184,19 @@ def judge(
 
     Raises
     ------
-    IsolationError
-        Programs are not run on this machine: that is no verdict on any of them.
+    RuntimeError
+        Where the sandbox refuses to run programs on this machine: not run is not failed.
     """
-    from llm_bridge.scoring import sandbox
+    from llm_bridge.scoring.sandbox import run_tests
 
-    run = sandbox.run_tests if run is None else run
+    runner: Runner = run or run_tests
     verdicts = {} if known is None else known
     for source in dict.fromkeys(candidates):
         if source not in verdicts:
-            outcome = run(source, entry_point(pair), pair.tests) if _parses(source) else None
-            if outcome is not None and outcome.verdict == "refused":
-                sandbox.require_isolation()
-                raise sandbox.IsolationError("the program was not run: isolation was refused")
-            verdicts[source] = outcome is not None and outcome.verdict == "pass"
+            verdict = runner(source, entry_point(pair), pair.tests).verdict if _parses(source) else "fail"
+            if verdict == "refused":
+                raise RuntimeError(f"the tests of {pair.name!r} were not run: the sandbox refuses to run programs here")
+            verdicts[source] = verdict == "pass"
     return tuple(verdicts[source] for source in candidates)
 
 
@@ -214,7 +216,7 @@ def repair(
     candidates
         By received text, from `generate_repairs`.
     run
-        See `judge`.
+        See `evaluate_candidates`.
 
     Returns
     -------
@@ -231,8 +233,8 @@ def repair(
             continue
         tried = tuple(candidates[arrival.text]) if arrival.delivered else ()
         known: dict[str, bool] = {}
-        verdicts = judge(tried, pair, run=run, known=known)
-        copy = judge((arrival.text,), pair, run=run, known=known)[0] if arrival.delivered else False
+        verdicts = evaluate_candidates(tried, pair, run=run, known=known)
+        copy = evaluate_candidates((arrival.text,), pair, run=run, known=known)[0] if arrival.delivered else False
         rows.append(
             item_row(arrival, pair, "repair")
             | {
@@ -249,20 +251,13 @@ def repair(
     return rows
 
 
-def entry_point(pair: ProgramPair) -> str:
-    """Name of the function under test: the program's own name where it defines it, else the first it defines."""
-    tree = ast.parse(pair.correct)
-    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    return pair.name if pair.name in names or not names else names[0]
-
-
 def _has_tests(tests: TestSuite) -> bool:
     return bool(tests.cases) or tests.test_module is not None
 
 
 def _parses(source: str) -> bool:
     """Whether it is Python at all; what is not need not be run."""
-    if HOLE in source:
+    if REPLACEMENT_CHARACTER in source:
         return False
     try:
         ast.parse(source)
@@ -289,6 +284,7 @@ def _generate(
     limit = getattr(loaded.base.config, "max_position_embeddings", 2048) - max_new_tokens - 1
     prompt_ids = torch.tensor([[start, *ids[-limit:]]], device=loaded.device)
     common: dict[str, Any] = {
+        "generation_config": loaded.base.generation_config,
         "attention_mask": torch.ones_like(prompt_ids),
         "max_new_tokens": max_new_tokens,
         "pad_token_id": tokenizer.pad_token_id,
@@ -298,10 +294,11 @@ def _generate(
         common["stopping_criteria"] = [_LinesWritten(tokenizer, prompt_ids.shape[1], lines)]
     with quiet(), loaded.arithmetic(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        sequences = list(loaded.model.generate(prompt_ids, do_sample=False, temperature=None, top_p=None, **common))
+        model = cast("GenerationMixin", loaded.model)
+        sequences = list(model.generate(prompt_ids, do_sample=False, temperature=None, top_p=None, **common))
         if settings.num_candidates > 1:
             sequences += list(
-                loaded.model.generate(
+                model.generate(
                     prompt_ids,
                     do_sample=True,
                     temperature=settings.temperature,
@@ -312,7 +309,7 @@ def _generate(
                 )
             )
     fresh = [sequence[prompt_ids.shape[1] :] for sequence in sequences]
-    return [tokenizer.decode(sequence, skip_special_tokens=True) for sequence in fresh]
+    return [str(tokenizer.decode(sequence, skip_special_tokens=True)) for sequence in fresh]
 
 
 class _LinesWritten:

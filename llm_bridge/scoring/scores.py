@@ -180,7 +180,7 @@ def ratio(above: FloatArray, below: FloatArray) -> FloatArray:
 
 def wins_matrix(positive: FloatArray, negative: FloatArray) -> FloatArray:
     """1, 1/2 or 0 for each (positive, negative): above, tied, below."""
-    return (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    return np.asarray((positive[:, None] > negative) + 0.5 * (positive[:, None] == negative))
 
 
 def _edit_tokens(before: str, after: str) -> Counter[tuple[str, str]]:

@@ -3,7 +3,7 @@
 Paired throughout: the same programs under the same noise. With 42 programs only differences of about 0.27 are shown
 with 80 % power, so that a null result is worded "not distinguishable" and carries the smallest difference that n could
 have shown. Intervals come from `llm_bridge.scoring.intervals` (re-exported here); the regression on the residual error
-rate is in `llm_bridge.scoring.collapse`.
+rate is in `llm_bridge.scoring.conditional_independence`.
 
 Sources: McNemar, Psychometrika 12, 1947; Holm, Scand. J. Statist. 6, 1979; Benjamini and Hochberg, JRSS B 57, 1995.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -29,7 +28,6 @@ from .intervals import (
     paired_difference,
     quantile_interval,
     resample_weights,
-    wilson,
 )
 
 __all__ = [
@@ -45,13 +43,11 @@ __all__ = [
     "mcnemar_exact",
     "mcnemar_power",
     "paired_difference",
-    "power_table",
     "quantile_interval",
     "resample_weights",
     "sign_flip_test",
     "smallest_detectable_difference",
     "smallest_detectable_mean",
-    "wilson",
 ]
 
 
@@ -59,7 +55,7 @@ __all__ = [
 
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:
-    """Two-sided exact p of McNemar's test: are `only_a` and `only_b` halves of Binomial(only_a + only_b, 1/2)?
+    """Two-sided exact p value of McNemar's test (statsmodels): are `only_a`, `only_b` halves of Binomial(a + b, 1/2)?
 
     Parameters
     ----------
@@ -71,11 +67,11 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     >>> round(mcnemar_exact(8, 1), 4), mcnemar_exact(0, 0)
     (0.0391, 1.0)
     """
+    from statsmodels.stats.contingency_tables import mcnemar
+
     if min(only_a, only_b) < 0:
         raise ValueError(f"'only_a' and 'only_b' must be counts (got {only_a}, {only_b})")
-    if only_a + only_b == 0:
-        return 1.0
-    return float(min(1.0, 2 * stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+    return float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)
 
 
 def sign_flip_test(differences: npt.ArrayLike, *, num_flips: int = 20_000, seed: int = 0) -> float:
@@ -102,36 +98,33 @@ def sign_flip_test(differences: npt.ArrayLike, *, num_flips: int = 20_000, seed:
 
 
 def holm(p_values: npt.ArrayLike) -> FloatArray:
-    """Adjusted p values of Holm's step-down procedure (family-wise error), in the order given.
+    """Adjusted p values of Holm's step-down procedure (family-wise error rate, statsmodels), in the order given.
 
     Examples
     --------
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
     """
-    values = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
+    return _adjusted(p_values, "holm")
 
 
 def benjamini_hochberg(p_values: npt.ArrayLike) -> FloatArray:
-    """Adjusted p values that bound the false discovery rate (for everything exploratory), in the order given.
+    """Adjusted p values of Benjamini and Hochberg (false discovery rate, statsmodels), in the order given.
 
     Examples
     --------
     >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(6).tolist()
     [0.03, 0.04, 0.04]
     """
+    return _adjusted(p_values, "fdr_bh")
+
+
+def _adjusted(p_values: npt.ArrayLike, method: str) -> FloatArray:
+    """p values corrected for multiple tests; an empty family has none."""
+    from statsmodels.stats.multitest import multipletests
+
     values = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(values, kind="stable")[::-1]
-    ranks = np.arange(len(values), 0, -1)
-    stepped = np.minimum.accumulate(values[order] * len(values) / ranks)
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
+    return np.asarray(multipletests(values, method=method)[1]) if values.size else values
 
 
 # --- power, and the sentence that goes with it ------------------------------------------------------------------------
@@ -163,25 +156,6 @@ def mcnemar_power(n: int, difference: float, *, extra_discordance: float = 0.1, 
             stats.binom.pmf(wins, total, better / discordant)[p_values < alpha]
         )
     return float(power)
-
-
-def power_table(
-    sizes: Sequence[int] = (40, 42, 80, 400),
-    differences: Sequence[float] = (0.10, 0.15, 0.20, 0.25, 0.30),
-    *,
-    extra_discordance: float = 0.1,
-    alpha: float = 0.05,
-) -> list[dict[str, float]]:
-    """Rows ``{n, difference, power}`` of `mcnemar_power` over all sizes and differences."""
-    return [
-        {
-            "n": n,
-            "difference": difference,
-            "power": mcnemar_power(n, difference, extra_discordance=extra_discordance, alpha=alpha),
-        }
-        for n in sizes
-        for difference in differences
-    ]
 
 
 @lru_cache(maxsize=256)

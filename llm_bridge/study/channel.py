@@ -19,36 +19,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.study.axes import duty_cycle_of, send_time_s, within_dwell_time
-from llm_bridge.study.cells import Cell, channel_links, simulator_version
-from llm_bridge.study.config import Recipe, as_plain, recipe_of
+from llm_bridge.files import canonical_json, digest, signed, verified, write_atomically, write_json, write_jsonl
+from llm_bridge.link import Link
+from llm_bridge.results_format import CHANNEL_COLUMNS, CHANNEL_TABLE, RECIPE_FILE, REPORT_FILE
+from llm_bridge.study.cells import channel_links, simulator_version
 from llm_bridge.study.links import delivery_row, items_of
 from llm_bridge.study.loading import Study, load_study
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
+from llm_bridge.study.recipe import Recipe, as_plain
+from llm_bridge.study.recipe_files import recipe_of
 from llm_bridge.study.rows import parses
-from llm_bridge.study.store import canonical_json, digest, signed, verified, write_json, write_jsonl, write_output
 from llm_bridge.study.transmission import settings_of
 from llm_bridge.transport.link import ReceivedItem, send_items
 from llm_bridge.transport.radio import Arrival, Packet
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-LINK_COLUMNS = (
-    "corpus", "axis", "distance_km", "ebn0_db", "frame_loss", "sf", "snr_db", "fading", "cr", "policy",
-    "source_coding", "channel_seed",
-)  # fmt: skip
-COUNT_COLUMNS = (
-    "n", "delivered", "intact", "parses", "fragments_sent", "fragments_lost", "bytes_sent", "byte_errors",
-    "bytes_lost",
-)  # fmt: skip
-CHANNEL_COLUMNS = (
-    *LINK_COLUMNS, *COUNT_COLUMNS, "byte_error_rate", "residual_error_rate", "airtime_s", "duty_cycle", "send_time_s",
-    "within_dwell_time",
-)  # fmt: skip
-"""Columns of ``channel.csv``: the link; texts sent, those of which any byte arrived, that arrived whole, and that are
-Python; frames and bytes; wrong bytes, and wrong or lost ones, over bytes sent; time on air and time that sending takes.
-"""
 
 
 def run_channel(
@@ -65,53 +51,59 @@ def run_channel(
     """
     study = load_study(recipe, directory, console)
     groups = radios(channel_links(recipe))
-    unsent = [links for links in groups if not _rows_path(study, links).exists()]
+    unsent = [group for group in groups if not _rows_path(study, *group).exists()]
     console.print(
         f"[bold]{recipe.name}[/bold]: channel alone, {len(groups)} radios, {len(unsent)} to send over", highlight=False
     )
-    write_json(directory / "recipe.json", as_plain(recipe))
+    write_json(directory / RECIPE_FILE, as_plain(recipe))
     with open_executor(workers=workers, cluster=cluster) if unsent else nullcontext() as executor:
         with study.phase(f"{len(unsent)} radios: frames over the air") as advance:
             if executor is not None:
-                unsent.sort(key=lambda links: -(links[0].sf or 0))  # the long frames first
+                unsent.sort(key=lambda group: -group[1][0].sf)  # the long frames first
                 task = canonical_json(as_plain(recipe)), str(directory.resolve())
-                run_jobs(executor, channel_job, [(*task, links) for links in unsent], advance)
-            for number, links in enumerate(unsent if executor is None else []):
-                send_over(study, links)
+                run_jobs(executor, channel_job, [(*task, *group) for group in unsent], advance)
+            for number, group in enumerate(unsent if executor is None else []):
+                send_over(study, *group)
                 advance(number + 1, len(unsent))
-    rows = [row for links in groups for row in verified(_rows_path(study, links))]
+    rows = [row for group in groups for row in verified(_rows_path(study, *group))]
     return _report(study, rows)
 
 
-def radios(links: Iterable[Cell]) -> list[list[Cell]]:
-    """Links in groups that differ in policy and source coding alone: one radio, which carries a frame once for all."""
-    groups: dict[Cell, list[Cell]] = {}
-    for link in links:
-        groups.setdefault(replace(link, policy=None, source_coding=None), []).append(link)
-    return list(groups.values())
+def radios(links: Iterable[tuple[str, Link]]) -> list[tuple[str, list[Link]]]:
+    """Corpora, each with links that differ in policy and source coding alone: one radio carries a frame once for all.
+
+    Parameters
+    ----------
+    links
+        Names of corpora, each with a link that it is to cross (`channel_links`).
+    """
+    groups: dict[tuple[str, Link], list[Link]] = {}
+    for corpus, link in links:
+        groups.setdefault((corpus, replace(link, policy="", source_coding="")), []).append(link)
+    return [(corpus, group) for (corpus, _), group in groups.items()]
 
 
-def send_over(study: Study, links: Sequence[Cell]) -> list[dict[str, Any]]:
+def send_over(study: Study, corpus: str, links: Sequence[Link]) -> list[dict[str, Any]]:
     """One corpus over one radio, its row for each policy and source coding to their file."""
-    items = items_of(study.test[links[0].corpus])
+    items = items_of(study.test[corpus])
     carried: dict[Packet, Arrival] = {}
     rows = []
     for link in links:
         radio, tokenizer = settings_of(study, link, items)
         received = send_items(items, radio, tokenizer=tokenizer, carried=carried)
-        row = channel_row(link, received, duty_cycle_of(study.recipe.radio))
-        rows.append({**row, "within_dwell_time": within_dwell_time(radio, study.recipe.radio.region)})
-    write_jsonl(_rows_path(study, links), [signed(row) for row in rows])
+        row = {"corpus": corpus, **channel_row(link, received, study.recipe.radio.allowed_duty_cycle)}
+        rows.append({**row, "within_dwell_time": radio.within_dwell_time(study.recipe.radio.region)})
+    write_jsonl(_rows_path(study, corpus, links), [signed(row) for row in rows])
     return rows
 
 
-def channel_row(link: Cell, received: Sequence[ReceivedItem], duty_cycle: float) -> dict[str, Any]:
+def channel_row(link: Link, received: Sequence[ReceivedItem], duty_cycle: float) -> dict[str, Any]:
     """What one link did to a corpus: counts, the two rates made of them, and the time it took."""
     counts = delivery_row(received)
     sent = sum(len(arrival.item.text.encode()) for arrival in received)
     lost = sum(_bytes_lost(arrival) for arrival in received)
     return {
-        **{name: getattr(link, name) for name in LINK_COLUMNS},
+        **link.columns(),
         **counts,
         "parses": sum(arrival.delivered and parses(arrival.text) for arrival in received),
         "bytes_sent": sent,
@@ -119,14 +111,14 @@ def channel_row(link: Cell, received: Sequence[ReceivedItem], duty_cycle: float)
         "byte_error_rate": counts["byte_errors"] / sent,
         "residual_error_rate": (counts["byte_errors"] + lost) / sent,
         "duty_cycle": duty_cycle,
-        "send_time_s": send_time_s(counts["airtime_s"], duty_cycle),
+        "send_time_s": counts["airtime_s"] / duty_cycle,
     }
 
 
-def channel_job(recipe: str, directory: str, links: list[Cell]) -> None:
+def channel_job(recipe: str, directory: str, corpus: str, links: list[Link]) -> None:
     """One radio on a worker process, to its file."""
     with ONE_JOB:
-        send_over(_study_of(recipe, directory), links)
+        send_over(_study_of(recipe, directory), corpus, links)
 
 
 def channel_csv(rows: Iterable[dict[str, Any]]) -> str:
@@ -146,16 +138,16 @@ def _bytes_lost(arrival: ReceivedItem) -> int:
     """Bytes of a text that did not arrive at all."""
     if not arrival.delivered:
         return len(arrival.item.text.encode())
-    return sum(end - start for start, end in arrival.holes)
+    return sum(end - start for start, end in arrival.erasures)
 
 
-def _rows_path(study: Study, links: Sequence[Cell]) -> Path:
-    items = items_of(study.test[links[0].corpus])
+def _rows_path(study: Study, corpus: str, links: Sequence[Link]) -> Path:
+    items = items_of(study.test[corpus])
     identity = {
-        "links": [as_plain(link) for link in links],
+        "links": [link.columns() for link in links],
         "radio": [asdict(settings_of(study, link, items)[0]) for link in links],
-        "corpus": study.corpus_hashes[links[0].corpus],
-        "region": [study.recipe.radio.region, duty_cycle_of(study.recipe.radio)],
+        "corpus": study.corpus_hashes[corpus],
+        "region": [study.recipe.radio.region, study.recipe.radio.allowed_duty_cycle],
         "model": study.recipe.model.name if any(link.source_coding != "utf8" for link in links) else "",
         "chirpbridge": simulator_version(),
     }
@@ -166,9 +158,9 @@ def _report(study: Study, rows: Sequence[dict[str, Any]]) -> Path:
     from llm_bridge.study.channel_report import channel_page, residual_table
 
     with study.phase("report"):
-        write_output(study.directory / "channel.csv", channel_csv(rows))
-        path = study.directory / "report.html"
-        write_output(path, channel_page(study.recipe, rows))
+        write_atomically(study.directory / CHANNEL_TABLE, channel_csv(rows))
+        path = study.directory / REPORT_FILE
+        write_atomically(path, channel_page(study.recipe, rows))
     study.console.print("\nShare of bytes wrong or lost, by spreading factor, over all channel seeds", highlight=False)
     study.console.print(residual_table(rows).to_string(), soft_wrap=True, highlight=False, markup=False)
     study.console.print(f"\nreport: {path}", soft_wrap=True, highlight=False)

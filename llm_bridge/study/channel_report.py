@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.study.config import Recipe
+from llm_bridge.study.recipe import Recipe
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from llm_bridge.scoring.collapse import spell_p
+from llm_bridge.scoring.conditional_independence import format_p
 from llm_bridge.scoring.intervals import Interval
 from llm_bridge.scoring.metrics import compare_cells, compare_losses
 from llm_bridge.scoring.statistics import (
@@ -90,7 +90,7 @@ class Contrast:
         tail = "" if self.informative else "; neither beats the baseline with nothing lost, so this says little"
         return (
             f"From nothing lost to SF{first.sf}, F1 in {first.task} falls by {lost[0]:.2f} for {names[0]} and by "
-            f"{lost[1]:.2f} for {names[1]} (difference {spell_interval(d)}, {spell_p(self.p_holm)} after Holm, "
+            f"{lost[1]:.2f} for {names[1]} (difference {spell_interval(d)}, {format_p(self.p_holm)} after Holm, "
             f"{corpus_name(first.corpus)}, n = {d.num_clusters} programs, {seed_words(first, second)}): {said}{tail}."
         )
 
@@ -121,7 +121,7 @@ class PooledContrast:
         said = f"the texture of damage matters, SF{high.sf} scores {'higher' if d.value > 0 else 'lower'}"
         return (
             f"With {level_words(low)[0]} at both, F1 in {low.task} at SF{high.sf} minus that at SF{low.sf} is "
-            f"{spell_interval(d)} for {names} together ({spell_p(self.p_holm)} after Holm, {corpus_name(low.corpus)}, "
+            f"{spell_interval(d)} for {names} together ({format_p(self.p_holm)} after Holm, {corpus_name(low.corpus)}, "
             f"n = {d.num_clusters} programs, {seed_words(high, low)}): "
             f"{spell_verdict(d, self.p_holm, self.smallest, said)}."
         )

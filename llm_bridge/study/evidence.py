@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_bridge.scoring.collapse import CollapseFit, collapse_family, fit_collapse
+from llm_bridge.scoring.conditional_independence import IndependenceFit, fit_independence, independence_family
 from llm_bridge.scoring.variance import (
     Component,
     crossed_table,
@@ -32,10 +32,10 @@ class Collapse:
     corpus: str
     policy: str
     task: str
-    slope: CollapseFit
-    categories: CollapseFit
-    in_part: CollapseFit
-    robust: CollapseFit
+    slope: IndependenceFit
+    categories: IndependenceFit
+    in_part: IndependenceFit
+    robust: IndependenceFit
 
 
 def collapse_tests(study: Study) -> list[Collapse]:
@@ -55,7 +55,7 @@ def collapse_tests(study: Study) -> list[Collapse]:
         ]
     found = []
     for (corpus, policy), by_task in families.items():
-        fits = collapse_family(by_task)
+        fits = independence_family(by_task)
         for task, rows in by_task.items():
             part = [row for row in rows if row["delivered"] and not row["intact"]]
             found.append(
@@ -64,9 +64,9 @@ def collapse_tests(study: Study) -> list[Collapse]:
                     policy=policy,
                     task=task,
                     slope=fits[task],
-                    categories=fit_collapse(rows, sf_terms="categories"),
-                    in_part=fit_collapse(part),
-                    robust=fit_collapse(rows, engine="gee"),
+                    categories=fit_independence(rows, sf_terms="categories"),
+                    in_part=fit_independence(part),
+                    robust=fit_independence(rows, engine="gee"),
                 )
             )
     return sorted(found, key=lambda c: (rank(CORPUS_ORDER, c.corpus), c.policy, c.task))

@@ -18,34 +18,27 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.files import StoreError, canonical_json, write_json, write_jsonl
+from llm_bridge.link import Link
+from llm_bridge.results_format import finalise, is_finished
 from llm_bridge.scoring.rules import fit_position, rule_scores
-from llm_bridge.study.axes import duty_cycle_of, send_time_s, within_dwell_time
-from llm_bridge.study.cells import RULES, Cell, cell_config, cell_name, expand, radio_settings
+from llm_bridge.study.cells import RULES, Cell, cell_config, cell_name, expand
 from llm_bridge.study.channel import run_channel
-from llm_bridge.study.config import Recipe, as_plain, recipe_of
 from llm_bridge.study.learning import Learner, learner_for
 from llm_bridge.study.loading import Study as Study
 from llm_bridge.study.loading import load_study as load_study
 from llm_bridge.study.model_files import model_hashes
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
-from llm_bridge.study.preflight import check_isolation, check_links, prepare_model
+from llm_bridge.study.preflight import check_links, prepare_model
 from llm_bridge.study.provenance import provenance
+from llm_bridge.study.recipe import Recipe, as_plain
+from llm_bridge.study.recipe_files import recipe_of
 from llm_bridge.study.repairing import candidates_of, repair_rows, suspicious_lines
 from llm_bridge.study.rows import cell_rows, damage_example, result_row, texts_needed
-from llm_bridge.study.store import (
-    StoreError,
-    canonical_json,
-    is_finished,
-    locked,
-    seal,
-    share_cache,
-    waiting_lock,
-    write_json,
-    write_jsonl,
-)
+from llm_bridge.study.store import locked, share_cache, waiting_lock
 from llm_bridge.study.transmission import Arrivals, cross, links_of
 from llm_bridge.study.transmission import transmit_all as transmit_all
-from llm_bridge.transport.link import RadioSettings, ReceivedItem
+from llm_bridge.transport.link import ReceivedItem
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -85,11 +78,8 @@ def run_recipe(
         The folder is in use, cannot be written, or was edited.
     RecipeError, CorpusError, ModelError, ModelDownloadError
         What the user asked for is not there, or not possible; nothing was written for it.
-    IsolationError
-        The recipe runs generated programs, and nothing here shuts them in.
     """
     check_links(recipe)
-    check_isolation(recipe)
     with locked(directory):
         if cache is not None:
             share_cache(directory, cache)
@@ -233,7 +223,7 @@ def write_cell(
         scores,
         study.validation,
         method=cell.method,
-        axis=cell.axis,
+        link=cell.link,
         repaired=repaired,
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -243,7 +233,7 @@ def write_cell(
         "corpora": study.corpus_hashes,
         "model": study.model,
         "learner": learner.record,
-        "seeds": {"train": cell.train_seed, "channel": cell.channel_seed},
+        "seeds": {"train": cell.train_seed, "channel": cell.link.channel_seed if cell.link else None},
     }
     write_json(folder / "provenance.json", origin)
     write_jsonl(folder / "items.jsonl", [row for task in tasks for row in rows[task]])
@@ -253,7 +243,7 @@ def write_cell(
     train_delivered = sum(item.delivered for item in arrived.learnt) / len(arrived.learnt) if cell.trained else None
     bootstrap = study.recipe.score.bootstrap
     on_air = _on_air(study, cell, arrived.evaluated)
-    seal(
+    finalise(
         folder,
         {
             "cell": folder.name,
@@ -265,17 +255,15 @@ def write_cell(
 
 def _on_air(study: Study, cell: Cell, evaluated: Sequence[ReceivedItem]) -> dict[str, Any]:
     """What sending the corpus over a cell's link takes; nothing where no link was crossed."""
-    if not cell.crosses_link_in_evaluation:
+    if cell.link is None or not cell.crosses_link_in_evaluation:
         return {}
-    settings = study.recipe.radio
+    radio = study.recipe.radio
     seconds = math.fsum(arrival.damage.airtime_s for arrival in evaluated)
-    share = duty_cycle_of(settings)
-    radio: RadioSettings = radio_settings(cell, study.recipe)
     return {
         "airtime_s": seconds,
-        "duty_cycle": share,
-        "send_time_s": send_time_s(seconds, share),
-        "within_dwell_time": within_dwell_time(radio, settings.region),
+        "duty_cycle": radio.allowed_duty_cycle,
+        "send_time_s": seconds / radio.allowed_duty_cycle,
+        "within_dwell_time": radio.settings_of(cell.link).within_dwell_time(radio.region),
     }
 
 
@@ -285,7 +273,7 @@ def _on_air(study: Study, cell: Cell, evaluated: Sequence[ReceivedItem]) -> dict
 def _send_elsewhere(study: Study, cells: Sequence[Cell], executor: Executor) -> None:
     """Let workers do the radio links; `transmit_all` finds their files."""
     links = list(dict.fromkeys(link for cell in cells for link in links_of(cell)))
-    links.sort(key=lambda link: -(link[0].sf or 0))  # the long frames first
+    links.sort(key=lambda link: -link[0].sf)  # the long frames first
     task = _task_of(study)
     with study.phase(f"{len(links)} radio links on worker processes") as advance:
         run_jobs(executor, link_job, [(*task, study.model, *link) for link in links], advance)
@@ -303,7 +291,7 @@ def _study_of(recipe: str, directory: str) -> Study:
     return load_study(recipe_of(json.loads(recipe)), Path(directory), Console(quiet=True))
 
 
-def link_job(recipe: str, directory: str, model: dict[str, str], link: Cell, corpus: str) -> None:
+def link_job(recipe: str, directory: str, model: dict[str, str], link: Link, corpus: str) -> None:
     """One corpus over one link, to its file."""
     with ONE_JOB:
         study = _study_of(recipe, directory)

@@ -18,10 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.files import append_jsonl, digest, read_json, signed, verified, write_json
 from llm_bridge.study.cells import SHUFFLED, Cell, base_method, simulator_version
-from llm_bridge.study.config import Recipe
+from llm_bridge.study.recipe import Recipe
 from llm_bridge.study.shuffling import shuffled_labels
-from llm_bridge.study.store import append_jsonl, digest, read_json, signed, verified, write_json
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.text_scores import TextScores
@@ -81,8 +81,9 @@ class Learner:
         """The model, made or taken up where it was left."""
         if self._loaded is not None:
             return self._loaded
-        from llm_bridge.training.adapters import attach, method_named
-        from llm_bridge.training.launched import TrainingJob, train_together
+        from llm_bridge.training.adapters import attach
+        from llm_bridge.training.distributed_training import TrainingJob, train_together
+        from llm_bridge.training.methods import method_named
         from llm_bridge.training.models import load_model
 
         method = base_method(self.method)
@@ -200,7 +201,7 @@ class Learner:
 
 def learner_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str, dict[str, Any]]:
     """Arguments of `AdapterSettings` and of `TrainSettings`, as plain values: part of a model's identity."""
-    from llm_bridge.training.adapters import method_named
+    from llm_bridge.training.methods import method_named
 
     training = recipe.training
     method = base_method(method)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from llm_bridge.corpora.programs import ProgramPair
+from llm_bridge.files import digest, signed, verified, write_jsonl
 from llm_bridge.study.cells import simulator_version
-from llm_bridge.study.store import digest, signed, verified, write_jsonl
 from llm_bridge.transport.controls import LinkStatistics
+from llm_bridge.transport.items import pair_fates
 from llm_bridge.transport.link import (
     Damage,
     Item,
@@ -47,7 +48,7 @@ def perfect_arrival(items: Sequence[Item]) -> list[ReceivedItem]:
         ReceivedItem(
             item=item,
             text=item.text,
-            holes=(),
+            erasures=(),
             line_spans=tuple(line_spans(item.text)),
             delivered=True,
             intact=True,
@@ -93,13 +94,16 @@ def transmit_items(
 
 
 def delivery_row(received: Sequence[ReceivedItem]) -> dict[str, Any]:
-    """Counts of one link: items, delivered, intact, fragments sent and lost, airtime."""
+    """Counts of one link: items, delivered, intact, fragments sent, lost and unequal in a pair, bytes, airtime."""
+    fates = pair_fates(received)
     return {
         "n": len(received),
         "delivered": sum(arrival.delivered for arrival in received),
         "intact": sum(arrival.intact for arrival in received),
         "fragments_sent": sum(arrival.damage.fragments_sent for arrival in received),
         "fragments_lost": sum(arrival.damage.fragments_lost for arrival in received),
+        "pair_fragments": fates.fragments,
+        "pair_fragments_unequal": fates.unequal,
         "byte_errors": sum(arrival.damage.byte_errors for arrival in received),
         "airtime_s": sum(arrival.damage.airtime_s for arrival in received),
     }
@@ -134,11 +138,12 @@ def _to_row(arrival: ReceivedItem) -> dict[str, Any]:
         "program": arrival.item.program,
         "version": arrival.item.version,
         "text": arrival.text,
-        "holes": arrival.holes,
+        "holes": arrival.erasures,
         "line_spans": arrival.line_spans,
         "delivered": arrival.delivered,
         "intact": arrival.intact,
         "damage": asdict(arrival.damage),
+        "kept_fragments": arrival.kept_fragments,
     }
 
 
@@ -146,9 +151,10 @@ def _from_row(row: dict[str, Any], item: Item) -> ReceivedItem:
     return ReceivedItem(
         item=item,
         text=row["text"],
-        holes=tuple((start, end) for start, end in row["holes"]),
+        erasures=tuple((start, end) for start, end in row["holes"]),
         line_spans=tuple((start, end) for start, end in row["line_spans"]),
         delivered=row["delivered"],
         intact=row["intact"],
         damage=Damage(**row["damage"]),
+        kept_fragments=tuple(row["kept_fragments"]),
     )

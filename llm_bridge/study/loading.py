@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
-from llm_bridge.study.config import RENAMED, CorpusConfig, Recipe, RecipeError
 from llm_bridge.study.model_files import model_sha256
+from llm_bridge.study.recipe import RENAMED, CorpusConfig, Recipe, RecipeError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from llm_bridge.study.store import StoreError, canonical_json, digest, read_json, write_json
+from llm_bridge.files import StoreError, canonical_json, digest, read_json, write_json
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "weights": ("*.safetensors", "*.safetensors.index.json", "*.bin"),

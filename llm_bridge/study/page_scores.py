@@ -11,10 +11,8 @@ from llm_bridge.study import figures
 from llm_bridge.study.curves import verdict
 from llm_bridge.study.evidence import Collapse
 from llm_bridge.study.html_parts import Column, Html, figure, plain, table
-from llm_bridge.study.points import LINK_FIELDS, Point, Study
+from llm_bridge.study.points import Point, Study
 from llm_bridge.study.words import TASK_QUESTIONS, axis_name, condition_name, corpus_name, method_name, sentence_case
-
-CONDITION_FIELDS = [name for name in LINK_FIELDS if name != "sf"]
 
 
 def scores_section(study: Study) -> str:
@@ -125,7 +123,7 @@ def _snr_figures(study: Study) -> list[str]:
                 p.corpus,
                 p.task,
                 p.method,
-                tuple(v for n, v in zip(CONDITION_FIELDS, p.condition, strict=True) if n != "snr_db"),
+                (*p.condition[:1], *p.condition[2:]),  # whatever the level
             )
             if math.isfinite(p.snr_db or 0.0):
                 groups.setdefault(key, {}).setdefault(p.sf or 0, []).append(p)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from llm_bridge.scoring.collapse import spell_p
+from llm_bridge.scoring.conditional_independence import format_p
 from llm_bridge.study.contrasts import PooledContrast, spell_verdict, training_contrasts
 from llm_bridge.study.curves import is_control
 from llm_bridge.study.html_parts import Column, spelled, table
@@ -93,7 +93,7 @@ def training_sentence(contrast: PooledContrast) -> str:
     return (
         f"From clean training texts to those that crossed the link ({held_equal(train_a)}, {factors}), F1 in "
         f"{clean_a.task} falls by {lost[0]:.2f} for {names[0]} and by {lost[1]:.2f} for {names[1]} (difference "
-        f"{spell_interval(d)}, {spell_p(contrast.p_holm)} after Holm, {corpus_name(clean_a.corpus)}, "
+        f"{spell_interval(d)}, {format_p(contrast.p_holm)} after Holm, {corpus_name(clean_a.corpus)}, "
         f"n = {d.num_clusters} programs, {seed_words(train_a, train_b)}): {said}."
     )
 

@@ -18,34 +18,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llm_bridge.scoring.collapse import residual_errors
+from llm_bridge.axes import AXES, LEVEL_COLUMNS
+from llm_bridge.files import canonical_json, digest, read_json, read_jsonl
+from llm_bridge.link import FIELDS, Link
+from llm_bridge.results_format import EXAMPLE_FILES, RESULT_COLUMNS, cell_dirs, is_finished
+from llm_bridge.scoring.conditional_independence import residual_errors
 from llm_bridge.scoring.metrics import TASKS, score_cell
-from llm_bridge.study.store import canonical_json, cell_dirs, digest, is_finished, read_json, read_jsonl
 
-AXIS_ORDER = ("fixed_snr", "equal_airtime", "distance", "equal_energy", "equal_loss")
-LEVELS = ("distance_km", "ebn0_db", "frame_loss")
+AXIS_ORDER = tuple(AXES)
+LEVELS = LEVEL_COLUMNS
 """What an axis holds equal instead of the SNR."""
 
-CONTRACT_COLUMNS = (
-    "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split", "method", "train_seed",
-    "channel_seed", "task", "corpus", "n", "delivered", "intact", "train_delivered", "f1", "f1_low", "f1_high",
-    "f1_delivered", "baseline", "macro_f1", "mcc",
-)  # fmt: skip
-"""The first columns of ``results.csv``, fixed by the public contract."""
-
-RESULT_COLUMNS = (
-    *CONTRACT_COLUMNS,
-    "axis", *LEVELS, "parses", "airtime_s", "duty_cycle", "send_time_s", "within_dwell_time",
-    "plausible_at_1", "plausible_low", "plausible_high",
-)  # fmt: skip
-"""The columns of ``results.csv``, in order: `CONTRACT_COLUMNS`, then
-
-`axis` with its level (`distance_km`, `ebn0_db`, `frame_loss`); `parses`: items whose received text is Python (of a
-pair: both); `airtime_s` of the whole corpus over this link, the `duty_cycle`, the time that sending takes at it, and
-whether each frame keeps to the region's dwell time; *repair*: `plausible_at_1` with its interval.
-"""
-
-EXAMPLE_FILES = ("example.json", "examples.json")
 LINK_FIELDS = ("axis", "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split")
 DELIVERY_COUNTS = (
     "delivered", "intact", "fragments_sent", "fragments_lost", "bytes_sent", "airtime_s",
@@ -93,24 +76,21 @@ class Point:
     corpus: str
     task: str
     method: str
-    axis: str | None
-    sf: int | None
-    snr_db: float | None
-    fading: str | None
-    cr: int | None
-    policy: str | None
-    source_coding: str | None
+    link: Link | None
     corrupted_split: str
     scores: Mapping[str, Any]
     num_programs: int
     train_seeds: tuple[int, ...]
     channel_seeds: tuple[int, ...]
     train_delivered: float | None = None
-    distance_km: float | None = None
-    ebn0_db: float | None = None
-    frame_loss: float | None = None
     runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
     items: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+
+    def __getattr__(self, name: str) -> Any:
+        """A column of the link (`llm_bridge.link.FIELDS`); None where no link was crossed."""
+        if name not in FIELDS:
+            raise AttributeError(name)
+        return None if self.link is None else self.link.columns()[name]
 
     @property
     def f1(self) -> float | None:
@@ -162,13 +142,13 @@ class Point:
 
     @property
     def condition(self) -> tuple[Any, ...]:
-        """The link without its spreading factor: what a curve over SF holds fixed; for the SNR stands `level`."""
-        return tuple(self.level if name == "snr_db" else getattr(self, name) for name in LINK_FIELDS if name != "sf")
+        """The link without its spreading factor and seed, and what was sent over it."""
+        return (*(self.link.condition if self.link is not None else ()), self.corrupted_split)
 
     @property
     def level(self) -> float | None:
-        """What the axis holds equal between spreading factors: one of `LEVELS` (then the SNR differs), or an SNR."""
-        return next((v for name in LEVELS if (v := getattr(self, name)) is not None), self.snr_db)
+        """What the axis holds equal between spreading factors."""
+        return None if self.link is None else self.link.level
 
 
 def load_study(directory: Path) -> Study:
@@ -223,7 +203,8 @@ def pool(cells: Iterable[CellFiles], *, num_resamples: int = 10_000) -> list[Poi
         scores = score_cell(items, num_resamples=num_resamples) if items else _widest(rows)
         points.append(
             Point(
-                **named,
+                **{name: named[name] for name in ("corpus", "task", "method", "corrupted_split")},
+                link=Link.of_row(named),
                 scores=scores,
                 num_programs=len({item["program"] for item in items}) if items else int(rows[0]["n"]),
                 train_seeds=_seeds(runs, 0),

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from llm_bridge.study.cells import RULES, SHUFFLED, UNTRAINED, base_method, channel_links, expand, radio_settings
-from llm_bridge.study.config import Recipe, RecipeError
+from llm_bridge.study.cells import RULES, SHUFFLED, UNTRAINED, base_method, expand, links
 from llm_bridge.study.learning import learner_settings
+from llm_bridge.study.recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,23 +21,10 @@ Progress = Callable[[int, int], None]
 
 def check_links(recipe: Recipe) -> None:
     """Refuse a grid with a value that the radio link refuses."""
-    for cell in expand(recipe) if recipe.training.methods else channel_links(recipe):
-        if cell.sf is not None:
-            radio_settings(cell, recipe)
-
-
-def check_isolation(recipe: Recipe) -> None:
-    """Refuse the task "repair" where nothing shuts in the programs that it runs.
-
-    Raises
-    ------
-    IsolationError
-        It says why each level of isolation is not to be had.
-    """
-    if "repair" in (*recipe.score.tasks, *recipe.score.trained_tasks):
-        from llm_bridge.scoring.sandbox import require_isolation
-
-        require_isolation()
+    crossed = [cell.link for cell in expand(recipe)] if recipe.training.methods else links(recipe)
+    for link in dict.fromkeys(crossed):
+        if link is not None:
+            recipe.radio.settings_of(link)
 
 
 def check_training(recipe: Recipe) -> None:
@@ -48,7 +35,7 @@ def check_training(recipe: Recipe) -> None:
     ValueError
         It names the value, and what is known.
     """
-    from llm_bridge.training.adapters import METHODS, AdapterSettings, method_named
+    from llm_bridge.training.methods import METHODS, AdapterSettings, method_named
 
     for method in recipe.training.methods:
         if method == RULES:
@@ -100,8 +87,8 @@ def estimate_recipe(recipe: Recipe, *, console: Console) -> None:
 
 def _estimates(recipe: Recipe) -> list[MemoryEstimate]:
     """Memory of each method that has a model."""
-    from llm_bridge.training.adapters import AdapterSettings
     from llm_bridge.training.estimate import estimate_memory
+    from llm_bridge.training.methods import AdapterSettings
 
     training = recipe.training
     adapter = AdapterSettings(rank=training.adapter_rank, alpha=float(training.adapter_alpha))

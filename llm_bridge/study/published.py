@@ -19,8 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_bridge.study.points import RESULT_COLUMNS, CellFiles
-from llm_bridge.study.store import StoreError, read_json
+from llm_bridge.files import StoreError, read_json
+from llm_bridge.results_format import RESULT_COLUMNS
+from llm_bridge.study.points import CellFiles
 
 Row = dict[str, Any]
 TEXT_COLUMNS = {"fading", "policy", "source_coding", "corrupted_split", "method", "task", "corpus", "axis"}

@@ -16,11 +16,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
-from llm_bridge.scoring.decisions import HOLE, Row, pairs_by_name
+from llm_bridge.files import StoreError, append_jsonl, signed, verified
+from llm_bridge.scoring.decisions import Row, pairs_by_name
 from llm_bridge.scoring.localise import rank_lines
-from llm_bridge.study.config import ScoreConfig
-from llm_bridge.study.store import StoreError, append_jsonl, signed, verified
-from llm_bridge.transport.link import ReceivedItem
+from llm_bridge.study.recipe import ScoreConfig
+from llm_bridge.transport.items import REPLACEMENT_CHARACTER, ReceivedItem
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.text_scores import TextScores
@@ -118,7 +118,7 @@ class _Judge:
 
 def _hole_stays(text: str, line: int | None) -> bool:
     """Whether a hole would be left after one line was replaced: then no candidate is a program."""
-    return any(HOLE in row for index, row in enumerate(text.splitlines()) if index != line)
+    return any(REPLACEMENT_CHARACTER in row for index, row in enumerate(text.splitlines()) if index != line)
 
 
 def _sha256(text: str) -> str:

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.files import write_atomically
+from llm_bridge.results_format import RESULT_COLUMNS
 from llm_bridge.study.curves import verdict
 from llm_bridge.study.page import render_page
-from llm_bridge.study.points import RESULT_COLUMNS, Point, items_jsonl, load_study, results_csv
-from llm_bridge.study.store import write_output
+from llm_bridge.study.points import Point, items_jsonl, load_study, results_csv
 from llm_bridge.study.words import METHOD_ORDER, TASK_QUESTIONS, axis_name, corpus_name, method_name
 
 __all__ = ["RESULT_COLUMNS", "render_table", "table_rows", "write_report"]
@@ -44,10 +45,10 @@ def write_report(directory: Path | str) -> Path:
         A file that was changed after its result was written, a full disk, no permission.
     """
     study = load_study(Path(directory))
-    write_output(study.directory / "results.csv", results_csv(study.cells))
-    write_output(study.directory / "items.jsonl", items_jsonl(study.cells))
+    write_atomically(study.directory / "results.csv", results_csv(study.cells))
+    write_atomically(study.directory / "items.jsonl", items_jsonl(study.cells))
     page = study.directory / "report.html"
-    write_output(page, render_page(study))
+    write_atomically(page, render_page(study))
     return page
 
 

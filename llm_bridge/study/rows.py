@@ -9,11 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 from llm_bridge.corpora.programs import ProgramPair
-from llm_bridge.scoring.detect import detect, fit_threshold, suspicion
+from llm_bridge.link import Link, link_columns
+from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
 from llm_bridge.scoring.localise import localise
 from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.paired import paired
-from llm_bridge.study.cells import RULES, UNTRAINED, Cell
+from llm_bridge.study.cells import LATER_COLUMNS, RULES, UNTRAINED, Cell
 from llm_bridge.transport.link import ReceivedItem
 
 Row = dict[str, Any]
@@ -39,12 +40,12 @@ def cell_rows(
     validation: Sequence[ProgramPair],
     *,
     method: str,
-    axis: str | None = None,
+    link: Link | None = None,
     repaired: Sequence[Row] = (),
 ) -> dict[str, list[Row]]:
     """Item rows of each task. A trained model localises by its verdicts, an untrained one by likelihood.
 
-    Every row tells the link's `axis`, and whether what arrived `parses`. `repaired` are the rows of *repair*
+    Every row tells the axis of its `link`, and whether what arrived `parses`. `repaired` are the rows of *repair*
     (`repairing`).
     """
     readable = {(one.item.program, one.item.version): one.delivered and parses(one.text) for one in received}
@@ -60,6 +61,7 @@ def cell_rows(
         else:
             threshold = 0.0 if method == RULES else validation_threshold(validation, scores, trained)
             found = detect(received, pairs, scores, threshold=threshold, by=_by(trained))
+        axis = link.axis if link is not None else None
         rows[task] = [{"cell": cell, **row, "axis": axis, "parses": _row_parses(row, readable)} for row in found]
     return rows
 
@@ -91,7 +93,7 @@ def validation_threshold(validation: Sequence[ProgramPair], scores: Mapping[str,
     """The threshold of *detect*, fitted on clean validation programs and on nothing else."""
     labelled = [(text, buggy) for pair in validation for text, buggy in ((pair.buggy, True), (pair.correct, False))]
     return fit_threshold(
-        [suspicion(text, scores[text], by=_by(trained)) for text, _ in labelled], [buggy for _, buggy in labelled]
+        [bug_score(text, scores[text], by=_by(trained)) for text, _ in labelled], [buggy for _, buggy in labelled]
     )
 
 
@@ -106,25 +108,16 @@ def result_row(
 ) -> dict[str, Any]:
     """One row of `results.csv`; `on_air` are its columns on the time that the link took, where one was crossed."""
     plausible = measures(rows, num_resamples=num_resamples).get("plausible@1") if task == "repair" else None
+    link = link_columns(cell.link)
     return {
-        "sf": cell.sf,
-        "snr_db": cell.snr_db,
-        "fading": cell.fading,
-        "cr": cell.cr,
-        "policy": cell.policy,
-        "source_coding": cell.source_coding,
+        **{name: value for name, value in link.items() if value is not None or name not in LATER_COLUMNS},
         "corrupted_split": cell.corrupted_split,
         "method": cell.method,
         "train_seed": cell.train_seed,
-        "channel_seed": cell.channel_seed,
         "task": task,
         "corpus": cell.corpus,
         "train_delivered": train_delivered,
         **score_cell(rows, num_resamples=num_resamples),
-        "axis": cell.axis,
-        "distance_km": cell.distance_km,
-        "ebn0_db": cell.ebn0_db,
-        **({} if cell.frame_loss is None else {"frame_loss": cell.frame_loss}),
         "parses": sum(bool(row["parses"]) for row in rows),
         **(on_air or {}),
         **(
@@ -147,7 +140,7 @@ def damage_example(received: Sequence[ReceivedItem]) -> Row | None:
                 "program": arrival.item.program,
                 "sent": arrival.item.text,
                 "received": arrival.text,
-                "holes": arrival.holes,
+                "holes": arrival.erasures,
             }
     return None
 

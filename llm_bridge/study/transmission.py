@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.study.axes import duty_cycle_of
-from llm_bridge.study.cells import Cell, radio_settings
+from llm_bridge.link import FIELDS, Link
+from llm_bridge.study.cells import Cell
 from llm_bridge.study.links import (
     delivery_row,
     equal_airtime,
@@ -39,18 +39,18 @@ def transmit_all(study: Study, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
     arrivals: dict[Cell, Arrivals] = {}
     clean = {name: perfect_arrival(items_of(pairs)) for name, pairs in study.test.items()}
     clean_training = perfect_arrival(items_of(study.train))
-    crossed: dict[tuple[Cell, str], list[ReceivedItem]] = {}
-    delivered: dict[Cell, dict[str, Any]] = {}
+    crossed: dict[tuple[Link, str], list[ReceivedItem]] = {}
+    delivered: dict[tuple[str, Link], dict[str, Any]] = {}
     with study.phase("radio links: frames over the air") as advance:
         for number, cell in enumerate(cells):
             for link in links_of(cell):
                 if link not in crossed:
                     crossed[link] = cross(study, *link)
             evaluated, learnt = clean[cell.corpus], clean_training
-            if cell.crosses_link_in_evaluation:
+            if cell.link is not None and cell.crosses_link_in_evaluation:
                 evaluated = crossed[cell.link, cell.corpus]
-                delivered[replace(cell.link, corpus=cell.corpus)] = delivery_row(evaluated)
-            if cell.crosses_link_in_training:
+                delivered[cell.corpus, cell.link] = delivery_row(evaluated)
+            if cell.link is not None and cell.crosses_link_in_training:
                 learnt = crossed[cell.link, TRAINING]
             arrivals[cell] = Arrivals(evaluated=evaluated, learnt=learnt)
             advance(number + 1, len(cells))
@@ -59,13 +59,15 @@ def transmit_all(study: Study, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
     return arrivals
 
 
-def links_of(cell: Cell) -> list[tuple[Cell, str]]:
+def links_of(cell: Cell) -> list[tuple[Link, str]]:
     """What a cell sends: a link, and the name of a test corpus or `TRAINING`."""
+    if cell.link is None:
+        return []
     sent = [(cell.link, cell.corpus)] if cell.crosses_link_in_evaluation else []
     return sent + ([(cell.link, TRAINING)] if cell.crosses_link_in_training else [])
 
 
-def cross(study: Study, link: Cell, corpus: str) -> list[ReceivedItem]:
+def cross(study: Study, link: Link, corpus: str) -> list[ReceivedItem]:
     """A corpus over a link, from the file where it crossed it before.
 
     The airtime budget is that of the texts to be judged; a training set is sent once, in its fixed order, on any axis.
@@ -77,48 +79,40 @@ def cross(study: Study, link: Cell, corpus: str) -> list[ReceivedItem]:
 
 
 def settings_of(
-    study: Study, link: Cell, items: Sequence[Item], *, judged: bool = True
+    study: Study, link: Link, items: Sequence[Item], *, judged: bool = True
 ) -> tuple[RadioSettings, object | None]:
     """Settings of a link for the texts that it is to carry, and the tokenizer, where ids are sent."""
-    radio = radio_settings(link, study.recipe)
+    radio = study.recipe.radio.settings_of(link)
     tokenizer = study.tokenizer if radio.source_coding == "token_ids" else None
     if judged and link.axis == "equal_airtime":
         settings = study.recipe.radio
-        budget_s = settings.period_s * duty_cycle_of(settings)
+        budget_s = settings.period_s * settings.allowed_duty_cycle
         radio = equal_airtime(items, radio, settings.airtime_reference_sf, tokenizer, budget_s=budget_s)
     return radio, tokenizer
 
 
-def _print_delivery(console: Console, rows: Mapping[Cell, dict[str, Any]]) -> None:
+def _print_delivery(console: Console, rows: Mapping[tuple[str, Link], dict[str, Any]]) -> None:
     """What each link brought over; columns in which all links agree are said once, above the table."""
     from rich.table import Table
 
-    names = (
-        "corpus",
-        "axis",
-        "distance_km",
-        "ebn0_db",
-        "frame_loss",
-        "snr_db",
-        "fading",
-        "cr",
-        "policy",
-        "source_coding",
-        "channel_seed",
-    )
-    varying = [name for name in names if len({getattr(cell, name) for cell in rows}) > 1]
-    common = {name: getattr(next(iter(rows)), name) for name in names if name not in varying}
+    names = ("corpus", *(name for name in FIELDS if name != "sf"))
+    spelt = [{"corpus": corpus, **link.columns()} for corpus, link in rows]
+    varying = [name for name in names if len({link[name] for link in spelt}) > 1]
+    common = {name: spelt[0][name] for name in names if name not in varying}
     fixed = ", ".join(f"{name} {value}" for name, value in common.items() if value is not None)
     table = Table(title=f"What arrived ({fixed})", title_justify="left")
-    for name in (*varying, "SF", "texts", "any byte", "whole", "frames", "lost", "airtime"):
+    for name in (*varying, "SF", "texts", "any byte", "whole", "frames", "lost", "unequal", "airtime"):
         table.add_column(name, justify="right")
-    for cell, row in rows.items():
+    for link, row in zip(spelt, rows.values(), strict=True):
         lost = row["fragments_lost"] / row["fragments_sent"] if row["fragments_sent"] else 0.0
-        counts = (cell.sf, row["n"], row["delivered"], row["intact"], row["fragments_sent"])
+        pairs = row["pair_fragments"]  # fragment i of both versions: the share of which one alone was lost
+        unequal = f"{row['pair_fragments_unequal'] / pairs:.1%}" if pairs else ""
+        counts = (link["sf"], row["n"], row["delivered"], row["intact"], row["fragments_sent"])
         table.add_row(
-            *(str(getattr(cell, name)) for name in varying),
+            *(str(link[name]) for name in varying),
             *map(str, counts),
             f"{lost:.0%}",
+            unequal,
             f"{row['airtime_s']:.0f} s",
         )
     console.print(table)

@@ -26,17 +26,15 @@ arXiv 2305.14314, §3). Measured peaks of SmolLM2-135M in steps of 500 tokens: Q
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from llm_bridge.training.adapters import AdapterSettings, method_named
-from llm_bridge.training.fetching import TOY, ModelDownloadError, ModelError, cache_root, quiet
+from llm_bridge.training.architecture import linear_shapes, meta_model, read_config
+from llm_bridge.training.fetching import TOY, ModelDownloadError, ModelError, cache_root, fetch_config
+from llm_bridge.training.methods import AdapterSettings, method_named
 from llm_bridge.training.settings import DEFAULT_OBJECTIVES
-
-if TYPE_CHECKING:
-    import torch
 
 NF4_BYTES = 4.127 / 8
 HEAD_TOKENS = 512
@@ -137,7 +135,7 @@ def estimate_memory(
     name
         As in `load_model`; of `KNOWN_SHAPES` no file is needed.
     method
-        A name in `adapters.METHODS`.
+        A name in `methods.METHODS`.
     adapter, batch_tokens, gradient_checkpointing, optimiser, objectives, dtype
         As in `AdapterSettings`, `TrainSettings` and `load_model`. A layer-wise method is counted with
         ``floor(ratio * blocks)`` blocks.
@@ -164,13 +162,12 @@ def estimate_memory(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or ("bfloat16" if device == "cuda" and row.trained != "everything" else "float32")
     width = {"float32": 4, "bfloat16": 2}[dtype]
-    config = _config(name)
-    with quiet():
-        model = _meta_model(config)
-    linear = _block_linears(model)
+    config = config_of(name)
+    model = meta_model(config)
+    linear = linear_shapes(model)
     total = sum(parameter.numel() for parameter in model.parameters())
     trained, trained_width = _trained(row.trained, row.strategy, adapter, linear, total, width, config)
-    in_linears = sum(out * wide for shapes in linear.values() for out, wide in shapes.values())
+    in_linears = sum(out * wide for shapes in linear for out, wide in shapes.values())
     weights = in_linears * NF4_BYTES + (total - in_linears) * 4 if row.storage == "nf4" else total * width
     state = 2 if optimiser == "paged_adamw_8bit" else 2 * trained_width
     processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
@@ -265,9 +262,9 @@ def render_estimate(estimate: MemoryEstimate) -> str:
 # -------------------------------------------------------------------------------------------------------------- helpers
 
 
-def _config(name: str) -> Any:
-    """Configuration of a model by known shape, by folder, or by hub id."""
-    from transformers import AutoConfig, LlamaConfig
+def config_of(name: str) -> Any:
+    """Configuration of a model by known shape, folder, GGUF header or hub id; no weight is read or fetched."""
+    from transformers import LlamaConfig
 
     if name == TOY:
         from llm_bridge.training.toy import toy_model
@@ -277,47 +274,27 @@ def _config(name: str) -> Any:
     cached = cache_root() / "models" / name
     for place in (folder, cached):
         if (place / "config.json").is_file():
-            return AutoConfig.from_pretrained(place)
+            return read_config(place)
+    if folder.suffix == ".gguf" and folder.is_file():
+        return read_config(folder.parent, gguf_file=folder.name)
+    if folder.is_dir():
+        return read_config(folder)  # says what is missing
     if name in KNOWN_SHAPES:
         return LlamaConfig(**KNOWN_SHAPES[name])
     try:
-        with quiet():
-            return AutoConfig.from_pretrained(name)
-    except Exception as error:  # offline, gated, absent: the hub's client raises many kinds
+        return read_config(fetch_config(name))
+    except ModelDownloadError as error:
         raise ModelDownloadError(
-            f"no configuration of {name!r} is at hand ({type(error).__name__}); pass a folder that holds its "
-            f"config.json, or one of {', '.join(KNOWN_SHAPES)}"
+            f"no configuration of {name!r} is at hand ({error}); pass a folder that holds its config.json, or one of "
+            f"{', '.join(KNOWN_SHAPES)}"
         ) from error
-
-
-def _meta_model(config: Any) -> torch.nn.Module:
-    """The model's modules with shapes and no memory."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
-
-
-def _block_linears(model: Any) -> dict[int, dict[str, tuple[int, int]]]:
-    """For each block, the shapes (out, in) of its linear layers by name."""
-    import torch
-
-    found: dict[int, dict[str, tuple[int, int]]] = {}
-    for level, block in enumerate(model.get_decoder().layers):
-        found[level] = {
-            path.rsplit(".", 1)[-1]: (module.out_features, module.in_features)
-            for path, module in block.named_modules()
-            if isinstance(module, torch.nn.Linear)
-        }
-    return found
 
 
 def _trained(
     kind: str,
     strategy: str | None,
     adapter: AdapterSettings,
-    linear: Mapping[int, Mapping[str, tuple[int, int]]],
+    linear: Sequence[Mapping[str, tuple[int, int]]],
     total: int,
     width: int,
     config: Any,
@@ -340,10 +317,11 @@ def _trained(
 
 def _activations(config: Any, tokens: int, width: int, training: bool, checkpointing: bool) -> float:
     """Bytes of what a step keeps for the way back; without training one block's worth."""
-    key_value = config.num_key_value_heads * (
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    )
-    block = 9 * config.hidden_size + 4 * key_value + 4 * config.intermediate_size
+    heads = config.num_attention_heads
+    head_width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    key_value = (getattr(config, "num_key_value_heads", None) or heads) * head_width
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size  # GPT-2 names none
+    block = 9 * config.hidden_size + 4 * key_value + 4 * inner
     kept = config.num_hidden_layers * config.hidden_size + block if checkpointing else config.num_hidden_layers * block
     return float(tokens * width * (kept if training else block))
 

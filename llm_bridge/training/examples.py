@@ -44,7 +44,7 @@ class Example:
     Parameters
     ----------
     text
-        As received; a hole is one U+FFFD.
+        As received; an erasure is one U+FFFD.
     label_lines
         Indices of the lines of `text` that hold the bug. Empty for a correct program, and for a buggy one whose
         gold lines were lost: such a row says that there is a bug, and not where.
@@ -88,7 +88,7 @@ class Encoding:
         For each line, the index in `input_ids` of the token that holds its last byte. Shorter than the number of lines
         where the text was truncated.
     blank
-        For each of these lines, whether there is nothing to judge: white, or a hole alone.
+        For each of these lines, whether there is nothing to judge: white, or an erasure alone.
     suffix_end
         Index in `input_ids` of the suffix' last token.
     truncated
@@ -173,7 +173,7 @@ def gold_spans(pair: ProgramPair) -> tuple[Span, ...]:
 
 def received_gold_lines(arrival: ReceivedItem, gold: Sequence[Span]) -> tuple[int, ...]:
     """Lines of the received text that hold bytes of a gold span which arrived."""
-    return tuple(index for index, span in enumerate(arrival.line_spans) if arrived_within(span, gold, arrival.holes))
+    return tuple(index for index, span in enumerate(arrival.line_spans) if arrived_within(span, gold, arrival.erasures))
 
 
 def replaced_line(pair: ProgramPair) -> int:

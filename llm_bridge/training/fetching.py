@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -20,14 +19,17 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-Progress = Callable[[int, int], None]
-"""Called with (units done, units in all)."""
+from llm_bridge.training.common import ModelDownloadError as ModelDownloadError
+from llm_bridge.training.common import ModelError as ModelError
+from llm_bridge.training.common import Progress as Progress
+from llm_bridge.training.common import quiet as quiet
+from llm_bridge.training.gguf_files import convert_gguf as convert_gguf
 
 TOY = "toy"
 DEFAULT_MODEL = "smollm2-135m-instruct"
@@ -55,14 +57,6 @@ WHEEL_MODELS: Mapping[str, WheelModel] = {
 }
 
 
-class ModelDownloadError(RuntimeError):
-    """The model could not be had, or what came is not what was pinned."""
-
-
-class ModelError(ValueError):
-    """The model was found, and cannot be used here."""
-
-
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """Where converted models lie: `cache_dir`, else ``$CHIRPBRIDGE_CACHE``, else ``~/.cache/chirpbridge``."""
     return Path(cache_dir or os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "chirpbridge").expanduser()
@@ -79,7 +73,8 @@ def fetch_model(
     Parameters
     ----------
     name
-        ``"smollm2-135m-instruct"``, a hub id, a folder, or a ``.gguf`` file.
+        ``"smollm2-135m-instruct"``, a hub id (``org/name``, or ``org/name@revision`` for a branch, tag or commit), a
+        folder, or a ``.gguf`` file.
     cache_dir
         See `cache_root`. Hub downloads stay in the hub's own cache.
     progress
@@ -100,6 +95,8 @@ def fetch_model(
     say = progress or _silent
     if name == TOY:
         raise ModelError("the toy model is built in code; there is nothing to fetch")
+    if not name.strip():
+        raise ModelError("'model.name' is empty: a hub id, a folder, a .gguf file, or a name that is built in")
     path = Path(name).expanduser()
     if path.is_dir():
         return path
@@ -132,7 +129,7 @@ def _converted(root: Path, slot: str, digest: str, source: Callable[[Path], Path
             gguf_file = source(Path(work))
             say(1, 2)
             made = Path(work) / "converted"
-            _convert_gguf(gguf_file, made)
+            convert_gguf(gguf_file, made)
             files = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
             marker = {"name": slot, "gguf_sha256": digest, "files": files, "versions": versions()}
             _write_json(made / MARKER_FILE, marker)
@@ -211,13 +208,14 @@ def _from_hub(name: str, say: Progress) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+    hub_id, revision = split_revision(name)
     say(0, 2)
     try:
         with quiet():
-            folder = snapshot_download(name, allow_patterns=patterns)
+            folder = snapshot_download(hub_id, revision=revision, allow_patterns=patterns)
     except Exception as error:  # offline, gated, absent: the hub's client raises many kinds
         try:
-            folder = snapshot_download(name, allow_patterns=patterns, local_files_only=True)
+            folder = snapshot_download(hub_id, revision=revision, allow_patterns=patterns, local_files_only=True)
         except Exception:
             reason = (str(error).splitlines() or [""])[0]
             raise ModelDownloadError(
@@ -225,6 +223,31 @@ def _from_hub(name: str, say: Progress) -> Path:
             ) from error
     say(2, 2)
     return Path(folder)
+
+
+def fetch_config(name: str) -> Path:
+    """Folder with the configuration of a hub repository, without its weights."""
+    from huggingface_hub import hf_hub_download
+
+    hub_id, revision = split_revision(name)
+    try:
+        with quiet():
+            return Path(hf_hub_download(hub_id, "config.json", revision=revision)).parent
+    except Exception as error:  # offline, gated, absent: the hub's client raises many kinds
+        reason = (str(error).splitlines() or [""])[0]
+        raise ModelDownloadError(f"{type(error).__name__}: {reason}") from error
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """Hub id and revision (a branch, tag or commit; `None` for the newest) of a model's name.
+
+    Examples
+    --------
+    >>> split_revision("org/name@1234abc"), split_revision("org/name")
+    (('org/name', '1234abc'), ('org/name', None))
+    """
+    hub_id, _, revision = name.partition("@")
+    return hub_id, revision or None
 
 
 def _advice(name: str) -> str:
@@ -240,38 +263,6 @@ def _advice(name: str) -> str:
         f"With a network, run `{command}`; otherwise {other} (--set model.name=...), "
         f"or copy another machine's cache folder and point ${CACHE_VARIABLE} at it."
     )
-
-
-def _convert_gguf(gguf_file: Path, folder: Path) -> None:
-    """Dequantise a GGUF file into float32 safetensors with a tokenizer beside them."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
-        # without dequantize=True the model counts as quantised: not trainable, and save_pretrained refuses
-        model, info = AutoModelForCausalLM.from_pretrained(
-            gguf_file.parent,
-            gguf_file=gguf_file.name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
-            output_loading_info=True,
-        )
-        require_all_weights(info, gguf_file)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-
-
-def require_all_weights(info: Mapping[str, Any], where: Path) -> None:
-    """Refuse a model of which weights are missing: the library draws them at random, and only warns.
-
-    `info` is what ``from_pretrained(..., output_loading_info=True)`` returns beside the model.
-    """
-    missing = sorted(map(str, info.get("missing_keys") or ()))
-    wrong = sorted(str(key) for key in info.get("mismatched_keys") or ())
-    if missing or wrong:
-        first = ", ".join([*missing, *wrong][:3])
-        raise ModelError(f"{where} lacks {len(missing)} weights and has {len(wrong)} of another shape: {first}, ...")
 
 
 def versions() -> dict[str, str]:
@@ -295,30 +286,3 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _silent(done: int, total: int) -> None:
     """Progress that goes nowhere."""
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back the progress bars and notices of transformers and bitsandbytes: a library prints nothing."""
-    import logging
-    import warnings
-
-    from transformers.utils import logging as hf_logging
-
-    shown, level = hf_logging.is_progress_bar_enabled(), hf_logging.get_verbosity()
-    others = {name: logging.getLogger(name) for name in ("bitsandbytes", "huggingface_hub")}
-    levels = {name: logger.level for name, logger in others.items()}
-    hf_logging.disable_progress_bar()
-    hf_logging.set_verbosity_error()
-    for logger in others.values():
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader has its own bar
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        for name, logger in others.items():
-            logger.setLevel(levels[name])
-        hf_logging.set_verbosity(level)
-        if shown:
-            hf_logging.enable_progress_bar()

@@ -247,7 +247,8 @@ class _Run:
         places = torch.tensor([place for place, _ in known], device=device, dtype=torch.long)
         taught = self.teacher.of([examples[i].text for i in some], device) if self.teacher else None
         with self.loaded.arithmetic():
-            return self.loss(batch, gold.to(device), repairs, places, taught)
+            loss: torch.Tensor = self.loss(batch, gold.to(device), repairs, places, taught)
+        return loss
 
     def update(self, loss: float) -> None:
         """One optimiser step."""

@@ -35,8 +35,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from llm_bridge.training import adapters
+from llm_bridge.training.adapter_modules import num_blocks, with_adapters
+from llm_bridge.training.architecture import decoder_blocks
 from llm_bridge.training.examples import encode_text, length_batches, make_batch
+from llm_bridge.training.methods import LLAMA_LINEARS, STRATEGIES, AdapterSettings
 from llm_bridge.training.models import LoadedModel, Progress
 from llm_bridge.training.objectives import completion_loss, hidden_states
 
@@ -85,7 +87,7 @@ def select_layers(
     kernel: str = "linear",
     position: str = "last",
     exclude_first: bool | str = "auto",
-    target_modules: Sequence[str] = adapters.LLAMA_LINEARS,
+    target_modules: Sequence[str] = LLAMA_LINEARS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> LayerChoice:
@@ -121,9 +123,9 @@ def select_layers(
     ValueError
         An unknown option, too few texts, or a choice that comes out empty.
     """
-    blocks = adapters.num_blocks(loaded)
-    if strategy not in adapters.STRATEGIES:
-        raise ValueError(f"'strategy' must be one of {', '.join(adapters.STRATEGIES)} (got {strategy!r})")
+    blocks = num_blocks(loaded)
+    if strategy not in STRATEGIES:
+        raise ValueError(f"'strategy' must be one of {', '.join(STRATEGIES)} (got {strategy!r})")
     if strategy == "manual":
         if not layers:
             raise ValueError("'layers' must name at least one block for the strategy 'manual'")
@@ -193,13 +195,13 @@ def _gram(features: FloatArray, kernel: str) -> FloatArray:
     centred = features - features.mean(axis=0)
     gram = centred @ centred.T
     if kernel == "linear":
-        return gram
+        return np.asarray(gram)
     sizes = np.diag(gram)
     squared = np.maximum(sizes[:, None] + sizes[None, :] - 2 * gram, 0.0)
     width = float(np.median(squared[~np.eye(len(squared), dtype=bool)]))
     similar = np.exp(-squared / (2 * width)) if width > 0 else np.ones_like(squared)
     similar = similar - similar.mean(axis=0)
-    return similar - similar.mean(axis=1, keepdims=True)
+    return np.asarray(similar - similar.mean(axis=1, keepdims=True))
 
 
 def _hsic_biased(k: FloatArray, m: FloatArray) -> float:
@@ -265,7 +267,7 @@ def fisher_scores(
     loaded: LoadedModel,
     texts: Sequence[str],
     *,
-    target_modules: Sequence[str] = adapters.LLAMA_LINEARS,
+    target_modules: Sequence[str] = LLAMA_LINEARS,
     progress: Progress | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Empirical Fisher information of each block: mean over texts of the sum of squared gradients of log p(text).
@@ -279,11 +281,11 @@ def fisher_scores(
     scores, sizes
         ``(blocks,)`` each: nats squared, and the number of parameters looked at.
     """
-    blocks = adapters.num_blocks(loaded)
+    blocks = num_blocks(loaded)
     on_adapters = loaded.fingerprint["storage"] == "nf4"
     if on_adapters:
-        settings = adapters.AdapterSettings(target_modules=tuple(target_modules))
-        model: Any = adapters.with_adapters(loaded, settings, tuple(range(blocks)))
+        settings = AdapterSettings(target_modules=tuple(target_modules))
+        model: Any = with_adapters(loaded, settings, tuple(range(blocks)))
     else:
         model = loaded.model
     watched: list[list[torch.nn.Parameter]] = [[] for _ in range(blocks)]
@@ -322,12 +324,13 @@ def text_log_likelihood(loaded: LoadedModel, text: str) -> torch.Tensor:
 
 
 def _blocks(loaded: LoadedModel) -> Any:
-    return loaded.base.get_decoder().layers
+    return decoder_blocks(loaded.base)[1]
 
 
 def _first(output: Any) -> torch.Tensor:
     """A block returns its hidden state, alone or first in a tuple, depending on the library's version."""
-    return output[0] if isinstance(output, tuple) else output
+    hidden: torch.Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
 
 
 def _by_index(strategy: str, blocks: int, count: int, seed: int) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.training.common import require_all_weights
 from llm_bridge.training.fetching import (
     DEFAULT_MODEL,
     TOY,
@@ -35,15 +36,16 @@ from llm_bridge.training.fetching import (
     fetch_model,
     file_sha256,
     quiet,
-    require_all_weights,
+    split_revision,
     versions,
 )
+from llm_bridge.training.model_checks import check_folder, check_loaded, read_tokenizer
 from llm_bridge.training.precision import blocks_arithmetic, multiplies_bfloat16, resolve_compute
 from llm_bridge.training.toy import byte_tokenizer, toy_model
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -126,8 +128,8 @@ def load_model(
     Raises
     ------
     ModelError
-        Unknown `storage`, `dtype` or `compute`, a GPU that is not there, a model that is not a causal language model,
-        a tokenizer with more entries than the embedding has rows.
+        Unknown `storage`, `dtype` or `compute`, a device that is not there; files, a tokenizer, weights or an output
+        head that cannot be used (`model_checks`).
     ModelDownloadError
         See `fetch_model`.
 
@@ -148,16 +150,21 @@ def load_model(
             model, tokenizer, weights = _load_toy(storage, seed, place)
         else:
             folder = fetch_model(name, cache_dir=cache_dir, progress=progress)
-            tokenizer = _load_tokenizer(folder)
-            _check_causal(folder, tokenizer)
+            check_folder(folder, storages=(storage,))
+            tokenizer = read_tokenizer(folder)
             model = _from_folder(folder, storage, place, number_format)
-            weights = _weights_sha256(folder)
+            weights = weights_sha256(folder)
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
     model.eval()
     model.requires_grad_(False)
+    model.generation_config = _fresh_generation(tokenizer)
+    with quiet():
+        check_loaded(model, tokenizer, storage)
     fingerprint = _fingerprint(name, model, weights, storage, seed if name == TOY else None)
     fingerprint["compute"] = arithmetic
+    if not Path(name).expanduser().exists() and (revision := split_revision(name)[1]):
+        fingerprint["revision"] = revision
     return LoadedModel(model=model, tokenizer=tokenizer, fingerprint=fingerprint)
 
 
@@ -173,7 +180,7 @@ def load_tokenizer(name_or_path: str | os.PathLike[str]) -> PreTrainedTokenizerB
     if name == TOY:
         return byte_tokenizer()
     with quiet():
-        return _load_tokenizer(fetch_model(name))
+        return read_tokenizer(fetch_model(name))
 
 
 def _device(device: str | None) -> torch.device:
@@ -181,11 +188,16 @@ def _device(device: str | None) -> torch.device:
 
     if device is None:
         return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
-    place = torch.device(device)
-    if place.type == "cuda" and place.index is None and torch.cuda.is_available():
-        place = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise ModelError(f"'device' must be cpu or cuda (got {device!r})") from None
+    if place.type not in ("cpu", "cuda"):
+        raise ModelError(f"'device' must be cpu or cuda (got {device!r})")
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"'device' is {device!r}, and torch {torch.__version__} sees no GPU here")
+    if place == torch.device("cuda"):
+        place = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     return place
 
 
@@ -204,47 +216,23 @@ def _dtype(dtype: str | None, place: torch.device) -> torch.dtype:
     return known[dtype or ("bfloat16" if multiplies_bfloat16(place) else "float32")]
 
 
-def _check_causal(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} holds no readable model configuration ({error})") from error
-    architectures = list(getattr(config, "architectures", None) or [])
-    causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures)
-    if getattr(config, "is_encoder_decoder", False) or not causal:
-        raise ModelError(
-            f"{folder} is not a causal language model: its architectures are {architectures or 'not named'}"
-        )
-    for field in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
-        if getattr(config, field, None) not in (None, 1, 1.0):
-            raise ModelError(f"{folder} rescales its logits ({field}); only the plain head of the Llama family is read")
-    if len(tokenizer) > config.vocab_size:
-        raise ModelError(
-            f"the tokenizer has {len(tokenizer)} entries, the embedding {config.vocab_size} rows: "
-            "an added token would have no row"
-        )
-
-
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # the library raises whatever its parsers raise
-        raise ModelError(f"{folder} holds no readable tokenizer ({error})") from error
-
-
 def _from_folder(folder: Path, storage: str, place: torch.device, number_format: torch.dtype) -> PreTrainedModel:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {"dtype": number_format, "device_map": {"": str(place)}}
     if storage == "nf4":
         options["quantization_config"] = nf4_config(number_format)
     with _whole_on_every_process():
-        model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
-    require_all_weights(info, folder)
+        try:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, output_loading_info=True, trust_remote_code=False, **options
+            )
+        except (OSError, ValueError, RuntimeError, KeyError, AttributeError, SafetensorError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"{folder} holds weights that cannot be loaded ({reason})") from error
+    model: PreTrainedModel = loaded[0]
+    require_all_weights(loaded[1], folder)
     _keep_differentiable(model)
     return model
 
@@ -273,7 +261,7 @@ def _keep_differentiable(model: torch.nn.Module) -> None:
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010  (no declared attribute)
 
 
 def nf4_config(compute_dtype: torch.dtype) -> Any:
@@ -303,7 +291,8 @@ def _load_toy(storage: str, seed: int, place: torch.device) -> tuple[PreTrainedM
         with tempfile.TemporaryDirectory() as folder:
             _write_folder(model, Path(folder))
             model = _from_folder(Path(folder), storage, place, torch.float32)
-    return model.to(place), tokenizer, digest.hexdigest()
+    torch.nn.Module.to(model, place)
+    return model, tokenizer, digest.hexdigest()
 
 
 def _write_folder(model: PreTrainedModel, folder: Path) -> None:
@@ -343,14 +332,21 @@ def num_parameters(model: torch.nn.Module) -> int:
     return count
 
 
-def _weights_sha256(folder: Path) -> str:
-    """SHA-256 of the single weight file; of the index and the parts' sizes where the weights are in parts."""
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the single weight file; of every part's name and content where the weights are in parts."""
     single = folder / "model.safetensors"
     if single.is_file():
         return file_sha256(single)
     digest = hashlib.sha256()
-    for part in sorted(folder.glob("*.safetensors.index.json")):
-        digest.update(part.read_bytes())
-    for part in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")]):
-        digest.update(f"{part.name} {part.stat().st_size}\n".encode())
+    for part in sorted([*folder.glob("*.index.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+        digest.update(f"{part.name} {file_sha256(part)}\n".encode())
     return digest.hexdigest()
+
+
+def _fresh_generation(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
+    """Generation settings of which none comes from the model's folder: candidates depend on ours alone."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )

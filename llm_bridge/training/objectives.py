@@ -50,13 +50,14 @@ class TokenPredictions:
 
 def hidden_states(model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     """Last hidden states ``(rows, tokens, width)``, without the product with the vocabulary (a quarter of the work)."""
-    decoder = model.get_decoder()
-    return decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+    output = model.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+    hidden: torch.Tensor = output.last_hidden_state
+    return hidden
 
 
 def verdict_direction(model: PreTrainedModel, ids: tuple[int, int]) -> torch.Tensor:
     """The difference of the head's rows for "bug" and "ok", ``(width,)``."""
-    weight = model.get_output_embeddings().weight
+    weight: torch.Tensor = model.get_output_embeddings().weight
     return weight[ids[0]] - weight[ids[1]]
 
 
@@ -150,13 +151,14 @@ def _minus_log(log_p: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
     return torch.where(known, -torch.logsumexp(picked, dim=1), torch.zeros_like(log_p[:, 0]))
 
 
-def head_logits(head: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+def head_logits(head: nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
     """Logits of the whole vocabulary in float32, multiplied in the precision in which the head is stored."""
     with stored_arithmetic(hidden.device):
-        return head(hidden.to(head.weight.dtype)).float()
+        logits: torch.Tensor = head(hidden.to(head.weight.dtype))
+        return logits.float()
 
 
-def completion_loss(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor) -> torch.Tensor:
+def completion_loss(hidden: torch.Tensor, head: nn.Linear, labels: torch.Tensor) -> torch.Tensor:
     """Mean negative log-likelihood of the labelled tokens of each row ``(rows,)``; the rest (−100) costs nothing."""
     targets = labels[:, 1:]
     wanted = targets != IGNORED
@@ -168,7 +170,7 @@ def completion_loss(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor)
 
 
 def distillation_loss(
-    hidden: torch.Tensor, head: nn.Module, num_text: torch.Tensor, teacher: TokenPredictions
+    hidden: torch.Tensor, head: nn.Linear, num_text: torch.Tensor, teacher: TokenPredictions
 ) -> torch.Tensor:
     """Mean divergence from the teacher over the tokens of each row's text ``(rows,)``, in nats; 0 for an empty text."""
     before = torch.arange(hidden.shape[1], device=hidden.device) < num_text[:, None]  # token i predicts token i + 1

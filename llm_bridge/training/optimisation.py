@@ -64,10 +64,10 @@ def make_optimiser(
     }
     if kind == "adamw":
         return torch.optim.AdamW(parameters, fused=True, **options)
-    import bitsandbytes
+    from bitsandbytes.optim.adamw import PagedAdamW8bit, PagedAdamW32bit
 
-    paged = {
-        "paged_adamw_32bit": bitsandbytes.optim.PagedAdamW32bit,
-        "paged_adamw_8bit": bitsandbytes.optim.PagedAdamW8bit,
+    paged: dict[str, type[torch.optim.Optimizer]] = {
+        "paged_adamw_32bit": PagedAdamW32bit,
+        "paged_adamw_8bit": PagedAdamW8bit,
     }
     return paged[kind](parameters, **options)

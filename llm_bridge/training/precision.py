@@ -59,7 +59,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         import torch
 
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(CPU_FLAGS & cpu_flags())
 
 

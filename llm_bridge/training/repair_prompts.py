@@ -13,7 +13,8 @@ generation also stops after a number of lines.
 
 from __future__ import annotations
 
-HOLE = "\ufffd"
+from llm_bridge.transport.items import REPLACEMENT_CHARACTER
+
 LINE_REQUEST = ("# bug: ", "# fix:")
 PROGRAM_REQUEST = "\n# The function above has one bug. The corrected function:\n"
 
@@ -66,5 +67,5 @@ def program_prompt(text: str) -> tuple[str, str]:
     """
     first = next(row for row in text.splitlines() if row.strip())
     head = first.split("(")[0]
-    opening = head + "(" if head.startswith("def ") and HOLE not in head else "def "
+    opening = head + "(" if head.startswith("def ") and REPLACEMENT_CHARACTER not in head else "def "
     return text.rstrip("\n") + "\n" + PROGRAM_REQUEST + opening, opening

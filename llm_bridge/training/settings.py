@@ -21,7 +21,7 @@ class TrainSettings:
     Parameters
     ----------
     learning_rate
-        Peak value; tuned for each method (`adapters.METHODS`).
+        Peak value; tuned for each method (`methods.METHODS`).
     steps
         Optimiser steps.
     batch_programs

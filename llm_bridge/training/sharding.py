@@ -21,7 +21,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
+from llm_bridge.training.architecture import decoder_blocks
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.workers import Workers
 
@@ -60,7 +62,7 @@ def shard(root: nn.Module, twin: LoadedModel, home: LoadedModel) -> None:
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
     mesh = init_device_mesh(home.device.type, (torch.distributed.get_world_size(),))
-    parts = zip([*twin.base.get_decoder().layers, root], [*home.base.get_decoder().layers, home.model], strict=True)
+    parts = zip([*decoder_blocks(twin.base)[1], root], [*decoder_blocks(home.base)[1], home.model], strict=True)
     for module, origin in parts:
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
         for parameter in origin.parameters():
@@ -75,7 +77,7 @@ def restore(home: LoadedModel, twin: LoadedModel) -> None:
     """Whole weights back into the model, on every process."""
     sharded = dict(twin.model.named_parameters())
     for name, parameter in home.model.named_parameters():
-        parameter.data = sharded[name].detach().full_tensor()  # type: ignore[operator]
+        parameter.data = full_tensor(sharded[name])
 
 
 def whole(tree: Any, *, keep: bool = True) -> Any:
@@ -87,21 +89,24 @@ def whole(tree: Any, *, keep: bool = True) -> Any:
         return {key: whole(value, keep=keep) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return type(tree)(whole(value, keep=keep) for value in tree)
-    if hasattr(tree, "full_tensor"):
-        gathered = tree.detach().full_tensor()
+    if isinstance(tree, DTensor):
+        gathered = full_tensor(tree)
         return gathered.cpu() if keep else None
     return tree
 
 
+def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """The whole of a sharded tensor, gathered from all processes; any other tensor as it is."""
+    return tensor.full_tensor().detach() if isinstance(tensor, DTensor) else tensor.detach()
+
+
 def own_part(tensor: torch.Tensor) -> torch.Tensor:
     """This process' share of a tensor; all of it where it is not cut."""
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[operator]
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def like(tensor: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     """A whole tensor, cut like `parameter`; as it is where that is not cut or has another shape."""
-    if not hasattr(parameter, "full_tensor") or tensor.shape != parameter.shape:
+    if not isinstance(parameter, DTensor) or tensor.shape != parameter.shape:
         return tensor
-    from torch.distributed.tensor import distribute_tensor
-
     return distribute_tensor(tensor.to(parameter.device), parameter.device_mesh, parameter.placements)

@@ -23,13 +23,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from llm_bridge.transport.packets import HEADER_LEN, unpack_packet
-from llm_bridge.transport.radio import Arrival, Packet, noise_seed
+from llm_bridge.transport.packets import HEADER_LEN, names_packet
+from llm_bridge.transport.radio import CONTROL_STREAM, Arrival, Packet, packet_keys
+from lora_phy.random_streams import uniforms
 
+PairNoise = Literal["same", "independent"]
+Draws = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+BLOCK_PACKETS = 4096
+"""Packets worked on at a time."""
 BURST_GAP = 4
 """So many right bytes in a row end a burst."""
 
@@ -81,15 +89,16 @@ def measure(packets: Sequence[Packet], arrivals: Sequence[Arrival]) -> LinkStati
     """
     lost = dropped = num_bytes = num_wrong = num_bursts = covered = 0
     for packet, arrival in zip(packets, arrivals, strict=True):
-        got = None if arrival.payload is None else unpack_packet(arrival.payload)
-        readable = got is not None and got[0] == _sent_header(packet)
+        readable = names_packet(arrival.payload, packet.payload)
         lost += not readable
         dropped += not (readable and arrival.crc_ok)
-        if got is None or not readable:
+        if arrival.payload is None or not readable:
             continue
-        wrong = _differences(packet.payload[HEADER_LEN:], got[1])
+        num_bytes += min(len(packet.payload), len(arrival.payload)) - HEADER_LEN
+        if arrival.payload == packet.payload:
+            continue
+        wrong = _differences(packet.payload[HEADER_LEN:], arrival.payload[HEADER_LEN:])
         bursts = find_bursts(wrong)
-        num_bytes += wrong.size
         num_wrong += int(wrong.sum())
         num_bursts += len(bursts)
         covered += sum(end - start for start, end in bursts)
@@ -119,65 +128,81 @@ def find_bursts(wrong: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
-def random_bytes(packets: Sequence[Packet], statistics: LinkStatistics, *, channel_seed: int) -> list[Arrival]:
+def random_bytes(
+    packets: Sequence[Packet], statistics: LinkStatistics, *, channel_seed: int, pair_noise: PairNoise = "same"
+) -> list[Arrival]:
     """Independent byte errors at the link's byte-error rate, packets lost at its rate of unreadable headers."""
 
-    def errors(num_bytes: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-        return rng.random(num_bytes) < statistics.byte_error_rate
+    def errors(draws: Draws) -> Mask:
+        return np.asarray(draws[:, :, 0] < statistics.byte_error_rate)
 
-    return _disturb(packets, statistics.packet_loss_rate, errors, channel_seed)
+    return _disturb(packets, statistics.packet_loss_rate, errors, channel_seed, pair_noise)
 
 
-def bursts(packets: Sequence[Packet], statistics: LinkStatistics, *, channel_seed: int) -> list[Arrival]:
+def bursts(
+    packets: Sequence[Packet], statistics: LinkStatistics, *, channel_seed: int, pair_noise: PairNoise = "same"
+) -> list[Arrival]:
     """Gilbert-Elliott byte errors of the link's rate, burst length and density; packets lost as in `random_bytes`."""
     share = min(1.0, statistics.byte_error_rate / statistics.burst_density)
     leave = 1 / statistics.burst_len
     enter = 1.0 if share == 1 else min(1.0, share / (1 - share) * leave)
 
-    def errors(num_bytes: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-        step = rng.random(num_bytes)
-        bad = np.empty(num_bytes, dtype=bool)
-        state = share == 1 or rng.random() < share
-        for place in range(num_bytes):
-            bad[place] = state
-            state = share == 1 or (step[place] >= leave if state else step[place] < enter)
-        return bad & (rng.random(num_bytes) < statistics.burst_density)
+    def errors(draws: Draws) -> Mask:
+        steps, inside = draws[:, :, 0], draws[:, :, 1]
+        bad = np.empty(steps.shape, dtype=bool)
+        state = draws[:, 0, 2] < share
+        for place in range(steps.shape[1]):
+            bad[:, place] = state
+            state = np.where(state, (steps[:, place] >= leave) | (share == 1), steps[:, place] < enter)
+        return np.asarray(bad & (inside < statistics.burst_density))
 
-    return _disturb(packets, statistics.packet_loss_rate, errors, channel_seed)
+    return _disturb(packets, statistics.packet_loss_rate, errors, channel_seed, pair_noise)
 
 
-def drops(packets: Sequence[Packet], statistics: LinkStatistics, *, channel_seed: int) -> list[Arrival]:
+def drops(
+    packets: Sequence[Packet], statistics: LinkStatistics, *, channel_seed: int, pair_noise: PairNoise = "same"
+) -> list[Arrival]:
     """Independent losses at the link's rate of frames with a bad CRC or header; what arrives is right."""
-    return _disturb(packets, statistics.frame_loss_rate, lambda n, rng: np.zeros(n, dtype=bool), channel_seed)
+    return _disturb(packets, statistics.frame_loss_rate, None, channel_seed, pair_noise)
 
 
 def _disturb(
     packets: Sequence[Packet],
     loss_rate: float,
-    errors: Callable[[int, np.random.Generator], npt.NDArray[np.bool_]],
+    errors: Callable[[Draws], Mask] | None,
     channel_seed: int,
+    pair_noise: PairNoise,
 ) -> list[Arrival]:
-    """Lose each packet with `loss_rate`, or put errors into its fragment; its header stays whole."""
-    arrivals = []
-    for packet in packets:
-        rng = np.random.default_rng(noise_seed(packet, channel_seed, purpose="control"))
-        if rng.random() < loss_rate:
-            arrivals.append(Arrival(payload=None, crc_ok=False))
-            continue
-        data = np.frombuffer(packet.payload[HEADER_LEN:], dtype=np.uint8)
-        wrong = errors(data.size, rng)
-        changes = rng.integers(1, 256, data.size, dtype=np.uint8)  # never 0: a wrong byte differs
-        payload = packet.payload[:HEADER_LEN] + (data ^ np.where(wrong, changes, np.uint8(0))).tobytes()
-        arrivals.append(Arrival(payload=payload, crc_ok=not wrong.any()))
+    """Lose each packet with `loss_rate`, or put errors into its fragment; its header stays whole.
+
+    `errors` takes uniform draws ``(packets, bytes, 3)``, which lie byte by byte: a packet's do not depend on how long
+    the others are. Packets go in blocks, so that memory does not grow with their number.
+    """
+    arrivals: list[Arrival] = []
+    for start in range(0, len(packets), BLOCK_PACKETS):
+        part = packets[start : start + BLOCK_PACKETS]
+        keys = packet_keys(part, channel_seed, pair_noise=pair_noise)
+        longest = 0 if errors is None else max(len(packet.payload) for packet in part) - HEADER_LEN
+        draws = uniforms(keys, 4 * (1 + longest), stream=CONTROL_STREAM).reshape(len(part), -1, 4)
+        lost = (draws[:, 0, 0] < loss_rate).tolist()
+        damage = np.zeros((len(part), longest), np.uint8)
+        if errors is not None and longest:
+            changes = 1 + (255 * draws[:, 1:, 3]).astype(np.uint8)  # never 0: a wrong byte differs
+            damage = np.where(errors(draws[:, 1:, :3]), changes, np.uint8(0))
+        for packet, gone, row in zip(part, lost, damage, strict=True):
+            if gone:
+                arrivals.append(Arrival(payload=None, crc_ok=False))
+                continue
+            own = row[: len(packet.payload) - HEADER_LEN]
+            if not own.any():
+                arrivals.append(Arrival(payload=packet.payload, crc_ok=True))
+                continue
+            data = np.frombuffer(packet.payload, np.uint8, offset=HEADER_LEN) ^ own
+            arrivals.append(Arrival(payload=packet.payload[:HEADER_LEN] + data.tobytes(), crc_ok=False))
     return arrivals
 
 
-def _sent_header(packet: Packet) -> object:
-    sent = unpack_packet(packet.payload)
-    return None if sent is None else sent[0]
-
-
-def _differences(sent: bytes, received: bytes) -> npt.NDArray[np.bool_]:
+def _differences(sent: bytes, received: bytes) -> Mask:
     """Where received bytes differ from those sent, over their common length."""
     length = min(len(sent), len(received))
     different = np.frombuffer(sent[:length], dtype=np.uint8) != np.frombuffer(received[:length], dtype=np.uint8)

@@ -18,7 +18,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import lru_cache
+from itertools import accumulate, islice
 
 from llm_bridge.transport import controls, tokens
 from llm_bridge.transport.controls import LinkStatistics
@@ -27,14 +28,13 @@ from llm_bridge.transport.items import VERSIONS, Item
 from llm_bridge.transport.items import Damage as Damage
 from llm_bridge.transport.items import ReceivedItem as ReceivedItem
 from llm_bridge.transport.packets import (
+    HEADER_LEN,
     MAX_FRAGMENTS,
     FragmentPlan,
-    PacketHeader,
-    pack_packet,
+    pack_packets,
     program_number,
     reassemble,
     split,
-    unpack_packet,
 )
 from llm_bridge.transport.policies import POLICIES as POLICIES
 from llm_bridge.transport.policies import Policy, find_policy
@@ -42,7 +42,7 @@ from llm_bridge.transport.radio import Arrival, Packet, Progress, carry
 from llm_bridge.transport.settings import RadioSettings as RadioSettings
 from llm_bridge.transport.tokenizer import Tokenizer, adapt_tokenizer
 from llm_bridge.transport.tokens import SourceText
-from lora_phy import airtime_s
+from lora_phy import LoRaParams, airtime_s
 
 
 def send_items(
@@ -91,19 +91,22 @@ def send_items(
     """
     policy = find_policy(radio.policy)
     adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
-    transmissions = [_prepare(item, radio, adapted) for item in items]
+    params = radio.radio_link().params
+    transmissions = [_prepare(item, radio, params, adapted) for item in items]
     attempts = _attempts(transmissions, radio)
     packets = [packet for sent, times in zip(transmissions, attempts, strict=True) for packet in sent.packets(times)]
     statistics = radio.control
     arrivals: list[Arrival] = []
     if policy.control is None or statistics is None:
         known = {} if carried is None else carried
-        fresh = [packet for packet in packets if packet not in known]
-        known.update(zip(fresh, carry(fresh, radio.radio_link(), workers=workers, progress=progress), strict=True))
-        arrivals = [known[packet] for packet in packets]
+        fresh = [packet for packet in packets if packet not in known] if known else packets
+        arrivals = carry(fresh, radio.radio_link(), workers=workers, progress=progress)
+        if carried is not None:
+            known.update(zip(fresh, arrivals, strict=True))
+            arrivals = [known[packet] for packet in packets]
     if policy.control is not None:
         statistics = statistics or controls.measure(packets, arrivals)
-        arrivals = policy.control(packets, statistics, channel_seed=radio.channel_seed)
+        arrivals = policy.control(packets, statistics, channel_seed=radio.channel_seed, pair_noise=radio.pair_noise)
     rest = iter(arrivals)
     return [
         _receive(sent, list(islice(rest, times * len(sent.payloads))), times, radio, policy, adapted)
@@ -116,7 +119,8 @@ def measure_link(
 ) -> LinkStatistics:
     """Statistics of the radio on these items: a reference run, to be given to controls as `RadioSettings.control`."""
     adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
-    transmissions = [_prepare(item, radio, adapted) for item in items]
+    params = radio.radio_link().params
+    transmissions = [_prepare(item, radio, params, adapted) for item in items]
     attempts = _attempts(transmissions, radio)
     packets = [packet for sent, times in zip(transmissions, attempts, strict=True) for packet in sent.packets(times)]
     return controls.measure(packets, carry(packets, radio.radio_link(), workers=workers))
@@ -134,7 +138,8 @@ def attempts_for_budget(
     [24, 1]
     """
     adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
-    once = sum(_prepare(item, radio, adapted).airtime_s for item in items)
+    params = radio.radio_link().params
+    once = sum(_prepare(item, radio, params, adapted).airtime_s for item in items)
     return int(airtime_budget_s / once + 1e-9) if once else radio.max_attempts
 
 
@@ -176,22 +181,12 @@ class _Transmission:
             for fragment, payload in enumerate(self.payloads)
         ]
 
-    def names(self, header: PacketHeader) -> bool:
-        """Whether a received header belongs to this transmission."""
-        return header == self.header(header.fragment) and header.fragment < len(self.payloads)
-
-    def header(self, fragment: int) -> PacketHeader:
-        """The header of one of this transmission's packets."""
-        return PacketHeader(
-            program=program_number(self.item.corpus, self.item.program),
-            version=VERSIONS.index(self.item.version),
-            fragment=fragment,
-            count=self.plan.count,
-        )
+    def fragments_by_header(self) -> dict[bytes, int]:
+        """Fragment number by the four bytes of a packet's header: others are of another transmission, or damaged."""
+        return {payload[:HEADER_LEN]: fragment for fragment, payload in enumerate(self.payloads)}
 
 
-def _prepare(item: Item, radio: RadioSettings, tokenizer: Tokenizer | None) -> _Transmission:
-    params = radio.radio_link().params
+def _prepare(item: Item, radio: RadioSettings, params: LoRaParams, tokenizer: Tokenizer | None) -> _Transmission:
     source = tokens.encode_text(item.text, radio.source_coding, tokenizer)
     plan = FragmentPlan(num_units=source.units.size, unit_bits=source.unit_bits, fragment_len=radio.max_fragment_len)
     fragments = split(source.units, plan)
@@ -201,12 +196,16 @@ def _prepare(item: Item, radio: RadioSettings, tokenizer: Tokenizer | None) -> _
             f"'text' must fit {MAX_FRAGMENTS} packets, parity included (got {plan.count} + {num_parity}"
             f" for {item.program!r})"
         )
-    outline = _Transmission(item=item, source=source, plan=plan, fragments=tuple(fragments), payloads=(), airtime_s=0.0)
-    payloads = tuple(
-        pack_packet(outline.header(fragment), data)
-        for fragment, data in enumerate(fragments + add_parity(fragments, num_parity))
+    number, version = program_number(item.corpus, item.program), VERSIONS.index(item.version)
+    payloads = tuple(pack_packets(number, version, plan.count, fragments + add_parity(fragments, num_parity)))
+    return _Transmission(
+        item=item,
+        source=source,
+        plan=plan,
+        fragments=tuple(fragments),
+        payloads=payloads,
+        airtime_s=sum(_airtime_s(len(payload), params) for payload in payloads),
     )
-    return replace(outline, payloads=payloads, airtime_s=sum(airtime_s(len(payload), params) for payload in payloads))
 
 
 def _attempts(transmissions: Sequence[_Transmission], radio: RadioSettings) -> list[int]:
@@ -234,13 +233,16 @@ def _receive(
 ) -> ReceivedItem:
     kept: dict[int, bytes] = {}
     num_kept = 0
+    fragments = sent.fragments_by_header()
     for arrival in sorted(arrivals, key=lambda arrival: not arrival.crc_ok):  # stable: the first good one wins
-        packet = unpack_packet(arrival.payload) if arrival.payload is not None and policy.keep(arrival) else None
-        if packet is not None and sent.names(packet[0]):
-            kept.setdefault(packet[0].fragment, packet[1])
+        payload = arrival.payload
+        fragment = fragments.get(payload[:HEADER_LEN]) if payload is not None and policy.keep(arrival) else None
+        if payload is not None and fragment is not None:
+            kept.setdefault(fragment, payload[HEADER_LEN:])
             num_kept += 1
+    fates = tuple(fragment in kept for fragment in range(len(sent.payloads))) if arrivals else ()
     plan = sent.plan
-    if policy.parity:
+    if policy.parity and not all(fates[: plan.count]):
         solved = recover(kept, plan.count, plan.data_len(0)).fragments
         kept = {fragment: data[: plan.data_len(fragment)] for fragment, data in solved.items()}
     units, present = reassemble(kept, plan)
@@ -258,24 +260,24 @@ def _receive(
     return ReceivedItem(
         item=sent.item,
         text=text,
-        holes=decoded.holes,
+        erasures=decoded.erasures,
         line_spans=_transmitted_line_spans(text, decoded.spans),
         delivered=delivered,
         intact=delivered and text == sent.item.text,
         damage=damage,
+        kept_fragments=fates,
     )
 
 
 def _transmitted_line_spans(text: str, spans: tokens.Ints) -> tuple[tuple[int, int], ...]:
     """Byte span of the transmitted text that each received line stands for, from the spans of its characters."""
-    out = []
-    start = 0
-    for line in text.splitlines(keepends=True):
-        end = start + len(line)
-        out.append((int(spans[start, 0]), int(spans[end - 1, 1])))
-        start = end
-    return tuple(out)
+    ends = list(accumulate(map(len, text.splitlines(keepends=True)), initial=0))
+    first, last = spans[ends[:-1], 0].tolist(), spans[[end - 1 for end in ends[1:]], 1].tolist()
+    return tuple(zip(first, last, strict=True))
 
 
 def _byte_errors(sent: bytes, received: bytes) -> int:
-    return sum(a != b for a, b in zip(sent, received, strict=False))
+    return 0 if sent == received else sum(a != b for a, b in zip(sent, received, strict=False))
+
+
+_airtime_s = lru_cache(maxsize=1024)(airtime_s)

@@ -19,7 +19,7 @@ known place. The set-up itself is not simulated and its airtime is not counted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,10 +140,18 @@ def crc8(data: bytes) -> int:
     """
     value = 0xFF
     for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = (value << 1) ^ 0x107 if value & 0x80 else value << 1
+        value = _CRC8[value ^ byte]
     return value
+
+
+def _crc8_table() -> tuple[int, ...]:
+    table = list(range(256))
+    for _ in range(8):
+        table = [(value << 1) ^ 0x107 if value & 0x80 else value << 1 for value in table]
+    return tuple(table)
+
+
+_CRC8 = _crc8_table()
 
 
 def pack_packet(header: PacketHeader, data: bytes) -> bytes:
@@ -157,6 +165,20 @@ def pack_packet(header: PacketHeader, data: bytes) -> bytes:
     word = header.program << 15 | header.version << 14 | header.fragment << 7 | header.count - 1
     head = word.to_bytes(3, "big")
     return head + bytes([crc8(head)]) + data
+
+
+def pack_packets(program: int, version: int, count: int, fragments: Sequence[bytes]) -> list[bytes]:
+    """Packets of all fragments of a transmission, parity included: `pack_packet` of each, numbered from 0.
+
+    Examples
+    --------
+    >>> [packet.hex() for packet in pack_packets(1, 0, 3, [b"ab", b"cd"])]
+    ['008002936162', '0080821a6364']
+    """
+    last = PacketHeader(program=program, version=version, fragment=max(len(fragments) - 1, 0), count=count)
+    word = last.program << 15 | last.version << 14 | last.count - 1
+    heads = [(word | fragment << 7).to_bytes(3, "big") for fragment in range(len(fragments))]
+    return [head + bytes((crc8(head),)) + data for head, data in zip(heads, fragments, strict=True)]
 
 
 def unpack_packet(payload: bytes) -> tuple[PacketHeader, bytes] | None:
@@ -176,9 +198,26 @@ def unpack_packet(payload: bytes) -> tuple[PacketHeader, bytes] | None:
     return header, payload[HEADER_LEN:]
 
 
+def names_packet(received: bytes | None, sent: bytes) -> bool:
+    """Whether a received payload has the header of the packet that was sent.
+
+    The CRC-8 is a function of the other three bytes, so equal headers that hold are four equal bytes.
+
+    Examples
+    --------
+    >>> sent = pack_packet(PacketHeader(program=1, version=0, fragment=0, count=3), b"ab")
+    >>> names_packet(sent[:4] + b"xy", sent), names_packet(b"x" + sent[1:], sent), names_packet(None, sent)
+    (True, False, False)
+    """
+    return received is not None and len(received) >= HEADER_LEN and received[:HEADER_LEN] == sent[:HEADER_LEN]
+
+
 def split(units: Ints, plan: FragmentPlan) -> list[bytes]:
     """Fragments of a text's units, in order; inverse of `reassemble`."""
     ranges = [plan.unit_range(fragment) for fragment in range(plan.count)]
+    if plan.unit_bits == 8:
+        data = pack_units(units, 8)
+        return [data[start:end] for start, end in ranges]
     return [pack_units(units[start:end], plan.unit_bits) for start, end in ranges]
 
 
@@ -204,6 +243,8 @@ def reassemble(fragments: Mapping[int, bytes], plan: FragmentPlan) -> tuple[Ints
     >>> present.astype(int).tolist()
     [1, 1, 0, 0, 1, 0]
     """
+    if plan.unit_bits == 8:
+        return _reassemble_bytes(fragments, plan)
     units = np.zeros(plan.num_units, dtype=np.int64)
     present = np.zeros(plan.num_units, dtype=bool)
     for fragment, data in fragments.items():
@@ -214,3 +255,16 @@ def reassemble(fragments: Mapping[int, bytes], plan: FragmentPlan) -> tuple[Ints
         units[start : start + values.size] = values
         present[start : start + values.size] = True
     return units, present
+
+
+def _reassemble_bytes(fragments: Mapping[int, bytes], plan: FragmentPlan) -> tuple[Ints, Mask]:
+    """`reassemble` where a unit is a byte: by slices, without an array for each fragment."""
+    size, length = plan.num_units, plan.units_per_fragment
+    units, present = bytearray(size), bytearray(size)
+    for fragment, data in fragments.items():
+        start = fragment * length
+        if 0 <= fragment and start < size:
+            end = min(start + length, start + len(data), size)
+            units[start:end] = data[: end - start]
+            present[start:end] = b"\1" * (end - start)
+    return np.frombuffer(units, np.uint8).astype(np.int64), np.frombuffer(present, np.uint8).astype(bool)

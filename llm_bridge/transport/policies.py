@@ -3,9 +3,9 @@
 ============  =========================================================================================
 policy        what the receiver does
 ============  =========================================================================================
-drop          keeps frames whose CRC holds; the rest are holes
-deliver       keeps every frame whose header it can read, errors and all; a short one leaves a hole
-erasure       drop, and parity packets (`redundancy` of the data packets) that repair holes
+drop          keeps frames whose CRC holds; the rest are erasures
+deliver       keeps every frame whose header it can read, errors and all; a short one leaves an erasure
+erasure       drop, and parity packets (`redundancy` of the data packets) that repair erasures
 random-bytes  control for deliver: independent byte errors at equal rates
 bursts        control for deliver: byte errors in bursts of equal statistics
 drops         control for drop: independent packet losses at equal rate

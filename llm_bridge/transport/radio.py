@@ -1,46 +1,44 @@
-"""Packets over the simulated radio, one LoRa frame each, as waveforms.
+"""Packets over the simulated radio, one LoRa frame each: `lora_phy.monte_carlo.keyed_frames.send_frames` does the work.
 
-    payload ─ encode_payload ─ modulate ─ apply_channel ─ demodulate ─ decode_symbols ─► Arrival
+    packets ─ payloads and keys ─ send_frames ─► Arrival of each
 
 Synchronisation is perfect by default: the receiver knows where a frame's data symbols begin, and the preamble is not
 simulated (its noise could change nothing; its airtime is counted elsewhere). With ``sync="receiver"`` the whole frame
 lies in a stretch of noise, at a place drawn for it, and `lora_phy`'s receiver has to find it; carrier and clocks agree,
-but the receiver does not know that. Fading is flat, one fade a frame. Nothing is
-approximated: the waveform is left out only where there is no noise at all, since every decision is then the symbol
-sent.
+but the receiver does not know that. Fading is flat, one fade a frame.
 
-The noise of a frame is drawn from a generator of its own, seeded by `noise_seed`: a function of (channel seed, corpus,
-program, version, fragment, attempt) and of nothing else. So all methods, policies and training seeds meet the same
-noise, and so do all SNRs: the same unit noise (and the same fade), scaled.
+The noise and the fade of a frame are drawn from its key: a function of (channel seed, corpus, program, fragment,
+attempt) and of nothing else. So all methods, policies, training seeds and SNRs meet the same luck. By default **both
+versions of a program** do too, relative to the chirps that are sent: fragment i of both is lost or not together, and
+damage says nothing about which is which. With ``pair_noise="independent"`` the version is part of the key.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.special import ndtri
 
-from lora_phy import LoRaParams, decode_symbols, demodulate, encode_payload, modulate, transmit
-from lora_phy.arrays import IQ, Bins, Symbols
-from lora_phy.channel import ChannelParams, apply_channel
-from lora_phy.channel.path_loss import shadowing_db
-from lora_phy.modem.demodulation import demodulate_frame
+from lora_phy import FrameStatus, LoRaParams
+from lora_phy.channel import ChannelParams
+from lora_phy.monte_carlo.keyed_frames import send_frames
+from lora_phy.random_streams import Keys, child_keys, keys_of, uniforms
 
 Progress = Callable[[int, int], None]
 
-FIRST_BLOCK_LEN = 8
-"""Symbols in a frame's first block, which is at reduced rate whatever the payload's rate (not so at SF5 and SF6)."""
-GUARD_SYMBOLS = 6
-"""Symbols of noise before and after a frame that has to be found."""
 CHUNK_FRAMES = 32
-"""Frames handed to a worker process at a time."""
+"""Frames handed to a worker process at a time, where a receiver has to find them."""
+REPORT_FRAMES = 4096
+"""Frames between two calls of `progress` otherwise."""
+SHADOWING_STREAM, CONTROL_STREAM = 16, 17
+"""Streams of a packet's key beside those that the radio draws from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +76,22 @@ class Arrival:
 class RadioLink:
     """The radio that packets cross.
 
-    `decoding` is "hard" (symbol decisions) or "soft" (matched-filter bins), `sync` "perfect" or "receiver";
-    `shadowing_db` is the standard deviation of the SNR over items (`shadowed`).
+    Parameters
+    ----------
+    params, channel
+        Waveform and framing; the channel, whose fading is flat.
+    channel_seed
+        Seed of all noise and fades.
+    decoding
+        "hard" (decisions among the legal bins) or "soft" (bit metrics).
+    sync
+        "perfect" or "receiver".
+    shadowing_db
+        Standard deviation in dB of the SNR over programs: each is sent from a place of its own.
+    engine
+        "bins" or "waveform"; None: bins where they are exact, else the waveform (`send_frames`).
+    pair_noise
+        "same" or "independent": whether both versions of a program meet the same fades and noise.
     """
 
     params: LoRaParams
@@ -88,29 +100,40 @@ class RadioLink:
     decoding: Literal["hard", "soft"] = "hard"
     sync: Literal["perfect", "receiver"] = "perfect"
     shadowing_db: float = 0.0
+    engine: Literal["bins", "waveform"] | None = None
+    pair_noise: Literal["same", "independent"] = "same"
 
 
-def noise_seed(packet: Packet, channel_seed: int, purpose: str = "radio") -> int:
-    """128 bits of SHA-256 over channel seed, corpus, program, version, fragment and attempt.
+def packet_keys(
+    packets: Sequence[Packet], channel_seed: int, *, pair_noise: Literal["same", "independent"] = "same"
+) -> Keys:
+    """128 bits a packet, uint32 ``(n, 4)``: a function of channel seed, corpus, program, fragment and attempt.
 
-    `purpose` separates the streams of the radio and of the controls.
+    SHA-256 of the first three is the key of a counter-based generator, fragment and attempt are its counter.
+
+    Parameters
+    ----------
+    pair_noise
+        "same": both versions of a program have one key. "independent": the version counts too.
 
     Examples
     --------
-    >>> packet = Packet(corpus="c", program="p", version="buggy", fragment=0, attempt=0, payload=b"")
-    >>> noise_seed(packet, 1) == noise_seed(packet, 1), noise_seed(packet, 1) == noise_seed(packet, 2)
+    >>> buggy, correct = (
+    ...     Packet(corpus="c", program="p", version=version, fragment=0, attempt=0, payload=b"")
+    ...     for version in ("buggy", "correct")
+    ... )
+    >>> same, apart = packet_keys([buggy, correct], 1), packet_keys([buggy, correct], 1, pair_noise="independent")
+    >>> bool((same[0] == same[1]).all()), bool((apart[0] == apart[1]).any())
     (True, False)
     """
-    key = [
-        purpose,
-        channel_seed,
-        packet.corpus,
-        packet.program,
-        packet.version,
-        packet.fragment,
-        packet.attempt,
+    rows: dict[tuple[str, str, str], int] = {}
+    parents = [
+        rows.setdefault((packet.corpus, packet.program, "" if pair_noise == "same" else packet.version), len(rows))
+        for packet in packets
     ]
-    return int.from_bytes(hashlib.sha256(json.dumps(key).encode()).digest()[:16], "big")
+    names = keys_of(json.dumps([channel_seed, *text]).encode() for text in rows)
+    numbers = np.array([(packet.fragment, packet.attempt) for packet in packets], np.int64).reshape(-1, 2)
+    return child_keys(names, np.array(parents, np.int64), numbers[:, 0], numbers[:, 1])
 
 
 def carry(
@@ -121,10 +144,10 @@ def carry(
     Parameters
     ----------
     packets
-        In any order: each has its own noise, so the order changes nothing.
+        In any order: each has its own noise, so neither order nor company changes anything.
     workers
-        Processes to share the work; the result does not depend on it. They are spawned: a script that asks for them
-        needs the usual ``if __name__ == "__main__"`` guard.
+        Threads to share the work; processes where a receiver has to find the frames, which are spawned: a script that
+        asks for them needs the usual ``if __name__ == "__main__"`` guard. The result does not depend on it.
     progress
         Called as ``progress(frames done, frames in all)``.
 
@@ -135,9 +158,10 @@ def carry(
     >>> carry([packet], link)
     [Arrival(payload=b'hello', crc_ok=True, symbol_errors=0)]
     """
-    chunks = [packets[start : start + CHUNK_FRAMES] for start in range(0, len(packets), CHUNK_FRAMES)]
+    size = CHUNK_FRAMES if link.sync == "receiver" else REPORT_FRAMES * workers
+    chunks = [packets[start : start + size] for start in range(0, len(packets), size)]
     arrivals: list[Arrival] = []
-    if workers > 1 and len(chunks) > 1:
+    if link.sync == "receiver" and workers > 1 and len(chunks) > 1:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context) as pool:
             for part in pool.map(_carry_chunk, chunks, [link] * len(chunks)):
@@ -146,108 +170,50 @@ def carry(
                     progress(len(arrivals), len(packets))
         return arrivals
     for chunk in chunks:
-        for packet in chunk:
-            arrivals.append(carry_one(packet, link))
-            if progress is not None:
-                progress(len(arrivals), len(packets))
+        arrivals += _carry_chunk(chunk, link, workers)
+        if progress is not None:
+            progress(len(arrivals), len(packets))
     return arrivals
 
 
-def carry_one(packet: Packet, link: RadioLink) -> Arrival:
-    """Send one packet as one frame."""
-    sent = encode_payload(packet.payload, link.params)
-    link = shadowed(packet, link)
-    if link.sync == "receiver":
-        return _carry_unsynchronised(packet, sent, link)
-    if math.isinf(link.channel.snr_db):  # no noise: every decision is the symbol sent, whatever the fade
-        return _arrival(sent, sent, sent, link)
-    rng = np.random.default_rng(noise_seed(packet, link.channel_seed))
-    iq = apply_channel(modulate(sent, link.params), link.channel, link.params, rng=rng)
-    if link.decoding == "soft":
-        bins = demodulate(iq, link.params, soft="bins")
-        return _arrival(bins, decide_bins(bins, link.params), sent, link)
-    decided = decide(iq, link.params)
-    return _arrival(decided, decided, sent, link)
-
-
-def shadowed(packet: Packet, link: RadioLink) -> RadioLink:
-    """The link as this packet's item meets it: the SNR lower by a normal draw, equal for all packets of the item.
+def shadowing_gains_db(packets: Sequence[Packet], link: RadioLink) -> np.ndarray:
+    """Gain of each packet in dB, ``(n,)``: a normal draw for each program (each version, if pairs are independent).
 
     Examples
     --------
-    >>> packet = Packet(corpus="c", program="p", version="buggy", fragment=0, attempt=0, payload=b"hello")
+    >>> packets = [Packet(corpus="c", program=p, version="buggy", fragment=n, attempt=0, payload=b"")
+    ...            for p, n in (("f", 0), ("f", 1), ("g", 0))]
     >>> link = RadioLink(params=LoRaParams(sf=7), channel=ChannelParams(snr_db=0.0), shadowing_db=8.0)
-    >>> shadowed(packet, link).channel.snr_db == shadowed(replace(packet, fragment=3), link).channel.snr_db != 0.0
-    True
+    >>> gains = shadowing_gains_db(packets, link)
+    >>> bool(gains[0] == gains[1]), bool(gains[0] == gains[2])
+    (True, False)
     """
-    if not link.shadowing_db or math.isinf(link.channel.snr_db):
-        return link
-    place = replace(packet, fragment=0, attempt=0, payload=b"")
-    rng = np.random.default_rng(noise_seed(place, link.channel_seed, purpose="shadowing"))
-    loss_db = float(shadowing_db(link.shadowing_db, 1, rng=rng)[0])
-    return replace(link, channel=replace(link.channel, snr_db=link.channel.snr_db - loss_db))
+    if not link.shadowing_db:
+        return np.zeros(len(packets))
+    places = [
+        Packet(corpus=one.corpus, program=one.program, version=one.version, fragment=0, attempt=0, payload=b"")
+        for one in packets
+    ]
+    keys = packet_keys(places, link.channel_seed, pair_noise=link.pair_noise)
+    return np.asarray(-link.shadowing_db * ndtri(uniforms(keys, 1, stream=SHADOWING_STREAM)[:, 0]))
 
 
-def decide(iq: IQ, params: LoRaParams) -> Symbols:
-    """Hard decisions on a frame's data symbols; at reduced rate the strongest of the legal bins 4k + 1.
-
-    Examples
-    --------
-    >>> params = LoRaParams(sf=7)
-    >>> symbols = encode_payload(b"hi", params)
-    >>> bool(np.all(decide(modulate(symbols, params), params) == symbols))
-    True
-    """
-    if params.reduced_rate:
-        return decide_bins(demodulate(iq, params, soft="bins"), params)
-    symbols: Symbols = demodulate(iq, params)
-    if params.header_reduced_rate:  # bins only where they are needed: magnitudes cost more than powers
-        head = demodulate(iq[: FIRST_BLOCK_LEN * params.samples_per_symbol], params, soft="bins")
-        symbols[:FIRST_BLOCK_LEN] = decide_bins(head, params)
-    return symbols
-
-
-def decide_bins(bins: Bins, params: LoRaParams) -> Symbols:
-    """Hard decisions ``(num_symbols,)`` on the matched-filter bins of a frame's data symbols."""
-    reduced = np.full(len(bins), params.reduced_rate)
-    reduced[:FIRST_BLOCK_LEN] = params.header_reduced_rate
-    legal = 4 * np.argmax(bins[:, 1::4], axis=-1) + 1
-    decided: Symbols = np.where(reduced, legal, np.argmax(bins, axis=-1)).astype(np.int32)
-    return decided
-
-
-def _carry_unsynchronised(packet: Packet, sent: Symbols, link: RadioLink) -> Arrival:
-    """Send one packet as a whole frame somewhere in noise and let the receiver look for it.
-
-    Of several frames found, the one with a good CRC counts, else the first with a header. Symbol errors are those of
-    decisions at the true start: what the noise did, not the receiver.
-    """
-    from lora_phy.receiver.stream import receive
-
-    params, symbol = link.params, link.params.samples_per_symbol
-    place = np.random.default_rng(noise_seed(packet, link.channel_seed, purpose="start"))
-    lead = GUARD_SYMBOLS * symbol + int(place.integers(symbol))
-    frame = transmit(packet.payload, params)
-    stretch = np.concatenate([np.zeros(lead, frame.dtype), frame, np.zeros(GUARD_SYMBOLS * symbol, frame.dtype)])
-    rng = np.random.default_rng(noise_seed(packet, link.channel_seed))
-    heard = apply_channel(stretch, link.channel, params, rng=rng)
-    decided = decide_bins(demodulate_frame(heard[lead:], params, num_symbols=len(sent), soft="bins"), params)
-    errors = int(np.count_nonzero(decided != sent))
-    found = [one for one in receive(heard, params, soft=link.decoding == "soft") if one.header is not None]
-    if not found:
-        return Arrival(payload=None, crc_ok=False, symbol_errors=errors)
-    best = max(found, key=lambda one: one.crc_ok is True)  # the first of equals
-    return Arrival(payload=best.payload, crc_ok=best.crc_ok is True, symbol_errors=errors)
-
-
-def _arrival(observed: Symbols | Bins, decided: Symbols, sent: Symbols, link: RadioLink) -> Arrival:
-    decoded = decode_symbols(observed, link.params)
-    return Arrival(
-        payload=None if decoded.header is None else decoded.payload,
-        crc_ok=decoded.crc_ok is True,
-        symbol_errors=int(np.count_nonzero(decided != sent)),
+def _carry_chunk(packets: Sequence[Packet], link: RadioLink, threads: int = 1) -> list[Arrival]:
+    sent = send_frames(
+        [packet.payload for packet in packets],
+        link.params,
+        link.channel,
+        keys=packet_keys(packets, link.channel_seed, pair_noise=link.pair_noise),
+        gains_db=0.0 if math.isinf(link.channel.snr_db) else shadowing_gains_db(packets, link),
+        decoding=link.decoding,
+        sync=link.sync,
+        engine=link.engine,
+        threads=threads,
     )
-
-
-def _carry_chunk(packets: Sequence[Packet], link: RadioLink) -> list[Arrival]:
-    return [carry_one(packet, link) for packet in packets]
+    unread = (None, FrameStatus.BAD_HEADER, FrameStatus.UNSUPPORTED)
+    return [
+        Arrival(payload=None if status in unread else payload, crc_ok=crc_ok, symbol_errors=errors)
+        for payload, status, crc_ok, errors in zip(
+            sent.payloads, sent.statuses, sent.crc_ok.tolist(), sent.symbol_errors.tolist(), strict=True
+        )
+    ]

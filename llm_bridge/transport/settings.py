@@ -10,8 +10,9 @@ from llm_bridge.transport.packets import DEFAULT_FRAGMENT_LEN, HEADER_LEN, MAX_P
 from llm_bridge.transport.policies import find_policy
 from llm_bridge.transport.radio import RadioLink
 from llm_bridge.transport.tokens import find_coding
-from lora_phy import LoRaParams
+from lora_phy import LoRaParams, airtime_s
 from lora_phy.channel import ChannelParams
+from lora_phy.studies.budget import REGIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,16 @@ class RadioSettings:
     decoding
         "hard" (default: what published thresholds assume, and `lora_phy.theory.per_awgn`) or "soft".
     sync
-        "perfect" (default) or "receiver": the simulated receiver finds each frame itself, about ten times slower.
+        "perfect" (default) or "receiver": the simulated receiver finds each frame itself, hundreds of times slower.
+    engine
+        "bins" draws the matched-filter bins of every symbol, "waveform" every sample; the results have the same
+        distribution. None (default): bins where they are exact, which is wherever `sync` is "perfect".
+    pair_noise
+        "same" (default): fragment i of both versions of a program meets the same fade and the same noise relative to
+        the chirps that are sent, so both are lost or neither. "independent": each version has noise of its own.
     shadowing_db
-        Standard deviation in dB of an offset of `snr_db`, drawn once for each item: each text is sent from a place of
-        its own. It is the same at every SF, policy and attempt.
+        Standard deviation in dB of an offset of `snr_db`, drawn once for each program (for each item where
+        `pair_noise` is "independent"): it is sent from a place of its own. The same at every SF, policy and attempt.
     control
         Rates for the policies that are controls; None: measured over the radio with these settings on the same packets.
     """
@@ -68,6 +75,8 @@ class RadioSettings:
     k_factor_db: float | None = None
     decoding: Literal["hard", "soft"] = "hard"
     sync: Literal["perfect", "receiver"] = "perfect"
+    engine: Literal["bins", "waveform"] | None = None
+    pair_noise: Literal["same", "independent"] = "same"
     shadowing_db: float = 0.0
     control: LinkStatistics | None = None
 
@@ -95,6 +104,12 @@ class RadioSettings:
             raise ValueError(f"'shadowing_db' must be at least 0 and finite (got {self.shadowing_db})")
         if self.sync not in ("perfect", "receiver"):
             raise ValueError(f"'sync' must be 'perfect' or 'receiver' (got {self.sync!r})")
+        if self.engine not in (None, "bins", "waveform"):
+            raise ValueError(f"'engine' must be None, 'bins' or 'waveform' (got {self.engine!r})")
+        if self.engine == "bins" and self.sync == "receiver":
+            raise ValueError("'engine' must be None or 'waveform' with sync 'receiver', which needs IQ (got 'bins')")
+        if self.pair_noise not in ("same", "independent"):
+            raise ValueError(f"'pair_noise' must be 'same' or 'independent' (got {self.pair_noise!r})")
 
     def radio_link(self) -> RadioLink:
         """The radio that these settings describe."""
@@ -109,9 +124,27 @@ class RadioSettings:
             decoding=self.decoding,
             sync=self.sync,
             shadowing_db=self.shadowing_db,
+            engine=self.engine,
+            pair_noise=self.pair_noise,
         )
 
     @property
     def max_fragment_len(self) -> int:
         """Most bytes of text in a packet: `fragment_len`, or what "max" means at this SF."""
         return MAX_PHY_PAYLOAD_LEN[self.sf] - HEADER_LEN if self.fragment_len == "max" else self.fragment_len
+
+    @property
+    def full_frame_s(self) -> float:
+        """Seconds on air of the longest frame that these settings send."""
+        return airtime_s(self.max_fragment_len + HEADER_LEN, self.radio_link().params)
+
+    def within_dwell_time(self, region: str) -> bool:
+        """Whether the longest frame stays within the dwell time of a region of `lora_phy.studies.budget.REGIONS`.
+
+        Examples
+        --------
+        >>> [RadioSettings(sf=sf, snr_db=0.0).within_dwell_time("US915") for sf in (9, 10)]
+        [True, False]
+        """
+        limit = REGIONS[region].dwell_time_s
+        return limit is None or self.full_frame_s <= limit

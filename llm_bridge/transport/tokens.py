@@ -3,10 +3,10 @@ r"""Program text to units that cross the link, and back to text with the place o
 A *unit* is what a fragment is cut into: a byte (``utf8``) or a token id of 17 bits (``token_ids``)::
 
     text ── encode_text ──► units, spans ── pack_units ──► bytes │ link │ bytes ── unpack_units ──► units, mask
-    DecodedText(text, spans, holes) ◄── decode_units ────────────┘
+    DecodedText(text, spans, erasures) ◄── decode_units ────────────┘
 
 `spans` says, in bytes of the transmitted text's UTF-8 form, what each unit stands for; after the link it says what each
-received character stands for. Missing units come as runs of a boolean mask: each run is a *hole*, shown as one U+FFFD.
+received character stands for. Missing units come as runs of a boolean mask: each run is an *erasure*, one U+FFFD.
 
 UTF-8 is decoded with ``errors="replace"``: one U+FFFD for each maximal ill-formed subsequence (Unicode, section 3.9).
 Token ids hold Llama-3's 128,256 entries in 17 bits; a received id outside the vocabulary, or special, becomes U+FFFD
@@ -15,6 +15,7 @@ and never reaches a model as a control token. No torch and no transformers are i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
@@ -22,12 +23,13 @@ from itertools import accumulate, pairwise
 import numpy as np
 import numpy.typing as npt
 
+from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 from llm_bridge.transport.tokenizer import TOKEN_ID_BITS, Tokenizer
 from llm_bridge.transport.tokenizer import ByteTokenizer as ByteTokenizer
 from llm_bridge.transport.tokenizer import adapt_tokenizer as adapt_tokenizer
 from llm_bridge.transport.tokenizer import load_tokenizer as load_tokenizer
 
-REPLACEMENT = "\ufffd"
+NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -59,16 +61,16 @@ class DecodedText:
     Parameters
     ----------
     text
-        Each hole is one U+FFFD.
+        Each erasure is one U+FFFD.
     spans
         ``(len(text), 2)`` start and end, in the transmitted text's UTF-8 bytes, of what each character stands for.
-    holes
+    erasures
         Byte spans of the transmitted text that are missing.
     """
 
     text: str
     spans: Ints
-    holes: tuple[tuple[int, int], ...]
+    erasures: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ def pack_units(units: npt.ArrayLike, unit_bits: int) -> bytes:
     '0000800080'
     """
     values = np.asarray(units, dtype=np.int64).reshape(-1)
+    if unit_bits == 8:
+        return values.astype(np.uint8).tobytes()
     shifts = np.arange(unit_bits - 1, -1, -1)
     bits = ((values[:, None] >> shifts) & 1).astype(np.uint8)
     return np.packbits(bits.reshape(-1)).tobytes()
@@ -134,6 +138,8 @@ def unpack_units(data: bytes, unit_bits: int) -> Ints:
     >>> unpack_units(bytes.fromhex("0000800080"), 17).tolist()
     [1, 2]
     """
+    if unit_bits == 8:
+        return np.frombuffer(data, dtype=np.uint8).astype(np.int64)
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
     num_units = bits.size // unit_bits
     weights = np.int64(1) << np.arange(unit_bits - 1, -1, -1)
@@ -143,16 +149,16 @@ def unpack_units(data: bytes, unit_bits: int) -> Ints:
 def decode_units(
     units: npt.ArrayLike, present: npt.ArrayLike, source: SourceText, coding: str, tokenizer: Tokenizer | None = None
 ) -> DecodedText:
-    r"""Text of received units, with holes and the place of every character.
+    r"""Text of received units, with erasures and the place of every character.
 
-    Units that arrived but cannot be read because a hole cut their character in two belong to that hole.
+    Units that arrived but cannot be read because an erasure cut their character in two belong to that erasure.
 
     Parameters
     ----------
     units
         ``(num_units,)`` received values; where `present` is false they are ignored.
     present
-        ``(num_units,)`` booleans; each run of false is one hole.
+        ``(num_units,)`` booleans; each run of false is one erasure.
     source
         What was sent: only its spans are used, never its units.
 
@@ -160,27 +166,34 @@ def decode_units(
     --------
     >>> source = encode_text("abcdef", "utf8")
     >>> decode_units(source.units, [1, 0, 0, 1, 1, 1], source, "utf8")
-    DecodedText(text='a\ufffddef', spans=array([[0, 1], [1, 3], [3, 4], [4, 5], [5, 6]]), holes=((1, 3),))
+    DecodedText(text='a\ufffddef', spans=array([[0, 1], [1, 3], [3, 4], [4, 5], [5, 6]]), erasures=((1, 3),))
     """
     values = np.asarray(units, dtype=np.int64)
     pieces, mask = find_coding(coding).pieces(values, np.asarray(present, dtype=bool), tokenizer)
+    bytewise, long = find_coding(coding).unit_bits == 8, False  # long: some character has more than one byte
     text: list[str] = []
-    spans: list[tuple[int, int]] = []
-    holes: list[tuple[int, int]] = []
+    spans: list[npt.ArrayLike] = []
+    erasures: list[tuple[int, int]] = []
     for start, end, here in _runs(mask):
         if not here:
-            hole = (int(source.spans[start, 0]), int(source.spans[end - 1, 1]))
-            holes.append(hole)
-            text.append(REPLACEMENT)
-            spans.append(hole)
+            erasure = (int(source.spans[start, 0]), int(source.spans[end - 1, 1]))
+            erasures.append(erasure)
+            text.append(REPLACEMENT_CHARACTER)
+            spans.append([erasure])
             continue
-        for piece, span in zip(pieces[start:end], source.spans[start:end].tolist(), strict=True):
-            text.append(piece)
-            spans += _character_spans(piece, *span)
-    joined = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    if find_coding(coding).unit_bits == 8:
+        run, places = pieces[start:end], source.spans[start:end]
+        text.append("".join(run))
+        if bytewise:  # a piece is a character at its first byte, or nothing at the others
+            whole = len(text[-1]) == len(run)
+            long |= not whole
+            spans.append(places if whole else places[np.fromiter(map(len, run), np.int64, len(run)) > 0])
+        else:
+            characters = [_character_spans(piece, *span) for piece, span in zip(run, places.tolist(), strict=True)]
+            spans.append(np.array([span for piece in characters for span in piece], np.int64).reshape(-1, 2))
+    joined = np.concatenate(spans).reshape(-1, 2) if spans else np.zeros((0, 2), np.int64)
+    if long:
         joined = _close_characters(joined, source.spans)
-    return DecodedText("".join(text), joined, tuple(holes))
+    return DecodedText("".join(text), joined, tuple(erasures))
 
 
 # --- one coding after the other
@@ -188,8 +201,8 @@ def decode_units(
 
 def _encode_utf8(text: str, tokenizer: Tokenizer | None) -> SourceText:
     units = np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64)
-    places = np.arange(units.size, dtype=np.int64)
-    return SourceText(units, np.stack([places, places + 1], axis=-1), 8)
+    spans = np.arange(units.size, dtype=np.int64)[:, np.newaxis] + np.array([0, 1])
+    return SourceText(units, spans, 8)
 
 
 def _utf8_pieces(units: Ints, present: Mask, tokenizer: Tokenizer | None) -> tuple[list[str], Mask]:
@@ -200,18 +213,22 @@ def _utf8_pieces(units: Ints, present: Mask, tokenizer: Tokenizer | None) -> tup
         if not here:
             continue
         data = units[start:end].astype(np.uint8).tobytes()
+        pieces[start:end] = data.decode("latin-1")  # right for ASCII; the stretches of other bytes follow
         first, last = 0, len(data)
-        if start > 0:  # after a hole: the tail of a character whose head is missing
+        if start > 0:  # after an erasure: the tail of a character whose head is missing
             while first < min(3, last) and 0x80 <= data[first] < 0xC0:
                 first += 1
-        characters, cut = _decode_utf8(data[first:])
-        if end < units.size:  # before a hole: the head of a character whose tail is missing
-            last = first + cut
+        for stretch in NOT_ASCII.finditer(data, first):
+            low, high = stretch.span()
+            characters, cut = _decode_utf8(stretch[0])
+            if high == len(data) and end < units.size:  # an erasure follows: the last character may lack its tail
+                last = low + cut
+            pieces[start + low : start + high] = [""] * (high - low)
+            for place, character in characters:
+                if low + place < last:
+                    pieces[start + low + place] = character
         mask[start : start + first] = False
         mask[start + last : end] = False
-        for place, character in characters:
-            if first + place < last:
-                pieces[start + first + place] = character
     return pieces, mask
 
 
@@ -228,7 +245,7 @@ def _decode_utf8(data: bytes) -> tuple[list[tuple[int, str]], int]:
             characters.append((offset, character))
             offset += len(character.encode())
         if bad is not None:
-            characters.append((offset, REPLACEMENT))
+            characters.append((offset, REPLACEMENT_CHARACTER))
             if bad.reason == "unexpected end of data":
                 cut = offset
             offset += bad.end - bad.start
@@ -256,12 +273,12 @@ def _encode_token_ids(text: str, tokenizer: Tokenizer | None) -> SourceText:
 
 
 def _token_id_pieces(units: Ints, present: Mask, tokenizer: Tokenizer | None) -> tuple[list[str], Mask]:
-    """Text of each token; ids that are not text give U+FFFD; halves of characters beside a hole join the hole."""
+    """Text of each token; ids that are not text give U+FFFD; halves of characters beside an erasure join it."""
     if tokenizer is None:
         raise ValueError("'tokenizer' must be given with source_coding 'token_ids' (got None)")
     special = np.array(sorted(tokenizer.special_ids), dtype=np.int64)
     readable = present & (units < tokenizer.vocab_size) & ~np.isin(units, special)
-    pieces = [REPLACEMENT] * units.size
+    pieces = [REPLACEMENT_CHARACTER] * units.size
     mask = present.copy()
     for start, end, here in _runs(readable):
         if not here:
@@ -278,7 +295,7 @@ def _token_id_pieces(units: Ints, present: Mask, tokenizer: Tokenizer | None) ->
 
 
 def _is_half(piece: str) -> bool:
-    return piece != "" and not piece.strip(REPLACEMENT)
+    return piece != "" and not piece.strip(REPLACEMENT_CHARACTER)
 
 
 def _token_pieces(ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:
@@ -291,7 +308,7 @@ def _token_pieces(ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:
     for count in range(1, len(ids) + 1):
         prefix = tokenizer.detokenize(ids[:count])
         if count < len(ids):
-            prefix = prefix.rstrip(REPLACEMENT)
+            prefix = prefix.rstrip(REPLACEMENT_CHARACTER)
         agree = len(prefix) if whole.startswith(prefix) else ends[-1]
         ends.append(max(ends[-1], agree))
     ends[-1] = len(whole)
@@ -303,7 +320,7 @@ def _token_pieces(ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:
 
 def _runs(mask: Mask) -> list[tuple[int, int, bool]]:
     """Maximal runs ``(start, end, value)`` of a mask."""
-    edges = [0, *(np.flatnonzero(np.diff(mask)) + 1).tolist(), mask.size]
+    edges = [0, *(np.flatnonzero(mask[1:] != mask[:-1]) + 1).tolist(), mask.size]
     return [(start, end, bool(mask[start])) for start, end in pairwise(edges) if start < end]
 
 

@@ -34,12 +34,13 @@ _LARGEST_METRIC = 1e30
 
 
 class FrameStatus(StrEnum):
-    """What became of a frame."""
+    """What became of a frame; UNSUPPORTED: its header can be read and announces long interleaving."""
 
     OK = "ok"
     BAD_HEADER = "bad_header"
     BAD_CRC = "bad_crc"
     TRUNCATED = "truncated"
+    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +141,8 @@ def decode_symbols(x: npt.ArrayLike, params: LoRaParams) -> Decoded:
             too_short = len(observed) < _num_header_symbols(params)
             status = FrameStatus.TRUNCATED if too_short else FrameStatus.BAD_HEADER
             return Decoded(payload=b"", status=status, crc_ok=None, header=None)
+        if header.long_interleaving:
+            return Decoded(payload=b"", status=FrameStatus.UNSUPPORTED, crc_ok=None, header=header)
         payload_len, cr, crc = header.payload_len, header.cr, header.crc
     elif params.payload_len is None:
         raise ValueError("'payload_len' must be given to decode a frame with an implicit header (got None)")

@@ -2,7 +2,9 @@
 
     n0 = length >> 4    n1 = length & 15    n2 = cr << 1 | crc    n3 = c4    n4 = c3 c2 c1 c0
 
-The checks form a (17, 12) code of minimum distance 3. The upper three bits of n3 are unknown and ignored.
+The checks form a (17, 12) code of minimum distance 3. The upper three bits of n3 are unknown and ignored. Coding rates
+5, 6 and 7 announce the long interleaving of newer chips (SX128x, LR11xx), at 4/5, 4/6 and 4/8: such a frame's header
+can be read, its payload cannot.
 """
 
 from __future__ import annotations
@@ -21,11 +23,21 @@ _CHECKS = (0b1111_0000_0000, 0b1000_1110_0001, 0b0100_1001_1010, 0b0010_0101_011
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a frame announces about itself."""
+    """What a frame announces about itself; `cr` is 1–4, or 5–7 for long interleaving."""
 
     payload_len: int
     cr: int
     crc: bool
+
+    @property
+    def long_interleaving(self) -> bool:
+        """Whether the payload is interleaved in a way that this library cannot undo."""
+        return self.cr > 4
+
+    @property
+    def parity_bits(self) -> int:
+        """Parity bits of a codeword of the payload: `cr`, or 1, 2, 4 for 5, 6, 7."""
+        return {5: 1, 6: 2, 7: 4}.get(self.cr, self.cr)
 
 
 def encode_header(header: Header) -> Nibbles:
@@ -43,7 +55,7 @@ def encode_header(header: Header) -> Nibbles:
 
 
 def decode_header(nibbles: Nibbles) -> Header | None:
-    """Five nibbles to a header; None where a check fails or the coding rate is none of 1–4.
+    """Five nibbles to a header; None where a check fails or the coding rate is 0.
 
     Examples
     --------
@@ -55,7 +67,7 @@ def decode_header(nibbles: Nibbles) -> Header | None:
     n0, n1, n2, n3, n4 = (int(nibble) for nibble in nibbles[:NUM_HEADER_NIBBLES])
     information = n0 << 8 | n1 << 4 | n2
     cr = n2 >> 1
-    if header_checks(information) != (n3 & 1) << 4 | n4 or not 1 <= cr <= 4:
+    if header_checks(information) != (n3 & 1) << 4 | n4 or cr == 0:
         return None
     return Header(payload_len=n0 << 4 | n1, cr=cr, crc=bool(n2 & 1))
 

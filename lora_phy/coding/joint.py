@@ -39,6 +39,9 @@ ODD_HEADER_PENALTY = 6.0
 
 UNEXPECTED_CRC_PENALTY = math.log(100.0)
 
+LONG_INTERLEAVING_PENALTY = math.log(1000.0)
+"""Nats against a header that announces long interleaving: rare, and nothing after it can contradict it."""
+
 Metrics = npt.NDArray[np.float32]
 
 
@@ -92,7 +95,8 @@ def search_header(metrics: Metrics, *, crc_expected: bool | None = None) -> Head
     words, checks = _legal_headers()
     without_crc = UNEXPECTED_CRC_PENALTY if crc_expected is True else 0.0
     with_crc = UNEXPECTED_CRC_PENALTY if crc_expected is False else 0.0
-    best, probability, upper = _best_header(metrics, words, checks, ODD_HEADER_PENALTY, without_crc, with_crc)
+    penalties = (ODD_HEADER_PENALTY, without_crc, with_crc, LONG_INTERLEAVING_PENALTY)
+    best, probability, upper = _best_header(metrics, words, checks, *penalties)
     word, check = int(words[best]), int(checks[best])
     nibbles = (word >> 8, word >> 4 & 15, word & 15, 2 * int(upper) + (check >> 4), check & 15)
     return HeaderDecision(
@@ -163,15 +167,16 @@ def _code_bits(cr: int) -> npt.NDArray[np.uint8]:
 
 @cache
 def _legal_headers() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The twelve information bits of every header with a legal coding rate, and their five check bits."""
-    words = [word for word in range(1 << 12) if 1 <= (word & 15) >> 1 <= 4]
+    """The twelve information bits of every header with a coding rate, and their five check bits."""
+    words = [word for word in range(1 << 12) if (word & 15) >> 1]
     return np.array(words), np.array([header_checks(word) for word in words])
 
 
 @numba.njit(cache=CAN_KEEP, nogil=True)
 def _best_header(  # type: ignore[no-untyped-def]
-    metrics: Any, words: Any, checks: Any, odd_penalty: float, no_crc_penalty: float, crc_penalty: float
-):
+    metrics: Any, words: Any, checks: Any, odd_penalty: float, no_crc_penalty: float, crc_penalty: float,
+    long_penalty: float,
+):  # fmt: skip
     """Index of the header with the largest summed log-likelihood, its posterior, and the upper bits of its nibble 3.
 
     Those three bits are unknown and take their best value.
@@ -194,6 +199,7 @@ def _best_header(  # type: ignore[no-untyped-def]
             + third[check >> 4]
             + metrics[4, check & 15]
             - (crc_penalty if word & 1 else no_crc_penalty)
+            - (long_penalty if word & 15 >= 10 else 0.0)
         )
         if scores[i] > scores[best]:
             best = i

@@ -23,6 +23,7 @@ from lora_phy.coding.chain import (
     num_payload_symbols,
     read_header,
 )
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.gray import symbols_to_labels
 from lora_phy.coding.hamming import hamming_decode
 from lora_phy.coding.header import NUM_HEADER_NIBBLES
@@ -82,12 +83,13 @@ def trace_symbols(observed: npt.ArrayLike, params: LoRaParams, *, payload_len: i
     stages: dict[str, npt.NDArray[Any]] = {}
     if values.ndim == 2:
         stages["bins"] = values
-        values = np.argmax(values, axis=1)
+        values = decide_symbols(values, params)
     symbols = values.astype(np.int32)
     header = read_header(symbols, params) if params.explicit_header else None
     cr = header.cr if header is not None else params.cr
     labels, codewords, nibbles = [], [], []
-    for block in frame_blocks(len(symbols), params, cr=cr):
+    known = len(symbols) if cr <= 4 else FIRST_BLOCK_LEN  # long interleaving: only the header's block can be read
+    for block in frame_blocks(min(known, len(symbols)), params, cr=min(cr, 4)):
         block_labels = symbols_to_labels(symbols[block.start : block.stop], params.sf, reduced_rate=block.reduced_rate)
         bits = block_labels[:, np.newaxis] >> np.arange(block.num_codewords - 1, -1, -1) & 1
         words = (deinterleave(bits) @ (1 << np.arange(3 + block.cr, -1, -1))).astype(np.uint8)
@@ -100,7 +102,7 @@ def trace_symbols(observed: npt.ArrayLike, params: LoRaParams, *, payload_len: i
     length = (
         header.payload_len if header is not None else payload_len if payload_len is not None else params.payload_len
     )
-    if length is not None:
+    if length is not None and cr <= 4:
         data = stages["nibbles"][NUM_HEADER_NIBBLES * params.explicit_header :][: 2 * length]
         data = data[: len(data) // 2 * 2]
         stages["whitened"] = (data[0::2] | data[1::2] << 4).astype(np.uint8)

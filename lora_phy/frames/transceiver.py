@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 from lora_phy.arrays import IQ
 from lora_phy.coding.chain import Decoded, decode_symbols, encode_payload
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.modem.demodulation import demodulate_frame
 from lora_phy.modem.modulation import modulate_frame
 from lora_phy.params import LoRaParams
@@ -37,6 +38,7 @@ def receive_synchronised(iq: npt.ArrayLike, params: LoRaParams, *, soft: bool = 
     iq
         ``(num_samples,)`` complex; a frame that ends early gives the status TRUNCATED.
     soft
-        Decode matched-filter bins (True) or hard symbols.
+        Decode matched-filter bins (True) or hard decisions (`decide_symbols`: among the legal bins at reduced rate).
     """
-    return decode_symbols(demodulate_frame(iq, params, soft="bins" if soft else False), params)
+    bins = demodulate_frame(iq, params, soft="bins")
+    return decode_symbols(bins if soft else decide_symbols(bins, params), params)

@@ -12,15 +12,15 @@ from lora_phy.modem._tone_kernels import JIT
 
 
 @numba.njit(**JIT)
-def read_symbols(z, strides, magnitude, best, lead):  # type: ignore[no-untyped-def]
+def read_symbols(z, strides, early, magnitude, best, lead):  # type: ignore[no-untyped-def]
     """Magnitudes of matched-filter rows, each row's best legal bin, and the best magnitude minus the runner-up's.
 
-    Legal bins of row i are all where strides[i] is 1, and 1, 5, 9 … where it is 4.
+    Legal bins of row i are all where strides[i] is 1, and 1, 5, 9 … less `early` (0 or 1) where it is 4.
     """
     rows, width = z.shape
     for i in range(rows):
         stride = strides[i]
-        first = stride // 4
+        first = stride // 4 * (1 - early)
         for k in range(width):
             magnitude[i, k] = math.sqrt(z[i, k].real * z[i, k].real + z[i, k].imag * z[i, k].imag)
         top = np.float32(-1.0)
@@ -38,11 +38,12 @@ def read_symbols(z, strides, magnitude, best, lead):  # type: ignore[no-untyped-
 
 
 @numba.njit(**JIT)
-def timing_errors(rows, chirp, symbols, rate, out):  # type: ignore[no-untyped-def]
+def timing_errors(rows, chirp, symbols, rate, out, matched):  # type: ignore[no-untyped-def]
     """How early each chirp of known symbol is, in chips: one Newton step on |sum_n y[n] conj(x_s[n])|^2.
 
     An early chirp is turned by exp(2 pi j f e) at the instantaneous frequency f = ((n + s) mod N) / N - 1/2, hence
-    e = 12 / (2 pi) Im(Z' conj Z) / |Z|^2, Z = sum y conj x_s, Z' = sum f y conj x_s. `chirp` is conj(x_0).
+    e = 12 / (2 pi) Im(Z' conj Z) / |Z|^2, Z = sum y conj x_s, Z' = sum f y conj x_s. `chirp` is conj(x_0),
+    and x_s that moved by s; matched[i] = Z.
     """
     length = chirp.size
     scale = np.float32(1.0 / length)
@@ -58,25 +59,29 @@ def timing_errors(rows, chirp, symbols, rate, out):  # type: ignore[no-untyped-d
                 zi += w.imag
                 dr += f * w.real
                 di += f * w.imag
+        matched[i] = complex(zr, zi)
         size = zr * zr + zi * zi
         out[i] = (12.0 / (2.0 * math.pi)) * (di * zr - dr * zi) / size if size > 0.0 else 0.0
 
 
 @numba.njit(**JIT)
-def read_and_time(z, rows, chirp, rate, strides, lead_needed, magnitude):  # type: ignore[no-untyped-def]
-    """Magnitudes as of `read_symbols`; the mean of the believable `timing_errors`, and how many those are.
+def read_and_time(z, rows, chirp, rate, early, strides, lead_needed, magnitude, best, matched):  # type: ignore[no-untyped-def]
+    """Magnitudes and best bins as of `read_symbols`, the matched sums of `timing_errors`; returns the mean of the
+    believable timing errors, and how many those are.
 
-    Believable: the best bin leads by more than `lead_needed`, and the chirp is less than 0.8 chips off.
+    Believable: the best bin leads by more than `lead_needed`, and the chirp is less than 0.8 chips off; else matched[i]
+    is 0.
     """
-    best, lead = np.empty(len(z), np.int64), np.empty(len(z), np.float32)
-    error = np.empty(len(z), np.float32)
-    read_symbols(z, strides, magnitude, best, lead)
-    timing_errors(rows, chirp, best, rate, error)
+    lead, error = np.empty(len(z), np.float32), np.empty(len(z), np.float32)
+    read_symbols(z, strides, early, magnitude, best, lead)
+    timing_errors(rows, chirp, best, rate, error, matched)
     total, used = 0.0, 0
     for i in range(len(z)):
         if lead[i] > lead_needed and abs(error[i]) < 0.8:
             total += error[i]
             used += 1
+        else:
+            matched[i] = 0.0
     return total / max(used, 1), used
 
 

@@ -153,7 +153,7 @@ class LinkCounts:
     missed
         Not detected at all.
     bad_header, bad_crc, truncated
-        Received with that status.
+        Received with that status; `bad_header` holds UNSUPPORTED too.
     undetected
         Received with the status OK and a wrong payload.
 

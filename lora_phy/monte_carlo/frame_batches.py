@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from lora_phy.coding import crc as crc_rules
 from lora_phy.coding.chain import FIRST_BLOCK_CR, FIRST_BLOCK_LEN, FrameStatus, decode_symbols, num_payload_symbols
+from lora_phy.coding.decisions import reduced_rate_symbols
 from lora_phy.coding.gray import symbol_of_label, symbols_to_labels
 from lora_phy.coding.hamming import codebook, codebook_signs, hamming_decode
 from lora_phy.coding.header import Header, decode_header, encode_header
@@ -64,8 +65,8 @@ def is_batch(point: LinkPoint, engine: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Section:
-    """The first block of a frame, or all blocks after it."""
+class Section:
+    """The first block of a frame, or all blocks after it: its symbols, its code, its first nibble."""
 
     start: int
     stop: int
@@ -76,15 +77,18 @@ class _Section:
 
     @property
     def num_symbols(self) -> int:
+        """Symbols in the section."""
         return self.stop - self.start
 
 
 @lru_cache(maxsize=256)
-def _sections(params: LoRaParams, payload_len: int) -> tuple[_Section, ...]:
+def frame_sections(params: LoRaParams, payload_len: int) -> tuple[Section, ...]:
+    """The one or two sections of a frame with so many bytes."""
     rows = params.sf - 2 * params.header_reduced_rate
-    first = _Section(0, FIRST_BLOCK_LEN, 4 + FIRST_BLOCK_CR, rows, params.header_reduced_rate, 0)
     stop = num_payload_symbols(payload_len, params)
-    rest = _Section(FIRST_BLOCK_LEN, stop, 4 + params.cr, params.bits_per_symbol, params.reduced_rate, rows)
+    reduced = reduced_rate_symbols(FIRST_BLOCK_LEN + 1, params).tolist()
+    first = Section(0, FIRST_BLOCK_LEN, 4 + FIRST_BLOCK_CR, rows, reduced[0], 0)
+    rest = Section(FIRST_BLOCK_LEN, stop, 4 + params.cr, params.bits_per_symbol, reduced[-1], rows)
     return (first, rest) if stop > FIRST_BLOCK_LEN else (first,)
 
 
@@ -99,11 +103,12 @@ def _symbols_of_labels(sf: int, reduced: bool) -> npt.NDArray[np.int32]:
 
 
 @lru_cache(maxsize=4)
-def _hard_table(cr: int) -> Bytes:
+def hard_table(cr: int) -> Bytes:
+    """Nibble of every received word ``(2**(4 + cr),)``, by hard decoding."""
     return hamming_decode(np.arange(1 << (4 + cr), dtype=np.uint8), cr)
 
 
-_REMAINDERS = np.array(crc_rules._TABLE, dtype=np.uint32)
+CRC_REMAINDERS = np.array(crc_rules._TABLE, dtype=np.uint32)
 
 
 def _nibbles(point: LinkPoint, payloads: Bytes) -> tuple[Bytes, int]:
@@ -112,14 +117,14 @@ def _nibbles(point: LinkPoint, payloads: Bytes) -> tuple[Bytes, int]:
     header = np.zeros(0, np.uint8)
     if params.explicit_header:
         header = encode_header(Header(payload_len=length, cr=params.cr, crc=params.crc))
-    sections = _sections(params, length)
+    sections = frame_sections(params, length)
     size = sum(s.num_symbols // s.codeword_len * s.rows for s in sections)
     out = np.zeros((len(payloads), max(size, header.size + 2 * length + 4 * params.crc)), np.uint8)
-    kernels.frame_nibbles(payloads, header, params.crc, whitening_sequence(max(length, 1)), _REMAINDERS, out)
+    kernels.frame_nibbles(payloads, header, params.crc, whitening_sequence(max(length, 1)), CRC_REMAINDERS, out)
     return out, header.size
 
 
-def _encode(point: LinkPoint, nibbles: Bytes, section: _Section) -> Words:
+def _encode(point: LinkPoint, nibbles: Bytes, section: Section) -> Words:
     """Symbols ``(num_symbols, num_frames)`` of a section, with room for whole groups behind them."""
     shape = (section.num_symbols, len(nibbles))
     symbols: Words = aligned_empty(-(-shape[0] * shape[1] // GROUP) * GROUP, np.uint32)
@@ -153,8 +158,8 @@ def batch_block(
     payloads = _payloads(point, seed, block, BATCH_FRAMES)  # all of them: frame f must not depend on `frames`
     sent, header_len = _nibbles(point, payloads)
     received = np.zeros_like(sent)
-    observed: list[tuple[_Section, npt.NDArray[Any]]] = []
-    for number, section in enumerate(_sections(params, point.payload_len)):
+    observed: list[tuple[Section, npt.NDArray[Any]]] = []
+    for number, section in enumerate(frame_sections(params, point.payload_len)):
         symbols = _encode(point, sent, section)
         state = new_state(seed, block, _CHANNEL, number)
         gains = _block_gains(flat, seed, block, symbols.size, section.num_symbols)
@@ -196,13 +201,13 @@ def batch_block(
     return BlockResult(counts, tuple(failed)), payloads, observation
 
 
-def _decode_hard(sf: int, section: _Section, hard: npt.NDArray[Any], received: Bytes) -> None:
+def _decode_hard(sf: int, section: Section, hard: npt.NDArray[Any], received: Bytes) -> None:
     kernels.decode_blocks(
         hard,
         _labels_of_symbols(sf, section.reduced),
         section.codeword_len,
         section.rows,
-        _hard_table(section.codeword_len - 4),
+        hard_table(section.codeword_len - 4),
         section.first_nibble,
         received,
     )
@@ -212,7 +217,7 @@ def _judge(point: LinkPoint, received: Bytes, sent: Bytes, header_len: int) -> B
     verdicts = np.zeros(len(received), np.uint8)
     whitening = whitening_sequence(max(point.payload_len, 1))
     kernels.judge_frames(
-        received, sent, header_len, point.payload_len, point.params.crc, whitening, _REMAINDERS, verdicts
+        received, sent, header_len, point.payload_len, point.params.crc, whitening, CRC_REMAINDERS, verdicts
     )
     return verdicts
 
@@ -260,7 +265,7 @@ def importance_block(point: LinkPoint, seed: tuple[int, ...], block: int, frames
     received = np.zeros_like(sent)
     g = flat.amplitude(params.sf) ** 2
     gain, fade_weight = deep_fades(flat, g, BATCH_FRAMES, rng)
-    sections = _sections(params, point.payload_len)
+    sections = frame_sections(params, point.payload_len)
     rates = [symbol_error_rates(params.sf, s.reduced, g * gain) for s in sections]
     rest = (rates[1], sections[1].num_symbols) if len(sections) > 1 else (rates[0], 0)
     *flags, weights = damage_weights(rates[0], sections[0].num_symbols, rng, *rest)
@@ -283,7 +288,7 @@ def tally(status: FrameStatus | None, received: bytes, payload: bytes) -> LinkCo
         frames=1,
         frame_errors=1,
         missed=int(status is None),
-        bad_header=int(status is FrameStatus.BAD_HEADER),
+        bad_header=int(status in (FrameStatus.BAD_HEADER, FrameStatus.UNSUPPORTED)),
         bad_crc=int(status is FrameStatus.BAD_CRC),
         truncated=int(status is FrameStatus.TRUNCATED),
         undetected=int(status is FrameStatus.OK),

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from lora_phy.channel import apply_channel
 from lora_phy.coding.chain import FrameStatus, decode_symbols, encode_payload
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.modem.demodulation import demodulate_frame
 from lora_phy.modem.modulation import modulate_frame
 from lora_phy.monte_carlo.counts import LinkCounts
@@ -131,7 +132,8 @@ def _single_frame(
     heard = apply_channel(padded, point.channel, params, rng=rng)
     soft = point.decoding == "soft"
     if point.sync == "perfect":
-        decoded = decode_symbols(demodulate_frame(heard[: len(iq)], params, soft="bins" if soft else False), params)
+        bins = demodulate_frame(heard[: len(iq)], params, soft="bins")
+        decoded = decode_symbols(bins if soft else decide_symbols(bins, params), params)
         outcome = _FrameOutcome(tally(decoded.status, decoded.payload, payload), decoded.status, decoded.payload)
         return outcome, payload, heard
 

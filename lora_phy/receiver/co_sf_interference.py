@@ -33,6 +33,7 @@ import scipy.special
 
 from lora_phy.arrays import IQ, Symbols
 from lora_phy.coding.chain import FIRST_BLOCK_LEN, FrameStatus, frame_blocks, num_payload_symbols
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.gray import symbol_of_label
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
 from lora_phy.coding.joint import decode_block, payload_from_metrics, search_header
@@ -60,6 +61,7 @@ from lora_phy.resampling import change_rate
 FLOOR = 3e-3
 """ε of the score."""
 NUM_PHASES = 16
+PHASE_STEP_ERROR = (np.pi / NUM_PHASES) ** 2 / 2
 SHORTEST = 1 / 32
 """Part of a symbol below which a segment is left to its neighbour."""
 CERTAIN = 0.9
@@ -251,14 +253,14 @@ def _read(view: IQ, item: _Heard, others: list[_Heard], params: LoRaParams) -> N
             metrics.append(decode_block(likelihoods, block))
         payload, crc_ok = payload_from_metrics(np.concatenate(metrics), header.payload_len, crc=header.crc)
         if crc_ok:
-            symbols = scores.argmax(axis=1).astype(np.int32)
+            symbols = decide_symbols(scores, params)
             item.frame = _rx_frame(item, payload, header, symbols, params)
             return
     top = scores.max(axis=1)
     certainty = 1.0 / np.exp(scores - top[:, None]).sum(axis=1)
     # values far below what the amplitude promises are another's tone
     certain = (certainty > CERTAIN) & (top > 0)
-    wave = modulate_frame(scores.argmax(axis=1).astype(np.int32), params, sync_symbols=sync.sync_symbols)
+    wave = modulate_frame(decide_symbols(scores, params), params, sync_symbols=sync.sync_symbols)
     first = data_start(params)
     data = wave[first : first + len(scores) * num_bins].reshape(-1, num_bins)
     data[~certain] = 0.0
@@ -275,7 +277,7 @@ def _header(scores: FloatArray, params: LoRaParams) -> tuple[Header | None, list
     if block.num_codewords < NUM_HEADER_NIBBLES:
         return None, []
     decision = search_header(metrics[:NUM_HEADER_NIBBLES])
-    if decision.probability < MIN_HEADER_PROBABILITY:
+    if decision.probability < MIN_HEADER_PROBABILITY or decision.header.long_interleaving:
         return None, []
     if block.num_codewords > NUM_HEADER_NIBBLES:
         metrics = decode_block(likelihoods, block, known=decision.nibbles)
@@ -290,14 +292,15 @@ def _likelihoods(scores: FloatArray, sf: int, reduced_rate: bool) -> npt.NDArray
 def symbol_scores(
     view: IQ, item: _Heard, others: list[_Heard], params: LoRaParams, origin: float, count: int
 ) -> FloatArray:
-    """Λ of the module's formula, ``(count, 2**sf)``, of the symbols from `origin` on."""
-    num_bins = params.num_bins
+    """Λ of the module's formula, ``(count, 2**sf)``, of the symbols from `origin` (on the preamble's grid) on."""
+    num_bins, early = params.num_bins, params.early_chips
+    seam = np.angle(downchirp(params)[num_bins // 4 - early])  # phase of the data's chirps, 0 on the preamble's grid
     step = num_bins - item.sync.drift
     scores = np.empty((count, num_bins))
     angles = 2 * np.pi * np.arange(NUM_PHASES) / NUM_PHASES
     phases = np.exp(1j * angles)[:, None]
     for m in range(count):
-        begin = origin + m * step
+        begin = origin - early + m * step
         row = extract(view, begin, num_bins, item.sync.cfo_bins / num_bins) * downchirp(params)
         bounds = _bounds(begin, others, params)
         parts = np.zeros((len(bounds) - 1, num_bins), dtype=np.complex64)
@@ -305,8 +308,9 @@ def symbol_scores(
             parts[i, low:high] = row[low:high]
         y = scipy.fft.fft(parts, axis=1)
         power = y.real**2 + y.imag**2
-        noise = np.maximum(np.median(power, axis=1) / np.log(2.0), 1e-30)
         expected = item.amplitude * np.diff(bounds)
+        # the phase is right to half a step: without noise that is what the tone is off by
+        noise = np.maximum(np.median(power, axis=1) / np.log(2.0), PHASE_STEP_ERROR * expected**2 + 1e-30)
         total = np.zeros((NUM_PHASES, num_bins))
         for i in range(len(expected)):
             gap = y[i] - expected[i] * phases
@@ -314,11 +318,11 @@ def symbol_scores(
             total -= np.log(np.exp(-power[i] / noise[i]) + FLOOR)
         # phase 0 of `extract` is at its window's first sample, that of the preamble's gain at the frame's
         elapsed = np.floor(begin + 0.5) - np.floor(_frame_start(item.sync, params))
-        predicted = np.angle(item.gain) + 2 * np.pi * item.sync.cfo_bins / num_bins * elapsed
+        predicted = np.angle(item.gain) + seam + 2 * np.pi * item.sync.cfo_bins / num_bins * elapsed
         peaked = np.exp(PHASE_CONCENTRATION * np.cos(angles - predicted)) / scipy.special.i0(PHASE_CONCENTRATION)
         prior = np.log(1 - PHASE_TRUST + PHASE_TRUST * peaked)[:, None]
         scores[m] = scipy.special.logsumexp(total + prior, axis=0) - np.log(NUM_PHASES)
-    return scores
+    return np.roll(scores, early, axis=1)
 
 
 def _bounds(begin: float, others: list[_Heard], params: LoRaParams) -> list[int]:
@@ -327,7 +331,7 @@ def _bounds(begin: float, others: list[_Heard], params: LoRaParams) -> list[int]
     least = max(2, int(SHORTEST * num_bins))
     edges = set()
     for other in others:
-        first = other.sync.start + (2.25 + params.extra_upchirps) * num_bins
+        first = other.sync.start + (2.25 + params.extra_upchirps) * num_bins - params.early_chips
         if other.frame is not None or first > begin + num_bins or other.end < begin:
             continue
         edges.add(round((first - begin) % num_bins) if first < begin else round(first - begin))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+import scipy.special
 
 from lora_phy.arrays import Bins
 from lora_phy.coding.chain import (
     FIRST_BLOCK_LEN,
     Decoded,
     FrameStatus,
+    decode_symbols,
     frame_blocks,
+    num_payload_symbols,
     read_header,
 )
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.gray import symbol_of_label
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
 from lora_phy.coding.joint import decode_block, decode_blocks, payload_from_metrics, search_header
@@ -23,9 +28,15 @@ from lora_phy.modem import _payload_kernels as _kernels
 from lora_phy.params import LoRaParams
 
 LDRO_CONFIDENCE = 0.85
+AMPLE = 13.0
+"""Nats of evidence, at the least, for a rate that the 16 ms rule does not say, where no CRC tells."""
+RULED_OUT = 20.0
+"""Nats of evidence against the reduced rate beyond which it is not decoded at all."""
+FOR_REDUCED = math.log(4.0)
+"""Nats by which one symbol can speak for the reduced rate."""
 MIN_HEADER_PROBABILITY = 0.5
 MIN_UNCHECKED_PROBABILITY = 0.99
-"""For a header without CRC where one is expected: nothing after it can contradict it."""
+"""For a header without CRC where one is expected, or with long interleaving: nothing after it can contradict it."""
 
 
 def header_symbols(params: LoRaParams) -> int:
@@ -43,7 +54,7 @@ def read_head(
         return None, nothing
     implied = Header(payload_len=params.payload_len or 0, cr=params.cr, crc=params.crc)
     if not soft:
-        return read_header(np.argmax(bins, axis=1), params) if params.explicit_header else implied, nothing
+        return read_header(decide_symbols(bins, params), params) if params.explicit_header else implied, nothing
     block = frame_blocks(FIRST_BLOCK_LEN, params)[0]
     likelihoods = _likelihoods(bins, scale, block.reduced_rate, params.sf)
     metrics = decode_block(likelihoods, block)
@@ -51,6 +62,7 @@ def read_head(
         return implied, metrics
     decision = search_header(metrics[:NUM_HEADER_NIBBLES], crc_expected=params.crc)
     unchecked = params.crc and not decision.header.crc
+    unchecked |= decision.header.long_interleaving
     if decision.probability < (MIN_UNCHECKED_PROBABILITY if unchecked else MIN_HEADER_PROBABILITY):
         return None, nothing
     if block.num_codewords > NUM_HEADER_NIBBLES:
@@ -76,19 +88,89 @@ def decode_jointly(
     return Decoded(payload=payload, status=status, crc_ok=crc_ok, header=header if params.explicit_header else None)
 
 
-def guess_ldro(bins: Bins, scale: float, params: LoRaParams) -> bool:
-    """Whether symbols are 4k + 1 only, by likelihood; the 16 ms rule holds unless nearly all symbols speak against
-    it.
+def frame_symbols(header: Header, params: LoRaParams) -> int:
+    """Data symbols of a frame with this header, at the rate of `params`; about as many with long interleaving."""
+    return num_payload_symbols(header.payload_len, params, cr=header.parity_bits, crc=header.crc)
+
+
+def plausible_rates(bins: Bins, header: Header, scale: float, params: LoRaParams) -> list[LoRaParams]:
+    """The parameters with and without low-data-rate optimisation, as far as the symbols allow either; the 16 ms rule's
+    first.
+
+    `bins` are those of the symbols behind the header, as many as there are so far.
     """
-    expected = params.reduced_rate
-    if len(bins) == 0:
-        return expected
-    likelihoods = np.empty(bins.shape, dtype=np.float32)
-    _kernels.label_likelihoods(bins, _every_symbol(params.sf), np.float32(scale), likelihoods)
-    evidence = _kernels.reduced_rate_evidence(likelihoods)
+    by_rule = replace(params, ldro=params.reduced_rate)
+    other = replace(params, ldro=not params.reduced_rate)
+    evidence = rate_evidence(bins[: _common_symbols(header, params)], scale, params.sf)
+    # a symbol of 4k + 1 is legal at either rate, so full rate is never ruled out
+    return [by_rule] if not params.reduced_rate and evidence < -RULED_OUT else [by_rule, other]
+
+
+def by_likelihood(bins: Bins, header: Header, scale: float, es: float, rates: list[LoRaParams]) -> list[LoRaParams]:
+    """The two rates, the likelier first: the other than the rule's where nearly all symbols speak for it, and enough.
+
+    Reduced symbols are 4k + 1 only, and there are more of them: behind the end of a full-rate frame there is nothing.
+    `es` is the energy of a symbol over that of the noise in a bin.
+    """
+    by_rule, other = rates
+    common = _common_symbols(header, by_rule)
+    longer = max(frame_symbols(header, item) for item in rates) - header_symbols(by_rule)
+    evidence = rate_evidence(bins[:common], scale, by_rule.sf)
+    beyond = scale * bins[common:longer, 1::4].astype(np.float64)
+    if beyond.size:
+        bessel = scipy.special.logsumexp(beyond + np.log(scipy.special.i0e(beyond)), axis=1)
+        evidence += float(np.minimum(bessel - math.log(beyond.shape[1]) - es, FOR_REDUCED).sum())
     # each symbol can speak for the reduced rate by ln 4 at most: nearly all must
-    needed = LDRO_CONFIDENCE * math.log(4.0) * len(bins)
-    return bool(evidence > (-needed if expected else needed))
+    seen = min(common if by_rule.reduced_rate else longer, len(bins))
+    needed = max(LDRO_CONFIDENCE * FOR_REDUCED * seen, AMPLE)
+    overruled = evidence < -needed if by_rule.reduced_rate else evidence > needed
+    return [other, by_rule] if overruled else rates
+
+
+def decode_frame(
+    bins: Bins,
+    head: npt.NDArray[np.float32],
+    header: Header | None,
+    scale: float,
+    rates: list[LoRaParams],
+    *,
+    soft_bins: bool,
+    joint: bool,
+    num_trials: int,
+) -> tuple[Decoded, LoRaParams]:
+    """The payload at the first of the rates at which its CRC holds, else at the first, and that rate."""
+    if header is not None and header.long_interleaving:
+        return Decoded(payload=b"", status=FrameStatus.UNSUPPORTED, crc_ok=None, header=header), rates[0]
+    found: list[tuple[Decoded, LoRaParams]] = []
+    for params in rates:
+        total = header_symbols(params) if header is None else frame_symbols(header, params)
+        if header is not None and joint:
+            decoded = decode_jointly(bins[:total], head, header, scale, params, total, num_trials)
+        else:
+            observed = bins[:total] if soft_bins else decide_symbols(bins[:total], params)
+            decoded = decode_symbols(observed, params)
+            if header is None and decoded.header is not None:  # the checks hold, the likelihoods say otherwise
+                decoded = Decoded(payload=b"", status=FrameStatus.BAD_HEADER, crc_ok=None, header=None)
+        found.append((decoded, params))
+        if decoded.crc_ok:
+            return found[-1]
+        if decoded.crc_ok is None:  # without a CRC the likelier rate stands
+            break
+    return found[0]
+
+
+def rate_evidence(bins: Bins, scale: float, sf: int) -> float:
+    """Nats by which symbols of 4k + 1 alone are likelier than symbols of any value."""
+    if len(bins) == 0:
+        return 0.0
+    likelihoods = np.empty(bins.shape, dtype=np.float32)
+    _kernels.label_likelihoods(bins, _every_symbol(sf), np.float32(scale), likelihoods)
+    return float(_kernels.reduced_rate_evidence(likelihoods))
+
+
+def _common_symbols(header: Header, params: LoRaParams) -> int:
+    """Symbols behind the header that a frame has at either rate."""
+    return max(frame_symbols(header, replace(params, ldro=False)) - header_symbols(params), 0)
 
 
 @cache

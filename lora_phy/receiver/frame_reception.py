@@ -12,16 +12,26 @@ from datetime import datetime
 import numpy as np
 
 from lora_phy.arrays import IQ, Bins, Symbols
-from lora_phy.coding.chain import FIRST_BLOCK_LEN, Decoded, FrameStatus, decode_symbols, num_payload_symbols
+from lora_phy.coding.chain import FIRST_BLOCK_LEN, Decoded, FrameStatus
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.header import Header
 from lora_phy.modem.interpolation import GUARD, extract
 from lora_phy.modem.preamble_start import preamble_start
 from lora_phy.modem.sync import Sync
 from lora_phy.params import LoRaParams
-from lora_phy.receiver.frame_decoding import decode_jointly, guess_ldro, header_symbols, read_head
+from lora_phy.receiver.frame_decoding import (
+    by_likelihood,
+    decode_frame,
+    frame_symbols,
+    header_symbols,
+    plausible_rates,
+    read_head,
+)
 from lora_phy.receiver.timing_tracking import Timing, initial_timing, payload_bins
 
 LDRO_PROBE = 16
+WAVEFORM_MARGIN = 0.2
+"""By how much more coherent the first symbols must be in the other waveform than in that of the parameters."""
 LARGEST_SCALE = 1e25
 """Of a magnitude within its likelihood, where a preamble of zeros leaves no noise."""
 LARGE_OFFSET = 16
@@ -51,7 +61,7 @@ class RxFrame:
         dB reads 1 to 3 dB low, and 90 dB is the most).
     params
         The parameters the frame was received with. Where `ldro` was left open and the header could be read, it is the
-        rate that was detected.
+        rate that was detected. `waveform` is the one that the first 24 symbols showed.
     sync_word
         The byte that was sent, with a sign to its nibbles or without; at SF5 and SF6, where words coincide, the
         smallest or the parameters' own. None where the two chirps stand for no byte (only where any word was accepted).
@@ -177,34 +187,35 @@ def receive_frame(
         count = max(0, min(count, here - first))
         return payload_bins(payload_samples, sync, timing, settings, first=first, count=count, rate=rate)
 
-    bins, timing = read(0, opening, initial_timing(sync, params), params)
+    es = num_bins * sync.signal_power / sync.noise_power
     scale = min(2 * math.sqrt(sync.signal_power) * num_bins / sync.noise_power, LARGEST_SCALE)
+    bins, timing = read(0, opening, initial_timing(sync, params), params)
+    if timing.other_waveform > WAVEFORM_MARGIN:  # the waveform is not the one that was told
+        params = replace(params, waveform="textbook" if params.waveform == "chip" else "chip")
+        bins, timing = read(0, opening, initial_timing(sync, params), params)
     soft = decoding.soft and first_len == FIRST_BLOCK_LEN
     header, head = read_head(bins[:first_len], scale, params, soft=soft)
-    total, payload_params = first_len, params
-    if header is not None:
-        total = num_payload_symbols(header.payload_len, params, cr=header.cr, crc=header.crc)
+    rates = [params]
+    if header is not None and not header.long_interleaving:
+        rates = [replace(params, ldro=params.reduced_rate)]
         if decoding.detect_ldro and params.ldro is None:
-            guess = guess_ldro(bins[first_len:total], scale, params)
-            if guess != params.reduced_rate:
-                payload_params = replace(params, ldro=guess)
-                total = num_payload_symbols(header.payload_len, payload_params, cr=header.cr, crc=header.crc)
-                bins, timing = read(0, min(opening, total), initial_timing(sync, params), payload_params)
+            rates = plausible_rates(bins[first_len:], header, scale, params)
+        total = max(frame_symbols(header, item) for item in rates)
         if here < total and not final:
             return needed(total)
         if total > len(bins):
-            more, timing = read(len(bins), total - len(bins), timing, payload_params)
+            more, timing = read(len(bins), total - len(bins), timing, rates[0])
             bins = np.concatenate([bins, more])
-    bins = bins[:total]
-    if header is None or not soft:
-        decoded = decode_symbols(bins if decoding.soft else np.argmax(bins, axis=1).astype(np.int32), payload_params)
-        if header is None and decoded.header is not None:  # the checks hold, the likelihoods say otherwise
-            decoded = Decoded(payload=b"", status=FrameStatus.BAD_HEADER, crc_ok=None, header=None)
-    else:
-        decoded = decode_jointly(bins, head, header, scale, payload_params, total, decoding.num_trials)
+        if len(rates) > 1:
+            rates = by_likelihood(bins[first_len:], header, scale, es, rates)
+            if rates[0].reduced_rate != params.reduced_rate:
+                bins, timing = read(0, total, initial_timing(sync, params), rates[0])
+    decoded, found_params = decode_frame(
+        bins, head, header, scale, rates, soft_bins=decoding.soft, joint=soft, num_trials=decoding.num_trials
+    )
+    total = first_len if header is None else frame_symbols(header, found_params)
+    bins = bins[: total if decoded.status is not FrameStatus.UNSUPPORTED else first_len]
     step = num_bins - sync.drift
-    if header is not None and params.ldro is None:
-        payload_params = replace(params, ldro=payload_params.reduced_rate)
     return Reception(
         decoded=decoded,
         sync=sync,
@@ -212,19 +223,9 @@ def receive_frame(
         data=origin,
         end=origin + total * step,
         sfo_ppm=timing.drift / num_bins * 1e6,
-        symbols=hard_symbols(bins, payload_params),
-        params=payload_params,
+        symbols=decide_symbols(bins, found_params),
+        params=found_params,
     )
-
-
-def hard_symbols(bins: Bins, params: LoRaParams) -> Symbols:
-    """The legal symbol of the largest magnitude in each row of a frame's bins, header block first."""
-    symbols = np.empty(len(bins), dtype=np.int32)
-    first, rest = slice(0, FIRST_BLOCK_LEN), slice(FIRST_BLOCK_LEN, None)
-    for part, reduced in (first, params.header_reduced_rate), (rest, params.reduced_rate):
-        step = 4 if reduced else 1
-        symbols[part] = step * np.argmax(bins[part, step // 4 :: step], axis=1) + step // 4
-    return symbols
 
 
 def _frame_start(samples: IQ, fine: IQ, rate: int, sync: Sync, params: LoRaParams, begin: int) -> float:

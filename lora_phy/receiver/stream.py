@@ -94,7 +94,9 @@ def receive(
 class Receiver:
     """`receive` for a stream that comes in chunks: `push` each, `flush` at the end.
 
-    Both return the frames that have become certain, in time order over the life of the receiver.
+    Both return the frames that have become certain, in time order over the life of the receiver. That order costs some
+    hundred symbols of delay, because a frame that began earlier may end later; ``in_order=False`` hands out each frame
+    as soon as it is decoded (live reception).
 
     Examples
     --------
@@ -117,8 +119,9 @@ class Receiver:
         num_trials: int = 0,
         detect_ldro: bool = True,
         start_time: datetime | None = None,
+        in_order: bool = True,
     ) -> None:
-        """Take the parameters of `receive`."""
+        """Take the parameters of `receive`, and whether frames wait for those that began earlier."""
         wanted = [params] if isinstance(params, LoRaParams) else list(params) if isinstance(params, Sequence) else []
         if not wanted or not all(isinstance(item, LoRaParams) for item in wanted):
             raise TypeError(f"'params' must be LoRaParams or a sequence of them (got {params!r})")
@@ -128,6 +131,11 @@ class Receiver:
         rate = wanted[0].sample_rate_hz if sample_rate_hz is None else _positive("sample_rate_hz", sample_rate_hz)
         if not math.isfinite(center_offset_hz):
             raise ValueError(f"'center_offset_hz' must be finite (got {center_offset_hz!r})")
+        if abs(center_offset_hz) > rate / 2:
+            raise ValueError(
+                f"'center_offset_hz' must lie in the stream, within half its sample rate, {rate / 2:.10g} Hz"
+                f" (got {center_offset_hz!r})"
+            )
         decoding = Decoding(soft=bool(soft), num_trials=num_trials, detect_ldro=detect_ldro)
         front_ends: dict[tuple[float, bool], ResamplingFrontEnd] = {}
         self._detectors = []
@@ -142,7 +150,7 @@ class Receiver:
             self._detectors.append(PreambleDetector(item, front_ends[key], decoding))
         if start_time is not None and not isinstance(start_time, datetime):
             raise TypeError(f"'start_time' must be a datetime (got {start_time!r})")
-        self._start_time, self._rate = start_time, rate
+        self._start_time, self._rate, self._in_order = start_time, rate, bool(in_order)
         self._front_ends = list(front_ends.values())
         self._waiting: list[RxFrame] = []
         self._ended = False
@@ -185,7 +193,7 @@ class Receiver:
         horizon = math.inf
         for detector in self._detectors:
             self._waiting += detector.advance(final=final)
-            horizon = min(horizon, math.inf if final else detector.horizon())
+            horizon = min(horizon, math.inf if final or not self._in_order else detector.horizon())
         for front in self._front_ends:
             front.drop(min(detector.oldest_needed() for detector in self._detectors if detector.front is front))
         self._waiting.sort(key=_time_order)

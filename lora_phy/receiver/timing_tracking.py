@@ -8,15 +8,16 @@ two-state Kalman filter over (earliness, drift) follows it, and each stretch of 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from lora_phy.arrays import IQ, Bins
 from lora_phy.coding.chain import FIRST_BLOCK_LEN
 from lora_phy.modem import _payload_kernels as _kernels
-from lora_phy.modem.chirps import downchirp
+from lora_phy.modem.chirps import downchirp, symbol_phases
 from lora_phy.modem.demodulation import correlate
 from lora_phy.modem.fine_sync import CLOCK_SIGMA_PPM
 from lora_phy.modem.interpolation import delayed
@@ -31,13 +32,17 @@ MAX_STRETCH_DRIFT = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Where the next data symbol is: `earliness` and `drift` in chips, with their covariance."""
+    """Where the next data symbol is: `earliness` and `drift` in chips, with their covariance.
+
+    `other_waveform` is by how much the symbols read last would be more coherent in the other waveform, -1 … 1.
+    """
 
     earliness: float
     drift: float
     variance: float
     covariance: float
     drift_variance: float
+    other_waveform: float = 0.0
 
 
 def initial_timing(sync: Sync, params: LoRaParams) -> Timing:
@@ -67,14 +72,16 @@ def payload_bins(
     """Matched-filter magnitudes ``(count, 2**sf)`` of data symbols first … first + count - 1, and the timing after
     them.
 
-    `samples` at `rate` per chip; `sync` counts chips. The timing handed in is that of symbol `first`.
+    `samples` at `rate` per chip; `sync` counts chips. The timing handed in is that of symbol `first`. Symbols are read
+    where the waveform of `params` puts them.
     """
-    num_bins = params.num_bins
+    num_bins, lead_chips = params.num_bins, params.early_chips
     modem = _modem_params(params.sf, rate)
-    origin = sync.start + (2.25 + params.extra_upchirps) * num_bins
+    origin = sync.start + (2.25 + params.extra_upchirps) * num_bins - lead_chips
     es = max(num_bins * sync.signal_power / sync.noise_power, 1.0)
     lead_needed = 0.5 * math.sqrt(sync.noise_power / num_bins)
     bins = np.empty((count, num_bins), dtype=np.float32)
+    best, matched = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.complex64)
     strides = np.full(count, 4 if params.reduced_rate else 1)
     strides[: max(FIRST_BLOCK_LEN - first, 0)] = 4 if params.header_reduced_rate else 1
     done = 0
@@ -83,15 +90,33 @@ def payload_bins(
         num = max(1, min(SAMPLES_PER_STRETCH // num_bins, fits, count - done))
         early = timing.earliness + 0.5 * (num - 1) * timing.drift
         begin = origin + (first + done) * num_bins - early
-        rows = delayed(samples, rate * begin, rate * num * num_bins, sync.cfo_bins / (num_bins * rate))
-        rows = rows.reshape(num, num_bins * rate)
+        cycles = sync.cfo_bins / (num_bins * rate)
+        rows = delayed(samples, rate * begin, rate * num * num_bins, cycles).reshape(num, num_bins * rate)
         part = slice(done, done + num)
         innovation, used = _kernels.read_and_time(
-            correlate(rows, modem), rows, downchirp(modem), rate, strides[part], lead_needed, bins[part]
-        )
+            correlate(rows, modem), rows, downchirp(modem), rate, lead_chips, strides[part], lead_needed,
+            bins[part], best[part], matched[part],
+        )  # fmt: skip
+        # phase 0 of `delayed` is at its first whole sample
+        matched[part] *= np.exp(-2j * np.pi * math.fmod(cycles * math.floor(rate * begin), 1.0))
         timing = _advance(timing, num, innovation, used, es)
         done += num
-    return bins, timing
+    bins = np.roll(bins, lead_chips, axis=1) if lead_chips else bins
+    return bins, replace(timing, other_waveform=_other_waveform(matched, best, params))
+
+
+def _other_waveform(matched: IQ, values: npt.NDArray[np.int64], params: LoRaParams) -> float:
+    """By how much neighbouring chirps agree better in phase if the waveform is the other one, over their magnitudes.
+
+    Chirps follow one another without a jump of phase. Read one chip late, as the textbook's, a chip's chirp of symbol s
+    is turned by s / N (and a constant); read one chip early, as a chip's, the textbook's is turned by -s / N.
+    """
+    matched = matched * symbol_phases(params.sf)[values].conj()
+    turns = matched[1:] * matched[:-1].conj()
+    total = float(np.abs(turns).sum())
+    sign = 1 if params.waveform == "chip" else -1
+    moved = turns * np.exp(2j * np.pi * sign * np.diff(values) / params.num_bins)
+    return float((moved - turns).real.sum()) / total if total > 0 else 0.0
 
 
 def _advance(timing: Timing, num: int, innovation: float, used: int, es: float) -> Timing:

@@ -3,26 +3,32 @@
     margin = SNR(distance) - SNR(PER = 1 %),     off time = airtime (1/duty - 1),     energy = U · I(P_tx) · airtime
 
 The rules are extracts for planning and no legal advice. Radiated power: the default MaxEIRP of the LoRa Alliance's
-Regional Parameters (v1.0.3 revA: EU868 16 dBm; RP002-1.0.5: IN865 29.2 dBm, 30 before) and, for EU433, AS923 and AU915,
-the values of Semtech's LoRaMac-node. Not checked against their sources: the ETSI EN 300 220 sub-bands g2 and g3, the
-duty cycles, US915's power, dwell times. Transmit currents are typical values at 3.3 V: the SX1262's 118 mA at 22 dBm
-and 90 mA at 14 dBm are quoted by energy models, the other steps are unverified against the data sheets.
+Regional Parameters (v1.0.3 revA: EU868 16 dBm; RP002-1.0.5: IN865 29.2 dBm, 30 before) and, for EU433, AS923, AU915,
+KR920 (from 922.1 MHz on; 10 dBm below), CN470 and RU864, the values of Semtech's LoRaMac-node; its duty cycles of AS923
+and RU864, too. Not checked against their sources: the ETSI EN 300 220 sub-bands g2 and g3, the other duty cycles,
+US915's power, dwell times and that they spare 500 kHz channels, the 2.4 GHz band. Transmit currents are typical values
+at 3.3 V: the SX1262's 118 mA at 22 dBm and 90 mA at 14 dBm are quoted by energy models, the other steps are unverified
+against the data sheets.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 from lora_phy.channel import path_loss
+from lora_phy.checks import finite
 from lora_phy.frames.airtime import airtime_s
 from lora_phy.params import MAX_PAYLOAD_LEN, LoRaParams
+from lora_phy.presets import Preset
 from lora_phy.theory import per_awgn, required_snr_db
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegionRule:
-    """What a region allows in one band: share of time on air, longest single frame, radiated power.
+    """What a region allows in one band: share of time on air, longest single frame (in channels narrower than
+    `dwell_below_hz`), radiated power.
 
     Examples
     --------
@@ -34,6 +40,7 @@ class RegionRule:
     duty_cycle: float | None
     dwell_time_s: float | None
     max_eirp_dbm: float
+    dwell_below_hz: float = math.inf
 
 
 REGIONS: dict[str, RegionRule] = {
@@ -41,10 +48,18 @@ REGIONS: dict[str, RegionRule] = {
     "EU868-g2": RegionRule(frequency_hz=868.95e6, duty_cycle=0.001, dwell_time_s=None, max_eirp_dbm=16.0),
     "EU868-g3": RegionRule(frequency_hz=869.525e6, duty_cycle=0.1, dwell_time_s=None, max_eirp_dbm=29.15),
     "EU433": RegionRule(frequency_hz=433.175e6, duty_cycle=0.1, dwell_time_s=None, max_eirp_dbm=12.15),
-    "US915": RegionRule(frequency_hz=902.3e6, duty_cycle=None, dwell_time_s=0.4, max_eirp_dbm=30.0),
-    "AU915": RegionRule(frequency_hz=915.2e6, duty_cycle=None, dwell_time_s=0.4, max_eirp_dbm=30.0),
+    "US915": RegionRule(
+        frequency_hz=902.3e6, duty_cycle=None, dwell_time_s=0.4, max_eirp_dbm=30.0, dwell_below_hz=500e3
+    ),
+    "AU915": RegionRule(
+        frequency_hz=915.2e6, duty_cycle=None, dwell_time_s=0.4, max_eirp_dbm=30.0, dwell_below_hz=500e3
+    ),
     "AS923": RegionRule(frequency_hz=923.2e6, duty_cycle=0.01, dwell_time_s=0.4, max_eirp_dbm=16.0),
     "IN865": RegionRule(frequency_hz=865.0625e6, duty_cycle=None, dwell_time_s=None, max_eirp_dbm=29.2),
+    "KR920": RegionRule(frequency_hz=922.1e6, duty_cycle=None, dwell_time_s=None, max_eirp_dbm=14.0),
+    "CN470": RegionRule(frequency_hz=470.3e6, duty_cycle=None, dwell_time_s=None, max_eirp_dbm=19.15),
+    "RU864": RegionRule(frequency_hz=868.9e6, duty_cycle=0.01, dwell_time_s=None, max_eirp_dbm=16.0),
+    "ISM2400": RegionRule(frequency_hz=2403e6, duty_cycle=None, dwell_time_s=None, max_eirp_dbm=10.0),
 }
 
 TX_CURRENT_A: dict[str, dict[float, float]] = {
@@ -133,7 +148,7 @@ def energy_per_frame_j(
 
 
 def link_budget(
-    params: LoRaParams,
+    params: LoRaParams | Preset,
     payload_len: int,
     path_loss_db: float,
     *,
@@ -141,7 +156,7 @@ def link_budget(
     tx_gain_dbi: float = 0.0,
     rx_gain_dbi: float = 0.0,
     noise_figure_db: float = 6.0,
-    region: str = "EU868",
+    region: str | None = None,
     target_per: float = 0.01,
     chip: str = "SX1276",
 ) -> LinkBudget:
@@ -149,16 +164,33 @@ def link_budget(
 
     The required SNR is that of hard decoding at `target_per` in AWGN with perfect sync (`theory.per_awgn`).
 
+    Parameters
+    ----------
+    params
+        Waveform and framing, or a preset (`lora_phy.presets.preset_info`), which knows its region.
+    region
+        Key of `REGIONS`; None: that of the preset, else "EU868". A UserWarning says where it is not the preset's.
+
     Raises
     ------
     ValueError
-        An unknown region or chip, more radiated power than the region allows, a power the chip cannot give.
+        A path that gains power; an unknown region or chip, more radiated power than the region allows, a power the chip
+        cannot give.
 
     Examples
     --------
     >>> link_budget(LoRaParams(sf=12), 16, 150.0, region="US915").within_dwell_time
     False
+    >>> from lora_phy.presets import preset_info
+    >>> link_budget(preset_info("us915-dr0"), 11, 130.0).region
+    'US915'
     """
+    home = params.region if isinstance(params, Preset) else None
+    if region is not None and home is not None and region.split("-")[0] != home.split("-")[0]:
+        warnings.warn(f"the preset is one of {home}, judged by the rules of {region}", UserWarning, stacklevel=2)
+    region = region or home or "EU868"
+    params = params.params if isinstance(params, Preset) else params
+    path_loss_db = finite("path_loss_db", path_loss_db, low=0.0)
     if region not in REGIONS:
         raise ValueError(f"'region' must be one of {tuple(REGIONS)} (got {region!r})")
     rule = REGIONS[region]
@@ -184,7 +216,9 @@ def link_budget(
         per=float(per_awgn(params, payload_len, snr)),
         airtime_s=on_air_s,
         off_time_s=off_time_s(on_air_s, rule.duty_cycle),
-        within_dwell_time=rule.dwell_time_s is None or on_air_s <= rule.dwell_time_s,
+        within_dwell_time=(
+            rule.dwell_time_s is None or params.bandwidth_hz >= rule.dwell_below_hz or on_air_s <= rule.dwell_time_s
+        ),
         energy_j=energy_per_frame_j(payload_len, params, tx_power_dbm, chip=chip),
     )
 

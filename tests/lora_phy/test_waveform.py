@@ -52,6 +52,7 @@ def test_both_waveforms_are_read(sf: int, waveform: Any, oversampling: int) -> N
     [frame] = receive(np.pad(iq, 3 * params.samples_per_symbol), other)
     assert (frame.payload, frame.status, frame.crc_ok) == (b"either", FrameStatus.OK, True)
     assert frame.start_sample == 3 * params.samples_per_symbol
+    assert frame.params.waveform == waveform
 
 
 def test_a_bad_waveform_is_named() -> None:

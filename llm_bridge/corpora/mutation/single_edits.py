@@ -67,5 +67,8 @@ def _drawn(module: ast.Module, text: str, rng: random.Random) -> Iterator[str]:
 
 def _functions(module: ast.Module) -> list[ast.FunctionDef]:
     """Functions and methods; one inside another belongs to the outer one."""
-    owners = [module, *(node for node in module.body if isinstance(node, ast.ClassDef))]
+    owners: list[ast.Module | ast.ClassDef] = [
+        module,
+        *(node for node in module.body if isinstance(node, ast.ClassDef)),
+    ]
     return [node for owner in owners for node in owner.body if isinstance(node, ast.FunctionDef)]

@@ -19,7 +19,7 @@ from llm_bridge.corpora import checks, corpus_cache, minibugs, mutants, mutmut_m
 from llm_bridge.corpora.mutation import mutmut_operators
 from llm_bridge.corpora.mutation.one_line import SILENT, one_line_bug
 from llm_bridge.corpora.programs import DEFECT_CLASSES, corpus_hash, normalise, single_edit
-from llm_bridge.study.config import load_recipe
+from llm_bridge.study.recipe_files import load_recipe
 
 
 @pytest.fixture(scope="module")

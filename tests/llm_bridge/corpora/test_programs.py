@@ -7,7 +7,6 @@ from llm_bridge.corpora.programs import (
     ProgramPair,
     TestSuite,
     corpus_hash,
-    find_pair,
     line_spans,
     normalise,
     single_edit,
@@ -87,9 +86,3 @@ def test_unknown_comparison_is_refused():
         ValueError, match=r"'compare' must be one of equal, list, tuples, approx_last_argument .got 'is'."
     ):
         TestSuite(compare="is")
-
-
-def test_find_pair():
-    assert find_pair([make_pair("a\n", "b\n", "one")], "one").name == "one"
-    with pytest.raises(KeyError, match="no program 'two' among 1 pairs"):
-        find_pair([make_pair("a\n", "b\n", "one")], "two")

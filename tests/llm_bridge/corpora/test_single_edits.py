@@ -12,7 +12,7 @@ import pytest
 from llm_bridge.corpora import minibugs
 from llm_bridge.corpora.mutation.one_line import changed_line, compiled
 from llm_bridge.corpora.mutation.single_edits import single_edits
-from llm_bridge.corpora.programs import find_pair, normalise
+from llm_bridge.corpora.programs import normalise
 
 BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 PAIRS = minibugs.load()
@@ -62,7 +62,7 @@ def test_what_the_engine_breaks_it_can_mend(old, new, line):
 
 def test_edits_are_the_same_each_time_and_more_with_more_rounds():
     assert list(single_edits(CODE).items()) == list(single_edits(CODE).items())
-    text = find_pair(PAIRS, "rotate_right").buggy
+    text = next(pair.buggy for pair in PAIRS if pair.name == "rotate_right")
     assert set(single_edits(text, max_rounds=1)) < set(single_edits(text))
 
 

@@ -317,7 +317,7 @@ def test_judging_needs_no_heavy_package():
     """Importing and using metrics and statistics loads neither torch nor pandas nor statsmodels."""
     code = (
         "import sys\n"
-        "from llm_bridge.scoring import metrics, statistics, collapse\n"
+        "from llm_bridge.scoring import conditional_independence, metrics, statistics\n"
         "rows = [dict(task='detect', program=str(i), version=v, delivered=True, intact=True, decision=v, score=0.0)\n"
         "        for i in range(9) for v in ('buggy', 'correct')]\n"
         "assert metrics.score_cell(rows)['f1'] == 1.0\n"

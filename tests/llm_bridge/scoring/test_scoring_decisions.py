@@ -9,7 +9,7 @@ import pytest
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, line_spans
 from llm_bridge.scoring.decisions import readable_lines
-from llm_bridge.scoring.detect import detect, fit_threshold, suspicion
+from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
 from llm_bridge.scoring.likelihood import TextScores
 from llm_bridge.scoring.localise import line_probabilities, localise, rank_lines
 from llm_bridge.scoring.metrics import measures, score_cell
@@ -42,14 +42,14 @@ def arrive(
     name: str = "f",
     delivered: bool = True,
     spans: tuple = (),
-    holes: tuple = (),
+    erasures: tuple = (),
 ) -> ReceivedItem:
     sent = BUGGY if version == "buggy" else CORRECT
     text = ("" if not delivered else sent) if text is None else text
     return ReceivedItem(
         item=Item(corpus="toy", program=name, version=version, text=sent),
         text=text,
-        holes=(),
+        erasures=(),
         line_spans=spans or tuple(line_spans(text)),
         delivered=delivered,
         intact=text == sent,
@@ -117,7 +117,7 @@ def test_lost_bytes_earn_nothing() -> None:
     text = "def f(x\ufffdn y\n"
     lost_bug, lost_else = (7, 34), (24, 34)
     for hole, hit in ((lost_bug, False), (lost_else, True)):
-        arrival = replace(arrive("buggy", text, spans=((0, 37),)), holes=(hole,))
+        arrival = replace(arrive("buggy", text, spans=((0, 37),)), erasures=(hole,))
         (row,) = localise([arrival], [pair()], {text: scores(nll=(1.0,))}, by="nll")
         assert (row["correct"], row["chance"]) == (hit, float(hit))
 
@@ -205,9 +205,9 @@ def test_detect_decides_by_threshold_and_undelivered_is_not_buggy() -> None:
 def test_suspicion_by_lines_is_the_log_odds_of_some_line() -> None:
     row = scores(verdict=(0.0, 1.0, -1.0), program=0.3)
     odds = (1 + math.e + 1 / math.e) / math.exp(-0.3)  # of the lines against "none", which is minus the program's
-    assert suspicion(BUGGY, row, by="lines") == pytest.approx(math.log(odds))
-    assert suspicion(BUGGY, row) == 0.3
-    assert suspicion("\n", scores(nll=(0.0,), verdict=(5.0,), program=-1.0), by="lines") == -1.0
+    assert bug_score(BUGGY, row, by="lines") == pytest.approx(math.log(odds))
+    assert bug_score(BUGGY, row) == 0.3
+    assert bug_score("\n", scores(nll=(0.0,), verdict=(5.0,), program=-1.0), by="lines") == -1.0
 
 
 def test_the_threshold_maximises_macro_f1_and_not_the_always_buggy_f1() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +12,9 @@ from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.repair import (
     GenerationSettings,
     entry_point,
+    evaluate_candidates,
     first_function,
     generate_repairs,
-    judge,
     line_prompt,
     put_line,
     repair,
@@ -60,7 +59,7 @@ def arrive(text: str = BUGGY, *, delivered: bool = True) -> ReceivedItem:
     return ReceivedItem(
         item=Item(corpus="toy", program="add", version="buggy", text=BUGGY),
         text=text if delivered else "",
-        holes=(),
+        erasures=(),
         line_spans=(),
         delivered=delivered,
         intact=delivered and text == BUGGY,
@@ -134,27 +133,15 @@ def test_plausible_is_passing_every_test_and_equal_candidates_run_once() -> None
         return run_here(source, name, tests)
 
     broken = "def add(x, y:\n"
-    assert judge((BUGGY, CORRECT, CORRECT, broken, "x = '\ufffd'\n"), PAIR, run=counting) == (
+    assert evaluate_candidates((BUGGY, CORRECT, CORRECT, broken, "x = '\ufffd'\n"), PAIR, run=counting) == (
         False, True, True, False, False,
     )  # fmt: skip
     assert calls == [BUGGY, CORRECT], "what does not parse is not run"
 
 
-def test_where_programs_are_not_run_there_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    from llm_bridge.scoring import sandbox
-
-    monkeypatch.setattr(sandbox, "isolation_level", lambda: "rlimits")
-    known: dict[str, bool] = {}
-    with pytest.raises(sandbox.IsolationError, match="nothing shuts them in"):
-        judge((CORRECT,), PAIR, known=known)
-    with pytest.raises(sandbox.IsolationError):
-        judge((CORRECT,), PAIR, run=lambda *_: SimpleNamespace(verdict="refused"), known=known)
-    assert known == {}
-
-
 def test_judging_uses_the_sandbox_by_default() -> None:
     pytest.importorskip("llm_bridge.scoring.sandbox")
-    assert judge((CORRECT, BUGGY), PAIR) == (True, False)
+    assert evaluate_candidates((CORRECT, BUGGY), PAIR) == (True, False)
 
 
 def test_repair_rows_count_candidates_and_stand_under_the_metrics() -> None:

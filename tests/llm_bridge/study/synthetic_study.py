@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from llm_bridge.files import digest, write_json, write_jsonl
+from llm_bridge.results_format import finalise
 from llm_bridge.scoring.metrics import score_cell
-from llm_bridge.study.store import digest, seal, write_json, write_jsonl
 
 PROGRAM = """def busy_hours(bookings, opening, closing):
     hours = set()
@@ -193,7 +194,7 @@ def _write_cell(directory, config, tasks, num_programs):
     write_jsonl(folder / "items.jsonl", [{"cell": name, **item} for item in items])
     if config["sf"] is not None and config["method"] == "zero-shot":
         write_json(folder / "example.json", _example(loss, link_rng, config["policy"]))
-    seal(folder, {"rows": rows})
+    finalise(folder, {"rows": rows})
 
 
 def _example(loss, rng, policy):

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from llm_bridge.study.cells import channel_links, radio_settings
-from llm_bridge.study.channel import CHANNEL_COLUMNS, radios
-from llm_bridge.study.config import Recipe, load_recipe
+from llm_bridge.results_format import CHANNEL_COLUMNS
+from llm_bridge.study.cells import channel_links
+from llm_bridge.study.channel import radios
 from llm_bridge.study.experiment import run_recipe
 from llm_bridge.study.links import delivery_row, items_of, transmit_items
 from llm_bridge.study.loading import load_study
+from llm_bridge.study.recipe import Recipe
+from llm_bridge.study.recipe_files import load_recipe
 
 SMALL = [
     "corpus.limit=6",
@@ -65,9 +67,9 @@ def test_frames_shared_between_policies_arrive_as_in_a_study_with_models(finishe
     recipe = recipe_of()
     items = items_of(load_study(recipe, tmp_path, Console(quiet=True)).test["minibugs"])
     by_link = {(row["sf"], row["snr_db"], row["policy"], row["channel_seed"]): row for row in rows(finished)}
-    for link in channel_links(recipe):
+    for _, link in channel_links(recipe):
         if (link.sf, link.snr_db, link.channel_seed) == (7, -10.0, 3):
-            alone = delivery_row(transmit_items(items, radio_settings(link, recipe), tmp_path))
+            alone = delivery_row(transmit_items(items, recipe.radio.settings_of(link), tmp_path))
             shared = by_link["7", "-10.0", str(link.policy), "3"]
             assert {name: float(shared[name]) for name in alone} == pytest.approx(alone)
 
@@ -75,7 +77,7 @@ def test_frames_shared_between_policies_arrive_as_in_a_study_with_models(finishe
 def test_a_radio_is_one_whatever_is_done_with_its_frames() -> None:
     groups = radios(channel_links(recipe_of()))
     assert len(groups) == 2 * 2 * 2
-    assert all(len({(link.policy, link.source_coding) for link in links}) == len(links) == 6 for links in groups)
+    assert all(len({(link.policy, link.source_coding) for link in links}) == len(links) == 6 for _, links in groups)
 
 
 def test_what_was_sent_is_not_sent_again_and_the_rest_is(
@@ -103,7 +105,7 @@ def test_two_processes_write_the_same_table_and_torch_is_not_imported(finished: 
         "import sys\n"
         "from pathlib import Path\n"
         "from rich.console import Console\n"
-        "from llm_bridge.study.config import load_recipe\n"
+        "from llm_bridge.study.recipe_files import load_recipe\n"
         "from llm_bridge.study.experiment import run_recipe\n"
         "if __name__ == '__main__':\n"
         f"    run_recipe(load_recipe('channel', {SMALL!r}), Path({str(tmp_path / 'out')!r}),"

@@ -7,21 +7,19 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 from scipy import stats
 
 from llm_bridge.corpora import minibugs
-from llm_bridge.study.axes import within_dwell_time
+from llm_bridge.files import read_json
 from llm_bridge.study.cells import expand
-from llm_bridge.study.config import load_recipe
 from llm_bridge.study.experiment import load_study, transmit_all
 from llm_bridge.study.links import items_of, transmit_items
 from llm_bridge.study.model_files import model_hashes, model_sha256
+from llm_bridge.study.recipe_files import load_recipe
 from llm_bridge.study.rows import parses
 from llm_bridge.study.shuffling import shuffled_labels
-from llm_bridge.study.store import read_json
 from llm_bridge.transport import controls, radio
 from llm_bridge.transport.link import RadioSettings, send_items
 
@@ -41,7 +39,9 @@ def test_controls_are_cells_and_their_rates_are_those_of_the_real_link(tmp_path:
     ]
     recipe = load_recipe("toy", overrides)
     study = load_study(recipe, tmp_path, Console(quiet=True))
-    arrived = {cell.policy: there.evaluated for cell, there in transmit_all(study, expand(recipe)).items()}
+    arrived = {
+        cell.link.policy: there.evaluated for cell, there in transmit_all(study, expand(recipe)).items() if cell.link
+    }
 
     def total(policy: str, name: str) -> int:
         return sum(getattr(item.damage, name) for item in arrived[policy])
@@ -109,19 +109,19 @@ def test_a_renamed_corpus_meets_the_same_noise_with_other_names(tmp_path: Path) 
 # --- shadowing and time
 
 
-def test_shadowing_is_one_normal_draw_for_each_item() -> None:
+def test_shadowing_is_one_normal_draw_for_each_program() -> None:
     link = RadioSettings(sf=7, snr_db=-3.0, shadowing_db=6.0).radio_link()
     packet = radio.Packet(corpus="c", program="p", version="buggy", fragment=0, attempt=0, payload=b"")
-
-    def snr(name: str, **changes: object) -> float:
-        return radio.shadowed(replace(packet, program=name, **changes), link).channel.snr_db
-
-    drawn = np.array([snr(f"p{n}") for n in range(400)])
-    assert stats.kstest((drawn + 3.0) / 6.0, "norm").pvalue > 1e-6
-    assert snr("p0", fragment=5) == snr("p0", attempt=2) == snr("p0") != snr("p0", version="correct")
+    places = [replace(packet, program=f"p{n}") for n in range(400)]
+    drawn = radio.shadowing_gains_db(places, link)
+    assert stats.kstest(drawn / 6.0, "norm").pvalue > 1e-6
+    moved = [replace(packet, program="p0", **change) for change in ({"fragment": 5}, {"attempt": 2})]
+    other = [replace(packet, program="p0", version="correct")]
+    assert radio.shadowing_gains_db([*moved, *other], link).tolist() == [drawn[0]] * 3
+    assert radio.shadowing_gains_db(other, replace(link, pair_noise="independent"))[0] != drawn[0]
     other_sf = replace(link, params=replace(link.params, sf=12))
-    assert radio.shadowed(packet, other_sf).channel.snr_db == radio.shadowed(packet, link).channel.snr_db
-    assert radio.shadowed(packet, replace(link, shadowing_db=0.0)) == replace(link, shadowing_db=0.0)
+    assert radio.shadowing_gains_db(places, other_sf).tolist() == drawn.tolist()
+    assert not radio.shadowing_gains_db(places, replace(link, shadowing_db=0.0)).any()
 
 
 def test_shadowing_flattens_the_cliff() -> None:
@@ -138,13 +138,13 @@ def test_an_airtime_budget_is_what_the_duty_cycle_leaves_of_a_period(tmp_path: P
     study = load_study(recipe, tmp_path, Console(quiet=True))
     for cell, arrived in transmit_all(study, expand(recipe)).items():
         on_air = [arrival.damage.airtime_s for arrival in arrived.evaluated]
-        assert 72.0 - max(on_air) < sum(on_air) <= 72.0 + 1e-6, cell.sf  # whole items only
+        assert 72.0 - max(on_air) < sum(on_air) <= 72.0 + 1e-6, cell.link  # whole items only
 
 
 def test_the_dwell_time_looks_at_the_longest_frame() -> None:
-    assert within_dwell_time(RadioSettings(sf=12, snr_db=0.0), "EU868")
-    assert not within_dwell_time(RadioSettings(sf=12, snr_db=0.0), "US915")
-    assert within_dwell_time(RadioSettings(sf=10, snr_db=0.0, fragment_len=11), "US915")
+    assert RadioSettings(sf=12, snr_db=0.0).within_dwell_time("EU868")
+    assert not RadioSettings(sf=12, snr_db=0.0).within_dwell_time("US915")
+    assert RadioSettings(sf=10, snr_db=0.0, fragment_len=11).within_dwell_time("US915")
 
 
 # --- models by their files

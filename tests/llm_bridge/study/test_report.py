@@ -19,14 +19,15 @@ pytest.importorskip("statsmodels")
 
 from synthetic_study import make_study, read_page, read_rows
 
+from llm_bridge.files import StoreError, read_json, read_jsonl, write_json
+from llm_bridge.results_format import CONTRACT_COLUMNS, RESULT_COLUMNS, finalise
 from llm_bridge.scoring.metrics import score_cell
 from llm_bridge.study import figures
 from llm_bridge.study.curves import curves, headline_curves, verdict
 from llm_bridge.study.findings import limits, method_sentences, sf_sentence
 from llm_bridge.study.html_parts import mark_damage
-from llm_bridge.study.points import CONTRACT_COLUMNS, RESULT_COLUMNS, delivery_rows, load_study
+from llm_bridge.study.points import delivery_rows, load_study
 from llm_bridge.study.report import render_table, table_rows, write_report
-from llm_bridge.study.store import StoreError, read_json, read_jsonl, seal, write_json
 
 DESIGN_COLUMNS = (
     "sf, snr_db, fading, cr, policy, source_coding, corrupted_split, method, train_seed, channel_seed, task, corpus, "
@@ -150,7 +151,7 @@ def test_what_is_in_the_files_cannot_break_the_page(tmp_path):
     folder = next(path.parent for path in directory.glob("*/example.json"))
     text = "</pre><script>alert(1)</script>"
     write_json(folder / "example.json", {"program": "<img src=x>", "sent": text, "received": text + "&", "holes": []})
-    seal(folder, {"rows": read_json(folder / "result.json")["rows"]})
+    finalise(folder, {"rows": read_json(folder / "result.json")["rows"]})
     write_report(directory)
     page = read_page(directory)
     assert "<script>alert" not in page and "<img" not in page and "&lt;script&gt;alert(1)" in page
@@ -209,7 +210,7 @@ def test_published_study_without_items_still_reports(tmp_path):
     )
     for path in directory.glob("*/items.jsonl"):
         path.write_text("")
-        seal(path.parent, {"rows": read_json(path.parent / "result.json")["rows"]})
+        finalise(path.parent, {"rows": read_json(path.parent / "result.json")["rows"]})
     write_report(directory)
     pooled = point(load_study(directory), sf=12)
     rows = [row for row in read_rows(directory) if row["sf"] == 12]

@@ -8,6 +8,7 @@ from scipy import stats
 from scipy.special import expit
 from synthetic_study import make_study
 
+from llm_bridge.link import Link
 from llm_bridge.scoring.metrics import compare_losses
 from llm_bridge.study.contrasts import method_tests, primary_contrasts, program_differences
 from llm_bridge.study.controls import controls
@@ -39,14 +40,12 @@ def point(runs, *, method="qlora", clean=False, right=lambda program, run: True,
         for run in runs
         for program in programs
     ]
-    link = {"sf": None, "snr_db": None, "fading": None, "cr": None, "policy": None, "source_coding": None}
-    if not clean:
-        link |= {"sf": 7, "snr_db": -10.0, "fading": "rayleigh", "cr": 1, "policy": "drop", "source_coding": "utf8"}
+    link = Link(axis="fixed_snr", level=-10.0, sf=7, snr_db=-10.0, fading="rayleigh")
     return Point(
         corpus="minibugs",
         task="paired",
         method=method,
-        axis=None if clean else "fixed_snr",
+        link=None if clean else link,
         corrupted_split="none" if clean else "eval",
         scores={"n": len(items), "intact": len(items), "delivered": len(items)},
         num_programs=len(programs),
@@ -54,7 +53,6 @@ def point(runs, *, method="qlora", clean=False, right=lambda program, run: True,
         channel_seeds=tuple(sorted({c for _, c in runs if c is not None})),
         runs={str(run): run for run in runs},
         items=items,
-        **link,
     )
 
 

@@ -11,17 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.study import store
-from llm_bridge.study.store import (
-    StoreError,
-    append_jsonl,
-    is_finished,
-    locked,
-    read_jsonl,
-    seal,
-    write_atomically,
-    write_json,
-)
+from llm_bridge import files
+from llm_bridge.files import StoreError, append_jsonl, read_jsonl, write_atomically, write_json
+from llm_bridge.results_format import finalise, is_finished
+from llm_bridge.study.store import locked
 
 
 @given(st.integers(0, 200))
@@ -51,14 +44,14 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(StoreError, match=r"no space left on the disk while writing .*result.json; nothing was lost"):
         write_json(path, {"new": True})
     rows = tmp_path / "rows.jsonl"
     with pytest.raises(StoreError, match="no space left"):
         append_jsonl(rows, [{"a": 1}])
     monkeypatch.undo()
-    assert store.read_json(path) == {"old": True}
+    assert files.read_json(path) == {"old": True}
     assert read_jsonl(rows) == []
     assert sorted(p.name for p in tmp_path.iterdir()) == ["result.json", "rows.jsonl"]
 
@@ -68,7 +61,7 @@ def test_a_seal_sees_an_edit(tmp_path: Path) -> None:
     write_json(cell / "config.json", {"sf": 7})
     append_jsonl(cell / "items.jsonl", [{"correct": False}])
     assert not is_finished(cell)
-    seal(cell, {"rows": []})
+    finalise(cell, {"rows": []})
     assert is_finished(cell)
     (cell / "items.jsonl").write_text('{"correct":true}\n')
     with pytest.raises(StoreError, match=r"items.jsonl was changed after its result was written"):
@@ -78,7 +71,7 @@ def test_a_seal_sees_an_edit(tmp_path: Path) -> None:
 def test_a_seal_sees_an_edited_result(tmp_path: Path) -> None:
     cell = tmp_path / "cell"
     write_json(cell / "config.json", {"sf": 7})
-    seal(cell, {"rows": [{"f1": 0.5, "snr_db": float("inf")}]})
+    finalise(cell, {"rows": [{"f1": 0.5, "snr_db": float("inf")}]})
     assert is_finished(cell)
     result = cell / "result.json"
     result.write_text(result.read_text().replace("0.5", "0.9"))
@@ -86,50 +79,14 @@ def test_a_seal_sees_an_edited_result(tmp_path: Path) -> None:
         is_finished(cell)
 
 
-def test_a_table_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
-    table = tmp_path / "results.csv"
-    table.write_text("from before tables were noted\n")
-    store.write_output(table, "sf,f1\n7,0.5\n")
-    store.write_output(table, "sf,f1\n7,0.6\n")
-    table.write_text("sf,f1\n7,0.9\n")
-    with pytest.raises(StoreError, match=r"results.csv was changed after it was written: move it away"):
-        store.write_output(table, "sf,f1\n7,0.6\n")
-    assert "0.9" in table.read_text()
-    table.unlink()
-    store.write_output(table, "sf,f1\n7,0.6\n")
-    assert table.read_text() == "sf,f1\n7,0.6\n"
-
-
-@pytest.mark.parametrize("writes", [0, 1, 2])
-def test_a_table_interrupted_while_written_is_known_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
-) -> None:
-    table = tmp_path / "results.csv"
-    store.write_output(table, "old\n")
-    real, done = store.write_atomically, []
-
-    def killed(path: Path, text: str) -> None:
-        if len(done) == writes:
-            raise KeyboardInterrupt
-        done.append(path)
-        real(path, text)
-
-    monkeypatch.setattr(store, "write_atomically", killed)
-    with pytest.raises(KeyboardInterrupt):
-        store.write_output(table, "new\n")
-    monkeypatch.undo()
-    store.write_output(table, "newer\n")
-    assert table.read_text() == "newer\n"
-
-
 def test_an_edited_row_of_a_cached_file_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     rows = [{"text": "é \ufffd", "holes": ((0, 3),), "score": 0.1}, {"text": "", "holes": (), "score": float("inf")}]
-    append_jsonl(path, map(store.signed, rows))
-    assert store.verified(path) == [{**row, "holes": [list(hole) for hole in row["holes"]]} for row in rows]
+    append_jsonl(path, map(files.signed, rows))
+    assert files.verified(path) == [{**row, "holes": [list(hole) for hole in row["holes"]]} for row in rows]
     path.write_text(path.read_text().replace("0.1", "0.9"))
     with pytest.raises(StoreError, match=r"rows.jsonl was changed after it was written"):
-        store.verified(path)
+        files.verified(path)
 
 
 def _hold(directory: Path, ready: multiprocessing.synchronize.Event, stop: multiprocessing.synchronize.Event) -> None:

@@ -10,20 +10,10 @@ import torch
 from training_texts import examples, toy, weights
 
 from llm_bridge.scoring.likelihood import score_texts
-from llm_bridge.training.adapters import (
-    LLAMA_LINEARS,
-    METHODS,
-    PRESETS,
-    RECORD_FILE,
-    STRATEGIES,
-    AdapterSettings,
-    adapted_layers,
-    attach,
-    load_trained,
-    method_named,
-    save_trained,
-)
+from llm_bridge.training.adapter_modules import adapted_layers
+from llm_bridge.training.adapters import RECORD_FILE, attach, load_trained, save_trained
 from llm_bridge.training.finetune import TrainSettings, finetune
+from llm_bridge.training.methods import LLAMA_LINEARS, METHODS, PRESETS, STRATEGIES, AdapterSettings, method_named
 from llm_bridge.training.models import ModelError
 
 TEXTS = tuple(row.text for row in examples(8))
@@ -87,7 +77,7 @@ def test_layers_out_of_range_are_named() -> None:
 
 
 def test_a_module_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(ModelError, match="not on the blocks"):
+    with pytest.raises(ModelError, match=r"have no linear layer no_proj for adapters; .target_modules. can be"):
         attach(toy(), "lora", AdapterSettings(target_modules=("q_proj", "no_proj")))
     with pytest.raises(ValueError, match="'target_modules' must be a non-empty list"):
         AdapterSettings(target_modules="all-linear")

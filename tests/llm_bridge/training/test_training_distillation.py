@@ -10,9 +10,9 @@ import torch
 from training_texts import examples, same, toy, weights
 
 from llm_bridge.training.distillation import NUM_KEPT, Teacher, load_teacher, predict, save_teacher
+from llm_bridge.training.distributed_training import TrainingJob, train_together
 from llm_bridge.training.examples import encode_example
 from llm_bridge.training.finetune import CheckpointError, TrainSettings, finetune
-from llm_bridge.training.launched import TrainingJob, train_together
 from llm_bridge.training.objectives import TokenPredictions, distillation_loss
 
 SETTINGS = TrainSettings(

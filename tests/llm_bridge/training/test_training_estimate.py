@@ -8,7 +8,6 @@ import pytest
 import torch
 from training_texts import toy
 
-from llm_bridge.training.adapters import AdapterSettings
 from llm_bridge.training.estimate import (
     KNOWN_SHAPES,
     ModelDoesNotFitError,
@@ -17,6 +16,7 @@ from llm_bridge.training.estimate import (
     require_fit,
 )
 from llm_bridge.training.fetching import ModelDownloadError, ModelError
+from llm_bridge.training.methods import AdapterSettings
 
 LLAMA = "meta-llama/Meta-Llama-3-8B"
 

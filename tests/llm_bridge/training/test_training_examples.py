@@ -59,7 +59,7 @@ class Arrived:
     item: Sent
     text: str
     line_spans: tuple[tuple[int, int], ...]
-    holes: tuple[tuple[int, int], ...] = ()
+    erasures: tuple[tuple[int, int], ...] = ()
     delivered: bool = True
 
 
@@ -98,7 +98,7 @@ def test_a_gold_line_that_was_wholly_lost_is_not_labelled() -> None:
     (gold,) = gold_spans(pair())
     text = "def f(x):\n\ufffd    return y\n"
     spans = ((0, 10), (10, len(BUGGY.encode())))
-    lost = Arrived(item=Sent("buggy"), text=text, line_spans=spans, holes=(gold,))
+    lost = Arrived(item=Sent("buggy"), text=text, line_spans=spans, erasures=(gold,))
     assert received_gold_lines(lost, [gold]) == ()
     row = training_examples([lost], [pair()])[0]
     assert row.buggy and row.label_lines == ()
@@ -108,7 +108,7 @@ def test_a_gold_line_that_was_lost_in_part_is_the_line_that_holds_the_rest() -> 
     (gold,) = gold_spans(pair())
     text = "def f(x)\ufffd + 1\n    return y\n"
     spans = ((0, gold[1]), (gold[1], len(BUGGY.encode())))
-    part = Arrived(item=Sent("buggy"), text=text, line_spans=spans, holes=((8, gold[0] + 5),))
+    part = Arrived(item=Sent("buggy"), text=text, line_spans=spans, erasures=((8, gold[0] + 5),))
     assert received_gold_lines(part, [gold]) == (0,)
 
 

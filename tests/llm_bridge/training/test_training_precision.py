@@ -13,9 +13,10 @@ from training_texts import examples, same, weights
 from llm_bridge.scoring.likelihood import score_texts
 from llm_bridge.scoring.repair import GenerationSettings, generate_repairs
 from llm_bridge.training import precision
-from llm_bridge.training.adapters import AdapterSettings, attach, load_trained, method_named, save_trained
+from llm_bridge.training.adapters import attach, load_trained, save_trained
 from llm_bridge.training.finetune import CheckpointError, TrainSettings, finetune
 from llm_bridge.training.layer_selection import block_states, fisher_scores
+from llm_bridge.training.methods import AdapterSettings, method_named
 from llm_bridge.training.models import LoadedModel, ModelError, load_model
 from llm_bridge.training.objectives import head_logits
 

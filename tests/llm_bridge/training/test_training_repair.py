@@ -12,7 +12,7 @@ from training_texts import examples, same, toy, weights
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
 from llm_bridge.scoring.metrics import measures
 from llm_bridge.scoring.repair import GenerationSettings, generate_repairs, put_line, repair
-from llm_bridge.training.adapters import AdapterSettings, attach, method_named
+from llm_bridge.training.adapters import attach
 from llm_bridge.training.examples import (
     IGNORED,
     Example,
@@ -25,6 +25,7 @@ from llm_bridge.training.examples import (
     training_examples,
 )
 from llm_bridge.training.finetune import TrainSettings, finetune
+from llm_bridge.training.methods import AdapterSettings, method_named
 from llm_bridge.training.models import load_model
 from llm_bridge.training.objectives import BugLoss, gold_mask
 from llm_bridge.training.repair_prompts import line_prompt
@@ -75,7 +76,7 @@ def arrive(
     return ReceivedItem(
         item=Item(corpus=pair.corpus, program=pair.name, version="buggy", text=sent),
         text=sent if text is None else text,
-        holes=(),
+        erasures=(),
         line_spans=spans,
         delivered=True,
         intact=text is None,
@@ -111,7 +112,7 @@ def test_a_long_prompt_loses_its_beginning_and_never_its_fix() -> None:
 def test_rows_without_a_fix_or_without_its_line_are_not_encoded() -> None:
     assert encode_repair(clean_examples([ADD])[1], TOKENIZER) is None
     lost = "def add(x, y):\n\ufffd    return z\n"
-    arrival = replace(arrive(ADD), text=lost, holes=((15, 29),), line_spans=((0, 15), (15, 42)))
+    arrival = replace(arrive(ADD), text=lost, erasures=((15, 29),), line_spans=((0, 15), (15, 42)))
     (row,) = training_examples([arrival], [ADD])
     assert row.fix == "    z = x + y\n" and row.fix_line is None
     assert encode_repair(row, TOKENIZER) is None
@@ -121,7 +122,7 @@ def test_the_fix_of_a_missing_line_replaces_the_line_below_it_also_where_that_is
     (whole,) = training_examples([arrive(MISSING)], [MISSING])
     assert (whole.label_lines, whole.fix_line) == ((1, 2), 2)
     text = "def clip(x):\n    y = x\n\ufffd"
-    damaged = replace(arrive(MISSING), text=text, holes=((23, 36),), line_spans=((0, 13), (13, 23), (23, 36)))
+    damaged = replace(arrive(MISSING), text=text, erasures=((23, 36),), line_spans=((0, 13), (13, 23), (23, 36)))
     (row,) = training_examples([damaged], [MISSING])
     assert row.label_lines == (1,) and row.fix_line is None, "the line above is a gold line, not the fix' place"
 

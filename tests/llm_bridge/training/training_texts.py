@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from llm_bridge.training.adapters import AdapterSettings, attach, method_named
+from llm_bridge.training.adapters import attach
 from llm_bridge.training.examples import Example
+from llm_bridge.training.methods import AdapterSettings, method_named
 from llm_bridge.training.models import LoadedModel, load_model
 
 torch.set_num_threads(1)

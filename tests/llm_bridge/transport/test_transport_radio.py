@@ -1,14 +1,16 @@
 """Packets over the waveform: common random numbers, independence of order and processes, error rates against theory."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, fisher_exact
 
-from llm_bridge.transport.radio import Packet, RadioLink, carry, carry_one, decide, decide_bins, noise_seed
-from lora_phy import LoRaParams, demodulate, encode_payload, modulate, theory
+from llm_bridge.transport.radio import Packet, RadioLink, carry, packet_keys
+from lora_phy import LoRaParams, decide_symbols, decode_symbols, demodulate, encode_payload, modulate, theory
 from lora_phy.channel import ChannelParams, apply_channel
+from lora_phy.kernels.counters import philox
 
 FALSE_ALARM = 1e-6
 
@@ -22,71 +24,154 @@ def link(sf=7, snr_db=-9.0, fading=None, cr=1, **changes):
     return RadioLink(params=LoRaParams(sf=sf, cr=cr), channel=ChannelParams(snr_db=snr_db, fading=fading), **changes)
 
 
-def test_the_noise_seed_is_a_function_of_the_key_alone():
+def one_by_one(packets, radio, seed=0):
+    """The same radio by the library's public functions, a frame at a time: payload or None, CRC, symbol errors."""
+    params, out = radio.params, []
+    rng = np.random.default_rng(seed)
+    for one in packets:
+        sent = encode_payload(one.payload, params)
+        bins = demodulate(apply_channel(modulate(sent, params), radio.channel, params, rng=rng), params, soft="bins")
+        decided = decide_symbols(bins, params)
+        decoded = decode_symbols(bins if radio.decoding == "soft" else decided, params)
+        payload = None if decoded.header is None else decoded.payload
+        out.append((payload, decoded.crc_ok is True, int(np.count_nonzero(decided != sent))))
+    return out
+
+
+def test_a_key_is_a_function_of_seed_corpus_program_fragment_and_attempt_alone():
     base = packet()
-    assert noise_seed(base, 3) == 283403944558699780955235447778892684983
-    assert noise_seed(replace(base, payload=b"other"), 3) == noise_seed(base, 3)
     others = [
         replace(base, corpus="d"),
         replace(base, program="q"),
-        replace(base, version="correct"),
         replace(base, fragment=1),
         replace(base, attempt=1),
+        replace(base, fragment=2),
     ]
-    seeds = [noise_seed(other, 3) for other in others] + [noise_seed(base, 4), noise_seed(base, 3, "control")]
-    assert len({noise_seed(base, 3), *seeds}) == 8
+    keys = packet_keys([base, *others], 3)
+    assert np.array_equal(keys[:1], packet_keys([replace(base, payload=b"other", version="correct")], 3))
+    apart = [packet_keys([replace(base, version=version)], 3, pair_noise="independent")[0] for version in "ab"]
+    seeds = [*keys, packet_keys([base], 4)[0], *apart]
+    assert len({tuple(key.tolist()) for key in seeds}) == len(seeds)
+    # SHA-256 of the name is the key, fragment and attempt the counter: so written, results are the same next year
+    name = hashlib.sha256(b'[3, "c", "p0", ""]').digest()[:16]
+    k0, k1, k2, k3 = np.frombuffer(name, "<u4").tolist()
+    assert keys[3].tolist() == [int(word) for word in philox(*(np.uint64(n) for n in (1, 0, k2, k3, k0, k1)))]
+    assert packet_keys([], 3).shape == (0, 4)
+
+
+def test_order_company_and_threads_change_nothing():
+    packets = [packet(number, payload=b"x" * (20 + number % 33)) for number in range(50)]
+    for changes in ({}, {"decoding": "soft"}, {"engine": "waveform"}, {"fading": "rayleigh"}, {"shadowing_db": 4.0}):
+        radio = link(snr_db=-9.5, **changes)
+        together = carry(packets, radio)
+        assert 0 < sum(arrival.crc_ok for arrival in together) < 50
+        assert carry(packets[::-1], radio) == together[::-1]
+        assert [arrival for one in packets[:11] for arrival in carry([one], radio)] == together[:11]
+        assert carry(packets, radio, workers=2) == together
+
+
+def test_progress_counts_frames_and_nothing_is_nothing():
+    seen = []
+    carry([packet(number) for number in range(3)], link(), progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (3, 3) and seen == sorted(seen)
+    assert carry([], link()) == carry([], link(sync="receiver")) == carry([], link(engine="waveform")) == []
+
+
+@pytest.mark.parametrize("engine", ["bins", "waveform"])
+@pytest.mark.parametrize("decoding", ["hard", "soft"])
+@pytest.mark.parametrize("sf", [5, 7, 12])
+def test_without_noise_everything_arrives(sf, decoding, engine):
+    packets = [packet(payload=bytes(range(length))) for length in (0, 1, 3, 40, 255)]
+    for snr_db in (float("inf"), 60.0):
+        arrivals = carry(packets, link(sf, snr_db=snr_db, decoding=decoding, engine=engine))
+        assert [arrival.payload for arrival in arrivals] == [one.payload for one in packets]
+        assert all(arrival.crc_ok and arrival.symbol_errors == 0 for arrival in arrivals)
+
+
+AGREEMENT = [
+    (sf, fading, decoding, engine)
+    for sf in range(7, 13)
+    for fading in (None, "rayleigh")
+    for decoding in ("hard", "soft")
+    for engine in ("bins", "waveform")
+]
+
+
+def check_agreement(sf, fading, decoding, engine, frames):
+    """Delivery under drop and under deliver, byte errors and symbol errors, against a frame at a time."""
+    snr_db = {7: -9.2, 8: -12.0, 9: -14.9, 10: -17.6, 11: -20.8, 12: -23.6}[sf] - 1.2 * (decoding == "soft")
+    radio = link(sf, snr_db + 3 * (fading is not None), fading, decoding=decoding, engine=engine)
+    packets = [packet(number, payload=bytes([number % 256, *range(51)])) for number in range(8 * frames)]
+    batch = [(arrival.payload, arrival.crc_ok, arrival.symbol_errors) for arrival in carry(packets, radio)]
+    single = one_by_one(packets[:frames], radio, seed=sf)
+
+    def counts(results):
+        """Frames of which something is true: each count is binomial, whatever goes together within a frame."""
+        wrong = [
+            len(sent.payload) if one[0] is None else sum(a != b for a, b in zip(one[0], sent.payload, strict=False))
+            for one, sent in zip(results, packets, strict=False)
+        ]
+        return {
+            "dropped": sum(not crc_ok for _, crc_ok, _ in results),
+            "not delivered": sum(payload is None for payload, _, _ in results),
+            **{f"{n} byte errors": sum(each >= n for each in wrong) for n in (1, 3, 10, 30)},
+            **{f"{n} symbol errors": sum(one[2] >= n for one in results) for n in (1, 2, 3, 5, 10, 30)},
+        }
+
+    ours, theirs = counts(batch), counts(single)
+    for name in ours:
+        table = [[ours[name], 8 * frames - ours[name]], [theirs[name], frames - theirs[name]]]
+        assert fisher_exact(table).pvalue > FALSE_ALARM / (12 * len(AGREEMENT)), (name, ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("sf", "fading", "decoding", "engine"),
+    [
+        (7, None, "hard", "bins"),
+        (7, "rayleigh", "soft", "bins"),
+        (8, None, "soft", "waveform"),
+        (9, "rayleigh", "hard", "bins"),
+    ],
+)
+def test_batches_agree_with_frames_sent_one_by_one(sf, fading, decoding, engine):
+    check_agreement(sf, fading, decoding, engine, 250)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sf", "fading", "decoding", "engine"), AGREEMENT)
+def test_batches_agree_with_frames_sent_one_by_one_everywhere(sf, fading, decoding, engine):
+    check_agreement(sf, fading, decoding, engine, 1500 if sf < 10 else 300)
+
+
+def pairs(count, *, unequal=0):
+    """Packets of both versions of programs, other bytes in each; the correct one is `unequal` bytes longer."""
+    rng = np.random.default_rng(1)
+    return [
+        packet(n, payload=rng.bytes(52 - unequal * (version == "buggy")), version=version)
+        for version in ("buggy", "correct")
+        for n in range(count)
+    ]
 
 
 @pytest.mark.parametrize("fading", [None, "rayleigh"])
-def test_the_same_unit_noise_and_fade_at_every_snr(fading):
-    params = LoRaParams(sf=7)
-    silence, signal = np.zeros(4096, np.complex64), modulate(np.arange(32), params)
-
-    def heard(iq, snr_db):
-        rng = np.random.default_rng(noise_seed(packet(), 0))
-        return apply_channel(iq, ChannelParams(snr_db=snr_db, fading=fading), params, rng=rng)
-
-    loud, quiet = heard(silence, -20.0), heard(silence, 0.0)
-    np.testing.assert_allclose(loud, 10 * quiet, rtol=1e-5)
-    # what is left without the noise is the signal times one fade, the same at both
-    fades = [(heard(signal, snr_db) - heard(silence, snr_db)) / signal for snr_db in (0.0, 20.0)]
-    np.testing.assert_allclose(fades[0], fades[1], atol=1e-4)
-    assert np.ptp(np.abs(fades[1])) < 1e-4
-
-
-def test_order_and_company_change_nothing():
-    packets = [packet(number) for number in range(40)]
-    radio = link(snr_db=-9.5)
-    alone = [carry_one(one, radio) for one in packets]
-    assert 0 < sum(arrival.crc_ok for arrival in alone) < 40
-    assert carry(packets, radio) == alone
-    assert carry(packets[::-1], radio) == alone[::-1]
-
-
-def test_progress_counts_frames():
-    seen = []
-    carry([packet(number) for number in range(3)], link(), progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
 @pytest.mark.parametrize("decoding", ["hard", "soft"])
-@pytest.mark.parametrize("sf", range(5, 13))
-def test_leaving_out_the_noiseless_waveform_is_exact(sf, decoding):
-    one = packet(payload=bytes(range(40)))
-    without = carry_one(one, link(sf, snr_db=float("inf"), fading="rayleigh", decoding=decoding))
-    through = carry_one(one, link(sf, snr_db=60.0, decoding=decoding))
-    assert without == through
-    assert without.payload == one.payload and without.crc_ok and without.symbol_errors == 0
+@pytest.mark.parametrize("engine", ["bins", "waveform"])
+@pytest.mark.parametrize("cr", [1, 4])
+def test_both_versions_lose_the_same_fragments(engine, decoding, fading, cr):
+    radio = link(7, -9.2 - (decoding == "soft") - 0.8 * (cr == 4), fading, cr=cr, engine=engine, decoding=decoding)
+    fates = np.reshape([arrival.crc_ok for arrival in carry(pairs(1000), radio)], (2, -1))
+    assert 100 < fates[0].sum() < 950
+    # errors are the same in both, bit by bit; only a header that is read as another one can tell them apart
+    assert np.count_nonzero(fates[0] != fates[1]) <= 3
+    apart = replace(radio, pair_noise="independent")
+    fates = np.reshape([arrival.crc_ok for arrival in carry(pairs(1000), apart)], (2, -1))
+    assert np.count_nonzero(fates[0] != fates[1]) > 50
 
 
-@pytest.mark.parametrize("sf", [5, 7, 12])
-def test_decisions_from_samples_and_from_bins_agree(sf):
-    params = LoRaParams(sf=sf)
-    sent = encode_payload(b"some text", params)
-    iq = apply_channel(
-        modulate(sent, params), ChannelParams(snr_db=-2.6 * sf + 9), params, rng=np.random.default_rng(1)
-    )
-    assert np.array_equal(decide(iq, params), decide_bins(demodulate(iq, params, soft="bins"), params))
+def test_a_receiver_loses_the_same_fragments_of_both_versions():
+    fates = np.reshape([a.crc_ok for a in carry(pairs(60), link(7, -8.9, sync="receiver"))], (2, -1))
+    assert 5 < fates[0].sum() < 55
+    assert np.count_nonzero(fates[0] != fates[1]) <= 6
 
 
 def test_symbol_errors_are_counted_and_a_dead_link_gives_no_exception():
@@ -98,9 +183,9 @@ def test_symbol_errors_are_counted_and_a_dead_link_gives_no_exception():
     assert not any(arrival.crc_ok for arrival in arrivals)
 
 
-@pytest.mark.parametrize(("sf", "cr", "snr_db"), [(7, 1, -9.0), (7, 4, -10.3), (9, 1, -15.0)])
+@pytest.mark.parametrize(("sf", "cr", "snr_db"), [(7, 1, -9.0), (7, 2, -9.0), (9, 1, -15.0), (12, 1, -23.7)])
 def test_frame_errors_agree_with_theory(sf, cr, snr_db):
-    frames = 500
+    frames = 4000
     arrivals = carry([packet(number) for number in range(frames)], link(sf, snr_db, cr=cr))
     expected = float(theory.per_awgn(LoRaParams(sf=sf, cr=cr), 52, snr_db))
     assert 0.1 < expected < 0.9
@@ -108,8 +193,17 @@ def test_frame_errors_agree_with_theory(sf, cr, snr_db):
     assert binomtest(errors, frames, expected).pvalue > FALSE_ALARM
 
 
+def test_frame_errors_at_4_8_are_within_the_accuracy_of_theory():
+    # the two-error term of theory is an approximation, good to 0.1 dB (theory.per_awgn)
+    arrivals = carry([packet(number) for number in range(4000)], link(7, -10.3, cr=4))
+    errors = sum(not arrival.crc_ok for arrival in arrivals)
+    low, high = (float(theory.per_awgn(LoRaParams(sf=7, cr=4), 52, -10.3 + shift)) for shift in (0.1, -0.1))
+    assert binomtest(errors, 4000, low, alternative="less").pvalue > FALSE_ALARM
+    assert binomtest(errors, 4000, high, alternative="greater").pvalue > FALSE_ALARM
+
+
 def test_block_rayleigh_agrees_with_theory_averaged_over_the_fade():
-    frames, snr_db = 500, -6.0
+    frames, snr_db = 4000, -6.0
     arrivals = carry([packet(number) for number in range(frames)], link(7, snr_db, fading="rayleigh"))
     power = -np.log1p(-(np.arange(4000) + 0.5) / 4000)  # equiprobable fades, exponential of mean 1
     expected = float(np.mean(theory.per_awgn(LoRaParams(sf=7), 52, snr_db + 10 * np.log10(power))))

@@ -1,4 +1,4 @@
-"""Source codings: inverse, holes, and the place of every received character."""
+"""Source codings: inverse, erasures, and the place of every received character."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_bridge.transport.tokens import (
-    REPLACEMENT,
+    REPLACEMENT_CHARACTER,
     ByteTokenizer,
     SourceText,
     adapt_tokenizer,
@@ -17,7 +17,7 @@ from llm_bridge.transport.tokens import (
     unpack_units,
 )
 
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=REPLACEMENT), max_size=60)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=REPLACEMENT_CHARACTER), max_size=60)
 mixed = st.text(st.sampled_from("ab \n(é→𝄞"), max_size=60)
 
 
@@ -78,7 +78,7 @@ def test_packing_is_big_endian():
 def test_utf8_without_holes_is_errors_replace(data):
     decoded = decode_units(np.frombuffer(data, np.uint8), np.ones(len(data), bool), places(len(data)), "utf8")
     assert decoded.text == data.decode("utf-8", errors="replace")
-    assert decoded.holes == ()
+    assert decoded.erasures == ()
     # the characters' spans tile the bytes
     assert [0, *decoded.spans[:, 1].tolist()] == [*decoded.spans[:, 0].tolist(), len(data)]
 
@@ -90,15 +90,15 @@ def test_each_utf8_hole_is_one_replacement_and_the_rest_is_in_place(case):
     source = encode_text(text, "utf8")
     garbage = np.where(mask, source.units, 0xFF)
     decoded = decode_units(garbage, mask, source, "utf8")
-    assert decoded.text.count(REPLACEMENT) == len(decoded.holes)
+    assert decoded.text.count(REPLACEMENT_CHARACTER) == len(decoded.erasures)
     missing = np.zeros(len(raw), bool)
-    for start, end in decoded.holes:
+    for start, end in decoded.erasures:
         missing[start:end] = True
-    assert not np.any(~mask & ~missing), "a missing byte lies in a hole"
-    assert np.count_nonzero(mask & missing) <= 6 * len(decoded.holes), "at most half a character on either side"
+    assert not np.any(~mask & ~missing), "a missing byte lies in an erasure"
+    assert np.count_nonzero(mask & missing) <= 6 * len(decoded.erasures), "at most half a character on either side"
     for character, (start, end) in zip(decoded.text, decoded.spans.tolist(), strict=True):
-        if character == REPLACEMENT:
-            assert (start, end) in decoded.holes
+        if character == REPLACEMENT_CHARACTER:
+            assert (start, end) in decoded.erasures
         else:
             assert raw[start:end].decode() == character
 
@@ -107,7 +107,7 @@ def test_each_utf8_hole_is_one_replacement_and_the_rest_is_in_place(case):
 def test_holes_of_ascii_are_the_missing_bytes(case):
     text, mask = case
     decoded = decode_units(*(encode_text(text, "utf8").units, mask, encode_text(text, "utf8")), "utf8")
-    assert list(decoded.holes) == runs_of(mask, False)
+    assert list(decoded.erasures) == runs_of(mask, False)
 
 
 @pytest.mark.parametrize("tokenizer", [ByteTokenizer(), WordTokenizer()], ids=["bytes", "words"])
@@ -128,13 +128,13 @@ def test_each_token_hole_is_one_replacement(data):
     decoded = decode_units(source.units, mask, source, "token_ids", tokenizer)
     pieces = [text.encode()[a:b].decode() for a, b in source.spans.tolist()]
     expected = "".join(
-        "".join(pieces[start:end]) if here else REPLACEMENT
+        "".join(pieces[start:end]) if here else REPLACEMENT_CHARACTER
         for start, end, here in sorted(
             [(a, b, True) for a, b in runs_of(mask, True)] + [(a, b, False) for a, b in runs_of(mask, False)]
         )
     )
     assert decoded.text == expected
-    assert list(decoded.holes) == [
+    assert list(decoded.erasures) == [
         (int(source.spans[a, 0]), int(source.spans[b - 1, 1])) for a, b in runs_of(mask, False)
     ]
 
@@ -153,9 +153,9 @@ def test_ids_that_are_no_text_become_replacements_and_never_reach_the_tokenizer(
     source = encode_text("ab", "token_ids", tokenizer)
     received = [tokenizer.vocab_size - 1, 2**17 - 1]  # a special id; an id beyond the vocabulary
     decoded = decode_units(received, [True, True], source, "token_ids", tokenizer)
-    assert decoded.text == 2 * REPLACEMENT
+    assert decoded.text == 2 * REPLACEMENT_CHARACTER
     assert decoded.spans.tolist() == [[0, 1], [1, 2]]
-    assert decoded.holes == ()
+    assert decoded.erasures == ()
 
 
 def test_half_characters_beside_a_token_hole_belong_to_it():
@@ -163,7 +163,7 @@ def test_half_characters_beside_a_token_hole_belong_to_it():
     source = encode_text("aé→b", "token_ids", tokenizer)  # 1 + 2 + 3 + 1 bytes, one token each
     mask = np.array([True, True, False, True, True, True, True])
     decoded = decode_units(source.units, mask, source, "token_ids", tokenizer)
-    assert decoded.text == f"a{REPLACEMENT}→b"
+    assert decoded.text == f"a{REPLACEMENT_CHARACTER}→b"
 
 
 def byte_level_bpe():

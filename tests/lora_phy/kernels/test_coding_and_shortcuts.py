@@ -47,7 +47,7 @@ def test_batches_decode_as_the_chain_does(params, payload_len, snr_db, decoding)
         counts += LinkCounts(
             frames=1,
             frame_errors=int(not good),
-            bad_header=int(decoded.status is FrameStatus.BAD_HEADER),
+            bad_header=int(decoded.status in (FrameStatus.BAD_HEADER, FrameStatus.UNSUPPORTED)),
             bad_crc=int(decoded.status is FrameStatus.BAD_CRC),
             truncated=int(decoded.status is FrameStatus.TRUNCATED),
             undetected=int(decoded.status is FrameStatus.OK and not good),

@@ -242,8 +242,8 @@ def test_extract_interpolates_and_removes_the_carrier(rng) -> None:
 def test_symbols_are_read_with_their_lead(rng) -> None:
     z = complex_noise(rng, 5, N)
     magnitude, best, lead = np.empty((5, N), np.float32), np.empty(5, np.int64), np.empty(5, np.float32)
-    for first, stride in ((0, 1), (1, 4)):
-        _payload_kernels.read_symbols(z, np.full(5, stride), magnitude, best, lead)
+    for first, stride, early in ((0, 1, 0), (1, 4, 0), (0, 1, 1), (0, 4, 1)):
+        _payload_kernels.read_symbols(z, np.full(5, stride), early, magnitude, best, lead)
         legal = np.abs(z)[:, first::stride]
         ordered = np.sort(legal, axis=1)
         assert np.allclose(magnitude, np.abs(z), rtol=1e-5)
@@ -257,9 +257,10 @@ def test_timing_error_of_interpolated_chirps() -> None:
     for early in (-0.15, 0.0, 0.2):
         chirps = np.concatenate([modulate([7], params), modulate(symbols, params), modulate([9], params)])
         rows = fractional_delay(chirps, -early)[512:-512].reshape(4, 512)
-        out = np.empty(4, np.float32)
-        _payload_kernels.timing_errors(rows, downchirp(params), symbols, 1, out)
+        out, matched = np.empty(4, np.float32), np.empty(4, np.complex64)
+        _payload_kernels.timing_errors(rows, downchirp(params), symbols, 1, out, matched)
         assert np.allclose(out, early, atol=0.05)
+        assert np.allclose(np.abs(matched), 512 * np.sinc(early), rtol=0.01)
 
 
 def test_likelihoods_are_bessel_functions(rng) -> None:
@@ -388,7 +389,11 @@ def test_mean_timing_error_of_believable_symbols(rng) -> None:
     rows[2] = complex_noise(rng, 128)
     z = np.fft.fft(rows * downchirp(params)).astype(np.complex64) / 128
     magnitude = np.empty((4, 128), np.float32)
-    mean, used = _payload_kernels.read_and_time(z, rows, downchirp(params), 1, np.ones(4, np.int64), 0.5, magnitude)
-    error = np.empty(4, np.float32)
-    _payload_kernels.timing_errors(rows, downchirp(params), np.array([3, 90, 40, 7]), 1, error)
+    best, found = np.empty(4, np.int64), np.empty(4, np.complex64)
+    mean, used = _payload_kernels.read_and_time(
+        z, rows, downchirp(params), 1, 0, np.ones(4, np.int64), 0.5, magnitude, best, found
+    )
+    error, matched = np.empty(4, np.float32), np.empty(4, np.complex64)
+    _payload_kernels.timing_errors(rows, downchirp(params), np.array([3, 90, 40, 7]), 1, error, matched)
     assert used == 3 and np.isclose(mean, error[[0, 1, 3]].mean(), atol=1e-6)
+    assert best[[0, 1, 3]].tolist() == [3, 90, 7] and np.all(found == matched * [1, 1, 0, 1])

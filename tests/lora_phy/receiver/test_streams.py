@@ -215,3 +215,14 @@ def test_a_frame_says_when_it_began(hear) -> None:
     assert receiver.push(heard.iq) + receiver.flush() == [frame]
     with pytest.raises(TypeError, match="'start_time' must be a datetime"):
         receive(heard.iq, params, start_time=0.0)
+
+
+def test_frames_out_of_order_come_sooner_and_are_the_same() -> None:
+    params = [LoRaParams(sf=7), LoRaParams(sf=9)]
+    gap = np.zeros(40_000, np.complex64)
+    iq = np.concatenate([gap, transmit(b"one", params[0]), gap, transmit(b"two", params[1]), gap])
+    straight = receive(iq, params)
+    receiver = Receiver(params, in_order=False)
+    early = receiver.push(iq)
+    assert len(straight) == 2 and sorted(early, key=lambda frame: frame.start_sample) == straight
+    assert Receiver(params).push(iq) == [] and receiver.flush() == []

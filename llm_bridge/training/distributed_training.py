@@ -2,7 +2,7 @@
 
     main       study … ──► train_together(job) ──► finetune ──► score, write … ──► end
                                   │ the job           ▲ gradients, or shards             │ nothing more
-    others     follow: wait ◄─────┴──► finetune ◄─────┘ ──► forget the model, wait ◄─────┘
+    others     serve: wait  ◄─────┴──► finetune ◄─────┘ ──► forget the model, wait ◄─────┘
 
 Only training is shared out; sending, scoring and writing are the main process' alone. All see one file system.
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from llm_bridge.training.finetune import TrainingRecord, TrainSettings
     from llm_bridge.training.models import LoadedModel
 
-PATIENCE = timedelta(days=30)
-"""How long the others wait for the main process, which may score for hours."""
+CONTROL_TIMEOUT = timedelta(days=30)
+"""Timeout of the group that broadcasts jobs: the main process may score for hours between two of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,45 +50,46 @@ class TrainingJob:
     teacher_file: str | None = None
 
 
-def is_launched() -> bool:
+def is_distributed() -> bool:
     """Whether a launcher started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def is_main_process() -> bool:
     """Whether this process is the one that writes; true for a process alone."""
-    return not is_launched() or int(os.environ.get("RANK", "0")) == 0
+    return not is_distributed() or int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
-def leading() -> Iterator[None]:
+def coordinate_workers() -> Iterator[None]:
     """What the main process does within has the others' help in training; afterwards they may go."""
-    if is_launched():
+    if is_distributed():
         _control_group()
     try:
         yield
     finally:
-        if is_launched():
-            _pass_on(None)
+        if is_distributed():
+            _broadcast_job(None)
 
 
-def follow() -> None:
+def serve_training_jobs() -> None:
     """Take part in the main process' training runs until it is done. For every process but the main one."""
-    while (job := _pass_on(None)) is not None:
+    while (job := _broadcast_job(None)) is not None:
         _train(job, None)
         _free()
 
 
 def train_together(job: TrainingJob, *, progress: Progress | None = None) -> tuple[LoadedModel, TrainingRecord]:
-    """Load, attach and fine-tune; with the other processes' help, where there are any and they `follow`."""
-    if is_launched():
-        _pass_on(job)
+    """Load, attach and fine-tune; with the other processes, where there are any and they `serve_training_jobs`."""
+    if is_distributed():
+        _broadcast_job(job)
     return _train(job, progress)
 
 
 def _train(job: TrainingJob, progress: Progress | None) -> tuple[LoadedModel, TrainingRecord]:
-    from llm_bridge.training.adapters import AdapterSettings, attach, method_named
+    from llm_bridge.training.adapters import attach
     from llm_bridge.training.finetune import TrainSettings, finetune
+    from llm_bridge.training.methods import AdapterSettings, method_named
     from llm_bridge.training.models import load_model
 
     settings = TrainSettings(**job.training)
@@ -117,7 +118,7 @@ def _teacher(job: TrainingJob, settings: TrainSettings) -> Teacher:
     return teacher
 
 
-def _pass_on(job: TrainingJob | None) -> TrainingJob | None:
+def _broadcast_job(job: TrainingJob | None) -> TrainingJob | None:
     """The main process' job, in every process."""
     from torch import distributed
 
@@ -128,13 +129,13 @@ def _pass_on(job: TrainingJob | None) -> TrainingJob | None:
 
 @lru_cache(maxsize=1)
 def _control_group() -> Any:
-    """The processes, as a group of patient CPUs beside the one that computes."""
+    """Gloo process group with a long timeout, beside the group that adds up gradients: jobs are broadcast in it."""
     from torch import distributed
 
     from llm_bridge.training.workers import join_workers
 
     join_workers()
-    return distributed.new_group(backend="gloo", timeout=PATIENCE)
+    return distributed.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
 
 
 def _free() -> None:

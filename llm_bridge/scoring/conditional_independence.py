@@ -8,12 +8,12 @@ one. (A straight line in x over all items rejects a true collapse nearly always:
 effects and their interaction; a training seed is a fixed term within its method. The collapse hypothesis is
 ``b_sf = 0``: at equal residual errors every SF gives the same score. Its test is the likelihood ratio of the fits with
 and without SF (chi-squared, 1 degree of freedom; with ``sf_terms="categories"`` one less than there are spreading
-factors), its family the tasks of one corpus (`collapse_family`, Holm).
+factors), its family the tasks of one corpus (`independence_family`, Holm).
 
 Seeds. A training seed needs a term: it shifts all programs. A channel seed does not, crossed or nested: its noise is
-drawn anew for every text, so that it has no effect common to programs, and what it did to a text is in x. But rows
-that share one damaged text (methods, and all training seeds that share a channel seed) share also what x does not tell
-of it, where the hole lies. With channel seeds nested in five training seeds two rows share a text, and the likelihood
+drawn anew for every text, so that it has no effect common to programs, and what it did to a text is in x. But rows that
+share one damaged text (methods, and all training seeds that share a channel seed) share also what x does not tell of
+it, where the erasure lies. With channel seeds nested in five training seeds two rows share a text, and the likelihood
 ratio keeps its level: where damaged texts scatter by 1 log-odds it rejects a true hypothesis in 2 of 60 simulated
 studies at 5 %. With five training seeds on one channel seed ten rows do, and it rejects in 10 of 40, the fit by
 generalised estimating equations below in 1 of 40. So that fit is read beside it, and alone where seeds are crossed.
@@ -34,6 +34,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class Effect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollapseFit:
+class IndependenceFit:
     """The fitted regression; `engine` is "mixed", "gee" or "none" (nothing can be estimated: `reason` says why).
 
     `p_value` is that of "SF has no effect beyond the residual error rate": by likelihood ratio ("mixed") or Wald
@@ -89,7 +90,7 @@ class CollapseFit:
         value, low, high = (round(x, 2) + 0.0 for x in (self.sf.value, self.sf.low, self.sf.high))
         span = f"{value:.2f} [{low:.2f}, {high:.2f}]"
         p = self.p_value if self.p_holm is None else self.p_holm
-        said = "" if p is None else f", {spell_p(p)}{'' if self.p_holm is None else ' after Holm'}"
+        said = "" if p is None else f", {format_p(p)}{'' if self.p_holm is None else ' after Holm'}"
         seen = self.sf.p_value < 0.05 if p is None else p < 0.05
         verdict = "an effect remains" if seen else f"no effect seen (smallest that n could show: {self.smallest:.2f})"
         return (
@@ -107,9 +108,9 @@ LARGEST_MISSED = float((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / stats.nor
 """An effect of so many half-widths of its 95 % interval is shown with 80 % power."""
 
 
-def fit_collapse(
+def fit_independence(
     item_rows: Iterable[Mapping[str, Any]], *, engine: str = "mixed", sf_terms: str = "slope", level: float = 0.95
-) -> CollapseFit:
+) -> IndependenceFit:
     """Fit ``correct ~ method * (intact + x + x^2) + sf + (1 | program)``, x = log10(byte error rate).
 
     Parameters
@@ -131,12 +132,12 @@ def fit_collapse(
     rows = [row for row in item_rows if row["delivered"]]  # the others are misses by definition
     right = np.array([float(bool(row["correct"])) for row in rows])
     programs, program_index = np.unique([str(row["program"]) for row in rows], return_inverse=True)
-    known = {"num_items": len(rows), "num_programs": len(programs)}
+    known = partial(IndependenceFit, num_items=len(rows), num_programs=len(programs))
     if len(rows) == 0 or right.min() == right.max():
         reason = "no items" if len(rows) == 0 else f"every item is {'right' if right.min() else 'wrong'}"
-        return CollapseFit(engine="none", reason=reason, **known)
+        return known(engine="none", reason=reason)
     if len(programs) < 2:
-        return CollapseFit(engine="none", reason="one program only", **known)
+        return known(engine="none", reason="one program only")
     names, design = _design(rows, sf_terms)
     tested = np.array([name.startswith("sf") for name in names])
     fits = {"mixed": _fit_mixed, "gee": _fit_gee}
@@ -161,15 +162,15 @@ def fit_collapse(
                 )
                 for term, b, s in zip(names, value, spread, strict=True)
             )
-            return CollapseFit(engine=name, effects=effects, p_value=p_value, **known)
-    return CollapseFit(engine="none", reason="the fit did not converge", **known)
+            return known(engine=name, effects=effects, p_value=p_value)
+    return known(engine="none", reason="the fit did not converge")
 
 
-def collapse_family(
+def independence_family(
     rows_by_task: Mapping[str, Iterable[Mapping[str, Any]]], *, sf_terms: str = "slope"
-) -> dict[str, CollapseFit]:
-    """`fit_collapse` of each task, their p values corrected together (Holm); fits without one stay as they are."""
-    fits = {task: fit_collapse(rows, sf_terms=sf_terms) for task, rows in rows_by_task.items()}
+) -> dict[str, IndependenceFit]:
+    """`fit_independence` of each task, their p values corrected together (Holm); fits without one stay as they are."""
+    fits = {task: fit_independence(rows, sf_terms=sf_terms) for task, rows in rows_by_task.items()}
     tested = {task: fit.p_value for task, fit in fits.items() if fit.p_value is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     return {
@@ -177,12 +178,12 @@ def collapse_family(
     }
 
 
-def spell_p(p_value: float) -> str:
+def format_p(p_value: float) -> str:
     """A p value as written in a sentence.
 
     Examples
     --------
-    >>> spell_p(0.0421), spell_p(0.0002)
+    >>> format_p(0.0421), format_p(0.0002)
     ('p = 0.042', 'p < 0.001')
     """
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"

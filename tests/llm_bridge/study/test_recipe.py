@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from llm_bridge.study.cells import Cell, cell_config, cell_name, channel_links, expand, radio_settings
-from llm_bridge.study.config import RecipeError, as_plain, load_recipe, recipes_dir
+from llm_bridge.link import link_columns
+from llm_bridge.study.cells import Cell, cell_config, cell_name, channel_links, expand
+from llm_bridge.study.recipe import RecipeError, as_plain
+from llm_bridge.study.recipe_files import json_schema, keys_table, load_recipe, recipes_dir
 
 HASHES = {"minibugs": "m", "mutants": "u", "quixbugs": "q", "mutants-train": "t", "mutants-validation": "v"}
 HASHES |= {"minibugs-renamed": "n", "quixbugs-renamed": "r", "mutants-mutmut": "s"}
@@ -26,11 +29,11 @@ def test_every_published_recipe_loads_and_expands(path: Path) -> None:
     names = [cell_name(cell, cell_config(cell, recipe, HASHES)) for cell in cells]
     assert len(set(names)) == len(names)
     assert bool(names) == bool(recipe.training.methods)
-    for link in channel_links(recipe)[:200]:
-        radio_settings(link, recipe)
+    for _, link in channel_links(recipe)[:200]:
+        recipe.radio.settings_of(link)
     for cell in cells:
-        if cell.sf is not None:
-            radio_settings(cell, recipe)
+        if cell.link is not None:
+            recipe.radio.settings_of(cell.link)
         if cell.trained:
             rates = recipe.training.learning_rate
             assert cell.method in rates or cell.method.split("-")[0] in rates, "a learning rate must be written down"
@@ -38,8 +41,8 @@ def test_every_published_recipe_loads_and_expands(path: Path) -> None:
 
 def test_the_toy_recipe_has_a_dead_and_a_clean_link_two_spreading_factors_and_two_methods() -> None:
     cells = expand(load_recipe("toy"))
-    assert {cell.snr_db for cell in cells} >= {-60.0, float("inf")}
-    assert len({cell.sf for cell in cells}) >= 2
+    assert {cell.link.snr_db for cell in cells if cell.link} >= {-60.0, float("inf")}
+    assert len({cell.link.sf for cell in cells if cell.link}) >= 2
     assert len({cell.method for cell in cells}) >= 2
 
 
@@ -89,6 +92,50 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
         load_recipe(write(tmp_path, text))
 
 
+def test_every_mistake_is_named_at_once_and_the_key_that_was_meant() -> None:
+    changes = ["radio.sfs=7", "radio.cr=[0, 5]", "radio.channel_seeds=-1", "training.seeds=-2", "score.bootstrp=500"]
+    changes += ["training.steps=0", "radio.frame_loss=[0.0, 0.5, 1.0]", "radio.axis=distance", "colour=red"]
+    with pytest.raises(RecipeError) as error:
+        load_recipe("toy", changes)
+    told = set(str(error.value).splitlines())
+    assert told >= {
+        "unknown key 'radio.sfs' in the recipe; did you mean 'sf'?",
+        "unknown key 'score.bootstrp' in the recipe; did you mean 'bootstrap'?",
+        "'radio.cr' must be in [1, 4] (got 0)",
+        "'radio.cr' must be in [1, 4] (got 5)",
+        "'radio.channel_seeds' must be at least 0 (got -1)",
+        "'training.seeds' must be at least 0 (got -2)",
+        "'training.steps' must be at least 1 (got 0)",
+    }
+    assert any(line.startswith("unknown key 'colour' in the recipe; known: ") for line in told)
+    assert len(told) == 8, "what several keys shape together is checked once each of them is right"
+    with pytest.raises(RecipeError) as error:
+        load_recipe("toy", ["radio.frame_loss=[0.0, 0.5, 1.0]", "radio.axis=distance", 'model.name="x\\u001b[31m"'])
+    assert set(str(error.value).splitlines()) == {
+        "'radio.frame_loss' must be in (0, 1), both excluded (got 0.0)",
+        "'radio.frame_loss' must be in (0, 1), both excluded (got 1.0)",
+        "'radio.distance_km' must have at least one value for the axis 'distance' (got none)",
+        r"'model.name' must not hold control characters (got 'x\x1b[31m')",
+    }
+
+
+def test_the_schema_for_editors_knows_every_key_of_every_published_recipe() -> None:
+    schema = json_schema()
+    sections = {name: entry for name, entry in schema["properties"].items() if "$ref" in entry}
+    for path in recipes_dir().glob("*.toml"):
+        for name, value in tomllib.loads(path.read_text()).items():
+            if name in sections:
+                known = schema["$defs"][sections[name]["$ref"].rpartition("/")[2]]
+                assert set(value) <= set(known["properties"]) and known["additionalProperties"] is False
+            else:
+                assert name in schema["properties"]
+
+
+def test_the_documented_table_of_keys_is_the_one_that_the_command_writes() -> None:
+    page = Path(__file__).parents[3] / "docs/reference/recipe.md"
+    assert page.read_text(encoding="utf-8").endswith("\n\n" + keys_table())
+
+
 def test_a_missing_recipe_lists_the_published_ones(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no recipe at .*toy"):
         load_recipe(tmp_path / "none.toml")
@@ -102,8 +149,8 @@ def test_a_folder_named_like_a_recipe_does_not_hide_it(tmp_path: Path, monkeypat
 
 def test_rician_fading_takes_its_k_factor() -> None:
     recipe = load_recipe("toy", ["radio.fading=rician", "radio.k_factor_db=6"])
-    (cell, *_) = (cell for cell in expand(recipe) if cell.sf is not None)
-    assert radio_settings(cell, recipe).k_factor_db == 6.0
+    (cell, *_) = (cell for cell in expand(recipe) if cell.link is not None)
+    assert recipe.radio.settings_of(cell.link).k_factor_db == 6.0
     assert cell_config(cell, recipe, HASHES)["radio"]["k_factor_db"] == 6.0
 
 
@@ -112,7 +159,7 @@ def test_overrides_are_toml_values_or_bare_words() -> None:
         "toy", ["radio.sf=9", "radio.snr_db=[-12.5, inf]", "model.name=some/model", "training.learning_rate={full=0.1}"]
     )
     assert recipe.radio.sf == (9,)
-    assert recipe.radio.snr_db == (-12.5, float("inf"))
+    assert recipe.radio.levels["snr_db"] == (-12.5, float("inf"))
     assert recipe.model.name == "some/model"
     assert recipe.training.learning_rate == {"full": 0.1}
     with pytest.raises(RecipeError, match="key=value"):
@@ -134,7 +181,7 @@ def test_what_cannot_matter_makes_no_cell() -> None:
     cells = expand(recipe)
     untrained = [cell for cell in cells if not cell.trained]
     # zero-shot: one without a link, one at each of two spreading factors; no training seed, no training split
-    assert sorted((cell.corrupted_split, cell.sf or 0) for cell in untrained) == [
+    assert sorted((cell.corrupted_split, cell.link.sf if cell.link else 0) for cell in untrained) == [
         ("eval", 7),
         ("eval", 10),
         ("none", 0),
@@ -190,9 +237,9 @@ def test_the_four_axes_are_recipes_and_each_says_what_is_equal() -> None:
     ):
         recipe = load_recipe(axis)
         assert recipe.radio.axis == (axis,)
-        links = {cell.link for cell in expand(recipe) if cell.sf is not None}
-        for value in getattr(recipe.radio, level):
-            assert {link.sf for link in links if getattr(link, level) == value} == {7, 8, 9, 10, 11, 12}
+        links = {cell.link for cell in expand(recipe) if cell.link is not None}
+        for value in recipe.radio.levels[level]:
+            assert {link.sf for link in links if link.columns()[level] == value} == {7, 8, 9, 10, 11, 12}
 
 
 def test_energy_on_air_per_bit_is_equal_on_its_axis() -> None:
@@ -201,15 +248,15 @@ def test_energy_on_air_per_bit_is_equal_on_its_axis() -> None:
 
     recipe = load_recipe("toy", ["radio.axis=equal_energy", "radio.ebn0_db=10.0", "radio.sf=[7,8,9,10,11,12]"])
     for cell in expand(recipe):
-        assert cell.ebn0_db == 10.0
-        seconds = airtime_s(48 + 4, LoRaParams(sf=cell.sf))
-        energy_per_bit = 10 ** (cell.snr_db / 10) * seconds / (8 * 48)  # noise power 1, so N0 = 1 / bandwidth
+        assert cell.link is not None and (cell.link.quantity, cell.link.level) == ("ebn0_db", 10.0)
+        seconds = airtime_s(48 + 4, LoRaParams(sf=cell.link.sf))
+        energy_per_bit = 10 ** (cell.link.snr_db / 10) * seconds / (8 * 48)  # noise power 1, so N0 = 1 / bandwidth
         assert 10 * math.log10(energy_per_bit * 125e3) == pytest.approx(10.0, abs=0.006)  # SNRs have two decimals
 
 
 def test_a_distance_means_one_snr_whatever_the_spreading_factor() -> None:
     recipe = load_recipe("toy", ["radio.axis=distance", "radio.distance_km=[1.0, 2.0]", "radio.sf=[7, 12]"])
-    snrs = {(cell.distance_km, cell.snr_db) for cell in expand(recipe)}
+    snrs = {(cell.link.columns()["distance_km"], cell.link.snr_db) for cell in expand(recipe) if cell.link}
     assert len(snrs) == 2
     (_, near), (_, far) = sorted(snrs)
     assert near - far == pytest.approx(35 * math.log10(2), abs=0.01)
@@ -219,8 +266,11 @@ def test_a_distance_means_one_snr_whatever_the_spreading_factor() -> None:
 
 def test_airtime_at_a_distance_where_one_is_given() -> None:
     overrides = ["radio.axis=['fixed_snr', 'equal_airtime']", "radio.distance_km=1.0", "radio.snr_db=-10.0"]
-    links = {cell.link for cell in expand(load_recipe("toy", overrides))}
-    assert {(link.axis, link.distance_km) for link in links} == {("fixed_snr", None), ("equal_airtime", 1.0)}
+    links = {cell.link for cell in expand(load_recipe("toy", overrides)) if cell.link}
+    assert {(link.axis, link.columns()["distance_km"]) for link in links} == {
+        ("fixed_snr", None),
+        ("equal_airtime", 1.0),
+    }
 
 
 def test_a_recipe_survives_its_plain_form() -> None:
@@ -239,12 +289,14 @@ NESTED = [
 
 
 def test_nested_channel_seeds_belong_to_one_training_seed_and_are_common_to_all_methods() -> None:
-    cells = [cell for cell in expand(load_recipe("toy", NESTED)) if cell.sf is not None]
+    cells = [cell for cell in expand(load_recipe("toy", NESTED)) if cell.link is not None]
     for split in ("eval", "both"):
         for method in ("full", "qlora"):
-            seeds = {(c.train_seed, c.channel_seed) for c in cells if (c.method, c.corrupted_split) == (method, split)}
+            seeds = {
+                (c.train_seed, c.link.channel_seed) for c in cells if (c.method, c.corrupted_split) == (method, split)
+            }
             assert seeds == {(3, 5), (3, 6), (4, 7), (4, 8)}
-    assert {cell.channel_seed for cell in cells if cell.method == "zero-shot"} == {5, 6, 7, 8}
+    assert {cell.link.channel_seed for cell in cells if cell.method == "zero-shot"} == {5, 6, 7, 8}
 
 
 def test_nesting_takes_cells_away_and_leaves_the_others_as_they_were() -> None:
@@ -299,7 +351,7 @@ def test_the_grid_is_cut_into_stages_that_its_recipe_names() -> None:
     assert len(cells["evaluation"]) == 6 * 4 * by_link + 3 * 5 + 3
     assert learners(cells["evaluation"]) == learners(cells["axes"]) == 3 * 5
     assert len(cells["axes"]) == 6 * (4 + 4 + 2) * by_link
-    assert {cell.axis for cell in cells["training"] if cell.sf} == {"equal_loss"}
+    assert {cell.link.axis for cell in cells["training"] if cell.link} == {"equal_loss"}
     assert learners(cells["training"]) == 2 * 2 * 3 * 5 * 2  # spreading factors, losses, methods, seeds, channel seeds
 
 
@@ -325,13 +377,13 @@ def test_corruption_in_training_shares_its_models_between_splits() -> None:
     assert learners(cells) == 2 * 2 * (1 + 2)
     # models: clean, and three splits at two spreading factors; rules and zero-shot: clean, and on both channel seeds
     assert len(cells) == 2 * 2 * (1 + 3 * 2) + 2 * (1 + 2 * 2)
-    assert {cell.frame_loss for cell in cells} == {None, 0.3}
+    assert {link_columns(cell.link)["frame_loss"] for cell in cells} == {None, 0.3}
 
 
 def test_a_cells_name_is_what_it_was_before_later_axes_came(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken before `equal_loss` and nested seeds: a folder of then is found again."""
     monkeypatch.setattr("llm_bridge.study.cells.simulator_version", lambda: "0.1.0")
     recipe = load_recipe("equal_energy", ["training.objectives={line=1.0}"])
-    cell = next(cell for cell in expand(recipe) if cell.method == "qlora" and cell.sf == 7)
+    cell = next(cell for cell in expand(recipe) if cell.method == "qlora" and cell.link and cell.link.sf == 7)
     name = cell_name(cell, cell_config(cell, recipe, HASHES))
     assert name == "minibugs-qlora-seed0-eval-sf07--5.24dB-drop-equal_energy-d33f465895"

@@ -12,8 +12,14 @@ from pathlib import Path
 import pytest
 from training_texts import examples
 
-from llm_bridge.training import launched
-from llm_bridge.training.launched import TrainingJob, is_launched, is_main_process, leading, train_together
+from llm_bridge.training import distributed_training
+from llm_bridge.training.distributed_training import (
+    TrainingJob,
+    coordinate_workers,
+    is_distributed,
+    is_main_process,
+    train_together,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
@@ -44,9 +50,9 @@ def test_a_process_alone_trains_and_talks_to_nobody(monkeypatch: pytest.MonkeyPa
     def never(*_: object) -> None:
         raise AssertionError("there is nobody to talk to")
 
-    monkeypatch.setattr(launched, "_pass_on", never)
-    assert not is_launched() and is_main_process()
-    with leading():
+    monkeypatch.setattr(distributed_training, "_broadcast_job", never)
+    assert not is_distributed() and is_main_process()
+    with coordinate_workers():
         loaded, record = train_together(job())
     assert record.steps == 2 and loaded.fingerprint["method"] == "lora"
     assert loaded.fingerprint["adapter"]["rank"] == 2
@@ -56,7 +62,7 @@ def test_the_launchers_variables_tell_who_is_who(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in (0, 1):
         monkeypatch.setenv("RANK", str(rank))
-        assert is_launched() and is_main_process() == (rank == 0)
+        assert is_distributed() and is_main_process() == (rank == 0)
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from llm_bridge.study.cells import cell_config, cell_name, expand
-from llm_bridge.study.config import load_recipe
-from llm_bridge.study.frame_loss import snr_of_loss_db
+from llm_bridge.study.recipe_files import load_recipe
+from llm_bridge.transport.frame_loss import snr_of_loss_db
 from llm_bridge.transport.packets import HEADER_LEN
 from llm_bridge.transport.radio import Packet, carry
 from llm_bridge.transport.settings import RadioSettings
@@ -72,9 +72,9 @@ def test_a_longer_packet_needs_more_signal_and_a_slower_radio_less() -> None:
 
 def test_the_axis_gives_each_spreading_factor_its_snr_and_every_split_the_same() -> None:
     recipe = load_recipe("toy", [*AXIS, "radio.sf=[7, 12]", 'radio.corrupted_split=["none", "train", "eval", "both"]'])
-    cells = [cell for cell in expand(recipe) if cell.sf is not None]
+    cells = [cell for cell in expand(recipe) if cell.link is not None]
     assert {cell.corrupted_split for cell in cells} == {"train", "eval", "both"}
-    snrs = {(cell.frame_loss, cell.sf, cell.snr_db) for cell in cells}
+    snrs = {(cell.link.level, cell.link.sf, cell.link.snr_db) for cell in cells}
     assert len(snrs) == 4
     assert {(loss, sf): snr for loss, sf, snr in snrs} == {
         (0.1, 7): pytest.approx(0.82, abs=0.011),
@@ -88,8 +88,8 @@ def test_the_level_shapes_identity_and_name_and_other_axes_know_nothing_of_it() 
     recipe = load_recipe("toy", [*AXIS, "radio.sf=7"])
     for cell in expand(recipe):
         config = cell_config(cell, recipe, HASHES)
-        assert config["frame_loss"] == cell.frame_loss
-        assert f"-sf07-loss{cell.frame_loss:g}-" in cell_name(cell, config)
+        assert config["frame_loss"] == cell.link.level
+        assert f"-sf07-loss{cell.link.level:g}-" in cell_name(cell, config)
     plain = load_recipe("toy")
     assert all("frame_loss" not in cell_config(cell, plain, HASHES) for cell in expand(plain))
 

@@ -1,0 +1,143 @@
+"""The format of a results folder: its files, their columns and their rows. A study writes it, a report reads it.
+
+    DIR/<cell>/config.json        all that shapes the cell's numbers
+    DIR/<cell>/provenance.json    versions, machine, corpora, model: where the numbers come from
+    DIR/<cell>/items.jsonl        `ItemRow`, a line for each item and task
+    DIR/<cell>/example.json       a program before and after the link, where one arrived in part
+    DIR/<cell>/result.json        `ResultRow` for each task; written last, with the digests of the files above
+    DIR/recipe.json               the resolved recipe
+    DIR/cache/…                   links, models and scores that cells share
+    DIR/results.csv  items.jsonl  report.html  channel.csv      derived from the cells, and written anew by each report
+
+A study is published as `results.csv`, `items.jsonl.gz`, `recipe.json` and `provenance.json` alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from llm_bridge.axes import LEVEL_COLUMNS
+from llm_bridge.files import StoreError, digest, file_digest, read_json, write_json
+
+CONFIG_FILE, PROVENANCE_FILE, ITEMS_FILE, RESULT_FILE = "config.json", "provenance.json", "items.jsonl", "result.json"
+EXAMPLE_FILE = "example.json"
+EXAMPLE_FILES = (EXAMPLE_FILE, "examples.json")
+"""Names of the examples' file; the second one is that of published results."""
+RECIPE_FILE, RESULTS_TABLE, CHANNEL_TABLE, REPORT_FILE = "recipe.json", "results.csv", "channel.csv", "report.html"
+
+CONTRACT_COLUMNS = (
+    "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split", "method", "train_seed",
+    "channel_seed", "task", "corpus", "n", "delivered", "intact", "train_delivered", "f1", "f1_low", "f1_high",
+    "f1_delivered", "baseline", "macro_f1", "mcc",
+)  # fmt: skip
+"""The first columns of ``results.csv``, fixed by the public contract."""
+
+RESULT_COLUMNS = (
+    *CONTRACT_COLUMNS,
+    "axis", *LEVEL_COLUMNS, "parses", "airtime_s", "duty_cycle", "send_time_s", "within_dwell_time",
+    "plausible_at_1", "plausible_low", "plausible_high",
+)  # fmt: skip
+"""The columns of ``results.csv``, in order: `CONTRACT_COLUMNS`, then
+
+`axis` with its level (`LEVEL_COLUMNS`); `parses`: items whose received text is Python (of a pair: both); `airtime_s` of
+the whole corpus over this link, the `duty_cycle`, the time that sending takes at it, and whether each frame keeps to
+the region's dwell time; *repair*: `plausible_at_1` with its interval.
+"""
+
+LINK_COLUMNS = (
+    "corpus", "axis", *LEVEL_COLUMNS, "sf", "snr_db", "fading", "cr", "policy", "source_coding", "channel_seed",
+)  # fmt: skip
+COUNT_COLUMNS = (
+    "n", "delivered", "intact", "parses", "fragments_sent", "fragments_lost", "pair_fragments",
+    "pair_fragments_unequal", "bytes_sent", "byte_errors", "bytes_lost",
+)  # fmt: skip
+CHANNEL_COLUMNS = (
+    *LINK_COLUMNS, *COUNT_COLUMNS, "byte_error_rate", "residual_error_rate", "airtime_s", "duty_cycle", "send_time_s",
+    "within_dwell_time",
+)  # fmt: skip
+"""Columns of ``channel.csv``: the link; texts sent, those of which any byte arrived, that arrived whole, and that are
+Python; frames, fragments that both versions of a program have, and those of them that one version alone lost; bytes;
+wrong bytes, and wrong or lost ones, over bytes sent; time on air and time that sending takes.
+"""
+
+
+class ItemRow(TypedDict):
+    """A line of ``items.jsonl``: one item (in *paired*: one pair of texts) in one task.
+
+    `cell, method, train_seed, channel_seed, sf, corpus, axis` say where the item belongs, `program, version, group`
+    which one it is; `delivered` (any byte arrived) to `airtime_s` what the link did to it; `score, decision, gold,
+    correct` what the model answered. Fields of `NotRequired` belong to some tasks, or are younger than published rows.
+    """
+
+    cell: str
+    program: str
+    version: str
+    task: str
+    group: str
+    delivered: bool
+    intact: bool
+    bytes_sent: int
+    byte_errors: int
+    bytes_lost: int
+    fragments_sent: int
+    fragments_lost: int
+    airtime_s: float
+    score: float | None
+    decision: Any
+    gold: Any
+    correct: bool
+    axis: str | None
+    parses: bool
+    method: NotRequired[str]
+    train_seed: NotRequired[int | None]
+    channel_seed: NotRequired[int | None]
+    sf: NotRequired[int | None]
+    corpus: NotRequired[str]
+    credit: NotRequired[float]
+    probability: NotRequired[float | None]
+    num_lines: NotRequired[int]
+    num_gold: NotRequired[int]
+    rank: NotRequired[int | None]
+    chance: NotRequired[float]
+    longer: NotRequired[bool | None]
+
+
+def finalise(cell_dir: Path, result: Mapping[str, Any]) -> None:
+    """Write `result.json` last, with the digests of the files it summarises, and of its own content."""
+    sealed = {path.name: file_digest(path) for path in sorted(cell_dir.iterdir()) if path.suffix in (".json", ".jsonl")}
+    sealed[RESULT_FILE] = _content_digest(result)
+    write_json(cell_dir / RESULT_FILE, {**result, "sealed": sealed})
+
+
+def is_finished(cell_dir: Path) -> bool:
+    """Whether a cell has a result and its files are as they were when it was written.
+
+    Raises
+    ------
+    StoreError
+        A file was changed, or is missing, since the result was written.
+    """
+    path = cell_dir / RESULT_FILE
+    if not path.exists():
+        return False
+    result = read_json(path)
+    for name, expected in result.get("sealed", {}).items():
+        file = cell_dir / name
+        found = _content_digest(result) if name == RESULT_FILE else file_digest(file) if file.exists() else None
+        if found != expected:
+            raise StoreError(f"{file} was changed after its result was written: delete {cell_dir} and run again")
+    return True
+
+
+def cell_dirs(directory: Path) -> list[Path]:
+    """Folders of finished cells, in the order of their names."""
+    return [path.parent for path in sorted(directory.glob("*/result.json")) if (path.parent / "config.json").exists()]
+
+
+def _content_digest(result: Mapping[str, Any]) -> str:
+    """Digest of a result without its seal, as it reads back from JSON."""
+    content = json.loads(json.dumps({name: value for name, value in result.items() if name != "sealed"}))
+    return digest(content, length=64)

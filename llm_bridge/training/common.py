@@ -1,0 +1,58 @@
+"""Errors about models, and the care that the model libraries need: nothing printed, nothing drawn at random."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Progress = Callable[[int, int], None]
+"""Called with (units done, units in all)."""
+
+
+class ModelDownloadError(RuntimeError):
+    """The model could not be had, or what came is not what was pinned."""
+
+
+class ModelError(ValueError):
+    """The model was found, and cannot be used here."""
+
+
+def require_all_weights(info: Mapping[str, Any], where: Path) -> None:
+    """Refuse a model of which weights are missing: the library draws them at random, and only warns.
+
+    `info` is what ``from_pretrained(..., output_loading_info=True)`` returns beside the model.
+    """
+    missing = sorted(map(str, info.get("missing_keys") or ()))
+    wrong = sorted(str(key) for key in info.get("mismatched_keys") or ())
+    if missing or wrong:
+        first = ", ".join([*missing, *wrong][:3])
+        raise ModelError(f"{where} lacks {len(missing)} weights and has {len(wrong)} of another shape: {first}, ...")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back the progress bars and notices of transformers and bitsandbytes: a library prints nothing."""
+    from transformers.utils import logging as hf_logging
+
+    shown, level = hf_logging.is_progress_bar_enabled(), hf_logging.get_verbosity()
+    others = {name: logging.getLogger(name) for name in ("bitsandbytes", "huggingface_hub")}
+    levels = {name: logger.level for name, logger in others.items()}
+    hf_logging.disable_progress_bar()
+    hf_logging.set_verbosity_error()
+    for logger in others.values():
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader has its own bar
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        for name, logger in others.items():
+            logger.setLevel(levels[name])
+        hf_logging.set_verbosity(level)
+        if shown:
+            hf_logging.enable_progress_bar()

@@ -1,0 +1,111 @@
+"""Options that commands share: those of the radio, and how they become `LoRaParams`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lora_phy.params import LoRaParams
+
+Subparsers = Any
+"""What ``ArgumentParser.add_subparsers`` returns; its class has no public name."""
+SPREADING_FACTORS = range(5, 13)
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def with_plain_numbers(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which negative numbers stand in digits alone: argparse takes ``-100e3`` for an option.
+
+    Examples
+    --------
+    >>> with_plain_numbers(["--center-offset-hz", "-100e3", "-o", "-5.", "-5"])
+    ['--center-offset-hz', '-100000', '-o', '-5', '-5']
+    """
+    return [format(Decimal(item), "f") if _NEGATIVE.fullmatch(item) else item for item in arguments]
+
+
+def add_command(
+    commands: Subparsers, name: str, run: Callable[[argparse.Namespace], int], help_text: str, *, several: bool = False
+) -> argparse.ArgumentParser:
+    """A command with the radio's options; `several`: presets, spreading factors and bandwidths may be lists."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.set_defaults(run=run)
+    radio = parser.add_argument_group("radio")
+    many: dict[str, Any] = {"nargs": "+"} if several else {}
+    radio.add_argument("--preset", metavar="NAME", help="such as eu868-dr5, meshtastic-long-fast, sf9", **many)
+    radio.add_argument(
+        "--sf",
+        type=_sf if several else int,
+        help="spreading factor, 5–12" + (", or 'any'" if several else ""),
+        **many,
+    )
+    radio.add_argument("--bandwidth-hz", type=float, help="125e3 unless given" + ("; several" * several), **many)
+    radio.add_argument("--cr", type=int, help="coding rate 4/(4 + CR), 1–4")
+    radio.add_argument("--preamble-len", type=int, help="upchirps before the sync word, 8 unless given")
+    radio.add_argument("--oversampling", type=int, help="samples a chip, 1 unless given")
+    shorter = ["--sync"] if several else []  # of other commands it is another option
+    radio.add_argument("--sync-word", *shorter, help="a byte such as 0x34" + (", or 'any'" if several else ""))
+    radio.add_argument("--implicit-len", type=int, metavar="BYTES", help="implicit header, of this many bytes")
+    radio.add_argument("--no-crc", action="store_true", help="no CRC follows the payload")
+    radio.add_argument("--inverted-iq", action="store_true", help="conjugated frames: LoRaWAN's downlinks")
+    radio.add_argument("--ldro", choices=("on", "off"), help="low-data-rate optimisation; the 16 ms rule unless given")
+    return parser
+
+
+def params_from(options: argparse.Namespace) -> LoRaParams:
+    """The parameters that the radio's options name; the first where they name several."""
+    return all_params_from(options)[0]
+
+
+def all_params_from(options: argparse.Namespace) -> list[LoRaParams]:
+    """Every set of parameters that the options name: each preset, or each spreading factor at each bandwidth."""
+    from dataclasses import replace
+
+    from lora_phy.params import LoRaParams
+    from lora_phy.presets import preset
+
+    names, sfs, bandwidths = (_listed(getattr(options, name)) for name in ("preset", "sf", "bandwidth_hz"))
+    sfs = [sf for item in sfs for sf in (SPREADING_FACTORS if item == "any" else [item])]
+    bases = [preset(name) for name in names] or [LoRaParams(sf=7)]
+    changes: dict[str, Any] = {
+        "cr": options.cr,
+        "preamble_len": options.preamble_len,
+        "oversampling": options.oversampling,
+        "payload_len": options.implicit_len,
+        "explicit_header": False if options.implicit_len is not None else None,
+        "crc": False if options.no_crc else None,
+        "inverted_iq": True if options.inverted_iq else None,
+        "ldro": {"on": True, "off": False, None: None}[options.ldro],
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if options.sync_word is not None:
+        changes["sync_word"] = _sync_word(options.sync_word)
+    found: list[LoRaParams] = []
+    for base in bases:
+        for bandwidth in bandwidths or [base.bandwidth_hz]:
+            for sf in sfs or [base.sf]:
+                item = replace(base, sf=sf, bandwidth_hz=bandwidth, **changes)
+                if item not in found:
+                    found.append(item)
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _sf(text: str) -> int | str:
+    return "any" if text.lower() == "any" else int(text)
+
+
+def _sync_word(text: str) -> int | None:
+    if text.lower() == "any":
+        return None
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise ValueError(f"'--sync-word' must be a byte such as 0x34, or 'any' (got {text!r})") from None

@@ -1,0 +1,177 @@
+"""``rx``: every frame of a recording or a live pipe, each printed as it is found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lora_phy.commands.options import Subparsers, add_command, all_params_from
+
+if TYPE_CHECKING:
+    from lora_phy.params import LoRaParams
+    from lora_phy.receiver.frame_reception import RxFrame
+    from lora_phy.recordings import RecordingStream
+
+_EXAMPLES = """examples:
+  python -m lora_phy rx capture.sigmf-meta
+  python -m lora_phy rx sdrsharp.wav --sf 7 8 9 --sync-word any --center-offset-hz -100e3
+  rtl_sdr -f 868.1M -s 1M - | python -m lora_phy rx - --format cu8 --sample-rate-hz 1e6 --sf any --sync-word any
+  python -m lora_phy rx gateway.cs16 --sample-rate-hz 2e6 --json --pcap frames.pcap
+
+exit status: 0 where a frame was found, 1 where none was, 2 on an error"""
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    rx = add_command(commands, "rx", run, "find and decode every frame of a recording or a live pipe", several=True)
+    rx.formatter_class, rx.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLES
+    rx.add_argument("file", help="SigMF, .wav (I and Q), raw .cf32, .cs16, .cs8, .cu8, a named pipe, or - (the input)")
+    rx.add_argument(
+        "--sample-rate-hz",
+        type=float,
+        help="of raw samples; unless given, that of the file, else bandwidth times oversampling",
+    )
+    rx.add_argument("--format", choices=("cf32", "cs16", "cs8", "cu8"), help="of raw samples without a telling suffix")
+    rx.add_argument("--center-offset-hz", type=float, help="frequency of the channel within the recording")
+    rx.add_argument("--start-time", metavar="ISO", help="instant of the first sample, such as 2026-01-31T12:00:00Z")
+    rx.add_argument("--keep-dc", action="store_true", help="do not remove the receiver's DC spike")
+    rx.add_argument("--hard", action="store_true", help="decide symbol by symbol")
+    rx.add_argument("--num-trials", type=int, default=0, help="alternatives a failed CRC may choose from")
+    rx.add_argument("--json", action="store_true", help="JSON lines: one object a frame")
+    rx.add_argument("--pcap", metavar="FILE", help="also write the frames as LoRaTap (link type 270), for Wireshark")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every frame as it is found; where there is none, say what to look at."""
+    from lora_phy.commands.diagnosis import FirstSecond, diagnose
+
+    with ExitStack() as opened, warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        pcap = _open_pcap(options.pcap, opened)  # before the work, so that it is not in vain
+        stream, wanted, settings = _open(options)
+        receiver = _receiver(wanted, settings)
+        rate, offset = settings["sample_rate_hz"], settings["center_offset_hz"]
+        first_second = FirstSecond(rate)
+        channel_hz = 0.0 if stream.frequency_hz is None else stream.frequency_hz + offset
+        count = num_samples = 0
+
+        def hand_out(frames: list[RxFrame]) -> None:
+            nonlocal count
+            for frame in frames:
+                count += 1
+                elapsed_s = (frame.start_sample + frame.sto_samples) / rate
+                print(json.dumps(frame_as_dict(frame)) if options.json else line_of(frame, elapsed_s), flush=True)
+                if pcap is not None:
+                    from lora_phy.recordings.loratap import write_pcap_frame
+
+                    write_pcap_frame(pcap, frame, frequency_hz=channel_hz, elapsed_s=elapsed_s)
+
+        try:
+            for chunk in stream.chunks:
+                num_samples += len(chunk)
+                first_second.add(chunk)
+                hand_out(receiver.push(chunk))
+        except KeyboardInterrupt:  # how a live pipe ends
+            pass
+        hand_out(receiver.flush())
+    duration_s = num_samples / rate
+    print(f"{count} frame{'s' * (count != 1)} in {duration_s:.3f} s", file=sys.stderr)
+    if not count:
+        given = stream.sample_rate_hz is not None or options.sample_rate_hz is not None
+        print(diagnose(stream, wanted, first_second, num_samples, offset, rate_given=given), file=sys.stderr)
+    return 0 if count else 1
+
+
+def frame_as_dict(frame: RxFrame) -> dict[str, Any]:
+    """A frame as plain values, for JSON."""
+    header = frame.header
+    return {
+        "status": str(frame.status),
+        "payload": frame.payload.hex(),
+        "crc_ok": frame.crc_ok,
+        "start_sample": frame.start_sample,
+        "sto_samples": frame.sto_samples,
+        "time": None if frame.time is None else frame.time.isoformat(),
+        "cfo_hz": frame.cfo_hz,
+        "sfo_ppm": frame.sfo_ppm,
+        "drift_hz_per_s": frame.drift_hz_per_s,
+        "snr_db": frame.snr_db,
+        "power_dbfs": frame.power_dbfs,
+        "sf": frame.params.sf,
+        "bandwidth_hz": frame.params.bandwidth_hz,
+        "ldro": frame.params.ldro,
+        "inverted_iq": frame.params.inverted_iq,
+        "preamble_len": frame.preamble_len,
+        "sync_word": frame.sync_word,
+        "header": None if header is None else {"payload_len": header.payload_len, "cr": header.cr, "crc": header.crc},
+        "symbols": [int(symbol) for symbol in frame.symbols],
+    }
+
+
+def line_of(frame: RxFrame, elapsed_s: float) -> str:
+    """A frame in one line: time, SF and bandwidth, status, SNR, power, offset, sync word, length, bytes and text."""
+    params = frame.params
+    when = f"{elapsed_s:11.6f} s" if frame.time is None else frame.time.isoformat(timespec="milliseconds")
+    text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in frame.payload)
+    sync = "sync --" if frame.sync_word is None else f"sync {frame.sync_word:02x}"
+    return (
+        f"{when}  SF{params.sf}/{params.bandwidth_hz / 1e3:g}  {frame.status!s:<10}  {frame.snr_db:5.1f} dB"
+        f"  {frame.power_dbfs:6.1f} dBFS  {frame.cfo_hz:+7.0f} Hz  {sync}  {len(frame.payload):3d} B"
+        f"  {frame.payload.hex()}  {text}"
+    )
+
+
+def _open(options: argparse.Namespace) -> tuple[RecordingStream, list[LoRaParams], dict[str, Any]]:
+    """The recording, what to look for, and the receiver's settings."""
+    from lora_phy.recordings import open_recording
+
+    asked = all_params_from(options)
+    start_time = None if options.start_time is None else datetime.fromisoformat(options.start_time)
+    stream = open_recording(options.file, sample_format=options.format)
+    named = options.preset or options.sf
+    wanted = asked if named or stream.params is None else [stream.params]
+    if named is None and stream.params is not None and options.sync_word is not None:
+        from dataclasses import replace
+
+        wanted = [replace(stream.params, sync_word=asked[0].sync_word)]
+    rate = stream.sample_rate_hz if options.sample_rate_hz is None else options.sample_rate_hz
+    if stream.sample_rate_hz not in (None, rate):
+        warnings.warn(f"{stream.name} states {stream.sample_rate_hz:g} Hz, taken for {rate:g} Hz", stacklevel=2)
+    settings = {
+        "sample_rate_hz": max(item.sample_rate_hz for item in wanted) if rate is None else rate,
+        "center_offset_hz": stream.center_offset_hz if options.center_offset_hz is None else options.center_offset_hz,
+        "soft": not options.hard,
+        "num_trials": options.num_trials,
+        "start_time": start_time or stream.start_time,
+        "in_order": not stream.live,
+    }
+    if options.keep_dc:
+        settings["remove_dc"] = False
+    return stream, wanted, settings
+
+
+def _receiver(wanted: list[LoRaParams], settings: dict[str, Any]) -> Any:
+    from lora_phy.receiver.stream import Receiver
+
+    return Receiver(wanted, **settings)
+
+
+def _open_pcap(name: str | None, opened: ExitStack) -> BinaryIO | None:
+    if name is None:
+        return None
+    from lora_phy.recordings.loratap import write_pcap_header
+
+    handle = opened.enter_context(Path(name).open("wb"))
+    write_pcap_header(handle)
+    handle.flush()
+    return handle
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)

@@ -1,0 +1,51 @@
+"""``tx``: the IQ of one frame, to a file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lora_phy.commands.options import Subparsers, add_command, params_from
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    tx = add_command(commands, "tx", run, "write the IQ of one frame to a file")
+    tx.add_argument("payload", help="text, or hex digits with --hex")
+    tx.add_argument("-o", "--output", required=True, help=".cf32, .cs16, .cs8, .cu8 or .sigmf")
+    tx.add_argument("--hex", action="store_true", help="the payload is in hex digits")
+    tx.add_argument("--snr-db", type=float, help="noise is added; none unless given")
+    tx.add_argument("--cfo-hz", type=float, default=0.0, help="carrier frequency offset")
+    tx.add_argument("--sfo-ppm", type=float, default=0.0, help="clock offset, positive: fast")
+    tx.add_argument("--pad-symbols", type=int, default=4, help="silence before and after, in symbols")
+    tx.add_argument("--seed", type=int, default=0, help="of the noise")
+    tx.add_argument("--trace", action="store_true", help="print every stage of the encoder")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the IQ of one frame."""
+    import numpy as np
+
+    from lora_phy.channel import ChannelParams, apply_channel
+    from lora_phy.frames.airtime import airtime_s
+    from lora_phy.frames.trace import describe, trace_payload
+    from lora_phy.frames.transceiver import transmit
+    from lora_phy.recordings import write_raw, write_sigmf
+
+    params = params_from(options)
+    payload = bytes.fromhex(options.payload) if options.hex else options.payload.encode()
+    if options.trace:
+        print(describe(trace_payload(payload, params), params))
+    pad = np.zeros(options.pad_symbols * params.samples_per_symbol, np.complex64)
+    iq = np.concatenate([pad, transmit(payload, params), pad])
+    channel = ChannelParams(
+        snr_db=np.inf if options.snr_db is None else options.snr_db, cfo_hz=options.cfo_hz, sfo_ppm=options.sfo_ppm
+    )
+    iq = apply_channel(iq, channel, params, rng=np.random.default_rng(options.seed))
+    path = Path(options.output)
+    if path.suffix.startswith(".sigmf"):
+        path = write_sigmf(path, iq, params)
+    else:
+        write_raw(path, iq)
+    print(f"{path}: {len(iq)} samples at {params.sample_rate_hz:g} Hz, {airtime_s(len(payload), params) * 1e3:g} ms")
+    return 0

@@ -1,0 +1,214 @@
+"""SigMF: JSON metadata beside raw samples, with the `lora:*` keys that gr-lora uses.
+
+Written here without its library, and checked against it in the tests. Source: https://sigmf.org.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from lora_phy.params import LoRaParams
+from lora_phy.recordings.raw import SampleFormat, write_raw
+
+SIGMF_VERSION = "1.2.5"
+_SIGMF_TYPES: dict[str, SampleFormat] = {"cf32_le": "cf32", "ci16_le": "cs16", "ci8": "cs8", "cu8": "cu8"}
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a SigMF recording says of its samples."""
+
+    sample_format: SampleFormat
+    sample_rate_hz: float
+    frequency_hz: float | None
+    center_offset_hz: float
+    params: LoRaParams | None
+    start_time: datetime | None
+
+
+def read_metadata(path: str | Path) -> Metadata:
+    """The metadata of a SigMF recording, by the path of either file or their common stem.
+
+    LoRa parameters and times that make no sense are passed over with a warning: the samples may be fine.
+
+    Raises
+    ------
+    FileNotFoundError
+        One of the two files is missing.
+    ValueError
+        Metadata that is no SigMF, a sample rate that is not positive, samples of a type other than `SampleFormat`.
+    """
+    meta_path, _ = sigmf_paths(path)
+    try:
+        meta = json.loads(meta_path.read_text(encoding="utf-8"))
+        header = meta["global"]
+        datatype, rate = header["core:datatype"], float(header["core:sample_rate"])
+        first = (meta.get("captures") or [{}])[0]
+        capture = {**header, **first}
+        skipped = int(first.get("core:sample_start", 0))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{meta_path.name} is no SigMF metadata: {error!r}") from error
+    if datatype not in _SIGMF_TYPES:
+        raise ValueError(f"'core:datatype' must be one of {', '.join(_SIGMF_TYPES)} (got {datatype!r})")
+    if not (math.isfinite(rate) and rate > 0):
+        raise ValueError(f"'core:sample_rate' must be positive and finite (got {rate!r})")
+    frequency = _told(meta_path, _number, capture, "core:frequency")
+    carrier = _told(meta_path, _number, capture, "lora:frequency")
+    return Metadata(
+        sample_format=_SIGMF_TYPES[datatype],
+        sample_rate_hz=rate,
+        frequency_hz=frequency,
+        center_offset_hz=carrier - frequency if carrier is not None and frequency is not None else 0.0,
+        params=_told(meta_path, _params, capture, "lora:sf", rate),
+        start_time=_told(meta_path, _instant, capture, "core:datetime", skipped / rate),
+    )
+
+
+def write_sigmf(
+    path: str | Path,
+    iq: npt.ArrayLike,
+    params: LoRaParams,
+    *,
+    sample_rate_hz: float | None = None,
+    frequency_hz: float = 868.1e6,
+    center_offset_hz: float = 0.0,
+    sample_format: SampleFormat = "cf32",
+    frames: Sequence[Any] = (),
+    start_time: datetime | None = None,
+) -> Path:
+    """Write samples and metadata; `frames` (of `RxFrame`) become annotations. Returns the metadata's path.
+
+    `start_time` is the instant of the first sample; one without a zone counts as local time.
+    """
+    meta_path, data_path = sigmf_paths(path, must_exist=False)
+    datatype = next(name for name, own in _SIGMF_TYPES.items() if own == sample_format)
+    capture: dict[str, Any] = {
+        "core:sample_start": 0,
+        "core:frequency": frequency_hz,
+        "lora:frequency": frequency_hz + center_offset_hz,
+        "lora:sf": params.sf,
+        "lora:cr": params.cr,
+        "lora:bw": params.bandwidth_hz,
+        "lora:prlen": params.preamble_len,
+        "lora:crc": params.crc,
+        "lora:implicit": not params.explicit_header,
+    }
+    if start_time is not None:
+        capture["core:datetime"] = start_time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if params.sync_word is not None:
+        capture["lora:sync_word"] = params.sync_word
+    if params.inverted_iq:
+        capture["lora:inverted_iq"] = True
+    if params.ldro is not None:
+        capture["lora:ldro"] = params.ldro
+    if params.payload_len is not None:
+        capture["lora:payload_len"] = params.payload_len
+    annotations = [
+        {
+            "core:sample_start": max(frame.start_sample, 0),
+            "core:label": "LoRa frame",
+            "core:comment": f"{frame.status}: {frame.payload.hex()}",
+        }
+        for frame in frames
+    ]
+    meta = {
+        "global": {
+            "core:datatype": datatype,
+            "core:sample_rate": params.sample_rate_hz if sample_rate_hz is None else sample_rate_hz,
+            "core:version": SIGMF_VERSION,
+            "core:description": "LoRa",
+            "core:extensions": [{"name": "lora", "version": "0.1.0", "optional": True}],
+        },
+        "captures": [capture],
+        "annotations": annotations,
+    }
+    write_raw(data_path, iq, sample_format)
+    meta_path.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    return meta_path
+
+
+def sigmf_paths(path: str | Path, *, must_exist: bool = True) -> tuple[Path, Path]:
+    """The two files of a recording, by the path of either or their common stem."""
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in (".sigmf-meta", ".sigmf-data", ".sigmf") else path
+    if must_exist and not (path.parent / f"{stem.name}.sigmf-meta").exists():
+        shorter = path.with_suffix("")
+        stem = shorter if (path.parent / f"{shorter.name}.sigmf-meta").exists() else stem
+    meta, data = stem.parent / f"{stem.name}.sigmf-meta", stem.parent / f"{stem.name}.sigmf-data"
+    if must_exist and path.suffix not in (".sigmf-meta", ".sigmf-data", ".sigmf") and path.is_file():
+        data = path  # raw samples with metadata beside them
+    for file in (meta, data) if must_exist else ():
+        if not file.exists():
+            raise FileNotFoundError(f"no SigMF recording: {file} is missing")
+    return meta, data
+
+
+def _told(meta_path: Path, read: Any, capture: dict[str, Any], key: str, *more: Any) -> Any:
+    """What `read` makes of an optional key; None, with a warning, where that makes no sense."""
+    if capture.get(key) is None:
+        return None
+    try:
+        return read(capture, key, *more)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        warnings.warn(f"{meta_path.name}: passed over {key!r} and what goes with it: {error}", stacklevel=4)
+        return None
+
+
+def _number(capture: dict[str, Any], key: str) -> float:
+    value = float(capture[key])
+    if not math.isfinite(value):
+        raise ValueError(f"{key!r} must be finite (got {value!r})")
+    return value
+
+
+def _integer(value: Any) -> int:
+    """A whole number, also as a string: "7", "0x12"."""
+    return int(value, 0) if isinstance(value, str) else int(value)
+
+
+def _truth(value: Any) -> bool:
+    """True or False, also as a string: gr-lora writes Python's ("False"), which are all true as strings."""
+    if isinstance(value, str):
+        if value.strip().lower() not in _TRUTHS:
+            raise ValueError(f"must be true or false (got {value!r})")
+        return _TRUTHS[value.strip().lower()]
+    return bool(value)
+
+
+def _instant(capture: dict[str, Any], key: str, elapsed_s: float) -> datetime:
+    """The instant of the first sample, from that of the capture `elapsed_s` later; UTC where no zone is named."""
+    found = datetime.fromisoformat(str(capture[key]))
+    found = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return found - timedelta(seconds=elapsed_s)
+
+
+def _params(capture: dict[str, Any], key: str, rate: float) -> LoRaParams:
+    def value(name: str, read: Any, otherwise: Any) -> Any:
+        given = capture.get(f"lora:{name}")
+        return otherwise if given in (None, "", "None", "null") else read(given)
+
+    bandwidth = value("bw", float, 125e3)
+    ratio = rate / bandwidth if bandwidth else 0.0
+    return LoRaParams(
+        sf=_integer(capture[key]),
+        bandwidth_hz=bandwidth,
+        cr=value("cr", _integer, 1),
+        explicit_header=not value("implicit", _truth, False),
+        crc=value("crc", _truth, True),
+        preamble_len=value("prlen", _integer, 8),
+        sync_word=value("sync_word", _integer, None),
+        inverted_iq=value("inverted_iq", _truth, False),
+        ldro=value("ldro", _truth, None),
+        payload_len=value("payload_len", _integer, None),
+        oversampling=int(ratio) if ratio == int(ratio) >= 1 else 1,
+    )
