@@ -6,25 +6,27 @@ For tokens t_1 … t_n of a text behind a begin-of-text token, in nats,
     line_nll  = sum of nll_i over the tokens that begin in the line
     verdict   = logit(" bug") − logit(" ok"), at each line's end and at the end of the suffix
 
-Identical texts are scored once: on a good link most programs arrive unchanged. Batches hold texts of near-equal length,
-padded on the right, so that a text's scores do not depend on its neighbours (beyond rounding, about 1e-4).
-Erasures count like any other character: one U+FFFD.
+Identical texts are scored once: on a good link most programs arrive unchanged. Texts that begin alike are read once as
+far as they are alike (`prefix_trees`), so that a text's scores do not depend on its neighbours (beyond rounding, about
+1e-5 in float32). Erasures count like any other character: one U+FFFD.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
 
+from llm_bridge.scoring.prefix_trees import PrefixTree, prefix_trees
 from llm_bridge.scoring.text_scores import TextScores as TextScores
-from llm_bridge.training.examples import Encoding, encode_text, length_batches, make_batch, verdict_ids
+from llm_bridge.training.examples import Encoding, encode_text, verdict_ids
 from llm_bridge.training.models import LoadedModel, Progress
-from llm_bridge.training.objectives import head_logits, hidden_states, line_verdicts, verdict_direction
+from llm_bridge.training.objectives import head_logits, node_verdicts, verdict_direction
 from llm_bridge.training.settings import MAX_TOKENS
 
+MAX_NODES = 512
+"""Tokens read at once by default; each attends to all others under the mask, so that more are not cheaper."""
 HEAD_TOKENS = 512  # tokens whose logits exist at once: 100 MB with 49,152 entries, 260 MB with 128,256
 
 
@@ -32,8 +34,8 @@ def score_texts(
     loaded: LoadedModel,
     texts: Iterable[str],
     *,
-    batch_tokens: int = 2048,
     max_tokens: int = MAX_TOKENS,
+    max_nodes: int = MAX_NODES,
     progress: Progress | None = None,
 ) -> dict[str, TextScores]:
     r"""Scores of each distinct text.
@@ -44,10 +46,10 @@ def score_texts(
         A base, or a trained model.
     texts
         Anything, damaged or empty; nothing raises.
-    batch_tokens
-        Largest batch, in tokens with padding.
     max_tokens
         A longer text is cut at its end and marked.
+    max_nodes
+        Largest number of tokens that are read at once: nodes of the prefix tree. Bounds the memory.
     progress
         Called as ``progress(texts done, texts in all)``.
 
@@ -64,8 +66,9 @@ def score_texts(
     was_training = loaded.model.training
     loaded.model.eval()
     try:
-        for batch in length_batches([len(encoding.input_ids) for encoding in encodings], batch_tokens):
-            for index, result in zip(batch, _score_batch(loaded, [encodings[i] for i in batch]), strict=True):
+        for tree in prefix_trees([encoding.input_ids for encoding in encodings], max_nodes=max_nodes):
+            found = _score_tree(loaded, tree, [encodings[i] for i in tree.members])
+            for index, result in zip(tree.members, found, strict=True):
                 scores[distinct[index]] = result
             if progress:
                 progress(len(scores), len(distinct))
@@ -75,22 +78,40 @@ def score_texts(
 
 
 @torch.inference_mode()
-def _score_batch(loaded: LoadedModel, encodings: Sequence[Encoding]) -> list[TextScores]:
-    device = loaded.device
-    batch = make_batch(encodings, pad_id=int(loaded.tokenizer.pad_token_id), device=device)
-    with loaded.arithmetic():
-        hidden = hidden_states(loaded.base, batch.input_ids, batch.attention_mask)
-    direction = verdict_direction(loaded.base, verdict_ids(loaded.tokenizer))
-    lines, program = line_verdicts(hidden, direction, batch)
-    # the hidden state at token i predicts token i + 1; text tokens are 1 … n
-    before = torch.cat([hidden[row, : encoding.num_text] for row, encoding in enumerate(encodings)])
-    target = torch.cat([batch.input_ids[row, 1 : 1 + encoding.num_text] for row, encoding in enumerate(encodings)])
-    nll = _token_nll(loaded.base.get_output_embeddings(), before, target)
-    bounds = np.cumsum([0, *(encoding.num_text for encoding in encodings)])
+def _score_tree(loaded: LoadedModel, tree: PrefixTree, encodings: Sequence[Encoding]) -> list[TextScores]:
+    hidden = _tree_states(loaded, tree)
+    verdicts = node_verdicts(hidden, verdict_direction(loaded.base, verdict_ids(loaded.tokenizer))).cpu().numpy()
+    # the hidden state at a node predicts its children; a text's own tokens are 1 … num_text of its path
+    own = [path[1 : 1 + encoding.num_text] for path, encoding in zip(tree.paths, encodings, strict=True)]
+    nodes = np.unique(np.concatenate([*own, np.zeros(0, np.int64)]))
+    nll = np.zeros(len(tree.tokens))
+    nll[nodes] = _token_nll(
+        loaded.base.get_output_embeddings(),
+        hidden[torch.as_tensor(tree.parents[nodes], device=hidden.device)],
+        torch.as_tensor(tree.tokens[nodes], device=hidden.device),
+    )
     return [
-        _collect(encoding, nll[start:end], lines[row, : len(encoding.line_ends)].cpu().numpy(), float(program[row]))
-        for row, (encoding, (start, end)) in enumerate(zip(encodings, pairwise(bounds), strict=True))
+        _collect(
+            encoding, nll[text], verdicts[path[list(encoding.line_ends)]], float(verdicts[path[encoding.suffix_end]])
+        )
+        for encoding, path, text in zip(encodings, tree.paths, own, strict=True)
     ]
+
+
+def _tree_states(loaded: LoadedModel, tree: PrefixTree) -> torch.Tensor:
+    """Last hidden states of the nodes ``(nodes, width)``."""
+    device, base = loaded.device, loaded.base
+    attention = torch.as_tensor(tree.attention(), device=device)[None, None]
+    if getattr(base.config, "_attn_implementation", "eager") != "sdpa":  # the others add the mask to the logits
+        lowest = torch.finfo(torch.float32).min
+        attention = torch.where(attention, 0.0, lowest)
+    with loaded.arithmetic():
+        return base.get_decoder()(
+            input_ids=torch.as_tensor(tree.tokens, device=device)[None],
+            position_ids=torch.as_tensor(tree.depths, device=device)[None],
+            attention_mask=attention,
+            use_cache=False,
+        ).last_hidden_state[0]
 
 
 def _token_nll(head: torch.nn.Linear, hidden: torch.Tensor, target: torch.Tensor) -> np.ndarray:

@@ -63,10 +63,15 @@ def verdict_direction(model: PreTrainedModel, ids: tuple[int, int]) -> torch.Ten
 
 def line_verdicts(hidden: torch.Tensor, direction: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Verdicts at the line ends ``(rows, lines)`` and at the suffix' end ``(rows,)``."""
-    with stored_arithmetic(hidden.device):
-        verdicts = hidden.float() @ direction.float()
+    verdicts = node_verdicts(hidden, direction)
     rows = torch.arange(hidden.shape[0], device=hidden.device)
     return verdicts.gather(1, batch.line_ends), verdicts[rows, batch.suffix_end]
+
+
+def node_verdicts(hidden: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+    """Verdict at each hidden state ``(..., width)``: how much likelier "bug" is than "ok", in nats."""
+    with stored_arithmetic(hidden.device):
+        return hidden.float() @ direction.float()
 
 
 def line_log_probabilities(lines: torch.Tensor, program: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,9 +53,39 @@ def test_scores_are_those_of_the_models_own_forward_pass(toy: LoadedModel) -> No
         assert found.none_verdict == -found.program_verdict
 
 
-def test_scores_do_not_depend_on_batch_mates(toy: LoadedModel) -> None:
-    """Padding is on the right and masked: only rounding may differ (float32, sums of some 300 nats)."""
-    together = score_texts(toy, [*TEXTS, "x" * 300, "y"], batch_tokens=10_000)
+ARCHITECTURES = {
+    "llama": {"num_key_value_heads": 2},
+    "mistral": {"num_key_value_heads": 2, "sliding_window": 512},
+    "qwen2": {"num_key_value_heads": 4},
+    "gemma": {"num_key_value_heads": 1, "head_dim": 16},
+}
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_a_prefix_tree_gives_what_separate_passes_give(toy: LoadedModel, kind: str, attention: str) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(
+        kind, vocab_size=259, hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4,
+        max_position_embeddings=1024, **ARCHITECTURES[kind],
+    )  # fmt: skip
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
+    for parameter in model.parameters():  # of the size that makes attention matter
+        parameter.data.mul_(4.0)
+    loaded = replace(toy, model=model)
+    for text, found in score_texts(loaded, [*TEXTS, "", "z"]).items():
+        nll, logits = plain(loaded, text)
+        assert found.sum_nll == pytest.approx(nll.sum(), abs=1e-4)
+        ends = np.cumsum([len(line) for line in text.splitlines(keepends=True)], dtype=int)
+        assert found.line_verdict == pytest.approx((logits[ends, BUG] - logits[ends, OK]).tolist(), abs=1e-4)
+        assert found.program_verdict == pytest.approx(logits[-1, BUG] - logits[-1, OK], abs=1e-4)
+
+
+def test_scores_do_not_depend_on_what_else_is_scored(toy: LoadedModel) -> None:
+    """Only rounding may differ (float32, sums of some 300 nats)."""
+    together = score_texts(toy, [*TEXTS, "x" * 300, "y"], max_nodes=10_000)
     for text in TEXTS:
         alone = score_texts(toy, [text])[text]
         assert alone.sum_nll == pytest.approx(together[text].sum_nll, abs=1e-3)
@@ -64,10 +95,27 @@ def test_scores_do_not_depend_on_batch_mates(toy: LoadedModel) -> None:
 
 def test_identical_texts_are_scored_once(toy: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[int] = []
-    real = likelihood._score_batch
-    monkeypatch.setattr(likelihood, "_score_batch", lambda loaded, some: rows.append(len(some)) or real(loaded, some))
+    real = likelihood._score_tree
+
+    def counted(loaded: LoadedModel, tree, encodings):
+        rows.append(len(encodings))
+        return real(loaded, tree, encodings)
+
+    monkeypatch.setattr(likelihood, "_score_tree", counted)
     scores = score_texts(toy, [TEXTS[0]] * 50 + [TEXTS[1]])
     assert sum(rows) == 2 and list(scores) == TEXTS[:2]
+
+
+def test_what_texts_share_is_read_once(toy: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes: list[int] = []
+    real = likelihood._tree_states
+    monkeypatch.setattr(
+        likelihood, "_tree_states", lambda loaded, tree: nodes.append(len(tree.tokens)) or real(loaded, tree)
+    )
+    stem = "def f(x):\n    y = x\n"
+    score_texts(toy, [stem + "    return y\n", stem + "    return x\n"])
+    # the first token, what is shared, and two ends, each with the suffix
+    assert nodes == [1 + len(stem + "    return ") + 2 * (len("y\n") + len(SUFFIX))]
 
 
 def test_the_vocabulary_is_taken_in_pieces_with_the_same_result(
@@ -114,7 +162,7 @@ def test_the_models_mode_is_left_as_it_was(toy: LoadedModel) -> None:
 
 def test_progress_counts_distinct_texts(toy: LoadedModel) -> None:
     seen: list[tuple[int, int]] = []
-    score_texts(toy, TEXTS + TEXTS, batch_tokens=1, progress=lambda done, total: seen.append((done, total)))
+    score_texts(toy, TEXTS + TEXTS, max_nodes=1, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(count, 6) for count in range(1, 7)]
 
 
