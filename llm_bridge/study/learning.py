@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
-SCORES_PER_LINE_FLUSH = 32
+SCORES_PER_LINE_FLUSH = 128
 """Texts scored between two writes: what an interruption can cost."""
 
 
@@ -163,7 +163,7 @@ class Learner:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _parts(self, missing: Sequence[str], texts: Sequence[str]) -> list[list[str]]:
-        """Missing texts in parts of near-equal length, which share batches.
+        """Missing texts in parts that begin alike, which share a prefix tree.
 
         A score's last digits depend on its batch, so the parts are written down: after an interruption they are the
         same, with what was scored before in them.
@@ -173,7 +173,7 @@ class Learner:
         planned = read_json(self._plan_path) if self._plan_path.exists() else []
         parts = [part for part in planned if not unknown.isdisjoint(part) and by_hash.keys() >= set(part)]
         in_parts = {text for part in parts for text in part}
-        rest = sorted((text for text in missing if _sha256(text) not in in_parts), key=len)
+        rest = sorted(text for text in missing if _sha256(text) not in in_parts)  # near copies side by side
         for start in range(0, len(rest), SCORES_PER_LINE_FLUSH):
             parts.append([_sha256(text) for text in rest[start : start + SCORES_PER_LINE_FLUSH]])
         write_json(self._plan_path, parts)
