@@ -151,7 +151,8 @@ def _least_squares(factors: Factors, mean_a: torch.Tensor, mean_b: torch.Tensor,
     residual = _times(factors, mean_a.T) - mean_b @ gram
     rank = gram.shape[0]
     ridge = penalty * torch.trace(gram) / rank * torch.eye(rank, dtype=gram.dtype, device=gram.device)
-    return residual @ torch.linalg.pinv(gram + ridge, hermitian=True)
+    inverse: torch.Tensor = torch.linalg.pinv(gram + ridge, hermitian=True)
+    return residual @ inverse
 
 
 def _cosine(factors: Factors, mean_a: torch.Tensor, mean_b: torch.Tensor, penalty: float) -> torch.Tensor:
@@ -169,7 +170,7 @@ def _cosine(factors: Factors, mean_a: torch.Tensor, mean_b: torch.Tensor, penalt
             left = mean_b + change
             length = ((left @ gram) * left).sum().clamp(min=1e-30).sqrt()
             loss = -(left * cross).sum() / (norm * length) + penalty * (change / scale).square().sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
     return change.detach()
 
