@@ -106,12 +106,13 @@ def _tree_states(loaded: LoadedModel, tree: PrefixTree) -> torch.Tensor:
         lowest = torch.finfo(torch.float32).min
         attention = torch.where(attention, 0.0, lowest)
     with loaded.arithmetic():
-        return base.get_decoder()(
+        states: torch.Tensor = base.get_decoder()(
             input_ids=torch.as_tensor(tree.tokens, device=device)[None],
             position_ids=torch.as_tensor(tree.depths, device=device)[None],
             attention_mask=attention,
             use_cache=False,
         ).last_hidden_state[0]
+    return states
 
 
 def _token_nll(head: torch.nn.Linear, hidden: torch.Tensor, target: torch.Tensor) -> np.ndarray:
