@@ -21,25 +21,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.link import FIELDS
+from llm_bridge.report import Point, Study, load_study
 from llm_bridge.scoring.metrics import measures
-from llm_bridge.study.points import Point, Study, load_study
 
 ALREADY_THERE = ("coverage", "intact")
-LINK = ("axis", "sf", "snr_db", "distance_km", "ebn0_db", "frame_loss", "fading", "cr", "policy", "source_coding")
 LOCAL_PATH = re.compile(r'"(?:/(?:home|root|tmp|work|Users|var|mnt)/[^"]*)"')
 
 
-def summary_row(point: Point) -> dict[str, Any]:
+def summary_row(study: Study, point: Point) -> dict[str, Any]:
     """One point as plain values: ``[value, low, high]`` where there is an interval."""
     row: dict[str, Any] = {"corpus": point.corpus, "task": point.task, "method": point.method}
-    row |= {name: getattr(point, name, None) for name in LINK if getattr(point, name, None) is not None}
+    link = {} if point.link is None else point.link.columns()
+    row |= {name: link[name] for name in FIELDS if link.get(name) is not None}
     row |= {"corrupted_split": point.corrupted_split, "programs": point.num_programs, "items": len(point.items)}
     row |= {"train_seeds": len(point.train_seeds), "channel_seeds": len(point.channel_seeds)}
     row |= {"share_intact": round(point.share_intact, 4), "baseline": point.baseline}
-    for name, found in measures(point.items).items():
+    for name, found in measures(rows_of(study, point)).items():
         if name not in ALREADY_THERE:
             row[name] = [round(value, 4) for value in (found.value, found.low, found.high)]
     return row
+
+
+def rows_of(study: Study, point: Point) -> list[Any]:
+    """The item rows behind a point."""
+    return [row for cell in study.cells if cell.name in point.runs for row in cell.items if row["task"] == point.task]
 
 
 def learner_records(study: Study) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def publish(run: Path, target: Path, *, report: bool) -> None:
         "results.csv": (run / "results.csv").read_text(encoding="utf-8"),
         "recipe.json": (run / "recipe.json").read_text(encoding="utf-8"),
         "provenance.json": _json({"study": shared, "learners": learner_records(study)}),
-        "summary.json": "[\n" + ",\n".join(json.dumps(summary_row(p)) for p in study.points) + "\n]\n",
+        "summary.json": "[\n" + ",\n".join(json.dumps(summary_row(study, p)) for p in study.points) + "\n]\n",
     }
     items = (run / "items.jsonl").read_text(encoding="utf-8")
     found = LOCAL_PATH.search("".join([*texts.values(), items]))

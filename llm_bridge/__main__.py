@@ -91,10 +91,10 @@ def run(
 @app.command()
 def report(directory: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Write report.html, results.csv and items.jsonl from the finished cells of a run."""
-    from llm_bridge.study.report import write_report
+    from llm_bridge.report import write_report
 
     path = write_report(directory)
-    Console().print(f"wrote {path}", soft_wrap=True)
+    Console().print(f"wrote {path}", soft_wrap=True, markup=False, highlight=False)
 
 
 @recipes_app.command("schema")

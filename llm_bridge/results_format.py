@@ -103,6 +103,10 @@ class ItemRow(TypedDict):
     rank: NotRequired[int | None]
     chance: NotRequired[float]
     longer: NotRequired[bool | None]
+    num_candidates: NotRequired[int]
+    num_plausible: NotRequired[int]
+    copy_plausible: NotRequired[bool]
+    edit_token_f1: NotRequired[float]
 
 
 def finalise(cell_dir: Path, result: Mapping[str, Any]) -> None:

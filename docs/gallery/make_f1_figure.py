@@ -9,10 +9,11 @@ import re
 import sys
 from pathlib import Path
 
-from llm_bridge.study.figures import f1_against_sf, panels
-from llm_bridge.study.points import load_study
+from llm_bridge.report import load_study
+from llm_bridge.report.curves import methods_of, panels
+from llm_bridge.report.figures import f1_against_sf, method_styles
 
-STYLES = Path(__file__).resolve().parents[2] / "llm_bridge" / "study" / "templates" / "report.css"
+STYLES = Path(__file__).resolve().parents[2] / "llm_bridge" / "report" / "templates" / "report.css"
 
 
 def main(run: Path, out: Path) -> None:
@@ -21,7 +22,7 @@ def main(run: Path, out: Path) -> None:
     chosen = [
         panel for panel in panels(study) if panel[0].first.task == "paired" and panel[0].first.axis == "fixed_snr"
     ]
-    svg = f1_against_sf(chosen[0])
+    svg = f1_against_sf(chosen[0], method_styles(methods_of(study)))
     if "xmlns=" not in svg.split(">", 1)[0]:
         svg = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     colours = re.search(r"--page:.*?(?=})", STYLES.read_text(), re.S)  # the page's light palette

@@ -1,19 +1,20 @@
-"""Does the spreading factor matter beyond the residual error rate? A logistic regression over all item rows.
+"""Test of conditional independence: given the residual error rate, does the answer still depend on the SF?
 
     logit P(correct) = method * (intact + x + x^2) + training seed + b_sf (SF - mean SF) + u_program
 
-over the items of which any byte arrived, with x = log10(byte error rate) of a damaged item, centred, and 0 of an intact
-one. (A straight line in x over all items rejects a true collapse nearly always: SF then stands in for the bend.)
-``u_program`` is normal (programs differ, and one program's rows are not independent), ``*`` stands for both main
-effects and their interaction; a training seed is a fixed term within its method. The collapse hypothesis is
-``b_sf = 0``: at equal residual errors every SF gives the same score. Its test is the likelihood ratio of the fits with
-and without SF (chi-squared, 1 degree of freedom; with ``sf_terms="categories"`` one less than there are spreading
-factors), its family the tasks of one corpus (`independence_family`, Holm).
+Logistic regression with a random intercept for each program, over the items of which any byte arrived;
+x = log10(byte error rate) of a damaged item, centred, and 0 of an intact one. (With a straight line in x over all items
+the test rejects a true hypothesis nearly always: SF then stands in for the bend.) ``u_program`` is normal (programs
+differ, and one program's rows are not independent), ``*`` stands for both main effects and their interaction; a
+training seed is a fixed term within its method. The hypothesis is ``b_sf = 0``: at equal residual errors every SF gives
+the same score. Its test is the likelihood ratio of the fits with and without SF (chi-squared, 1 degree of freedom; with
+``sf_terms="categories"`` one less than there are spreading factors), its family the tasks of one corpus
+(`independence_family`, Holm).
 
 Seeds. A training seed needs a term: it shifts all programs. A channel seed does not, crossed or nested: its noise is
-drawn anew for every text, so that it has no effect common to programs, and what it did to a text is in x. But rows that
-share one damaged text (methods, and all training seeds that share a channel seed) share also what x does not tell of
-it, where the erasure lies. With channel seeds nested in five training seeds two rows share a text, and the likelihood
+drawn anew for every text, so that it has no effect common to programs, and what it did to a text is in x. But rows
+that share one damaged text (methods, and all training seeds that share a channel seed) share also what x does not tell
+of it, where the hole lies. With channel seeds nested in five training seeds two rows share a text, and the likelihood
 ratio keeps its level: where damaged texts scatter by 1 log-odds it rejects a true hypothesis in 2 of 60 simulated
 studies at 5 %. With five training seeds on one channel seed ten rows do, and it rejects in 10 of 40, the fit by
 generalised estimating equations below in 1 of 40. So that fit is read beside it, and alone where seeds are crossed.
@@ -21,7 +22,8 @@ generalised estimating equations below in 1 of 40. So that fit is read beside it
 Residual errors of a row are its wrong and its lost bytes (`residual_errors`); their rate is ``(errors + 1/2) / (bytes
 sent + 1)``.
 Mixed fit: maximum likelihood with the integral over u by adaptive Gauss-Hermite quadrature around each program's mode
-(Pinheiro and Bates, JCGS 4, 1995), a wide Gaussian prior (sd 5) on slopes keeping separated data finite. statsmodels'
+(Pinheiro and Bates, JCGS 4, 1995), its gradient and Hessian as posterior moments of the complete data's (Louis, JRSS B
+44, 1982), a wide Gaussian prior (sd 5) on slopes keeping separated data finite. statsmodels'
 `BinomialBayesMixedGLM` is the check in the tests, not the tool: its posterior has a pole at variance 0 and no mode,
 and its variational errors are too small. Where the mixed fit fails, or for `engine="gee"`: statsmodels' generalised
 estimating equations, exchangeable within programs, with the cluster-robust covariance (Liang and Zeger, Biometrika 73,
@@ -30,23 +32,33 @@ estimating equations, exchangeable within programs, with the cluster-robust cova
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from scipy import optimize, special, stats
 
 from llm_bridge.scoring.statistics import holm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Items: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
+
+FloatArray = npt.NDArray[np.float64]
 
 PRIOR_SD = 5.0
 NUM_NODES = 15
 FEW_NODES, MANY_ROWS = 7, 60
 NEWTON_STEPS = 12
 LOG_SD_BOUNDS = (-5.0, 3.0)
+LARGEST_MISSED = float((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / stats.norm.ppf(0.975))
+"""An effect of so many half-widths of its 95 % interval is shown with 80 % power."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,22 +93,12 @@ class IndependenceFit:
         """The effect of one step of SF beyond the residual error rate."""
         return next((effect for effect in self.effects if effect.name == "sf"), None)
 
-    def sentence(self) -> str:
-        """What may be said about the collapse hypothesis."""
-        if self.engine == "none":
-            return f"SF beyond the residual error rate: not estimable ({self.reason})"
-        if self.sf is None:
-            return "SF beyond the residual error rate: not estimable (one SF only)"
-        value, low, high = (round(x, 2) + 0.0 for x in (self.sf.value, self.sf.low, self.sf.high))
-        span = f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    @property
+    def seen(self) -> bool:
+        """Whether the (corrected) p value shows an effect of SF."""
         p = self.p_value if self.p_holm is None else self.p_holm
-        said = "" if p is None else f", {format_p(p)}{'' if self.p_holm is None else ' after Holm'}"
-        seen = self.sf.p_value < 0.05 if p is None else p < 0.05
-        verdict = "an effect remains" if seen else f"no effect seen (smallest that n could show: {self.smallest:.2f})"
-        return (
-            f"SF beyond the residual error rate: {span} log-odds a step{said}, {self.num_items} items of "
-            f"{self.num_programs} programs: {verdict}"
-        )
+        p = self.sf.p_value if p is None and self.sf is not None else p
+        return p is not None and p < 0.05
 
     @property
     def smallest(self) -> float | None:
@@ -104,24 +106,22 @@ class IndependenceFit:
         return None if self.sf is None else LARGEST_MISSED * (self.sf.high - self.sf.low) / 2
 
 
-LARGEST_MISSED = float((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / stats.norm.ppf(0.975))
-"""An effect of so many half-widths of its 95 % interval is shown with 80 % power."""
-
-
 def fit_independence(
-    item_rows: Iterable[Mapping[str, Any]], *, engine: str = "mixed", sf_terms: str = "slope", level: float = 0.95
+    items: Items, *, engine: str = "mixed", sf_terms: str = "slope", level: float = 0.95
 ) -> IndependenceFit:
     """Fit ``correct ~ method * (intact + x + x^2) + sf + (1 | program)``, x = log10(byte error rate).
 
     Parameters
     ----------
-    item_rows
-        Rows of ``items.jsonl`` with `method` and `sf` (and `train_seed`, where there are several) joined from their
-        cells' configurations; fields used besides: `correct`, `program`, and those that `residual_errors` reads.
+    items
+        Rows of ``items.jsonl`` (a frame, or mappings) with `method` and `sf`, and `train_seed` where there are several,
+        joined from their cells; fields used besides: `correct`, `program`, and those that `residual_errors` reads.
     engine
         "mixed" (with "gee" where it fails) or "gee".
     sf_terms
         "slope" or "categories": whether the effect of SF is a straight line.
+    level
+        Confidence level of the effects' intervals.
 
     Terms that the data do not vary (one method, one SF, no error anywhere) are left out.
     """
@@ -129,16 +129,19 @@ def fit_independence(
         raise ValueError(f"'engine' must be 'mixed' or 'gee' (got {engine!r})")
     if sf_terms not in ("slope", "categories"):
         raise ValueError(f"'sf_terms' must be 'slope' or 'categories' (got {sf_terms!r})")
-    rows = [row for row in item_rows if row["delivered"]]  # the others are misses by definition
-    right = np.array([float(bool(row["correct"])) for row in rows])
-    programs, program_index = np.unique([str(row["program"]) for row in rows], return_inverse=True)
-    known = partial(IndependenceFit, num_items=len(rows), num_programs=len(programs))
-    if len(rows) == 0 or right.min() == right.max():
-        reason = "no items" if len(rows) == 0 else f"every item is {'right' if right.min() else 'wrong'}"
-        return known(engine="none", reason=reason)
+    frame = _frame(items)
+    if not len(frame):
+        return IndependenceFit(engine="none", reason="no items")
+    frame = frame[frame["delivered"].astype(bool)]  # the others are misses by definition
+    right = frame["correct"].to_numpy(dtype=bool).astype(np.float64)
+    programs, program_index = np.unique(frame["program"].to_numpy(dtype=str), return_inverse=True)
+    known: dict[str, Any] = {"num_items": len(frame), "num_programs": len(programs)}
+    if len(frame) == 0 or right.min() == right.max():
+        reason = "no items" if len(frame) == 0 else f"every item is {'right' if right.min() else 'wrong'}"
+        return IndependenceFit(engine="none", reason=reason, **known)
     if len(programs) < 2:
-        return known(engine="none", reason="one program only")
-    names, design = _design(rows, sf_terms)
+        return IndependenceFit(engine="none", reason="one program only", **known)
+    names, design = _design(frame, sf_terms)
     tested = np.array([name.startswith("sf") for name in names])
     fits = {"mixed": _fit_mixed, "gee": _fit_gee}
     for name in ("mixed", "gee") if engine == "mixed" else ("gee",):
@@ -152,25 +155,18 @@ def fit_independence(
             spread = np.sqrt(np.diag(found.covariance))
         if np.all(np.isfinite(value)) and np.all(np.isfinite(spread)) and np.all(spread > 0):
             reach = stats.norm.ppf(0.5 + level / 2)
+            two_sided = 2 * stats.norm.sf(np.abs(value) / spread)
             effects = tuple(
-                Effect(
-                    name=term,
-                    value=float(b),
-                    low=float(b - reach * s),
-                    high=float(b + reach * s),
-                    p_value=float(2 * stats.norm.sf(abs(b) / s)),
-                )
-                for term, b, s in zip(names, value, spread, strict=True)
+                Effect(name=term, value=float(b), low=float(b - reach * s), high=float(b + reach * s), p_value=float(p))
+                for term, b, s, p in zip(names, value, spread, two_sided, strict=True)
             )
-            return known(engine=name, effects=effects, p_value=p_value)
-    return known(engine="none", reason="the fit did not converge")
+            return IndependenceFit(engine=name, effects=effects, p_value=p_value, **known)
+    return IndependenceFit(engine="none", reason="the fit did not converge", **known)
 
 
-def independence_family(
-    rows_by_task: Mapping[str, Iterable[Mapping[str, Any]]], *, sf_terms: str = "slope"
-) -> dict[str, IndependenceFit]:
-    """`fit_independence` of each task, their p values corrected together (Holm); fits without one stay as they are."""
-    fits = {task: fit_independence(rows, sf_terms=sf_terms) for task, rows in rows_by_task.items()}
+def independence_family(items_by_task: Mapping[str, Items], *, sf_terms: str = "slope") -> dict[str, IndependenceFit]:
+    """`fit_independence` of each task, p values corrected together (Holm); fits without one stay as they are."""
+    fits = {task: fit_independence(items, sf_terms=sf_terms) for task, items in items_by_task.items()}
     tested = {task: fit.p_value for task, fit in fits.items() if fit.p_value is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     return {
@@ -178,60 +174,60 @@ def independence_family(
     }
 
 
-def format_p(p_value: float) -> str:
-    """A p value as written in a sentence.
-
-    Examples
-    --------
-    >>> format_p(0.0421), format_p(0.0002)
-    ('p = 0.042', 'p < 0.001')
-    """
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
-
-
-def residual_errors(row: Mapping[str, Any]) -> float:
-    """Bytes of a row's text that did not arrive right: the wrong ones and the lost ones.
+def residual_errors(items: Any) -> Any:
+    """Bytes of a text that did not arrive right, wrong or lost ones: of one row, or of each row of a frame (n,).
 
     Nothing delivered: all of them. Where a row does not count its lost bytes (`bytes_lost`), the share of fragments
     lost stands in.
 
     Examples
     --------
-    >>> residual_errors({"delivered": True, "intact": False, "bytes_sent": 90, "byte_errors": 2, "bytes_lost": 40})
+    >>> row = {"delivered": True, "intact": False, "bytes_sent": 90, "byte_errors": 2, "bytes_lost": 40}
+    >>> float(residual_errors(row))
     42.0
     """
-    if row["intact"]:
-        return 0.0
-    sent = float(row["bytes_sent"])
-    if not row["delivered"]:
-        return sent
-    lost = row.get("bytes_lost")
-    if lost is None:
-        lost = sent * row["fragments_lost"] / row["fragments_sent"] if row.get("fragments_sent") else 0.0
-    return min(sent, float(row["byte_errors"]) + float(lost))
+    sent, wrong = _numbers(items, "bytes_sent"), _numbers(items, "byte_errors")
+    fragments, gone = _numbers(items, "fragments_sent"), _numbers(items, "fragments_lost")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(fragments > 0, sent * gone / fragments, 0.0)
+    lost = _numbers(items, "bytes_lost")
+    lost = np.where(np.isnan(lost), share, lost)
+    damaged = np.where(np.asarray(items["delivered"], dtype=bool), np.minimum(sent, wrong + lost), sent)
+    return np.where(np.asarray(items["intact"], dtype=bool), 0.0, damaged)
 
 
-def log_byte_error(byte_errors: float, bytes_sent: float) -> float:
+def log_byte_error(byte_errors: npt.ArrayLike, bytes_sent: npt.ArrayLike) -> Any:
     """``log10((errors + 1/2) / (bytes + 1))``.
 
     Examples
     --------
-    >>> round(log_byte_error(0, 199), 3)
+    >>> round(float(log_byte_error(0, 199)), 3)
     -2.602
     """
-    return math.log10((byte_errors + 0.5) / (bytes_sent + 1))
+    return np.log10((np.asarray(byte_errors) + 0.5) / (np.asarray(bytes_sent) + 1))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Fit:
+class _Fit(NamedTuple):
     """Coefficients (K,), their covariance (K, K), and the log-likelihood where the method has one."""
 
-    value: np.ndarray
-    covariance: np.ndarray
+    value: FloatArray
+    covariance: FloatArray
     log_likelihood: float | None = None
 
 
-def _p_without(found: _Fit, tested: np.ndarray, right: np.ndarray, design: np.ndarray, program: np.ndarray) -> float:
+def _frame(items: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    return items if isinstance(items, pd.DataFrame) else pd.DataFrame(list(items))
+
+
+def _numbers(items: Any, name: str) -> FloatArray:
+    """A column or a field as floats; NaN where there is none."""
+    value = items.get(name)
+    return np.asarray(np.nan if value is None else value, dtype=np.float64)
+
+
+def _p_without(found: _Fit, tested: Any, right: FloatArray, design: FloatArray, program: Any) -> float:
     """Probability of so large a gain by the tested columns if they did nothing: likelihood ratio, else Wald."""
     degrees = int(tested.sum())
     if found.log_likelihood is None:
@@ -242,20 +238,22 @@ def _p_without(found: _Fit, tested: np.ndarray, right: np.ndarray, design: np.nd
     return float(stats.chi2.sf(max(0.0, 2 * (found.log_likelihood - without)), degrees))
 
 
-def _design(rows: list[Mapping[str, Any]], sf_terms: str = "slope") -> tuple[list[str], np.ndarray]:
+def _design(items: Any, sf_terms: str = "slope") -> tuple[list[str], FloatArray]:
     """Columns of the fixed effects, those that vary: treatment coding of method, seed and category; centred numbers."""
-    errors = np.array([log_byte_error(residual_errors(row), row["bytes_sent"]) for row in rows])
-    intact = np.array([bool(row["intact"]) for row in rows])
+    frame = _frame(items)
+    errors = log_byte_error(residual_errors(frame), frame["bytes_sent"].to_numpy(dtype=np.float64))
+    intact = frame["intact"].to_numpy(dtype=bool)
     errors = np.where(intact, 0.0, errors - errors[~intact].mean() if not intact.all() else 0.0)
-    sf = np.array([float(row["sf"]) for row in rows])
-    method_of = np.array([str(row["method"]) for row in rows])
-    seed_of = np.array([str(row.get("train_seed")) for row in rows])
-    columns: dict[str, np.ndarray] = {"intercept": np.ones(len(rows))}
-    methods = sorted(set(method_of.tolist()))
+    sf = frame["sf"].to_numpy(dtype=np.float64)
+    method_of = frame["method"].to_numpy(dtype=str)
+    seeds = frame["train_seed"].tolist() if "train_seed" in frame else [None] * len(frame)
+    seed_of = np.array([_seed_name(seed) for seed in seeds])
+    columns: dict[str, FloatArray] = {"intercept": np.ones(len(frame))}
+    methods = np.unique(method_of).tolist()
     for method in methods[1:]:
         columns[f"method[{method}]"] = (method_of == method).astype(np.float64)
     for method in methods:
-        for seed in sorted(set(seed_of[method_of == method].tolist()))[1:]:
+        for seed in np.unique(seed_of[method_of == method]).tolist()[1:]:
             columns[f"seed[{method}:{seed}]"] = ((method_of == method) & (seed_of == seed)).astype(np.float64)
     damage = {"intact": intact.astype(np.float64), "log10_byte_error": errors, "log10_byte_error^2": errors**2}
     for name, column in damage.items():
@@ -270,25 +268,30 @@ def _design(rows: list[Mapping[str, Any]], sf_terms: str = "slope") -> tuple[lis
     return names, np.stack([columns[name] for name in names], axis=1)
 
 
-def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _Fit:
-    """A random-intercept logistic model: its (penalised) likelihood and gradient by quadrature, its Hessian by those.
+def _seed_name(seed: Any) -> str:
+    """A training seed as it stands in a term's name; a frame's column with gaps holds floats."""
+    return "None" if seed is None or seed != seed else f"{seed:g}" if isinstance(seed, float) else str(seed)
 
-    The gradient is the posterior mean of the complete data's (Fisher's identity).
-    """
+
+def _fit_mixed(right: FloatArray, design: FloatArray, program: Any) -> _Fit:
+    """A random-intercept logistic model: its penalised likelihood, gradient and Hessian by quadrature over programs."""
     # rows alike in everything but their answer are one row with counts
-    alike, which = np.unique(np.column_stack([program, design]), axis=0, return_inverse=True)
-    trials = np.bincount(which.ravel()).astype(np.float64)
-    right = np.bincount(which.ravel(), right)
-    program, design = alike[:, 0].astype(np.intp), alike[:, 1:]
+    first, which = _distinct(np.column_stack([program, design]))
+    trials = np.bincount(which).astype(np.float64)
+    right = np.bincount(which, right).astype(np.float64)
+    program, design = np.asarray(program)[first], design[first]
     num_programs, num_terms = int(program.max()) + 1, design.shape[1]
+    blocks = np.searchsorted(program, np.arange(num_programs))
+    ends = [*blocks[1:], len(program)]
     prior_precision = np.r_[0.0, np.full(num_terms - 1, PRIOR_SD**-2.0)]
     many = trials.sum() > MANY_ROWS * num_programs  # then each program's integrand is all but normal
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(FEW_NODES if many else NUM_NODES)
     mode = np.zeros(num_programs)  # of u / sd, kept between calls as a warm start
 
-    def negative_log_likelihood(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        beta, log_sd = theta[:-1], float(np.clip(theta[-1], *LOG_SD_BOUNDS))
-        sd, fixed = math.exp(log_sd), design @ beta
+    def quadrature(theta: FloatArray) -> tuple[float, FloatArray, _Moments]:
+        """Negative log-likelihood with its prior, its gradient (the posterior mean of the complete data's), moments."""
+        beta, sd = theta[:-1], math.exp(float(np.clip(theta[-1], *LOG_SD_BOUNDS)))
+        fixed = design @ beta
         for _ in range(20):  # Newton: concave in u, a handful of steps
             mean = special.expit(fixed + sd * mode[program])
             slope = sd * np.bincount(program, right - trials * mean, num_programs) - mode
@@ -298,60 +301,99 @@ def _fit_mixed(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _F
             if np.max(np.abs(step)) < 1e-9:
                 break
         spread = curvature**-0.5
-        terms = np.empty((len(nodes), num_programs))
         places = mode + spread * nodes[:, None]
-        for row, u, node, weight in zip(terms, places, nodes, node_weights, strict=True):
-            eta = fixed + sd * u[program]
-            inside = np.bincount(program, right * eta - trials * np.logaddexp(0.0, eta), num_programs)
-            row[:] = inside - u * u / 2 + node * node / 2 + math.log(weight)
+        eta = fixed + sd * places[:, program]
+        decayed = np.exp(-np.abs(eta))
+        mean = np.where(eta >= 0, 1.0, decayed) / (1 + decayed)
+        inside = np.add.reduceat(right * eta - trials * (np.maximum(eta, 0.0) + np.log1p(decayed)), blocks, axis=1)
+        terms = inside - places**2 / 2 + (nodes**2 / 2 + np.log(node_weights))[:, None]
         marginal = special.logsumexp(terms, axis=0)
         value = -np.sum(marginal + np.log(spread) - 0.5 * math.log(2 * math.pi))
-        gradient = np.zeros(num_terms + 1)
-        for u, share in zip(places, np.exp(terms - marginal), strict=True):
-            residual = share[program] * (right - trials * special.expit(fixed + sd * u[program]))
-            gradient[:-1] -= residual @ design
-            gradient[-1] -= np.sum(residual * sd * u[program])
-        if not LOG_SD_BOUNDS[0] < theta[-1] < LOG_SD_BOUNDS[1]:
-            gradient[-1] = 0.0
-        gradient[:-1] += prior_precision * beta
-        return float(value + 0.5 * np.sum(prior_precision * beta**2)), gradient
+        share, residual, scaled = np.exp(terms - marginal), right - trials * mean, sd * places
+        per_program = np.add.reduceat(residual, blocks, axis=1)
+        along = np.sum(share * scaled * per_program) if LOG_SD_BOUNDS[0] < theta[-1] < LOG_SD_BOUNDS[1] else 0.0
+        expected = np.sum(share[:, program] * residual, axis=0) @ design
+        gradient = np.r_[prior_precision * beta - expected, -along]
+        found = _Moments(share, mean, residual, per_program, scaled)
+        return float(value + 0.5 * np.sum(prior_precision * beta**2)), gradient, found
 
-    start = np.r_[np.zeros(num_terms), -0.5]
-    start[0] = special.logit(right.sum() / trials.sum())
-    found = optimize.minimize(
-        negative_log_likelihood,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(None, None)] * num_terms + [LOG_SD_BOUNDS],
-        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6},
-    )
-    best = found.x
-    # programs that do not differ put the spread at its bound, where it no longer has a curvature
-    free = len(best) if LOG_SD_BOUNDS[0] + 1 < best[-1] < LOG_SD_BOUNDS[1] else len(best) - 1
-    for _ in range(NEWTON_STEPS):  # the gradient is not that of the quadrature to the last digit: settle it by its zero
-        gradient, information = _curvature(negative_log_likelihood, best, free)
-        if np.max(np.abs(gradient)) < 1e-5:
-            break
-        step = np.linalg.solve(information, gradient)
-        best[:free] -= step * min(1.0, 2.0 / np.max(np.abs(step)))
-    covariance = np.linalg.inv(information)[:num_terms, :num_terms]
+    def curvature_of(m: _Moments) -> FloatArray:
+        """Hessian by Louis' identity: the mean Hessian over u less the scatter of the gradients."""
+        weight = trials * m.mean * (1 - m.mean)
+        bent = m.share[:, program] * weight
+        hessian = np.zeros((num_terms + 1, num_terms + 1))
+        hessian[:-1, :-1] = design.T @ (np.sum(bent, axis=0)[:, None] * design) + np.diag(prior_precision)
+        hessian[:-1, -1] = hessian[-1, :-1] = design.T @ np.sum(bent * m.scaled[:, program], axis=0)
+        squared = np.add.reduceat(weight, blocks, axis=1) * m.scaled**2
+        hessian[-1, -1] = np.sum(m.share * (squared - m.per_program * m.scaled))
+        scatter = np.empty((len(nodes), num_programs, num_terms + 1))
+        scatter[:, :, -1] = m.per_program * m.scaled
+        for p, (begin, end) in enumerate(zip(blocks, ends, strict=True)):
+            scatter[:, p, :-1] = m.residual[:, begin:end] @ design[begin:end]
+        scatter -= np.einsum("jp,jpk->pk", m.share, scatter)
+        scatter *= np.sqrt(m.share)[:, :, None]
+        flat = scatter.reshape(-1, num_terms + 1)
+        return np.asarray(hessian - flat.T @ flat)
+
+    def newton(theta: FloatArray, free: int) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+        """Place, gradient, Hessian and value where the gradient in the first `free` parameters is zero, or nearly."""
+        value, gradient, found = quadrature(theta)
+        for _ in range(NEWTON_STEPS):
+            hessian = curvature_of(found)[:free, :free]
+            if np.max(np.abs(gradient[:free])) < 1e-5:
+                break
+            step = np.linalg.solve(hessian, gradient[:free])
+            theta = theta.copy()
+            theta[:free] -= step * min(1.0, 2.0 / np.max(np.abs(step)))
+            value, gradient, found = quadrature(theta)
+        return theta, gradient[:free], hessian, value
+
+    start = np.r_[special.logit(right.sum() / trials.sum()), np.zeros(num_terms - 1), -0.5]
+    best, free = start, num_terms + 1
+    with contextlib.suppress(np.linalg.LinAlgError):
+        best, gradient, hessian, value = newton(start, free)
+    inner = LOG_SD_BOUNDS[0] + 1 < best[-1] < LOG_SD_BOUNDS[1]
+    if best is start or not inner or np.max(np.abs(gradient)) > 1e-5 or np.any(np.linalg.eigvalsh(hessian) <= 0):
+        mode[:] = 0.0
+        slower = optimize.minimize(
+            lambda theta: quadrature(theta)[:2],
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(None, None)] * num_terms + [LOG_SD_BOUNDS],
+            options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6},
+        )
+        # programs that do not differ put the spread at its bound, where it no longer has a curvature
+        inner = LOG_SD_BOUNDS[0] + 1 < slower.x[-1] < LOG_SD_BOUNDS[1]
+        best, gradient, hessian, value = newton(slower.x, num_terms + 1 if inner else num_terms)
+    covariance = np.asarray(np.linalg.inv(hessian)[:num_terms, :num_terms], dtype=np.float64)
     if np.max(np.abs(gradient)) > 1e-3 or np.any(np.diag(covariance) <= 0):
         raise RuntimeError("the likelihood has no interior maximum")
-    return _Fit(value=best[:-1], covariance=covariance, log_likelihood=-negative_log_likelihood(best)[0])
+    return _Fit(value=best[:-1], covariance=covariance, log_likelihood=-value)
 
 
-def _curvature(function: Any, at: np.ndarray, free: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient and Hessian in the first `free` parameters, the Hessian by central differences of the gradient."""
-    rows = []
-    for direction in np.eye(len(at))[:free]:
-        ahead, behind = (function(at + sign * 1e-4 * direction)[1] for sign in (1, -1))
-        rows.append(((ahead - behind) / 2e-4)[:free])
-    hessian = np.array(rows)
-    return function(at)[1][:free], (hessian + hessian.T) / 2
+class _Moments(NamedTuple):
+    """At the nodes (J) of each program (P) or row (N): posterior share (J, P), mean and residual (J, N), sums, sd u."""
+
+    share: FloatArray
+    mean: FloatArray
+    residual: FloatArray
+    per_program: FloatArray
+    scaled: FloatArray
 
 
-def _fit_gee(right: np.ndarray, design: np.ndarray, program: np.ndarray) -> _Fit:
+def _distinct(table: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Places of the distinct rows of a table, sorted by its first column, and for each row which of them it is."""
+    codes = np.zeros(len(table), dtype=np.int64)
+    for column in reversed(range(table.shape[1])):
+        values, code = np.unique(table[:, column], return_inverse=True)
+        if len(values) > 1:  # mixed radix, made small again after each column
+            codes = np.unique(code.ravel() * np.int64(codes.max() + 1) + codes, return_inverse=True)[1].ravel()
+    _, first, which = np.unique(codes, return_index=True, return_inverse=True)
+    return first, which.ravel()
+
+
+def _fit_gee(right: FloatArray, design: FloatArray, program: Any) -> _Fit:
     """Population-average logistic model with cluster-robust standard errors."""
     from statsmodels.genmod.cov_struct import Exchangeable
     from statsmodels.genmod.families import Binomial

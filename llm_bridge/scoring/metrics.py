@@ -28,12 +28,13 @@ The scores themselves are in `llm_bridge.scoring.scores`, re-exported here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .intervals import (
     NUM_RESAMPLES,
@@ -61,6 +62,7 @@ from .scores import (
 )
 
 __all__ = [
+    "F1_OF",
     "SCORE_COLUMNS",
     "TASKS",
     "Measure",
@@ -71,8 +73,10 @@ __all__ = [
     "brier",
     "compare_cells",
     "compare_losses",
+    "compare_tables",
     "edit_token_f1",
     "expected_calibration_error",
+    "f1_counts",
     "f1_delivered",
     "f1_score",
     "localise_f1",
@@ -81,10 +85,14 @@ __all__ = [
     "measures",
     "plausible_at_k",
     "score_cell",
+    "score_columns",
+    "sum_by",
 ]
 
 TASKS = ("localise", "paired", "detect", "repair")
 ItemRow = Mapping[str, Any]
+Columns = Mapping[str, Any] | Any
+"""Arrays (n,) by name: a dictionary, or a pandas frame."""
 
 SCORE_COLUMNS = (
     "n",
@@ -147,23 +155,74 @@ def score_cell(
     (42, 0.714, 0.57, 0.83, 1.0)
     """
     rows = list(item_rows)
-    result: dict[str, float | int | None] = dict.fromkeys(SCORE_COLUMNS)
-    result["n"] = len(rows)
-    result["delivered"] = sum(bool(row["delivered"]) for row in rows)
-    result["intact"] = sum(bool(row["intact"]) for row in rows)
     if not rows:
-        return result
+        return dict.fromkeys(SCORE_COLUMNS) | {"n": 0, "delivered": 0, "intact": 0}
     task = _task(rows)
-    result["baseline"] = baseline(rows)
+    return score_columns(task, _columns(rows, task), seed=seed, num_resamples=num_resamples)
+
+
+def score_columns(
+    task: str,
+    columns: Columns,
+    *,
+    weights: npt.ArrayLike | None = None,
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
+) -> dict[str, float | int | None]:
+    """`score_cell` of items in columns.
+
+    Parameters
+    ----------
+    task
+        One of `TASKS`.
+    columns
+        Arrays (n,) by name (a dictionary, or a pandas frame): `cluster` (text), `delivered`, `intact`, and
+
+        - *localise*: `correct`, `num_gold`, `num_lines`
+        - *paired*: `says_buggy`, `length_rule` (how right "the longer text is correct" is: 1, 0, or 1/2)
+        - *detect*: `says_buggy`, `is_buggy`
+        - *repair*: `copy_plausible`
+    weights
+        How often each item counts (n,), fractions allowed; the default is once. Counts stay those of the items.
+    """
+    delivered = np.asarray(columns["delivered"], dtype=bool)
+    result: dict[str, float | int | None] = dict.fromkeys(SCORE_COLUMNS)
+    result["n"] = len(delivered)
+    result["delivered"] = int(delivered.sum())
+    result["intact"] = int(np.asarray(columns["intact"], dtype=bool).sum())
+    result["baseline"] = _baseline(task, columns)
     if task == "repair":
         return result
-    f1 = _f1_interval(rows, seed=seed, num_resamples=num_resamples)
+    statistic, proportions = F1_OF[task]
+    counts = f1_counts(task, columns)
+    if weights is not None:
+        counts = counts * np.asarray(weights, dtype=np.float64)[:, None]
+    by_cluster = sum_by(np.asarray(columns["cluster"]), counts)
+    f1 = cluster_bootstrap(by_cluster, statistic, proportions=proportions, seed=seed, num_resamples=num_resamples)
     result |= {"f1": f1.value, "f1_low": f1.low, "f1_high": f1.high}
-    result["f1_delivered"] = f1_delivered(rows)
+    result["f1_delivered"] = _defined(statistic(counts[delivered].sum(axis=0))) if delivered.any() else None
     if task == "detect":
-        sums = binary_counts(rows)
+        sums = counts.sum(axis=0)
         result["macro_f1"], result["mcc"] = float(macro_f1(sums)), float(mcc(sums))
     return result
+
+
+def f1_counts(task: str, columns: Columns) -> FloatArray:
+    """Counts (n, K) of each item that F1 of a task is a function of (`F1_OF`); `columns` as in `score_columns`.
+
+    *localise*: hit, miss, gold lines. *paired*: right, wrong. *detect*: tp, fn, fp, tn.
+    """
+    delivered = np.asarray(columns["delivered"], dtype=bool)
+    if task == "localise":
+        hit = delivered & np.asarray(columns["correct"], dtype=bool)
+        parts = [hit, ~hit, np.asarray(columns["num_gold"])]
+    elif task == "paired":
+        right = delivered & np.asarray(columns["says_buggy"], dtype=bool)  # ties are wrong
+        parts = [right, ~right]
+    else:
+        says, buggy = delivered & np.asarray(columns["says_buggy"], dtype=bool), np.asarray(columns["is_buggy"], bool)
+        parts = [buggy & says, buggy & ~says, ~buggy & says, ~buggy & ~says]
+    return np.stack([np.asarray(part, dtype=np.float64) for part in parts], axis=1)
 
 
 def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> dict[str, Measure]:
@@ -211,7 +270,7 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
         add("f1", _f1_interval(rows, seed=seed, num_resamples=num_resamples))
         add_share("ties", [row["decision"] == "tie" for row in rows], higher_is_better=False)
     elif task == "detect":
-        table = _by_cluster(rows, _binary_table(rows))
+        table = _by_cluster(rows, f1_counts(task, _columns(rows, task)))
         both = ((0, 1), (3, 2))  # sensitivity and specificity
         add("f1", boot(table, f1_score, proportions=both))
         add("macro_f1", boot(table, macro_f1, proportions=both))
@@ -247,14 +306,8 @@ def compare_cells(
     if clusters_a != clusters_b:
         odd = sorted(map(str, clusters_a ^ clusters_b))
         raise ValueError(f"'rows_b' must hold the clusters of rows_a (only on one side: {', '.join(odd[:5])})")
-    table, statistic, _ = _F1_TABLES[task]
-    return paired_difference(
-        _by_cluster(first, table(first)),
-        _by_cluster(second, table(second)),
-        statistic,
-        seed=seed,
-        num_resamples=num_resamples,
-    )
+    tables = [_by_cluster(rows, f1_counts(task, _columns(rows, task))) for rows in (first, second)]
+    return compare_tables(task, *tables, seed=seed, num_resamples=num_resamples)
 
 
 def compare_losses(
@@ -273,17 +326,28 @@ def compare_losses(
     groups = [list(rows) for rows in (clean_a, link_a, clean_b, link_b)]
     if not all(groups):
         return Interval(value=math.nan, low=-1.0, high=1.0, num_clusters=0, method="range")
-    table, statistic, _ = _F1_TABLES[_task([row for rows in groups for row in rows])]
+    task = _task([row for rows in groups for row in rows])
     clusters = [{_cluster(row) for row in rows} for rows in groups]
     if any(found != clusters[0] for found in clusters):
         raise ValueError("'link_a', 'clean_b' and 'link_b' must hold the clusters of clean_a")
-    counts = [_by_cluster(rows, table(rows)) for rows in groups]
-    width = counts[0].shape[1]
+    tables = [_by_cluster(rows, f1_counts(task, _columns(rows, task))) for rows in groups]
+    return compare_tables(task, *tables, seed=seed, num_resamples=num_resamples)
+
+
+def compare_tables(task: str, *tables: FloatArray, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> Interval:
+    """`compare_cells` (two tables) or `compare_losses` (four) of `f1_counts` summed by cluster, each (C, K).
+
+    Row c of every table belongs to the same cluster.
+    """
+    statistic, _ = F1_OF[task]
+    if len(tables) == 2:
+        return paired_difference(*tables, statistic, seed=seed, num_resamples=num_resamples)
+    width = tables[0].shape[1]
 
     def loss(sums: FloatArray) -> FloatArray:
         return statistic(sums[..., :width]) - statistic(sums[..., width:])
 
-    a, b = np.concatenate(counts[:2], axis=1), np.concatenate(counts[2:], axis=1)
+    a, b = np.concatenate(tables[:2], axis=1), np.concatenate(tables[2:], axis=1)
     return paired_difference(a, b, loss, seed=seed, num_resamples=num_resamples)
 
 
@@ -292,8 +356,9 @@ def f1_delivered(item_rows: Iterable[ItemRow]) -> float | None:
     rows = [row for row in item_rows if row["delivered"]]
     if not rows:
         return None
-    table, statistic, _ = _F1_TABLES[_task(rows)]
-    return _defined(statistic(table(rows).sum(axis=0)))
+    task = _task(rows)
+    statistic, _ = F1_OF[task]
+    return _defined(statistic(f1_counts(task, _columns(rows, task)).sum(axis=0)))
 
 
 def baseline(item_rows: Iterable[ItemRow]) -> float | None:
@@ -314,19 +379,12 @@ def baseline(item_rows: Iterable[ItemRow]) -> float | None:
     if not rows:
         return None
     task = _task(rows)
-    if task == "localise":
-        return float(np.mean([_field(row, "num_gold") / _field(row, "num_lines") for row in rows]))
-    if task == "paired":
-        return max(0.5, float(np.mean([_length_rule(row) for row in rows])))
-    if task == "detect":
-        num_buggy = sum(row["version"] == "buggy" for row in rows)
-        return _defined(f1_score(np.array([num_buggy, 0.0, len(rows) - num_buggy, 0.0])))
-    return float(np.mean([bool(row.get("copy_plausible", False)) for row in rows]))
+    return _baseline(task, _columns(rows, task))
 
 
 def binary_counts(item_rows: Iterable[ItemRow]) -> FloatArray:
     """``(tp, fn, fp, tn)`` of *detect* rows: positive = buggy; undelivered or undecided = "not buggy"."""
-    return np.asarray(_binary_table(list(item_rows)).sum(axis=0))
+    return np.asarray(f1_counts("detect", _columns(list(item_rows), "detect")).sum(axis=0))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -356,10 +414,47 @@ def _cluster(row: ItemRow) -> Hashable:
 
 def _by_cluster(rows: Sequence[ItemRow], table: FloatArray) -> FloatArray:
     """Sum the rows' counts (n, K) over each cluster: (C, K), clusters in sorted order."""
-    _, index = np.unique([str(_cluster(row)) for row in rows], return_inverse=True)
+    return sum_by(np.array([str(_cluster(row)) for row in rows]), table)
+
+
+def sum_by(names: npt.NDArray[Any], table: FloatArray) -> FloatArray:
+    """Sum rows (n, K) over equal `names` (n,): (C, K) in the sorted order of names."""
+    _, index = np.unique(names, return_inverse=True)
     sums = np.zeros((int(index.max()) + 1, table.shape[1]))
-    np.add.at(sums, index, table)
+    np.add.at(sums, index.ravel(), table)
     return sums
+
+
+def _columns(rows: Sequence[ItemRow], task: str) -> dict[str, npt.NDArray[Any]]:
+    """The columns of `score_columns`, read from rows."""
+    found: dict[str, list[Any]] = {
+        "cluster": [str(_cluster(row)) for row in rows],
+        "delivered": [bool(row["delivered"]) for row in rows],
+        "intact": [bool(row.get("intact")) for row in rows],
+    }
+    if task == "localise":
+        found["correct"] = [bool(row.get("correct")) for row in rows]
+        found |= {name: [_field(row, name) for row in rows] for name in ("num_gold", "num_lines")}
+    elif task == "paired":
+        found["says_buggy"] = [row.get("decision") == "buggy" for row in rows]
+        found["length_rule"] = [_length_rule(row) for row in rows]
+    elif task == "detect":
+        found["says_buggy"] = [row.get("decision") == "buggy" for row in rows]
+        found["is_buggy"] = [row["version"] == "buggy" for row in rows]
+    else:
+        found["copy_plausible"] = [bool(row.get("copy_plausible", False)) for row in rows]
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _baseline(task: str, columns: Columns) -> float | None:
+    if task == "localise":
+        return float(np.mean(np.asarray(columns["num_gold"]) / np.asarray(columns["num_lines"])))
+    if task == "paired":
+        return max(0.5, float(np.mean(np.asarray(columns["length_rule"], dtype=np.float64))))
+    if task == "detect":
+        buggy = np.asarray(columns["is_buggy"], dtype=bool)
+        return _defined(f1_score(np.array([buggy.sum(), 0.0, (~buggy).sum(), 0.0])))
+    return float(np.mean(np.asarray(columns["copy_plausible"], dtype=bool)))
 
 
 def _hit(row: ItemRow) -> bool:
@@ -393,26 +488,6 @@ def _plausible(row: ItemRow, k: int) -> float:
     return plausible_at_k(*_candidates(row), k) if row["delivered"] else 0.0
 
 
-def _localise_table(rows: Sequence[ItemRow]) -> FloatArray:
-    """(hit, miss, gold lines) of each row."""
-    return np.array([[_hit(row), not _hit(row), _field(row, "num_gold")] for row in rows], dtype=np.float64)
-
-
-def _paired_table(rows: Sequence[ItemRow]) -> FloatArray:
-    """(right, wrong) of each row; ties are wrong."""
-    right = [bool(row["delivered"]) and row["decision"] == "buggy" for row in rows]
-    return np.array([[flag, not flag] for flag in right], dtype=np.float64)
-
-
-def _binary_table(rows: Sequence[ItemRow]) -> FloatArray:
-    """(tp, fn, fp, tn) of each row."""
-    table = np.zeros((len(rows), 4))
-    for line, row in zip(table, rows, strict=True):
-        says_buggy = bool(row["delivered"]) and row["decision"] == "buggy"
-        line[(0 if says_buggy else 1) if row["version"] == "buggy" else (2 if says_buggy else 3)] = 1
-    return table
-
-
 def _share(sums: FloatArray) -> FloatArray:
     """First column's share of both."""
     return ratio(sums[..., 0], sums[..., 0] + sums[..., 1])
@@ -423,20 +498,19 @@ def _defined(value: FloatArray | float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-_RowCounts = Callable[[Sequence[ItemRow]], FloatArray]
-
-_F1_TABLES: dict[str, tuple[_RowCounts, Statistic, tuple[tuple[int, int], ...]]] = {
-    "localise": (_localise_table, localise_f1, ((0, 1),)),
-    "paired": (_paired_table, _share, ((0, 1),)),
-    "detect": (_binary_table, f1_score, ((0, 1), (3, 2))),
+F1_OF: dict[str, tuple[Statistic, tuple[tuple[int, int], ...]]] = {
+    "localise": (localise_f1, ((0, 1),)),
+    "paired": (_share, ((0, 1),)),
+    "detect": (f1_score, ((0, 1), (3, 2))),
 }
-"""Task -> counts of each row, F1 of summed counts, the proportions behind it."""
+"""Task -> F1 of summed counts (`f1_counts`), and the pairs of columns that are the proportions behind it."""
 
 
 def _f1_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -> Interval:
     """F1 of the rows' task with its interval."""
-    table, statistic, proportions = _F1_TABLES[_task(rows)]
-    counts = _by_cluster(rows, table(rows))
+    task = _task(rows)
+    statistic, proportions = F1_OF[task]
+    counts = _by_cluster(rows, f1_counts(task, _columns(rows, task)))
     return cluster_bootstrap(counts, statistic, proportions=proportions, seed=seed, num_resamples=num_resamples)
 
 

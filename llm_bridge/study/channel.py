@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_bridge.files import canonical_json, digest, signed, verified, write_atomically, write_json, write_jsonl
 from llm_bridge.link import Link
-from llm_bridge.results_format import CHANNEL_COLUMNS, CHANNEL_TABLE, RECIPE_FILE, REPORT_FILE
+from llm_bridge.results_format import CHANNEL_COLUMNS, CHANNEL_TABLE, RECIPE_FILE
 from llm_bridge.study.cells import channel_links, simulator_version
 from llm_bridge.study.links import delivery_row, items_of
 from llm_bridge.study.loading import Study, load_study
@@ -155,14 +155,15 @@ def _rows_path(study: Study, corpus: str, links: Sequence[Link]) -> Path:
 
 
 def _report(study: Study, rows: Sequence[dict[str, Any]]) -> Path:
-    from llm_bridge.study.channel_report import channel_page, residual_table
+    from llm_bridge.report import write_report
+    from llm_bridge.report.channel import read_channel, residual_table
 
     with study.phase("report"):
         write_atomically(study.directory / CHANNEL_TABLE, channel_csv(rows))
-        path = study.directory / REPORT_FILE
-        write_atomically(path, channel_page(study.recipe, rows))
+        path = write_report(study.directory)
     study.console.print("\nShare of bytes wrong or lost, by spreading factor, over all channel seeds", highlight=False)
-    study.console.print(residual_table(rows).to_string(), soft_wrap=True, highlight=False, markup=False)
+    shares = residual_table(read_channel(study.directory)).to_string()
+    study.console.print(shares, soft_wrap=True, highlight=False, markup=False)
     study.console.print(f"\nreport: {path}", soft_wrap=True, highlight=False)
     return path
 

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from llm_bridge.study import points
-
 ConfiguredCell = tuple[Cell, dict[str, Any], Path]
 
 
@@ -339,38 +337,11 @@ def _configured_cells(study: Study) -> list[tuple[Cell, dict[str, Any], Path]]:
 
 
 def _report(study: Study) -> Path:
-    from llm_bridge.study import points
-    from llm_bridge.study.report import write_report
+    from llm_bridge import report
 
     with study.phase("report"):
-        path = write_report(study.directory)
+        seen = report.load_study(study.directory)
+        path = report.write_report(study.directory, study=seen)
     study.console.print(f"in all{'':<54}{sum(seconds for _, seconds in study.phases):7.1f} s", highlight=False)
-    seen = points.load_study(study.directory)
-    _print_results(study.console, seen)
-    study.console.print(f"\nreport: {path}", soft_wrap=True, highlight=False)
-    for sentence in _closing_sentences(seen):
-        study.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
+    report.print_results(study.console, seen, path)
     return path
-
-
-def _closing_sentences(seen: points.Study) -> list[str]:
-    """What was found, then what cannot be told from it: the contrast of the methods stands last."""
-    from llm_bridge.study import evidence, findings
-
-    headlines = findings.headline_curves(seen)
-    warnings = [sentence for curve in headlines if (sentence := findings.warning_sentence(curve))]
-    registered = [text for tasks in evidence.contrast_sentences(seen).values() for text in tasks.values()]
-    others = sorted(findings.method_sentences(seen), key=lambda sentence: not sentence.startswith("F1 lost"))
-    model = " and ".join(findings.model_names(seen))
-    return [*(findings.sf_sentence(curve, model=model) for curve in headlines), *warnings, *(registered or others)]
-
-
-def _print_results(console: Console, seen: points.Study) -> None:
-    """All scores, over all seeds, in tables of a person's terminal."""
-    from rich.text import Text
-
-    from llm_bridge.study.report import render_table, table_rows
-
-    text = render_table(table_rows(seen.points), width=max(112, console.width), color=console.is_terminal)
-    console.print(Text.from_ansi(text), soft_wrap=True)
-    console.print("F1, 95 % interval; ▲ above the baseline, ○ at it, ▼ below it, ✕ nothing arrived", highlight=False)

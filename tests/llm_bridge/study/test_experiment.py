@@ -101,9 +101,9 @@ def test_methods_meet_the_same_noise(finished: Path) -> None:
 def test_two_methods_meet_the_same_damage_where_channel_seeds_are_nested(tmp_path: Path) -> None:
     from rich.console import Console
 
-    from llm_bridge.study.contrasts import primary_contrasts
+    from llm_bridge.report import load_study
+    from llm_bridge.report.tests import primary_contrasts
     from llm_bridge.study.experiment import run_recipe
-    from llm_bridge.study.points import load_study
     from llm_bridge.study.recipe_files import load_recipe
 
     overrides = [
@@ -124,7 +124,9 @@ def test_two_methods_meet_the_same_damage_where_channel_seeds_are_nested(tmp_pat
         (point,) = (p for p in study.points if (p.method, p.corrupted_split) == (method, split))
         return {
             (row["program"], *seeds[row["cell"]]): (row["delivered"], row["byte_errors"], row["fragments_lost"])
-            for row in point.items
+            for cell in study.cells
+            if cell.name in point.runs
+            for row in cell.items
         }
 
     for split in ("eval", "both"):
@@ -137,7 +139,8 @@ def test_two_methods_meet_the_same_damage_where_channel_seeds_are_nested(tmp_pat
     }
     (contrast,) = primary_contrasts(study)
     assert contrast.difference.num_clusters == 8
-    assert [len(point.items) for point in (*contrast.clean, *contrast.link)] == [16, 16, 32, 32]
+    clean, link = contrast.groups[0][::2], contrast.groups[0][1::2]
+    assert [len(point.items) for point in (*clean, *link)] == [16, 16, 32, 32]
 
 
 def test_every_cell_tells_where_it_comes_from(finished: Path) -> None:
@@ -285,9 +288,9 @@ def test_an_edit_of_a_finished_cell_is_seen_by_report_and_by_the_next_run(
     from rich.console import Console
 
     from llm_bridge.files import StoreError
+    from llm_bridge.report import write_report
     from llm_bridge.study.experiment import run_recipe
     from llm_bridge.study.recipe_files import load_recipe
-    from llm_bridge.study.report import write_report
 
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)

@@ -14,10 +14,9 @@ pytest.importorskip("statsmodels")
 from synthetic_study import make_study, read_page
 
 from llm_bridge.files import StoreError
+from llm_bridge.report import load_study, render_table, write_report
+from llm_bridge.report.reading import published_cells
 from llm_bridge.results_format import RESULT_COLUMNS
-from llm_bridge.study.points import load_study
-from llm_bridge.study.published import published_cells
-from llm_bridge.study.report import render_table, write_report
 
 RESULTS = Path(__file__).parents[3] / "docs/results"
 STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/recipe.json"))

@@ -1,6 +1,7 @@
 """The report says what the files say: columns, sentences, verdicts, damage marks; nothing that could be misread."""
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -20,14 +21,14 @@ pytest.importorskip("statsmodels")
 from synthetic_study import make_study, read_page, read_rows
 
 from llm_bridge.files import StoreError, read_json, read_jsonl, write_json
+from llm_bridge.report import figures, load_study, render_table, table_rows, write_report
+from llm_bridge.report.curves import headline_curves, verdict
+from llm_bridge.report.language import limits, method_sentences, sf_sentence
+from llm_bridge.report.page import environment, mark_damage
+from llm_bridge.report.results import delivery
+from llm_bridge.report.tests import method_comparisons
 from llm_bridge.results_format import CONTRACT_COLUMNS, RESULT_COLUMNS, finalise
 from llm_bridge.scoring.metrics import score_cell
-from llm_bridge.study import figures
-from llm_bridge.study.curves import curves, headline_curves, verdict
-from llm_bridge.study.findings import limits, method_sentences, sf_sentence
-from llm_bridge.study.html_parts import mark_damage
-from llm_bridge.study.points import delivery_rows, load_study
-from llm_bridge.study.report import render_table, table_rows, write_report
 
 DESIGN_COLUMNS = (
     "sf, snr_db, fading, cr, policy, source_coding, corrupted_split, method, train_seed, channel_seed, task, corpus, "
@@ -86,7 +87,7 @@ def study(study_dir):
 
 
 def point(study, **fields):
-    found = [p for p in study.points if all(getattr(p, name) == value for name, value in fields.items())]
+    found = [p for p in study.points if all(getattr(p, name, None) == value for name, value in fields.items())]
     assert len(found) == 1
     return found[0]
 
@@ -171,13 +172,15 @@ def test_points_pool_seeds_by_program(tmp_path):
         train_seeds=(0, 1),
         channel_seeds=(0, 1, 2),
     )
-    pooled = point(load_study(directory), sf=9)
+    study = load_study(directory)
+    pooled = point(study, sf=9)
     assert (pooled.train_seeds, pooled.channel_seeds, pooled.num_programs) == ((0, 1), (0, 1, 2), 42)
     assert pooled.scores["n"] == 6 * 42
     rows = [row for row in read_rows(directory) if row["sf"] == 9]
     assert pooled.f1 == pytest.approx(sum(row["f1"] for row in rows) / 6)
-    assert pooled.scores == score_cell(pooled.items)
-    as_if_independent = score_cell([{**item, "group": number} for number, item in enumerate(pooled.items)])
+    items = [row for cell in study.cells if cell.config["sf"] == 9 for row in cell.items]
+    assert len(items) == 6 * 42 and pooled.scores == score_cell(items)
+    as_if_independent = score_cell([{**item, "group": number} for number, item in enumerate(items)])
     assert pooled.high - pooled.low > 1.2 * (as_if_independent["f1_high"] - as_if_independent["f1_low"])
 
 
@@ -199,8 +202,8 @@ def test_a_link_without_noise_serves_as_the_clean_value(tmp_path):
     )
     for folder in directory.glob("*-none-*"):
         shutil.rmtree(folder)
-    found = curves(load_study(directory).points)
-    assert found[0].first.snr_db == -10.0 and found[0].clean is not None and found[0].clean.noiseless
+    found = load_study(directory).curves
+    assert found[0].link.snr_db == -10.0 and found[0].clean is not None and found[0].clean.noiseless
     assert "With nothing lost it is" in sf_sentence(found[0])
 
 
@@ -255,7 +258,7 @@ def test_direction_is_claimed_only_where_the_paired_interval_allows(tmp_path):
 
 
 def test_qlora_against_full_is_never_called_equal(study):
-    said = method_sentences(study)
+    said = [text for comparison in method_comparisons(study) for text in method_sentences(comparison)]
     assert len(said) == 4 and all("n = 42, one training seed, one channel seed" in sentence for sentence in said)
     assert said[0].startswith("QLoRA against full: difference")
     assert "not distinguishable (smallest difference that n could show: 0.27)" in said[0]
@@ -318,8 +321,8 @@ def test_curves_put_the_telling_condition_first(tmp_path):
     directory = make_study(
         tmp_path, axes=("fixed_snr",), methods=("zero-shot",), tasks=("paired",), snrs=(-30.0, -10.0, 20.0)
     )
-    found = curves(load_study(directory).points)
-    assert found[0].first.snr_db == -10.0
+    found = load_study(directory).curves
+    assert found[0].link.snr_db == -10.0
     write_report(directory)
     page = read_page(directory)
     assert "2 more conditions of the link" in page and "F1 against SNR" in page
@@ -329,9 +332,11 @@ def test_waterfall_lies_where_the_theory_of_the_radio_says(study):
     """The drawn curve crosses one half at the SNR at which the radio's own formula does, and markers are the counts."""
     from lora_phy import LoRaParams, theory
 
-    rows = [{**row, "fading": None} for row in delivery_rows(study.cells) if row["axis"] == "fixed_snr"]
+    rows = delivery(study)
+    rows = rows[[link.axis == "fixed_snr" for link in rows["link"]]]
+    rows = rows.assign(link=[dataclasses.replace(link, fading="none") for link in rows["link"]])
     svg = figures.frames_lost_against_snr(rows, 52)
-    spoken = ", ".join(f"{row['fragments_lost']} of {row['fragments_sent']}" for row in rows[:1])
+    spoken = f"{rows['fragments_lost'].iloc[0]} of {rows['fragments_sent'].iloc[0]}"
     assert spoken in svg and all(f"SF{sf}" in svg for sf in range(7, 13))
     curves_drawn = [
         np.array([[float(x) for x in pair.split()] for pair in re.findall(r"[ML] ([\d.]+ [\d.]+)", path)])
@@ -349,6 +354,11 @@ def test_waterfall_lies_where_the_theory_of_the_radio_says(study):
 # --- damage -----------------------------------------------------------------------------------------------------------
 
 
+def marked(pieces):
+    """Pieces of a text as the page shows them."""
+    return str(environment().get_template("parts.html.jinja").module.marked(pieces))
+
+
 def strip_marks(html):
     return unescape(re.sub(r"</?mark[^>]*>", "", html))
 
@@ -358,7 +368,7 @@ def test_damage_marks_hold_the_sent_text_and_name_the_holes():
     raw = sent.encode()
     holes = [[4, 9], [20, 31]]
     received = (raw[:4] + "\ufffd".encode() + raw[9:20] + "\ufffd".encode() + raw[31:]).decode()
-    left, right = mark_damage(sent, received, holes)
+    left, right = map(marked, mark_damage(sent, received, holes))
     assert strip_marks(left) == sent
     assert re.findall(r'<mark class="lost">(.*?)</mark>', left, re.DOTALL)[0] == "f(a):"
     assert right.count('<mark class="hole">') == 2 and "5 bytes lost" in right and "11 bytes lost" in right
@@ -366,10 +376,10 @@ def test_damage_marks_hold_the_sent_text_and_name_the_holes():
 
 
 def test_wrong_characters_are_marked_on_both_sides():
-    left, right = mark_damage("return a + b", "retuXn a + b", [])
+    left, right = map(marked, mark_damage("return a + b", "retuXn a + b", []))
     assert left == 'retu<mark class="lost">r</mark>n a + b'
     assert right == 'retu<mark class="changed">X</mark>n a + b'
-    same = mark_damage("x < 1", "x < 1", [])
+    same = tuple(map(marked, mark_damage("x < 1", "x < 1", [])))
     assert same == ("x &lt; 1", "x &lt; 1")
 
 
@@ -423,7 +433,7 @@ def test_table_has_one_line_for_each_link_whatever_the_number_of_seeds(tmp_path)
 def test_the_report_needs_no_torch_and_its_import_is_light():
     code = (
         "import sys\n"
-        "import llm_bridge.study.report\n"
+        "import llm_bridge.report\n"
         "heavy = {'torch', 'transformers', 'peft', 'pandas', 'statsmodels', 'matplotlib', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -436,7 +446,7 @@ def test_templates_are_declared_as_package_data():
 
     root = Path(__file__).parents[3]
     declared = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["llm_bridge"]
-    assert "study/templates/*" in declared
-    assert json.dumps(sorted(p.name for p in (root / "llm_bridge/study/templates").iterdir())) == (
-        '["report.css", "report.js"]'
+    assert "report/templates/*" in declared
+    assert json.dumps(sorted(p.name for p in (root / "llm_bridge/report/templates").iterdir())) == (
+        '["parts.html.jinja", "report.css", "report.html.jinja", "report.js"]'
     )

@@ -10,7 +10,7 @@ pytest.importorskip("statsmodels")
 from synthetic_study import make_study
 from web_driver import CHROMEDRIVER, CHROMIUM, browser
 
-from llm_bridge.study.report import write_report
+from llm_bridge.report import write_report
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed")
 

@@ -9,14 +9,18 @@ from scipy.special import expit
 from synthetic_study import make_study
 
 from llm_bridge.link import Link
-from llm_bridge.scoring.metrics import compare_losses
-from llm_bridge.study.contrasts import method_tests, primary_contrasts, program_differences
-from llm_bridge.study.controls import controls
-from llm_bridge.study.curves import curves
-from llm_bridge.study.evidence import collapse_tests, seed_components
-from llm_bridge.study.findings import limits, method_sentences
-from llm_bridge.study.points import Point, load_study
-from llm_bridge.study.runs import compare_points, rows_of_shared_runs, seed_words, shared_runs, spell_runs
+from llm_bridge.report import Point, load_study
+from llm_bridge.report.controls import controls
+from llm_bridge.report.language import format_runs, limits, method_sentences, primary_sentence, seed_words
+from llm_bridge.report.pairing import compare_points, matched_runs, pair_points, program_differences, shared_runs
+from llm_bridge.report.reading import CellFiles, item_frame
+from llm_bridge.report.tests import (
+    independence_tests,
+    method_comparisons,
+    method_tests,
+    primary_contrasts,
+    seed_components,
+)
 
 FALSE_ALARM = 1e-6
 CROSSED = [(t, c) for t in (0, 1) for c in (0, 1)]
@@ -25,22 +29,31 @@ NESTED = [(0, 0), (0, 1), (1, 2), (1, 3)]
 
 def point(runs, *, method="qlora", clean=False, right=lambda program, run: True, programs=("a", "b")):
     """A point whose cells are named by their seeds, one item for each program and run."""
-    items = [
-        {
-            "cell": str(run),
-            "program": program,
-            "task": "paired",
-            "version": "pair",
-            "delivered": True,
-            "intact": True,
-            "decision": "buggy" if right(program, run) else "correct",
-            "correct": bool(right(program, run)),
-            "longer": True,
-        }
+    cells = [
+        CellFiles(
+            name=str(run),
+            config={},
+            provenance={},
+            rows=[],
+            items=[
+                {
+                    "cell": str(run),
+                    "program": program,
+                    "task": "paired",
+                    "version": "pair",
+                    "delivered": True,
+                    "intact": True,
+                    "decision": "buggy" if right(program, run) else "correct",
+                    "correct": bool(right(program, run)),
+                    "longer": True,
+                }
+                for program in programs
+            ],
+        )
         for run in runs
-        for program in programs
     ]
     link = Link(axis="fixed_snr", level=-10.0, sf=7, snr_db=-10.0, fading="rayleigh")
+    items = item_frame(cells)
     return Point(
         corpus="minibugs",
         task="paired",
@@ -49,15 +62,15 @@ def point(runs, *, method="qlora", clean=False, right=lambda program, run: True,
         corrupted_split="none" if clean else "eval",
         scores={"n": len(items), "intact": len(items), "delivered": len(items)},
         num_programs=len(programs),
-        train_seeds=tuple(sorted({t for t, _ in runs if t is not None})),
-        channel_seeds=tuple(sorted({c for _, c in runs if c is not None})),
         runs={str(run): run for run in runs},
         items=items,
+        run_of_item=items["cell"].to_numpy(),
     )
 
 
-def names(rows):
-    return [row["cell"] for row in rows if row["program"] == "a"]
+def names(*points):
+    """For each point the runs that go with those of the others."""
+    return [[str(run) for run in runs] for runs in zip(*matched_runs(points), strict=True)]
 
 
 # --- which runs -------------------------------------------------------------------------------------------------------
@@ -70,25 +83,25 @@ def test_two_trained_methods_share_all_their_runs(runs):
 
 @pytest.mark.parametrize("runs", [CROSSED, NESTED])
 def test_a_clean_run_goes_with_each_run_of_its_training_seed(runs):
-    clean, link = rows_of_shared_runs([(point([(0, None), (1, None)], clean=True), point(runs))])
-    assert names(clean) == ["(0, None)", "(0, None)", "(1, None)", "(1, None)"]
-    assert names(link) == [str(run) for run in runs]
+    clean, link = names(point([(0, None), (1, None)], clean=True), point(runs))
+    assert clean == ["(0, None)", "(0, None)", "(1, None)", "(1, None)"]
+    assert link == [str(run) for run in runs]
 
 
 @pytest.mark.parametrize(("runs", "channels"), [(CROSSED, (0, 1)), (NESTED, (0, 1, 2, 3))])
 def test_an_untrained_model_goes_with_every_trained_run_on_its_channel(runs, channels):
     trained, untrained = point(runs), point([(None, c) for c in channels], method="zero-shot")
-    first, second = rows_of_shared_runs([(trained, untrained)])
-    assert names(first) == [str(run) for run in runs]
-    assert names(second) == [str((None, channel)) for _, channel in runs]
+    first, second = names(trained, untrained)
+    assert first == [str(run) for run in runs]
+    assert second == [str((None, channel)) for _, channel in runs]
 
 
 def test_channels_that_one_side_alone_has_are_left_out():
     """A study half done: the untrained model is through, of the trained one only the first training seed."""
     trained, untrained = point(NESTED[:2]), point([(None, c) for c in range(4)], method="zero-shot")
     assert shared_runs([trained, untrained]) == NESTED[:2]
-    _, second = rows_of_shared_runs([(trained, untrained)])
-    assert names(second) == ["(None, 0)", "(None, 1)"]
+    _, second = names(trained, untrained)
+    assert second == ["(None, 0)", "(None, 1)"]
     solved = point([(None, c) for c in range(4)], method="zero-shot", right=lambda program, run: run[1] > 1)
     assert compare_points([trained], [solved]).value == 1.0  # on channels 2 and 3 it would have been right
     assert compare_points([point([(0, 0)])], [point([(0, 1)])]) is None
@@ -102,18 +115,18 @@ def test_runs_weigh_alike_where_one_training_seed_has_more_channels():
         return run[0] == 1
 
     clean = point([(0, None), (1, None)], clean=True, right=right)
-    rows = rows_of_shared_runs([(clean, point(runs, right=right), clean, point(runs, right=lambda p, run: False))])
-    assert program_differences(*rows) == pytest.approx([-2 / 3, -2 / 3])
-    assert compare_losses(*rows, num_resamples=50).value == pytest.approx(-2 / 3)
+    paired = pair_points([(clean, point(runs, right=right), clean, point(runs, right=lambda p, run: False))])
+    assert program_differences(paired) == pytest.approx([-2 / 3, -2 / 3])
+    assert paired.difference().value == pytest.approx(-2 / 3)
 
 
 def test_seeds_in_words():
     five_by_two = [(t, 2 * t + k) for t in range(5) for k in (0, 1)]
-    assert spell_runs(five_by_two) == "five training seeds, two channel seeds for each, ten in all"
-    assert spell_runs([(t, t) for t in range(5)]) == "five training seeds, one channel seed for each, five in all"
-    assert spell_runs([(0, 0), (1, 1), (1, 2)]) == "two training seeds, three channel seeds, each for one of them"
-    assert spell_runs([(t, 0) for t in range(5)]) == "five training seeds, one channel seed"
-    assert spell_runs([(0, 0), (0, 1)]) == "one training seed, two channel seeds"
+    assert format_runs(five_by_two) == "five training seeds, two channel seeds for each, ten in all"
+    assert format_runs([(t, t) for t in range(5)]) == "five training seeds, one channel seed for each, five in all"
+    assert format_runs([(0, 0), (1, 1), (1, 2)]) == "two training seeds, three channel seeds, each for one of them"
+    assert format_runs([(t, 0) for t in range(5)]) == "five training seeds, one channel seed"
+    assert format_runs([(0, 0), (0, 1)]) == "one training seed, two channel seeds"
     assert seed_words(point(CROSSED), point([(None, 0), (None, 1)])) == "two training seeds, two channel seeds"
     assert seed_words(point([(None, None)], clean=True)) == "no seeds"
 
@@ -164,7 +177,7 @@ def test_intervals_of_d_cover_the_truth_under_nesting(num_studies):
             spread = math.hypot(PROGRAM_SD, BY_SEED_SD)
             lost = [chance(s, spread) - chance(s - 1.0, math.hypot(spread, NOISE_SD)) for s in shift]
             truth += sign * float(np.mean(lost))
-        interval = compare_losses(*rows_of_shared_runs([tuple(points)]), num_resamples=2000)
+        interval = pair_points([tuple(points)]).difference()
         held += not interval.excludes(truth)
     assert held >= stats.binom.ppf(FALSE_ALARM, num_studies, 0.92)
 
@@ -189,13 +202,19 @@ def nested(tmp_path_factory):
 
 def test_contrasts_of_a_nested_study(nested):
     for contrast in primary_contrasts(nested):
-        assert [len(p.items) for p in (*contrast.clean, *contrast.link)] == [42 * 3, 42 * 3, 42 * 6, 42 * 6]
+        assert [len(p.items) for p in contrast.groups[0][::2] + contrast.groups[0][1::2]] == [
+            42 * 3,
+            42 * 3,
+            42 * 6,
+            42 * 6,
+        ]
         assert contrast.registered
-        assert "three training seeds, two channel seeds for each, six in all" in contrast.sentence()
+        assert "three training seeds, two channel seeds for each, six in all" in primary_sentence(contrast)
     untrained = primary_contrasts(nested, methods=("qlora", "zero-shot"))
-    assert [c.link[1].method for c in untrained] == ["zero-shot"] * 2
-    assert "six in all" in seed_words(*untrained[0].link)
-    assert all("two channel seeds for each" in text for text in method_sentences(nested))
+    assert [c.linked[1].method for c in untrained] == ["zero-shot"] * 2
+    assert "six in all" in seed_words(*untrained[0].linked)
+    said = [text for c in method_comparisons(nested) for text in method_sentences(c)]
+    assert said and all("two channel seeds for each" in text for text in said)
     assert any("channel seeds of its own" in text for text in limits(nested))
 
 
@@ -204,7 +223,7 @@ def test_solved_is_by_more_than_half_of_the_shared_runs(nested):
     solved = []
     for p in (test.first, test.second):
         right = {}
-        for row in p.items:
+        for row in p.items.to_dict("records"):
             right.setdefault(row["program"], []).append(bool(row["delivered"] and row["correct"]))
         assert {len(answers) for answers in right.values()} == {6}
         solved.append({name for name, answers in right.items() if sum(answers) > 3})
@@ -217,7 +236,7 @@ def test_scatter_and_collapse_of_a_nested_study(nested):
     assert parts["channel seed within training seed"].draws == 6 and parts["rest"].draws == 42 * 6
     crossed = {part.name for part in seed_components(nested)["minibugs", "paired", "zero-shot"]}
     assert crossed == {"program", "channel seed", "rest"}
-    for test in collapse_tests(nested):
+    for test in independence_tests(nested):
         effects = {effect.name for effect in test.slope.effects}
         assert {"seed[qlora:1]", "seed[qlora:2]"} < effects and not any("channel" in name for name in effects)
 
@@ -229,5 +248,5 @@ def test_methods_on_one_channel_seed_saw_the_same_noise(nested):
 
 
 def test_curves_pool_all_channels(nested):
-    (curve,) = [c for c in curves(nested.points) if c.first.method == "zero-shot" and c.first.task == "paired"]
+    (curve,) = [c for c in nested.curves if c.first.method == "zero-shot" and c.first.task == "paired"]
     assert curve.first.channel_seeds == tuple(range(6))

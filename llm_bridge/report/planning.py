@@ -7,9 +7,9 @@
     shadowing       one draw for each text, averaged over last: repeating does not help a text sent from a bad place
 
 This is an interpolation, not a measurement: the frame loss is theory (hard decoding, perfect synchronisation), frames
-and copies are lost independently, given the place, and F1 is taken to depend on the share lost alone, which is the
-collapse hypothesis. A plan says how far off it is on the links of the airtime axis that the study did run, and how
-many texts arrived whole beside how many would if frames were lost independently.
+and copies are lost independently, given the place, and F1 is taken to depend on the share lost alone, that is, to be
+independent of SF given the error rate. A plan says how far off it is on the links of the airtime axis that the study
+did run, and how many texts arrived whole beside how many would if frames were lost independently.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from llm_bridge.study.curves import Curve, curve_order, curves, is_control
-from llm_bridge.study.points import Point, Study
+from llm_bridge.report.curves import curve_order, is_control, is_rule
+from llm_bridge.report.pairing import compare_points
+from llm_bridge.report.results import Curve, FloatArray, Point, Study
 from llm_bridge.transport.packets import HEADER_LEN
 
-FloatArray = npt.NDArray[np.float64]
 DUTY_CYCLES = (0.001, 0.01, 0.1)
 PERIOD_S = 600.0
 """A program every ten minutes."""
@@ -62,20 +63,35 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the advice rests on: the curve whose F1 is used, the setting, and how far off it is where it was checked."""
+    """What the advice rests on, and how far off it is where it was checked.
+
+    Parameters
+    ----------
+    curve
+        The curve whose F1 is used.
+    advice
+        The best spreading factor of each distance and duty cycle.
+    text_frames, payload_len
+        Frames of a program, and bytes of a frame.
+    radio, fading, period_s
+        The setting; a program is sent every `period_s` seconds.
+    worst_gap, mean_gap, num_checked
+        Distance in F1 from the links of the airtime axis that were run; None where none was.
+    whole
+        Share of items that arrived whole at the curve's points, and what it would be with independent frames.
+    """
 
     curve: Curve
     advice: tuple[Advice, ...]
     text_frames: float
     payload_len: int
     radio: dict[str, Any]
-    fading: str | None
+    fading: str
     period_s: float
     worst_gap: float | None
     mean_gap: float | None
     num_checked: int
     whole: tuple[float, float]
-    """Share of items that arrived whole at the curve's points, and what it would be with independent frames."""
 
 
 def make_plan(study: Study) -> Plan | None:
@@ -83,51 +99,47 @@ def make_plan(study: Study) -> Plan | None:
 
     The radio's settings are those of the study's airtime or distance axis; without one, `DEFAULT_RADIO`.
     """
-    usable = [c for c in curves(study.points) if _usable(c)]
+    usable = [c for c in study.curves if _usable(c)]
     if not usable:
         return None
     curve = min(usable, key=curve_order)
-    lead = curve.first
+    lead, cr = curve.first, curve.link.cr
     mine = [
         c for c in usable if (c.first.corpus, c.first.task, c.first.method) == (lead.corpus, lead.task, lead.method)
     ]
-    points = [p for c in mine for p in c.points if p.cr == lead.cr]
+    points = [p for c in mine for p in c.points if c.link.cr == cr]
     setting = next(
         (c for axis in ("equal_airtime", "distance", lead.axis) for c in mine if c.first.axis == axis), curve
     )
-    radio = DEFAULT_RADIO | _radio_of(study, setting.first)
+    radio = DEFAULT_RADIO | dict(setting.first.radio)
     if not str(radio["fragment"]).isdecimal():
         return None
     payload_len, texts = int(radio["fragment"]) + HEADER_LEN, 2 if lead.task == "paired" else 1
     once = [p for p in points if p.axis != "equal_airtime"] or points
-    frames = _mean([row["fragments_sent"] for p in once for row in p.items])  # of an item: a pair has two texts
-    steady = [p for p in points if not _radio_of(study, p).get("shadowing_db")]
+    frames = float(np.concatenate([p.items["fragments_sent"] for p in once]).mean())  # of an item: a pair has two texts
+    steady = [p for p in points if not p.radio.get("shadowing_db")]
     shares, scores = f1_of_loss(steady if len(steady) > 2 else points, curve.clean)
     period_s = radio["period_s"] / (2 * lead.num_programs) if radio["period_s"] else PERIOD_S
 
-    def predict(sf: int, snr_db: float, airtime_s: float, fading: str | None) -> tuple[float, float]:
-        copies = airtime_s / _airtime(sf, lead.cr or 1, payload_len, frames, radio)
+    def predict(sf: int, snr_db: float, on_air_s: float, fading: str) -> tuple[float, float]:
+        copies = on_air_s / _airtime(sf, cr, payload_len, frames, radio)
         heard = snr_db + radio["shadowing_db"] * SHADOWS
-        losses = frame_loss(sf, heard, cr=lead.cr or 1, payload_len=payload_len, fading=fading)
-        return _mean([_expected_f1(float(loss), copies, shares, scores) for loss in losses]), copies
+        losses = frame_loss(sf, heard, cr=cr, payload_len=payload_len, fading=fading)
+        return float(np.mean([_expected_f1(float(loss), copies, shares, scores) for loss in losses])), copies
 
     advice = []
     for duty, distance in itertools.product(DUTY_CYCLES, DISTANCES_KM):
         snr, on_air_s = _snr_at(distance, radio), duty * period_s * texts
-        found = {sf: predict(sf, snr, on_air_s, setting.first.fading) for sf in sorted({p.sf or 0 for p in points})}
+        found = {sf: predict(sf, snr, on_air_s, setting.link.fading) for sf in sorted({p.sf or 0 for p in points})}
         top = max(f1 for f1, _ in found.values())
         sf = min(sf for sf, (f1, _) in found.items() if f1 >= top - TIE)
         f1, copies = found[sf]
-        advice.append(
-            Advice(distance_km=distance, duty_cycle=duty, sf=sf if f1 > TIE else 0, f1=f1, copies=copies)
-        )  # fmt: skip
+        sf = sf if f1 > TIE else 0
+        advice.append(Advice(distance_km=distance, duty_cycle=duty, sf=sf, f1=f1, copies=copies))
     gaps = [
-        abs(
-            predict(p.sf or 0, p.snr_db or 0.0, _mean([row["airtime_s"] for row in p.items]), p.fading)[0]
-            - (p.f1 or 0.0)
-        )
+        abs(predict(p.link.sf, p.link.snr_db, float(p.items["airtime_s"].mean()), p.link.fading)[0] - (p.f1 or 0.0))
         for p in points
-        if p.axis == "equal_airtime" and math.isfinite(p.snr_db or 0.0)
+        if p.link is not None and p.link.axis == "equal_airtime" and math.isfinite(p.link.snr_db)
     ]
     return Plan(
         curve=curve,
@@ -135,10 +147,10 @@ def make_plan(study: Study) -> Plan | None:
         text_frames=frames / texts,
         payload_len=payload_len,
         radio=radio,
-        fading=setting.first.fading,
+        fading=setting.link.fading,
         period_s=period_s,
         worst_gap=max(gaps) if gaps else None,
-        mean_gap=_mean(gaps) if gaps else None,
+        mean_gap=float(np.mean(gaps)) if gaps else None,
         num_checked=len(gaps),
         whole=_mean_pairs([whole_shares(p) for p in steady or points]),
     )
@@ -146,10 +158,7 @@ def make_plan(study: Study) -> Plan | None:
 
 def frame_loss(sf: int, snr_db: npt.ArrayLike, *, cr: int, payload_len: int, fading: str | None) -> FloatArray:
     """Share of frames lost, in theory; with Rayleigh fading averaged over exponentially distributed powers."""
-    from lora_phy import LoRaParams, theory
-
-    grid = np.linspace(-32, 2, 137)  # a waterfall in AWGN is 2 dB wide; beyond, frames are all lost or none
-    per = theory.per_awgn(LoRaParams(sf=sf, cr=cr), payload_len, grid)
+    grid, per = _waterfall(sf, cr, payload_len)
     fades_db = np.zeros(1)
     if fading == "rayleigh":
         fades_db = 10 * np.log10(-np.log1p(-(np.arange(200) + 0.5) / 200))
@@ -158,43 +167,42 @@ def frame_loss(sf: int, snr_db: npt.ArrayLike, *, cr: int, payload_len: int, fad
 
 def whole_shares(p: Point) -> tuple[float, float]:
     """Share of a point's items that arrived whole, and the one to expect if frames were lost independently."""
-    sent = np.array([row["fragments_sent"] for row in p.items])
-    kept = 1 - sum(row["fragments_lost"] for row in p.items) / sent.sum()
+    sent = p.items["fragments_sent"].to_numpy()
+    kept = 1 - p.items["fragments_lost"].sum() / sent.sum()
     return p.share_intact, float(np.mean(kept**sent))
 
 
 def f1_of_loss(points: Sequence[Point], clean: Point | None) -> tuple[FloatArray, FloatArray]:
-    """F1 against the share of bytes lost, never rising: points averaged by pooling neighbours (isotonic regression).
+    """F1 against the share of bytes lost, never rising: isotonic regression, neighbours pooled.
 
-    Ends at F1 = 0 where all is lost, which is so by definition.
+    Begins at the clean value where there is one, and ends at F1 = 0 where all is lost, which is so by definition.
     """
-    found = sorted((p.byte_error_rate or 0.0, p.f1 or 0.0) for p in points)
-    blocks: list[list[float]] = [] if clean is None or clean.f1 is None else [[0.0, clean.f1, 1.0]]
-    for share, f1 in [*found, (1.0, 0.0)]:
-        blocks.append([share, f1, 1.0])
-        while len(blocks) > 1 and blocks[-1][1] > blocks[-2][1]:
-            (x, y, m), (u, v, n) = blocks[-2:]
-            blocks[-2:] = [[(x * m + u * n) / (m + n), (y * m + v * n) / (m + n), m + n]]
-    table = np.array(blocks)
-    return table[:, 0], table[:, 1]
+    from scipy.optimize import isotonic_regression
+
+    start = [] if clean is None or clean.f1 is None else [(0.0, clean.f1)]
+    found = [*start, *sorted((p.byte_error_rate or 0.0, p.f1 or 0.0) for p in points), (1.0, 0.0)]
+    share, f1 = np.array(found).T
+    pooled = isotonic_regression(f1, increasing=False)
+    moved = np.repeat(np.add.reduceat(pooled.x != f1, pooled.blocks[:-1]) > 0, np.diff(pooled.blocks))
+    starts = np.flatnonzero(~moved | np.isin(np.arange(len(f1)), pooled.blocks))  # equal ones are not pooled
+    return np.add.reduceat(share, starts) / np.diff([*starts, len(f1)]), pooled.x[starts]
 
 
 def measured_choice(study: Study) -> list[tuple[Curve, Point, list[Point]]]:
     """For each curve at equal airtime or distance: the best point as measured, and those that n cannot tell from it."""
-    from llm_bridge.scoring.metrics import compare_cells
-
-    found = []
-    wanted = [c for c in curves(study.points) if c.first.axis in ("equal_airtime", "distance") and _usable(c)]
+    wanted = [c for c in study.curves if c.first.axis in ("equal_airtime", "distance") and _usable(c)]
     if not wanted:
         return []
     lead = min(wanted, key=curve_order).first
+    found = []
     for curve in wanted:
         if (curve.first.corpus, curve.first.task, curve.first.method) != (lead.corpus, lead.task, lead.method):
             continue
         best = max(curve.points, key=lambda p: p.f1 or 0.0)
-        close = [
-            p for p in curve.points if p is not best and not compare_cells(best.items, p.items).excludes(0.0)
-        ]  # fmt: skip
+        close = []
+        for p in curve.points:
+            difference = None if p is best else compare_points([best], [p])
+            close += [p] if difference is not None and not difference.excludes(0.0) else []
         found.append((curve, best, close))
     return found
 
@@ -202,23 +210,26 @@ def measured_choice(study: Study) -> list[tuple[Curve, Point, list[Point]]]:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=64)
+def _waterfall(sf: int, cr: int, payload_len: int) -> tuple[FloatArray, FloatArray]:
+    """SNRs in dB, and the packet error rate at each: beyond the 2 dB of a waterfall frames are all lost, or none."""
+    from lora_phy import LoRaParams, theory
+
+    grid = np.linspace(-32, 2, 137)
+    return grid, np.asarray(theory.per_awgn(LoRaParams(sf=sf, cr=cr), payload_len, grid))
+
+
 def _usable(curve: Curve) -> bool:
-    p = curve.first
+    p, link = curve.first, curve.link
     return (
         len(curve.points) > 1
-        and p.policy == "drop"
+        and link.policy == "drop"
         and p.corrupted_split == "eval"
-        and p.fading in (None, "none", "rayleigh")
-        and p.method != "rules"
+        and link.fading in ("none", "rayleigh")
+        and not is_rule(p.method)
         and not is_control(p)
-        and all(point.items and point.byte_error_rate is not None for point in curve.points)
+        and all(len(point.items) and point.byte_error_rate is not None for point in curve.points)
     )
-
-
-def _radio_of(study: Study, p: Point) -> dict[str, Any]:
-    """The recipe's radio settings behind a point."""
-    names = {row["cell"] for row in p.items[:1]}
-    return dict(next((cell.config.get("radio") or {} for cell in study.cells if cell.name in names), {}))
 
 
 def _snr_at(distance_km: float, radio: dict[str, Any]) -> float:
@@ -247,9 +258,5 @@ def _expected_f1(loss: float, copies: float, shares: FloatArray, scores: FloatAr
 
 
 def _mean_pairs(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    first, second = zip(*pairs, strict=True)
-    return _mean(first), _mean(second)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
+    first, second = np.mean(pairs, axis=0)
+    return float(first), float(second)

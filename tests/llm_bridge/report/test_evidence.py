@@ -5,6 +5,7 @@ import itertools
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -12,24 +13,23 @@ pytest.importorskip("statsmodels")
 
 from synthetic_study import make_study, read_page
 
-from llm_bridge.scoring.metrics import compare_losses, score_cell
-from llm_bridge.scoring.statistics import holm, mcnemar_exact
-from llm_bridge.study import planning
-from llm_bridge.study.contrasts import (
+from llm_bridge.report import load_study, planning, write_report
+from llm_bridge.report.controls import controls, intact_only, parser_gate, reception
+from llm_bridge.report.curves import headline_curves, is_control, split_rows
+from llm_bridge.report.language import control_note, method_name, primary_sentence, training_sentence
+from llm_bridge.report.pairing import pair_points, program_differences
+from llm_bridge.report.reading import CellFiles, item_frame
+from llm_bridge.report.results import make_curves, pool
+from llm_bridge.report.tests import (
+    independence_tests,
     neighbour_tests,
     primary_contrasts,
-    program_differences,
+    seed_components,
     texture_contrasts,
     training_contrasts,
 )
-from llm_bridge.study.controls import controls
-from llm_bridge.study.curves import headline_curves, is_control
-from llm_bridge.study.evidence import collapse_tests, seed_components
-from llm_bridge.study.page_splits import split_rows, training_sentence
-from llm_bridge.study.points import load_study
-from llm_bridge.study.receivers import asks_again, intact_only, parser_gate
-from llm_bridge.study.report import write_report
-from llm_bridge.study.words import method_name
+from llm_bridge.scoring.metrics import compare_losses, score_cell
+from llm_bridge.scoring.statistics import holm, mcnemar_exact
 
 SEEDS = {"train_seeds": (0, 1, 2), "channel_seeds": (0, 1)}
 SMALL = {"tasks": ("localise", "paired"), "spreading_factors": (7, 9, 12)}
@@ -54,8 +54,18 @@ def study(study_dir):
 
 
 def point(study, **fields):
-    (found,) = [p for p in study.points if all(getattr(p, name) == value for name, value in fields.items())]
+    (found,) = [p for p in study.points if all(column(p, name) == value for name, value in fields.items())]
     return found
+
+
+def column(p, name):
+    """A point's field, or its link's."""
+    return getattr(p, name) if hasattr(p, name) else getattr(p.link, name, None)
+
+
+def rows_of(study, p):
+    """The item rows behind a point, as they stand in the cells' files."""
+    return [row for cell in study.cells if cell.name in p.runs for row in cell.items if row["task"] == p.task]
 
 
 # --- contrasts --------------------------------------------------------------------------------------------------------
@@ -66,23 +76,26 @@ def test_programs_own_differences_average_to_the_contrast(study, task):
     """The sign-flip test and the bootstrap speak of one and the same D, several seeds and gold lines included."""
     link = {"task": task, "axis": "fixed_snr", "sf": 9, "snr_db": -10.0, "policy": "drop"}
     clean = {"task": task, "corrupted_split": "none", "corpus": "minibugs"}
-    rows = [
-        point(study, method=m, **where).items for m in ("qlora", "full") for where in (clean, link)
+    group = [
+        point(study, method=m, **where) for m in ("qlora", "full") for where in (clean, link)
     ]  # clean a, link a, clean b, link b
-    own = program_differences(*rows)
+    paired = pair_points([tuple(group)])
+    own = program_differences(paired)
     assert len(own) == 42
-    assert own.mean() == pytest.approx(compare_losses(*rows, num_resamples=200).value, abs=1e-12)
+    from_rows = compare_losses(*(rows_of(study, p) for p in group))  # a full grid: every run once
+    assert own.mean() == pytest.approx(from_rows.value, abs=1e-12)
+    assert paired.difference() == from_rows
 
 
 def test_primary_contrasts_are_those_that_were_registered(study):
     found = primary_contrasts(study)
-    assert [(c.link[0].axis, c.link[0].task, c.link[0].sf) for c in found] == [
+    assert [(c.first.axis, c.first.task, c.first.sf) for c in found] == [
         ("fixed_snr", "localise", 7),
         ("fixed_snr", "paired", 7),
         ("equal_airtime", "localise", 12),
         ("equal_airtime", "paired", 12),
     ]
-    assert all(c.link[0].policy == "drop" and [p.method for p in c.link] == ["qlora", "full"] for c in found)
+    assert all(c.first.policy == "drop" and [p.method for p in c.linked] == ["qlora", "full"] for c in found)
     for pair in (found[:2], found[2:]):  # a family is the two tasks of one axis
         assert [c.p_holm for c in pair] == pytest.approx(list(holm([c.p_value for c in pair])))
     assert [c.registered for c in found] == [True, True, False, False]  # the synthetic airtime axis has fading
@@ -91,11 +104,11 @@ def test_primary_contrasts_are_those_that_were_registered(study):
 def test_a_direction_is_claimed_by_the_corrected_p_value_alone(study):
     contrast = dataclasses.replace(primary_contrasts(study)[0], p_holm=0.2)
     apart = dataclasses.replace(contrast.difference, value=-0.2, low=-0.3, high=-0.01)
-    null = dataclasses.replace(contrast, difference=apart).sentence()
+    null = primary_sentence(dataclasses.replace(contrast, difference=apart))
     assert "not distinguishable (smallest difference that n could show: 0." in null and "costs" not in null
-    assert "the link costs QLoRA less" in dataclasses.replace(contrast, difference=apart, p_holm=0.03).sentence()
+    assert "the link costs QLoRA less" in primary_sentence(dataclasses.replace(contrast, difference=apart, p_holm=0.03))
     tight = dataclasses.replace(apart, value=0.01, low=-0.09, high=0.09)
-    assert "equivalent within 0.10" in dataclasses.replace(contrast, difference=tight).sentence()
+    assert "equivalent within 0.10" in primary_sentence(dataclasses.replace(contrast, difference=tight))
     assert "n = 42 programs, three training seeds, two channel seeds)" in null
 
 
@@ -106,7 +119,7 @@ def test_neighbouring_spreading_factors_by_majority_of_seeds(study):
     solved = []
     for p in (mine[0].first, mine[0].second):
         right = {}
-        for row in p.items:
+        for row in rows_of(study, p):
             right.setdefault(row["program"], []).append(row["delivered"] and row["decision"] == "buggy")
         assert {len(answers) for answers in right.values()} == {6}
         solved.append({name for name, answers in right.items() if sum(answers) >= 4})
@@ -117,7 +130,7 @@ def test_neighbouring_spreading_factors_by_majority_of_seeds(study):
 
 
 def test_collapse_is_tested_for_tasks_and_policies_of_the_study(study):
-    found = collapse_tests(study)
+    found = independence_tests(study)
     assert [(c.policy, c.task) for c in found] == [("drop", "localise"), ("drop", "paired")]
     for c in found:
         assert c.slope.p_holm >= c.slope.p_value and c.categories.p_value is not None
@@ -160,23 +173,40 @@ def rows_by_hand():
     return link, [{**row, "delivered": True} for row in clean]
 
 
-def test_do_nothing_receivers_by_hand():
+def curve_by_hand(train_seed=0):
+    """The rows by hand as a curve of one point beside its clean point; of the same training seed unless told."""
     link, clean = rows_by_hand()
-    seeds = {"link": 0, "clean": 0}
-    assert score_cell(link)["f1"] == 0.5
-    assert score_cell(intact_only(link, clean, seeds))["f1"] == 0.25  # a alone
-    assert score_cell(parser_gate(link, clean, seeds))["f1"] == 0.75  # a and b as they are, c again, d again and wrong
-    assert sum(map(asks_again, link)) == 2
-    assert intact_only(link, clean, {"link": 1, "clean": 0}) == []  # another training seed's decisions are not its own
+    common = {"corpus": "minibugs", "method": "qlora"}
+    radio = {"axis": "fixed_snr", "sf": 7, "snr_db": -10.0, "fading": "rayleigh", "cr": 1, "policy": "drop"}
+    configs = (
+        {**common, **radio, "corrupted_split": "eval", "train_seed": train_seed, "channel_seed": 0},
+        {**common, "corrupted_split": "none", "train_seed": 0},
+    )
+    cells = [
+        CellFiles(name=name, config=config, provenance={}, items=rows, rows=[{"task": "paired", "n": 4}])
+        for name, config, rows in zip(("link", "clean"), configs, (link, clean), strict=True)
+    ]
+    (curve,) = make_curves(pool(cells, item_frame(cells)))
+    return curve
+
+
+def test_do_nothing_receivers_by_hand():
+    found = reception(curve_by_hand())
+    assert found.f1(found.first) == score_cell(rows_by_hand()[0])["f1"] == 0.5
+    assert intact_only(found)[1]["score"] == 0.25  # a alone
+    assert parser_gate(found)[1]["at_best"] == 0.75  # a and b as they are, c again, d again and wrong
+    assert found.sent_again.sum() == 2
+    assert reception(curve_by_hand(train_seed=1)) is None  # another training seed's decisions are not its own
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
 def test_what_the_gate_asks_again_meets_the_links_own_loss(share):
     """Of the two that ask again, c would be right when whole: F1 = (a + b + share of c) / 4; d is wrong either way."""
-    link, clean = rows_by_hand()
-    rows = parser_gate(link, clean, {"link": 0, "clean": 0}, whole_share=share)
-    assert score_cell(rows)["f1"] == pytest.approx((2 + share) / 4, abs=0.05 / 4)
-    assert {row["program"] for row in rows} == set("abcd")
+    found = reception(curve_by_hand())
+    found.items["whole_share"] = share
+    counts, details = parser_gate(found)
+    assert details["score"] == pytest.approx((2 + share) / 4, abs=1e-12)
+    assert counts.sum() == 4 and set(found.items["program"]) == set("abcd")
 
 
 def test_controls_are_of_every_corpus(tmp_path):
@@ -213,7 +243,7 @@ def test_every_control_has_its_line_and_its_verdict(study):
     assert noise.holds and noise.value == 0 and noise.n > 1000
     gate = [c for c in by_name["parser gate − model"] if c.task == "localise"]
     note = r"it scores 0\.\d\d; 0\.\d\d if all that is sent again arrives whole; \d+% sent again"
-    assert gate and all(re.fullmatch(note, c.note) for c in gate)
+    assert gate and all(re.fullmatch(note, control_note(c)) for c in gate)
     assert [c.ran for c in by_name["bursts"]] == [False] and [c.ran for c in by_name["random-bytes"]] == [False]
 
 
@@ -224,7 +254,7 @@ def test_methods_that_saw_other_noise_are_found_out(study):
     items[0]["fragments_lost"] += 1
     cells[index] = dataclasses.replace(cells[index], items=items)
     noise = next(c for c in controls(dataclasses.replace(study, cells=cells)) if c.name == "common random numbers")
-    assert noise.holds is False and noise.note.startswith("1 of ")
+    assert noise.holds is False and control_note(noise).startswith("1 of ")
 
 
 def test_controls_never_answer(study):
@@ -356,7 +386,7 @@ def test_texts_that_arrive_whole_beside_independent_frames(study):
     """By hand: two items of 2 and 3 frames, 2 of 5 lost; and the sentence that names both shares."""
     p = dataclasses.replace(
         study.points[0],
-        items=[{"fragments_sent": 2, "fragments_lost": 0}, {"fragments_sent": 3, "fragments_lost": 2}],
+        items=pd.DataFrame({"fragments_sent": [2, 3], "fragments_lost": [0, 2]}),
         scores={"n": 2, "intact": 1, "delivered": 2},
     )
     assert planning.whole_shares(p) == pytest.approx((0.5, (0.6**2 + 0.6**3) / 2))

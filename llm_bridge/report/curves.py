@@ -1,0 +1,168 @@
+"""Which curves answer the question, how a score stands to its baseline, and what is a control and answers nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llm_bridge.report.results import (
+    AXIS_ORDER,
+    CORPUS_ORDER,
+    METHOD_ORDER,
+    POLICY_ORDER,
+    SPLIT_ORDER,
+    TASK_ORDER,
+    Curve,
+    Point,
+    Study,
+    rank,
+)
+
+SHUFFLED, RENAMED = "-shuffled", "-renamed"
+CONTROL_POLICIES = ("random-bytes", "bursts", "drops")
+RULES = "rules"
+ADAPTERS = ("qlora", "lora")
+FINE_TUNED = ("qlora", "full", "lora")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How a score stands to its baseline: a word and a mark that needs no colour."""
+
+    key: str  # "above" | "at" | "below" | "nothing" | "none"
+    word: str
+    mark: str
+
+
+VERDICTS = {
+    "above": Verdict(key="above", word="above baseline", mark="▲"),
+    "at": Verdict(key="at", word="at baseline", mark="○"),
+    "below": Verdict(key="below", word="below baseline", mark="▼"),
+    "nothing": Verdict(key="nothing", word="nothing arrived", mark="✕"),
+    "none": Verdict(key="none", word="no F1", mark="–"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRow:
+    """One method at one link: a point for each split that was run ("none", "train", "eval", "both")."""
+
+    points: dict[str, Point]
+
+    @property
+    def linked(self) -> Point:
+        """Any point that crossed the link."""
+        return next(p for split, p in self.points.items() if split != "none")
+
+
+def verdict(scores: Any) -> Verdict:
+    """Verdict of a `Point`, or of a mapping with the columns of ``results.csv``.
+
+    Examples
+    --------
+    >>> verdict({"n": 42, "delivered": 42, "f1": 0.7, "f1_low": 0.45, "f1_high": 0.8, "baseline": 0.5}).word
+    'at baseline'
+    """
+    row = scores.scores if isinstance(scores, Point) else scores
+    if row.get("f1") is None or row.get("baseline") is None:
+        return VERDICTS["none"]
+    if not row.get("delivered"):
+        return VERDICTS["nothing"]
+    if row["f1_low"] > row["baseline"]:
+        return VERDICTS["above"]
+    return VERDICTS["below" if row["f1_high"] < row["baseline"] else "at"]
+
+
+def is_control(point: Point) -> bool:
+    """Whether a point is a control by its method, corpus or policy: never part of an answer."""
+    return SHUFFLED in point.method or point.corpus.endswith(RENAMED) or (point.policy or "") in CONTROL_POLICIES
+
+
+def is_rule(method: str) -> bool:
+    """Whether a method reads nothing: its name begins with "rule"."""
+    return method.startswith("rule")
+
+
+def shared_points(first: Curve, second: Curve) -> list[tuple[Point, Point]]:
+    """Points of two curves at the spreading factors that both have."""
+    by_sf = {point.sf: point for point in second.points}
+    return [(point, by_sf[point.sf]) for point in first.points if point.sf in by_sf]
+
+
+def panels(study: Study) -> list[list[Curve]]:
+    """Curves gathered into panels, most telling first; controls have their table."""
+    gathered: dict[tuple[Any, ...], list[Curve]] = {}
+    for curve in study.curves:
+        if not is_control(curve.first):
+            gathered.setdefault(curve.panel, []).append(curve)
+    return list(gathered.values())
+
+
+def headline_curves(study: Study) -> list[Curve]:
+    """The curve that answers the question, one for each axis.
+
+    Of several: the first corpus of `CORPUS_ORDER`, a task in which the clean link beats the baseline before one in
+    which it does not, then the order of tasks and methods. Controls and rules answer nothing.
+    """
+    chosen: dict[Any, Curve] = {}
+    for curve in sorted(study.curves, key=curve_order):
+        if len(curve.points) > 1 and not is_rule(curve.first.method) and not is_control(curve.first):
+            chosen.setdefault(curve.first.axis, curve)
+    return sorted(chosen.values(), key=lambda curve: rank(AXIS_ORDER, curve.first.axis))
+
+
+def curve_order(curve: Curve) -> tuple[Any, ...]:
+    """Sort key: which curve answers the question best."""
+    p = curve.first
+    skilled = curve.clean is not None and verdict(curve.clean).key == "above"
+    return (
+        rank(CORPUS_ORDER, p.corpus),
+        not skilled,
+        rank(TASK_ORDER, p.task),
+        rank(SPLIT_ORDER, p.corrupted_split),
+        rank(METHOD_ORDER, p.method),
+        rank(POLICY_ORDER, p.policy),
+        -round(curve.spread, 9),
+        p.corpus,
+        p.method,
+        str(p.condition),
+    )
+
+
+def split_rows(study: Study) -> list[SplitRow]:
+    """Rows of every link that training texts crossed, in the order corpus, task, link, method."""
+    points = [p for p in study.points if p.f1 is not None and not is_control(p)]
+    clean = {(p.corpus, p.task, p.method): p for p in points if p.clean}
+    rows: dict[tuple[Any, ...], dict[str, Point]] = {}
+    for p in points:
+        if not p.clean:
+            rows.setdefault((p.corpus, p.task, p.method, p.link), {})[p.corrupted_split] = p
+    found = [
+        SplitRow(points={**({"none": clean[key[:3]]} if key[:3] in clean else {}), **by_split})
+        for key, by_split in rows.items()
+        if {"train", "both"} & set(by_split)
+    ]
+    return sorted(found, key=_split_order)
+
+
+def methods_of(study: Study) -> list[str]:
+    """Every method of a study, in the order of `METHOD_ORDER`, then by name."""
+    return sorted({point.method for point in study.points}, key=lambda method: (rank(METHOD_ORDER, method), method))
+
+
+def compared_methods(study: Study) -> list[tuple[str, str]]:
+    """Pairs of methods to compare: each kind of adapter with full fine-tuning; without that, QLoRA with LoRA."""
+    methods = [method for method in methods_of(study) if SHUFFLED not in method]
+    adapters = [method for method in methods if method.partition("-")[0] in ADAPTERS]
+    if "full" in methods:
+        return [(method, "full") for method in adapters]
+    return [ADAPTERS] if set(ADAPTERS) <= set(adapters) else []
+
+
+def _split_order(row: SplitRow) -> tuple[Any, ...]:
+    p = row.linked
+    level = None if p.link is None else p.link.level
+    return (
+        rank(CORPUS_ORDER, p.corpus), rank(TASK_ORDER, p.task), str(p.axis), str(level), p.sf or 0,
+        rank(METHOD_ORDER, p.method), p.method,
+    )  # fmt: skip

@@ -1,0 +1,651 @@
+"""The report as one self-contained page: the answer first, then pictures, tables, limits and provenance.
+
+    Study  ->  [Section, …] (figures, tables, sentences)  ->  templates/report.html.jinja
+
+No request leaves the page (its content policy forbids them), scripts only sort tables, and everything can be reached by
+keyboard. Everything that comes from a file is escaped by the template. Colours never carry a meaning alone: verdicts
+have a word and a mark, methods a marker and a line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llm_bridge.link import Link
+from llm_bridge.report import figures
+from llm_bridge.report.controls import Control, controls
+from llm_bridge.report.curves import compared_methods, headline_curves, is_control, methods_of, panels, split_rows
+from llm_bridge.report.language import (
+    TASK_QUESTIONS,
+    axis_name,
+    condition_name,
+    corpus_name,
+    count_words,
+    format_runs,
+    independence_sentence,
+    limits,
+    link_words,
+    method_name,
+    method_sentences,
+    model_names,
+    plan_words,
+    primary_sentence,
+    sentence_case,
+    sf_sentence,
+    sf_span,
+    texture_sentence,
+    training_sentence,
+    warning_sentence,
+)
+from llm_bridge.report.planning import make_plan, measured_choice
+from llm_bridge.report.results import AXIS_ORDER, CORPUS_ORDER, Curve, Point, Study, delivery, rank
+from llm_bridge.report.tables import (
+    Table,
+    choice_table,
+    contrast_table,
+    control_table,
+    delivery_table,
+    independence_table,
+    program_test_table,
+    score_table,
+    seed_table,
+    split_table,
+    texture_table,
+)
+from llm_bridge.report.tests import (
+    METHODS,
+    Contrast,
+    IndependenceTest,
+    independence_tests,
+    method_comparisons,
+    method_tests,
+    neighbour_tests,
+    primary_contrasts,
+    seed_components,
+    texture_contrasts,
+    training_contrasts,
+    untrained_contrasts,
+)
+from llm_bridge.transport.packets import HEADER_LEN
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+MAX_EXAMPLES = 6
+WARNING_SIGN = "○"
+HYPOTHESES = "docs/explanation/hypotheses.md"
+
+
+class Figure(NamedTuple):
+    """A drawing under its title, with a line that says where it holds."""
+
+    title: str
+    where: str
+    svg: str
+
+
+class Piece(NamedTuple):
+    """Some characters of a text, and how they are marked: "lost", "hole", "changed", or not."""
+
+    text: str
+    mark: str = ""
+
+
+class Example(NamedTuple):
+    """A program as sent and as received, its damage marked."""
+
+    summary: str
+    where: str
+    sent: Sequence[Piece]
+    received: Sequence[Piece]
+    readable: bool
+
+
+class Entry(NamedTuple):
+    """A line of the answer, under a title of its own or under the one before."""
+
+    text: str
+    title: str = ""
+    style: str = "small"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Part of a section, written in the order of its fields; with a `summary` it is folded away."""
+
+    title: str = ""
+    summary: str = ""
+    opened: bool = False
+    style: str = ""
+    note: str = ""
+    figures: Sequence[Figure] = ()
+    table: Table | None = None
+    examples: Sequence[Example] = ()
+    open_example: int = 0
+    sentences: Sequence[str] = ()
+    pairs: Sequence[tuple[str, str]] = ()
+    names: Sequence[str] = ()
+    after: str = ""
+
+
+class Section(NamedTuple):
+    """A section of the page."""
+
+    id: str
+    title: str
+    parts: Sequence[Part]
+
+
+def render_page(study: Study) -> str:
+    """The whole page of a study as HTML text."""
+    found = independence_tests(study)
+    primary = primary_contrasts(study)
+    texture = texture_contrasts(study)
+    sections = [
+        Section("scores", "F1 against spreading factor", list(score_parts(study))),
+        Section("damage", "Does the model do anything with damaged text?", list(damage_parts(study, found))),
+        Section("choice", "Which spreading factor should I use?", list(choice_parts(study))),
+        Section("tests", "The tests, as registered", list(test_parts(study, primary, texture, found))),
+        Section("splits", "What if training texts cross the link too?", list(split_parts(study))),
+        Section("controls", "Controls", list(control_parts(study))),
+        Section("seeds", "Where the scatter comes from", list(seed_parts(study))),
+        Section("delivery", "What the link delivered", list(delivery_parts(study))),
+        Section("program", "One program, before and after the link", list(example_parts(study))),
+        Section("table", "Every score", [_every_score(study)]),
+        Section("limits", "What this cannot show", [Part(sentences=limits(study))]),
+        Section("provenance", "Where the numbers come from", list(provenance_parts(study))),
+    ]
+    return render(
+        title="F1 against spreading factor",
+        kicker="chirpbridge study report",
+        heading="How does the spreading factor of a LoRa radio link change what a language model makes of programs "
+        "sent over it?",
+        answer=list(answer(study, primary, texture)),
+        facts=_facts(study),
+        sections=[section for section in sections if section.parts],
+        footer="Intervals are 95 % bootstrap intervals over programs (BCa; exact where all programs agree). An item "
+        "that did not arrive counts as a miss. results.csv and items.jsonl beside this page hold every number and "
+        "every decision.",
+    )
+
+
+def render(**context: Any) -> str:
+    """The page's template filled in; `context` holds its variables."""
+    texts = {name: (TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")}
+    template = environment().get_template("report.html.jinja")
+    return template.render(policy=POLICY, css=texts["report.css"], script=texts["report.js"], **context)
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """The templates, everything escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+def answer(study: Study, primary: Sequence[Contrast], texture: Sequence[Contrast]) -> Iterator[Entry]:
+    """What the study says, axis by axis, and adapters against full fine-tuning."""
+    models = model_names(study)
+    if any(name.startswith("toy") for name in models):
+        text = "A model with random weights: these numbers test the path and say nothing about language models."
+        yield Entry(f"{WARNING_SIGN} {text}", style="small warning")
+    registered = [(c, primary_sentence(c)) for c in primary] + [(c, texture_sentence(c)) for c in texture]
+    first = min((c.first.corpus for c, _ in registered), key=lambda name: rank(CORPUS_ORDER, name), default=None)
+    curves = headline_curves(study)
+    for index, curve in enumerate(curves):
+        p = curve.first
+        title = sentence_case(axis_name(p.axis))
+        yield Entry(sf_sentence(curve, " and ".join(models)), title, "small" if index else "")
+        yield Entry(f"{sentence_case(condition_name(p))}.", style="note")
+        warning = warning_sentence(curve)
+        if warning:
+            yield Entry(f"{WARNING_SIGN} {warning}", style="small warning")
+        said = [(c.first.task, text) for c, text in registered if (c.first.corpus, c.first.axis) == (first, p.axis)]
+        chosen = next((text for task, text in said if task == p.task), said[0][1] if said else "")
+        if chosen:
+            yield Entry(chosen)
+    if not curves:
+        text = "This study holds fewer than two spreading factors of one link: it cannot say how F1 goes with SF."
+        yield Entry(text, "Spreading factor", "")
+    shown = False
+    for methods in compared_methods(study):
+        comparisons = method_comparisons(study, methods=methods)
+        names = " against ".join(method_name(method) for method in methods)
+        title = f"{names}{' fine-tuning' if methods[1] == 'full' else ''}, all spreading factors together"
+        for text in method_sentences(comparisons[0]) if comparisons else ():
+            yield Entry(text, title)
+            title, shown = "", True
+    if not shown:
+        title = "QLoRA against full fine-tuning, all spreading factors together"
+        yield Entry("Not compared: this study does not hold both methods over the same link.", title)
+
+
+def _facts(study: Study) -> list[tuple[str, str]]:
+    points = [point for point in study.points if not is_control(point)]
+    corpora = {p.corpus: max(q.num_programs for q in points if q.corpus == p.corpus) for p in points}
+    return [
+        ("Model", ", ".join(model_names(study))),
+        ("Test programs", ", ".join(f"{corpus_name(name)} ({count})" for name, count in sorted(corpora.items()))),
+        ("Spreading factors", sf_span(sorted({p.sf for p in points if p.sf is not None}))),
+        ("Methods", ", ".join(dict.fromkeys(method_name(p.method) for p in points))),
+        ("Seeds", sentence_case(format_runs(sorted({run for p in points for run in p.runs.values()}, key=str)))),
+        ("Cells", str(len(study.cells))),
+    ]
+
+
+# --- sections ---------------------------------------------------------------------------------------------------------
+
+
+def score_parts(study: Study) -> Iterator[Part]:
+    """F1 against spreading factor and SNR, the most telling condition of each axis first, the others folded away."""
+    styles = figures.method_styles(methods_of(study))
+    shown: dict[tuple[Any, ...], Figure] = {}
+    more = []
+    for panel in panels(study):
+        p = panel[0].first
+        title = f"{corpus_name(p.corpus)}, {p.task}: {TASK_QUESTIONS.get(p.task, '')}"
+        drawn = Figure(title, _where(p), figures.f1_against_sf(panel, styles))
+        if (p.corpus, p.task, p.axis) in shown:
+            more.append(drawn)
+        else:
+            shown[p.corpus, p.task, p.axis] = drawn
+    if not shown:
+        return
+    yield Part(
+        note="Bars are 95 % intervals. Filled markers lie above the baseline with their whole interval, hollow ones do "
+        "not, a cross means that nothing arrived. The column on the right, and the dotted lines, are the same model on "
+        "texts of which nothing was lost.",
+        figures=list(shown.values()),
+    )
+    waterfalls = _snr_figures(study)
+    if waterfalls:
+        yield Part(figures=waterfalls)
+    if more:
+        yield Part(summary=f"{len(more)} more conditions of the link", figures=more)
+
+
+def damage_parts(study: Study, found: Sequence[IndependenceTest]) -> Iterator[Part]:
+    """F1 against the share intact and against residual errors, one pair of figures for each corpus and task."""
+    styles = figures.method_styles(methods_of(study))
+    groups: dict[tuple[str, str], list[Curve]] = {}
+    for curve in (curve for panel in panels(study) for curve in panel):
+        if curve.first.corrupted_split in ("eval", "both"):
+            groups.setdefault((curve.first.corpus, curve.first.task), []).append(curve)
+    drawn = []
+    for (corpus, task), curves in groups.items():
+        points = [p for curve in curves for p in curve.points]
+        clean = [curve.clean for curve in curves if curve.clean]
+        head, lead = f"{corpus_name(corpus)}, {task}", points[0]
+        first = [p for p in points if p.condition == lead.condition]
+        tested = [p for p in points if p.policy == lead.policy and p.method == lead.method]
+        svg = figures.f1_against_intact(first, clean, styles)
+        drawn.append(Figure(f"{head}: what arrived whole", _where(lead), svg))
+        if any(p.byte_error_rate is not None for p in tested):
+            mine = [t.slope for t in found if (t.corpus, t.task, t.policy) == (corpus, task, lead.policy)]
+            said = independence_sentence(mine[0]) if mine else "No test of this task was registered"
+            title = f"{head}, {method_name(lead.method)}: residual errors"
+            drawn.append(Figure(title, said, figures.f1_against_errors(tested)))
+    if drawn:
+        yield Part(
+            note="A slanted line is a receiver that uses only what arrived whole: F1 on clean texts, times the share "
+            "that arrived whole. Points above it: the model gets something out of damaged text. Points on it: it does "
+            "not. Against residual errors, points of all spreading factors on one curve mean that SF acts through "
+            "those errors alone; the sentence above each figure tests that.",
+            figures=drawn,
+        )
+
+
+def choice_parts(study: Study) -> Iterator[Part]:
+    """Which spreading factor to use at a distance and a duty cycle: interpolated, and as measured where it was run."""
+    plan = make_plan(study)
+    if plan is not None:
+        p = plan.curve.first
+        title = f"Best spreading factor for {method_name(p.method)}, {corpus_name(p.corpus)}, {p.task}"
+        minutes = f"{plan.period_s / 60:.3g}"
+        where = f"Computed by interpolation, not measured. One program every {minutes} minutes"
+        yield Part(figures=[Figure(title, where, figures.best_sf_map(plan.advice))])
+        yield Part(note=plan_words(plan))
+    measured = measured_choice(study)
+    if measured:
+        lead = measured[0][0].first
+        title = f"As measured: {method_name(lead.method)}, {corpus_name(lead.corpus)}, {lead.task}"
+        yield Part(title=title, table=choice_table(measured))
+
+
+def test_parts(
+    study: Study, primary: Sequence[Contrast], texture: Sequence[Contrast], found: Sequence[IndependenceTest]
+) -> Iterator[Part]:
+    """The registered tests, conditional independence, and the secondary families folded away."""
+    if primary:
+        yield Part(
+            title="Does the link cost QLoRA more than full fine-tuning?",
+            note="F1 with nothing lost minus F1 at the link, QLoRA minus full; above 0 the link costs QLoRA more. p by "
+            'sign flips of programs, Holm over the two tasks of an axis; "n could show": the smallest difference that '
+            f"so many programs show with 80 % power. {_registered_words(primary)}",
+            table=contrast_table("Primary contrasts", primary),
+        )
+    for methods in compared_methods(study):
+        contrasts = primary_contrasts(study, methods=methods) if methods != METHODS else []
+        if contrasts:
+            names = [method_name(method) for method in methods]
+            yield Part(
+                summary=f"Does the link cost {names[0]} more than {names[1]}? Exploratory: {len(contrasts)} contrasts",
+                note=f"The same difference, {names[0]} minus {names[1]}. Holm over the two tasks of an axis.",
+                table=contrast_table(f"{names[0]} against {names[1]}", contrasts),
+            )
+    untrained = untrained_contrasts(study)
+    if untrained:
+        yield Part(
+            summary="Does the link cost a fine-tuned model more than the untrained one? Exploratory: "
+            f"{len(untrained)} contrasts",
+            note="The same difference, fine-tuned minus zero-shot: each run of a training seed beside the untrained "
+            "model on the same channel seed, on the channel seeds that both have. p corrected over this table "
+            "(Benjamini-Hochberg).",
+            table=contrast_table("Fine-tuned against untrained", untrained, corrected="p, corrected"),
+        )
+    if texture:
+        yield Part(
+            title="Does the texture of the damage matter, at equal losses?",
+            note="F1 at the largest spreading factor minus F1 at the smallest one, where both lose the same share of "
+            "frames, methods together. p by sign flips of programs, Holm over the two tasks. Registered before the "
+            f"study ran ({HYPOTHESES}).",
+            table=texture_table(texture),
+        )
+    if found:
+        yield Part(
+            title="Does the spreading factor matter beyond the bytes it loses?",
+            note="Log-odds of a right answer for one step of SF at equal residual error rate; 0: given the error rate, "
+            "the answer is independent of SF. p by likelihood ratio, Holm over tasks; beside it p with SF as "
+            "categories, p that allows for rows that share one damaged text (cluster-robust), and p over items that "
+            "arrived damaged alone. Where several training seeds share a channel seed, p is too small: then only the "
+            "robust one counts.",
+            table=independence_table(found),
+        )
+    families = [
+        (
+            f"{' against '.join(map(method_name, methods))} at each spreading factor",
+            method_tests(study, methods=methods),
+        )
+        for methods in compared_methods(study)
+    ]
+    for title, tests in (*families, ("Neighbouring spreading factors", neighbour_tests(study))):
+        if tests:
+            yield Part(
+                summary=f"{title}: {len(tests)} tests",
+                note="Exact McNemar on programs (solved: by more than half of the runs, a run being a training seed on "
+                "a channel seed), Holm within each family.",
+                table=program_test_table(title, tests),
+            )
+
+
+def split_parts(study: Study) -> Iterator[Part]:
+    """F1 by what crossed the link, with the contrast of what clean training texts are worth to both methods."""
+    rows = split_rows(study)
+    if rows:
+        yield Part(
+            note="F1 with 95 % intervals, by what crossed the link: nothing, training texts, the texts to judge, or "
+            "both. Under training texts, the texts to judge are clean.",
+            table=split_table(rows),
+            sentences=[training_sentence(contrast) for contrast in training_contrasts(study)],
+        )
+
+
+def control_parts(study: Study) -> Iterator[Part]:
+    """A table for each corpus, the first one open, and one for what concerns all of them."""
+    by_corpus: dict[str, list[Control]] = {}
+    for control in controls(study):
+        by_corpus.setdefault(control.corpus, []).append(control)
+    shown = {corpus: found for corpus, found in by_corpus.items() if any(control.ran for control in found)}
+    if shown:
+        note = "F1 with 95 % intervals; values with a sign are differences of F1, paired by program."
+        yield Part(note=f'{note} "no" is as much a finding as "yes".')
+    first = next(iter(by_corpus), None)
+    for corpus, found in shown.items():
+        ran = [control for control in found if control.ran]
+        missing = ", ".join(dict.fromkeys(control.name for control in found if not control.ran))
+        title = corpus_name(corpus) if corpus else "All corpora"
+        odd = sum(control.holds is False for control in ran)
+        yield Part(
+            summary=f"{title}: {count_words(len(ran), 'control')}, {odd or 'none'} not as they should be",
+            opened=corpus == first,
+            table=control_table(f"Controls, {title}", ran),
+            after=f"Not in this study: {missing}." if missing else "",
+        )
+
+
+def seed_parts(study: Study) -> Iterator[Part]:
+    """Where the scatter comes from, for every curve that is shown first and has more than one seed."""
+    rows = [(*key, part) for key, parts in seed_components(study).items() for part in parts]
+    if rows:
+        yield Part(
+            note="Analysis of variance of right and wrong over programs, training seeds and channel seeds, mean over "
+            "the spreading factors of the curve shown first. Share of variance: of a single decision; SD of F1: what "
+            "this source alone would scatter F1 by. Intervals in this report cover the programs; what the seeds add "
+            "are the lines that name seeds alone.",
+            table=seed_table(rows),
+        )
+
+
+def delivery_parts(study: Study) -> Iterator[Part]:
+    """Pictures and a table of what each link delivered, counted over texts and channel seeds once."""
+    rows = delivery(study)
+    if not len(rows):
+        return
+    same = [(corpus, link.condition) for corpus, link in zip(rows["corpus"], rows["link"], strict=True)]
+    groups = [part.sort_values("link", key=lambda links: [link.sf for link in links]) for part in _grouped(rows, same)]
+    telling: dict[tuple[str, str], pd.DataFrame] = {}
+    for group in sorted(groups, key=_delivery_spread, reverse=True):
+        link: Link = group["link"].iloc[0]
+        if len(group) > 1:
+            telling.setdefault((group["corpus"].iloc[0], link.axis), group)
+    ordered = sorted(telling.items(), key=lambda pair: (pair[0][0], rank(AXIS_ORDER, pair[0][1])))
+    drawn = [
+        Figure(f"{corpus_name(corpus)}, {axis_name(axis)}", _link_text(group), figures.delivery_against_sf(group))
+        for (corpus, axis), group in ordered
+    ]
+    payload_len = _payload_len(study)
+    for (corpus, axis), group in ordered:
+        link = group["link"].iloc[0]
+        in_theory = link.fading in ("none", "rayleigh") and link.policy == "drop" and math.isfinite(link.snr_db)
+        if axis == "fixed_snr" and in_theory and payload_len:
+            where = f"Lines: theory, whole fragments; markers: frames of this study. {sentence_case(_link_text(group))}"
+            svg = figures.frames_lost_against_snr(group, payload_len)
+            drawn.append(Figure(f"{corpus_name(corpus)}: where on the waterfall", where, svg))
+    yield Part(figures=drawn, table=delivery_table(rows.itertuples(index=False)))
+
+
+def example_parts(study: Study) -> Iterator[Part]:
+    """A program as sent and as received at each spreading factor, damage marked."""
+    known = [(Link.of_row(cell.config), example) for cell in study.cells for example in cell.examples]
+    known.sort(key=lambda pair: (rank(AXIS_ORDER, pair[0].axis), pair[0].sf) if pair[0] else (-1, 0))
+    seen: dict[int | None, Example] = {}
+    for link, example in known:
+        if (link.axis if link else None) == (known[0][0].axis if known[0][0] else None):
+            seen.setdefault(link.sf if link else None, _example(link, example))
+    chosen = list(seen.values())[:MAX_EXAMPLES]
+    if chosen:
+        # open the first one that shows damage and still has something to read
+        opened = next((index for index, example in enumerate(chosen) if example.readable), 0)
+        yield Part(
+            note="Struck through: bytes that did not arrive. Dashed box: the erasure in their place. Wavy: characters "
+            "that arrived wrong.",
+            examples=chosen,
+            open_example=opened,
+        )
+
+
+def provenance_parts(study: Study) -> Iterator[Part]:
+    """Versions, seeds, hashes and hardware of all cells, each value once."""
+    known: dict[str, dict[str, None]] = {}
+    for cell in study.cells:
+        for source in (cell.provenance, cell.config):
+            for name, value in _flatten(source):
+                known.setdefault(name, {}).setdefault(value, None)
+    pairs = []
+    for name, values in sorted(known.items()):
+        listed = list(values)
+        rest = f" and {len(listed) - 6} more" if len(listed) > 6 else ""
+        pairs.append((name, ", ".join(listed[:6]) + rest))
+    yield Part(summary="Versions, seeds, hashes and hardware", style="provenance", pairs=pairs)
+    yield Part(summary=f"The {len(study.cells)} cells", names=[cell.name for cell in study.cells])
+
+
+def mark_damage(sent: str, received: str, holes: Sequence[Sequence[int]]) -> tuple[list[Piece], list[Piece]]:
+    """Both sides of a transmission in pieces, the damage marked.
+
+    Parameters
+    ----------
+    sent, received
+        The text before and after the link.
+    holes
+        Byte spans ``(start, end)`` of `sent` that did not arrive; each stands in `received` as one U+FFFD.
+
+    Examples
+    --------
+    >>> mark_damage("a = 1", "a = 7", [])[1]
+    [Piece(text='a = ', mark=''), Piece(text='7', mark='changed')]
+    """
+    raw = sent.encode()
+    spans = sorted((max(0, int(a)), min(len(raw), int(b))) for a, b in holes)
+    if spans and received.count("\ufffd") == len(spans):
+        left, at = [], 0
+        for start, end in spans:
+            left += [Piece(_text(raw[at:start])), Piece(_text(raw[start:end]), "lost")]
+            at = max(at, end)
+        left.append(Piece(_text(raw[at:])))
+        pieces = received.split("\ufffd")
+        right = [Piece(pieces[0])]
+        for (start, end), piece in zip(spans, pieces[1:], strict=True):
+            right += [Piece(f"{end - start} bytes lost", "hole"), Piece(piece)]
+        return left, right
+    left, right = [], []
+    for code, i0, i1, j0, j1 in difflib.SequenceMatcher(a=sent, b=received, autojunk=False).get_opcodes():
+        same = code == "equal"
+        left.append(Piece(sent[i0:i1], "" if same else "lost"))
+        right.append(Piece(received[j0:j1], "" if same else "changed"))
+    return [piece for piece in left if piece.text], [piece for piece in right if piece.text]
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _every_score(study: Study) -> Part:
+    note = (
+        "Pooled over seeds. The bar runs from 0 to 1: shaded the interval, solid the score, dashed the baseline. Click "
+        "a head to sort, or reach it with the Tab key."
+    )
+    return Part(note=note, table=score_table(study.points))
+
+
+def _snr_figures(study: Study) -> list[Figure]:
+    """F1 against SNR where a study has three SNRs or more: the first method of each corpus and task."""
+    groups: dict[tuple[Any, ...], dict[int, list[Point]]] = {}
+    for curve in (curve for panel in panels(study) for curve in panel):
+        link = curve.link
+        p = curve.first
+        key = (
+            p.corpus,
+            p.task,
+            p.method,
+            p.corrupted_split,
+            link.axis,
+            link.fading,
+            link.cr,
+            link.policy,
+            link.source_coding,
+            link.quantity,
+        )
+        for p in curve.points:
+            if p.link is not None and math.isfinite(p.link.snr_db):
+                groups.setdefault(key, {}).setdefault(p.link.sf, []).append(p)
+    found: dict[tuple[str, str], Figure] = {}
+    for (corpus, task, method, *_), lines in groups.items():
+        if (corpus, task) in found or max(len(points) for points in lines.values()) < 3:
+            continue
+        ordered = {sf: sorted(points, key=lambda p: p.link.snr_db if p.link else 0.0) for sf, points in lines.items()}
+        title = f"{corpus_name(corpus)}, {task}, {method_name(method)}: F1 against SNR"
+        found[corpus, task] = Figure(title, "a line for each spreading factor", figures.f1_against_snr(ordered))
+    return list(found.values())
+
+
+def _registered_words(contrasts: Sequence[Contrast]) -> str:
+    if all(c.registered for c in contrasts):
+        return f"Registered before the study ran ({HYPOTHESES})."
+    return (
+        f"The form was registered before the study ran ({HYPOTHESES}); where the setting is another one, the line is "
+        "exploratory."
+    )
+
+
+def _grouped(rows: pd.DataFrame, keys: Sequence[Any]) -> list[pd.DataFrame]:
+    """Rows of each key, in the order of their first ones."""
+    places: dict[Any, list[int]] = {}
+    for index, key in enumerate(keys):
+        places.setdefault(key, []).append(index)
+    return [rows.iloc[members] for members in places.values()]
+
+
+def _delivery_spread(group: pd.DataFrame) -> float:
+    """How much the share of whole items differs between the spreading factors of a link."""
+    shares = group["intact"] / group["n"].clip(lower=1)
+    return float(shares.max() - shares.min())
+
+
+def _link_text(group: pd.DataFrame) -> str:
+    return ", ".join(link_words(group["link"].iloc[0]))
+
+
+def _payload_len(study: Study) -> int | None:
+    """Bytes of a whole fragment with our header, where all cells agree on it."""
+    found = {str((cell.config.get("radio") or {}).get("fragment")) for cell in study.cells if cell.config.get("sf")}
+    text = found.pop() if len(found) == 1 else ""
+    return int(text) + HEADER_LEN if text.isdecimal() else None
+
+
+def _example(link: Link | None, example: Mapping[str, Any]) -> Example:
+    sent, received, holes = example["sent"], example["received"], example.get("holes") or []
+    left, right = mark_damage(sent, received, holes)
+    lost, size = sum(int(end) - int(start) for start, end in holes), len(sent.encode())
+    state = "arrived whole" if sent == received else f"{lost} of {size} bytes lost" if holes else "arrived damaged"
+    if not received.strip("\ufffd\n "):
+        right, state = [Piece("nothing arrived", "hole")], "nothing arrived"
+    head = f"SF{link.sf}, " if link is not None else ""
+    where = f"{example.get('program', 'a program')}; {', '.join(link_words(link))}"
+    return Example(head + state, where, left, right, readable=state not in ("arrived whole", "nothing arrived"))
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Leaves of nested mappings as dotted names and short texts."""
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flatten(inner, f"{prefix}{name}.")
+        elif inner is not None:
+            yield f"{prefix}{name}", str(inner)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", errors="replace")
+
+
+def _where(p: Point) -> str:
+    return f"{sentence_case(axis_name(p.axis))}; {condition_name(p)}"

@@ -1,0 +1,424 @@
+"""A results folder as cells, and their items as one frame: of a run, or of a published study.
+
+    DIR/<cell>/{config, provenance, result, example}.json, items.jsonl          a run
+    DIR/{results.csv, items.jsonl[.gz], recipe.json, provenance.json}           a published study
+
+Files are believed only where they have the types and ranges of `llm_bridge.results_format`; else one line names the
+file, the value and what to do. A published study without items has the scores and intervals of ``results.csv`` alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import itertools
+import json
+import math
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NotRequired, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from llm_bridge.files import StoreError, canonical_json, read_json
+from llm_bridge.link import FIELDS
+from llm_bridge.results_format import (
+    CONFIG_FILE,
+    EXAMPLE_FILES,
+    ITEMS_FILE,
+    PROVENANCE_FILE,
+    RECIPE_FILE,
+    RESULT_COLUMNS,
+    RESULT_FILE,
+    RESULTS_TABLE,
+    ItemRow,
+    cell_dirs,
+    is_finished,
+)
+from llm_bridge.scoring.conditional_independence import residual_errors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELL_COLUMNS = ("corpus", "method", "train_seed", "corrupted_split", *FIELDS)
+"""Columns of ``results.csv`` by which its lines belong to one cell."""
+TEXT_COLUMNS = frozenset(
+    ("fading", "policy", "source_coding", "corrupted_split", "method", "task", "corpus", "axis"),
+)
+WHOLE_COLUMNS = frozenset(("sf", "cr", "train_seed", "channel_seed", "n", "delivered", "intact", "parses"))
+TASKS = ("localise", "paired", "detect", "repair")
+VERSIONS = ("buggy", "correct", "pair")
+COUNTED = ("bytes_sent", "byte_errors", "bytes_lost", "fragments_sent", "fragments_lost", "airtime_s")
+NUMERIC = ("num_lines", "num_gold", "parses", *COUNTED)
+DELETE = "delete its folder and run again"
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFiles:
+    """One finished cell as read.
+
+    Parameters
+    ----------
+    name
+        Name of its folder.
+    config, provenance
+        What shapes its numbers, and where they come from.
+    items
+        Its lines of ``items.jsonl``; none where a study was published without them.
+    rows
+        Its lines of ``results.csv``, one for each task.
+    examples
+        Programs before and after the link.
+    text
+        The lines of ``items.jsonl`` as they stand in the file.
+    """
+
+    name: str
+    config: Row
+    provenance: Row
+    items: Sequence[ItemRow]
+    rows: Sequence[Row]
+    examples: Sequence[Row] = ()
+    text: str = field(default="", repr=False)
+
+
+def read_cells(directory: Path) -> list[CellFiles]:
+    """Every finished cell under a folder, in the order of their names, or the cells behind a published study.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no finished cell, nor a published study.
+    StoreError
+        A file was changed after its result was written, is not what it should be, or lies in another cell's folder.
+    """
+    cells = [_cell_files(folder) for folder in cell_dirs(directory)]
+    if not cells and (directory / RESULTS_TABLE).exists() and (directory / RECIPE_FILE).exists():
+        cells = published_cells(directory)
+    if not cells:
+        raise FileNotFoundError(f"no finished cell under {directory}: run a recipe with --out {directory} first")
+    return cells
+
+
+def published_cells(directory: Path) -> list[CellFiles]:
+    """The cells behind ``results.csv``, with their items where these are there, in the order of the lines.
+
+    Raises
+    ------
+    StoreError
+        Items that do not belong to the lines, or a file that is not what it should be.
+    """
+    recipe = _mapping(directory / RECIPE_FILE)
+    path = directory / PROVENANCE_FILE
+    learners = (_mapping(path) if path.exists() else {}).get("learners") or {}
+    source = next((p for name in (ITEMS_FILE + ".gz", ITEMS_FILE) if (p := directory / name).exists()), None)
+    text = "" if source is None else _unpacked(source)
+    items = [] if source is None else _item_rows(source, text, "publish the study again")
+    lines = text.splitlines(keepends=True)
+    named = [(name, list(rows)) for name, rows in itertools.groupby(items, key=lambda row: row["cell"])]
+    table = read_table(directory / RESULTS_TABLE)
+    groups = [list(rows) for _, rows in itertools.groupby(table, key=lambda row: [row[name] for name in CELL_COLUMNS])]
+    if named and len(named) != len(groups):
+        raise StoreError(f"{directory}: items of {len(named)} cells beside the results of {len(groups)}")
+    cells, at = [], 0
+    for index, rows in enumerate(groups):
+        name, found = named[index] if named else (f"cell {index}", [])
+        if named:
+            _must_fit(directory, name, found, rows)
+        settings = {column: rows[0][column] for column in CELL_COLUMNS}
+        method, seed = settings["method"], settings["train_seed"]
+        learner = learners.get(method if seed is None else f"{method} seed {seed}")
+        cells.append(
+            CellFiles(
+                name=name,
+                config={"model": recipe.get("model"), "radio": recipe.get("radio"), **settings},
+                provenance={} if learner is None else {"learner": learner},
+                items=found,
+                rows=rows,
+                text="".join(lines[at : at + len(found)]),
+            )
+        )
+        at += len(found)
+    return cells
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Lines of ``results.csv``: numbers as numbers, what is empty as None; columns that are not there as None.
+
+    A spreadsheet may have saved it: byte order mark, semicolons or tabs, decimal commas and TRUE are understood.
+
+    Raises
+    ------
+    StoreError
+        A number that is none, or a file without the columns that name a cell.
+    """
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
+    missing = {"method", "task", "corpus", "n"} - set(reader.fieldnames or ())
+    if missing:
+        raise StoreError(f"{path} is no table of results: it lacks the column {sorted(missing)[0]!r}")
+    rows = []
+    for number, line in enumerate(reader, start=2):
+        try:
+            rows.append({name: _cell_value(name, line.get(name) or "", delimiter) for name in RESULT_COLUMNS})
+        except ValueError as error:
+            raise StoreError(f"{path}, line {number}: {error}") from error
+    return rows
+
+
+def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
+    """All items of all cells, a row each, in their order.
+
+    Columns: `cell` (the cell's place among `cells`), `task, program, version, cluster` (text); `delivered, intact,
+    correct, says_buggy, is_buggy, copy_plausible` (bool); `num_lines, num_gold, length_rule, parses, residual`
+    (wrong or lost bytes) and the counts of the link (float, NaN where a row does not tell).
+    """
+    import pandas as pd
+
+    rows: list[Any] = [row for cell in cells for row in cell.items]
+    sizes = [len(cell.items) for cell in cells]
+
+    def column(name: str, default: Any = None) -> list[Any]:
+        return [row.get(name, default) for row in rows]
+
+    task, version, decision, group = column("task"), column("version"), column("decision"), column("group")
+    program, longer = column("program"), column("longer")
+    frame = pd.DataFrame(
+        {
+            "cell": np.repeat(np.arange(len(cells)), sizes),
+            "task": pd.Categorical(task, categories=list(TASKS)),
+            "program": program,
+            "version": pd.Categorical(version, categories=list(VERSIONS)),
+            "cluster": [str(p if g is None else g) for p, g in zip(program, group, strict=True)],
+            "delivered": np.array(column("delivered"), dtype=bool),
+            "intact": np.array(column("intact"), dtype=bool),
+            "correct": np.array(column("correct"), dtype=bool),
+            "copy_plausible": np.array(column("copy_plausible"), dtype=bool),
+            "says_buggy": np.array([given == "buggy" for given in decision], dtype=bool),
+            "is_tie": np.array([given == "tie" for given in decision], dtype=bool),
+            "is_buggy": np.array([given == "buggy" for given in version], dtype=bool),
+            "longer": np.array([np.nan if given is None else float(given) for given in longer]),
+            **{name: np.array(column(name), dtype=np.float64) for name in NUMERIC},
+        }
+    )
+    frame["length_rule"] = np.where(np.isnan(frame["longer"]), 0.5, frame["longer"] != frame["is_buggy"])
+    frame["residual"] = residual_errors(frame)
+    return frame
+
+
+def items_text(cells: Iterable[CellFiles]) -> str:
+    """``items.jsonl``: the item rows of all cells, each with its cell's name."""
+    return "".join(cell.text or "".join(canonical_json(row) + "\n" for row in cell.items) for cell in cells)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _cell_files(folder: Path) -> CellFiles:
+    result = _mapping(folder / RESULT_FILE)
+    if not isinstance(result.get("sealed", {}), dict):
+        raise StoreError(f"{folder / RESULT_FILE}: 'sealed' must be a JSON object; {DELETE}")
+    is_finished(folder)  # refuses what was changed since
+    config = _mapping(folder / CONFIG_FILE)
+    path = folder / ITEMS_FILE
+    text = _unpacked(path) if path.exists() else ""
+    items = _item_rows(path, text, DELETE, cell=folder.name)
+    names = {name for name in (result.get("cell"), *{row["cell"] for row in items}) if name is not None}
+    if names - {folder.name}:
+        other = sorted(map(str, names - {folder.name}))[0]
+        raise StoreError(
+            f"{folder} holds the cell {other!r}: a folder is named as its cell; rename it back, or delete the copy"
+        )
+    rows = result.get("rows", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "task" in row for row in rows):
+        raise StoreError(f"{folder / RESULT_FILE}: 'rows' must be a list of results, one for each task; {DELETE}")
+    for row in rows:
+        _check_result(folder / RESULT_FILE, row)
+    if "method" not in config or "corpus" not in config:
+        raise StoreError(f"{folder / CONFIG_FILE} must name the cell's 'method' and 'corpus'; {DELETE}")
+    provenance = folder / PROVENANCE_FILE
+    return CellFiles(
+        name=folder.name,
+        config=config,
+        provenance=_mapping(provenance) if provenance.exists() else {},
+        items=items,
+        rows=rows,
+        examples=[example for name in EXAMPLE_FILES for example in _examples(folder / name)],
+        text="" if '"cell":' not in text.partition("\n")[0] else text,
+    )
+
+
+def _examples(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    value = _json(path)
+    found = value if isinstance(value, list) else [value]
+    for example in found:
+        texts = [example.get("sent"), example.get("received")] if isinstance(example, dict) else [None]
+        spans = example.get("holes") or [] if isinstance(example, dict) else []
+        if not all(isinstance(text, str) for text in texts) or not all(map(_is_span, spans)):
+            raise StoreError(f"{path} must hold the texts 'sent' and 'received' and the spans 'holes'; {DELETE}")
+    return found
+
+
+def _is_span(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(end, int) for end in value)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except RecursionError as error:
+        raise StoreError(f"{path} is nested too deeply to be a file of results; {DELETE}") from error
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    value = _json(path)
+    if not isinstance(value, dict):
+        raise StoreError(f"{path} must hold a JSON object (it holds {type(value).__name__}); {DELETE}")
+    return value
+
+
+def _unpacked(path: Path) -> str:
+    """Text of a file, up to its last whole line."""
+    try:
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        return raw[: raw.rfind(b"\n") + 1].decode("utf-8")
+    except (OSError, EOFError, ValueError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+        raise StoreError(f"{path} cannot be read ({error}): the file is torn, or is something else") from error
+
+
+def _item_rows(path: Path, text: str, advice: str, *, cell: str | None = None) -> list[ItemRow]:
+    """Rows of ``items.jsonl``, their types and ranges checked; `cell` stands in where a row does not name its own."""
+    lines = text.split("\n")[:-1]
+    try:
+        rows: list[Any] = json.loads(f"[{','.join(lines)}]")
+    except (ValueError, RecursionError):
+        rows = [_line(path, number, line, advice) for number, line in enumerate(lines, start=1)]
+    if len(rows) != len(lines):
+        raise StoreError(f"{path} must hold one JSON object a line; {advice}")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise StoreError(f"{path}, line {number}, must be a JSON object; {advice}")
+        if cell is not None:
+            row.setdefault("cell", cell)
+    _check_items(path, rows, advice)
+    return rows
+
+
+def _line(path: Path, number: int, line: str, advice: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(
+            f"{path}, line {number}, is not JSON: the file was damaged or edited by hand; {advice}"
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _item_types() -> dict[str, tuple[tuple[type, ...], bool]]:
+    """Types of each field of `ItemRow`, and whether it must be there."""
+    hints = get_type_hints(ItemRow, include_extras=True)
+    found = {}
+    for name, hint in hints.items():
+        optional = get_origin(hint) is NotRequired
+        hint = get_args(hint)[0] if optional else hint
+        parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        if Any in parts:
+            continue
+        allowed = tuple(get_origin(part) or part for part in parts)
+        found[name] = (allowed + ((int,) if float in allowed else ()), not optional)
+    return found
+
+
+def _check_items(path: Path, rows: Sequence[Any], advice: str) -> None:
+    """Refuse rows whose fields are of another type than `ItemRow` has, or out of range."""
+    if not rows:
+        return
+
+    def refuse(name: str, wrong: Any, bound: str) -> None:
+        number = next(i for i, row in enumerate(rows, start=1) if wrong(row.get(name, ...)))
+        value = rows[number - 1].get(name)
+        raise StoreError(f"{path}, line {number}: {name!r} must be {bound} (got {value!r}); {advice}")
+
+    for name, (allowed, needed) in _item_types().items():
+        kinds = {type(row.get(name, ...)) for row in rows}  # an ellipsis: not there
+        if not needed or (name in YOUNGER and kinds == {type(...)}):
+            kinds.discard(type(...))
+        if not kinds <= set(allowed):
+            words = " or ".join("null" if kind is type(None) else kind.__name__ for kind in allowed)
+            refuse(name, lambda value, allowed=allowed: type(value) not in allowed, f"of type {words}")
+    for name, known in (("task", TASKS), ("version", VERSIONS)):
+        if not {row[name] for row in rows} <= set(known):
+            refuse(name, lambda value, known=known: value not in known, f"one of {', '.join(known)}")
+    for name in COUNTED:
+        values = np.array([row.get(name) or 0 for row in rows], dtype=np.float64)
+        if not np.all((values >= 0) & np.isfinite(values)):
+            refuse(
+                name,
+                lambda value: isinstance(value, int | float) and not 0 <= value < math.inf,
+                "finite and not negative",
+            )
+    lost = [row.get("fragments_lost") or 0 for row in rows]
+    sent = [row.get("fragments_sent") or 0 for row in rows]
+    if any(row.get("bytes_sent") and a > b for a, b, row in zip(lost, sent, rows, strict=True)):
+        number = next(i for i, (a, b) in enumerate(zip(lost, sent, strict=True), start=1) if a > b)
+        raise StoreError(
+            f"{path}, line {number}: 'fragments_lost' must be at most 'fragments_sent' = {sent[number - 1]} "
+            f"(got {lost[number - 1]}); {advice}"
+        )
+    for row in rows:
+        if row["task"] == "localise" and not 0 < (row.get("num_gold") or 0) <= (row.get("num_lines") or 0):
+            found = f"{row.get('num_gold')} of {row.get('num_lines')}"
+            raise StoreError(f"{path}: 'num_gold' must lie between 1 and 'num_lines' (got {found}); {advice}")
+
+
+YOUNGER = frozenset(("bytes_lost", "parses", "axis", "group"))
+"""Fields that a study of an older version may lack altogether."""
+
+
+def _check_result(path: Path, row: Row) -> None:
+    """Refuse a line of results with a count or a score that cannot be one."""
+    for name in ("n", "delivered", "intact"):
+        value = row.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise StoreError(f"{path}: {name!r} must be a count (got {value!r}); {DELETE}")
+    for name in ("f1", "f1_low", "f1_high", "baseline", "train_delivered"):
+        value = row.get(name)
+        wrong = value is not None and (not isinstance(value, int | float) or not 0 <= value <= 1)
+        if wrong and value == value:  # NaN: no score, as None
+            raise StoreError(f"{path}: {name!r} must lie between 0 and 1 (got {value!r}); {DELETE}")
+
+
+def _must_fit(directory: Path, name: str, items: Sequence[Row], rows: Sequence[Row]) -> None:
+    counted = {row["task"]: row["n"] for row in rows}
+    found = {task: sum(item["task"] == task for item in items) for task in counted}
+    if found != counted:
+        raise StoreError(f"{directory}: the items of {name} are {found} by task, results.csv says {counted}")
+
+
+def _cell_value(name: str, text: str, delimiter: str) -> Any:
+    if text == "":
+        return None
+    if name in TEXT_COLUMNS:
+        return text
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        value = float(text.replace(",", ".") if delimiter != "," else text)
+    except ValueError:
+        raise ValueError(f"{name!r} must be a number (got {text!r})") from None
+    return int(value) if name in WHOLE_COLUMNS and value == int(value) else value

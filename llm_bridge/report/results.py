@@ -1,0 +1,460 @@
+"""A study's results: points, pooled over seeds, and their curves over spreading factors.
+
+    cells  ->  items as a frame  ->  [Point, …]  ->  [Curve, …]
+
+A point is one link (without its seed), one method, one task and one corpus; its items are those of all training and
+channel seeds together, and its interval resamples programs with all of them. Cells that differ in anything else (model,
+training settings, hash of the corpus, version of this program) are never pooled: their methods get a suffix.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_bridge.axes import AXES
+from llm_bridge.files import digest
+from llm_bridge.link import FIELDS, Link
+from llm_bridge.report.reading import TASKS, CellFiles, Row, item_frame, read_cells
+from llm_bridge.results_format import RESULT_COLUMNS
+from llm_bridge.scoring.metrics import f1_counts, score_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
+Run = tuple[int | None, int | None]
+"""Training seed and channel seed; None where nothing was trained, or nothing sent."""
+
+AXIS_ORDER = tuple(AXES)
+TASK_ORDER = TASKS
+CORPUS_ORDER = ("quixbugs", "minibugs", "mutants")
+METHOD_ORDER = ("qlora", "full", "lora", "zero-shot", "zero-shot-nf4", "rules")
+POLICY_ORDER = ("drop", "deliver", "erasure")
+SPLIT_ORDER = ("eval", "both", "train")
+VARIANT_FIELDS = ("model", "corpus_hash", "corpus_limit", "training", "training_hash", "chirpbridge")
+"""Settings of a cell that keep its numbers apart from those of other cells of its method and corpus."""
+KEY_FIELDS = ("corpus", "task", "method", *(name for name in FIELDS if name != "channel_seed"), "corrupted_split")
+DELIVERY_COUNTS = ("fragments_sent", "fragments_lost", "bytes_sent", "byte_errors", "airtime_s")
+
+
+class Tally(NamedTuple):
+    """Counts of each program in each run: what comparisons of points are sums of.
+
+    `counts` (R, P, K + 2): the K counts of F1 (`f1_counts`), right answers, items; for the R `runs` and the P
+    `programs` in sorted order, with the `clusters` (P,) that a bootstrap resamples.
+    """
+
+    runs: tuple[Run, ...]
+    programs: npt.NDArray[Any]
+    clusters: npt.NDArray[Any]
+    counts: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Point:
+    """One link, method, task and corpus, over all seeds.
+
+    Parameters
+    ----------
+    corpus, task, method, corrupted_split
+        Columns of ``results.csv``; `method` has a suffix where its cells are of several kinds.
+    link
+        The link without its channel seed; None where no text crossed one.
+    scores
+        The columns of `llm_bridge.scoring.metrics.score_cell` over all items.
+    num_programs
+        Number of programs behind the scores.
+    runs
+        Training and channel seed of each cell, by its name.
+    train_delivered
+        Mean share of the training texts that arrived; None where none were sent.
+    items
+        Rows of `item_frame`; empty where a study was published without them. Then the interval over several seeds is
+        the widest of theirs.
+    radio
+        The section `radio` of the recipe behind the point.
+    """
+
+    corpus: str
+    task: str
+    method: str
+    corrupted_split: str
+    link: Link | None
+    scores: Mapping[str, Any]
+    num_programs: int
+    runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
+    train_delivered: float | None = None
+    items: pd.DataFrame = field(repr=False)
+    run_of_item: npt.NDArray[np.intp] = field(repr=False)
+    radio: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def f1(self) -> float | None:
+        """F1, or None where the task has none."""
+        value = self.scores.get("f1")
+        return None if value is None else float(value)
+
+    @property
+    def low(self) -> float:
+        """Lower bound of F1."""
+        return float(self.scores["f1_low"])
+
+    @property
+    def high(self) -> float:
+        """Upper bound of F1."""
+        return float(self.scores["f1_high"])
+
+    @property
+    def baseline(self) -> float | None:
+        """What the task's trivial rule scores on these items."""
+        value = self.scores.get("baseline")
+        return None if value is None else float(value)
+
+    @property
+    def share_intact(self) -> float:
+        """Share of items that arrived whole."""
+        return float(self.scores["intact"]) / max(1, int(self.scores["n"]))
+
+    @property
+    def share_delivered(self) -> float:
+        """Share of items of which any byte arrived."""
+        return float(self.scores["delivered"]) / max(1, int(self.scores["n"]))
+
+    @property
+    def sf(self) -> int | None:
+        """Spreading factor; None where no link was crossed."""
+        return None if self.link is None else self.link.sf
+
+    @property
+    def axis(self) -> str | None:
+        """What is held equal between spreading factors; None where no link was crossed."""
+        return None if self.link is None else self.link.axis
+
+    @property
+    def policy(self) -> str | None:
+        """What a receiver does with damaged frames; None where no link was crossed."""
+        return None if self.link is None else self.link.policy
+
+    @property
+    def train_seeds(self) -> tuple[int, ...]:
+        """Training seeds of the runs."""
+        return tuple(sorted({seed for seed, _ in self.runs.values() if seed is not None}))
+
+    @property
+    def channel_seeds(self) -> tuple[int, ...]:
+        """Channel seeds of the runs."""
+        return tuple(sorted({seed for _, seed in self.runs.values() if seed is not None}))
+
+    @property
+    def clean(self) -> bool:
+        """Whether no text crossed the link at all."""
+        return self.corrupted_split == "none"
+
+    @property
+    def noiseless(self) -> bool:
+        """Whether texts crossed a link without noise: as good as clean, where everything arrived."""
+        return self.link is not None and self.link.snr_db == math.inf and self.share_intact == 1.0
+
+    @property
+    def lossless(self) -> bool:
+        """Whether nothing of the texts was lost: no link, or one without noise."""
+        return self.clean or self.noiseless
+
+    @cached_property
+    def byte_error_rate(self) -> float | None:
+        """Wrong or lost bytes over bytes sent; None where the items do not tell."""
+        sent = float(self.items["bytes_sent"].sum()) if len(self.items) else 0.0
+        return float(self.items["residual"].sum()) / sent if sent else None
+
+    @property
+    def condition(self) -> tuple[Any, ...]:
+        """What a curve over spreading factors holds fixed: the link's condition, and which texts crossed it."""
+        return (*(self.link.condition if self.link is not None else ()), self.corrupted_split)
+
+    @property
+    def own_runs(self) -> list[Run]:
+        """The run of each cell; without noise a channel seed means nothing."""
+        return [(train, None) if self.noiseless else (train, channel) for train, channel in self.runs.values()]
+
+    @cached_property
+    def tally(self) -> Tally:
+        """Counts of each program in each run."""
+        own = self.own_runs
+        runs = tuple(dict.fromkeys(own))
+        place = np.array([runs.index(run) for run in own], dtype=np.intp)
+        programs, first, index = np.unique(
+            self.items["program"].to_numpy(dtype=str), return_index=True, return_inverse=True
+        )
+        solved = self.items["delivered"].to_numpy() & self.items["correct"].to_numpy()
+        columns = [f1_counts(self.task, self.items)] if self.task != "repair" else []
+        table = np.column_stack([*columns, solved, np.ones(len(solved))])
+        flat = place[self.run_of_item] * len(programs) + index.ravel()
+        size = len(runs) * len(programs)
+        sums = [np.bincount(flat, column, minlength=size).reshape(len(runs), -1) for column in table.T]
+        clusters = self.items["cluster"].to_numpy(dtype=str)[first]
+        return Tally(runs, programs, clusters, np.stack(sums, axis=-1))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """Points over spreading factors, everything else held fixed, and the clean point of the same method, if there."""
+
+    points: tuple[Point, ...]
+    clean: Point | None
+
+    @property
+    def first(self) -> Point:
+        """Any of the points: all but the spreading factor and the scores is common."""
+        return self.points[0]
+
+    @property
+    def link(self) -> Link:
+        """The link of the first point."""
+        link = self.points[0].link
+        assert link is not None  # a curve is made of links
+        return link
+
+    @property
+    def spread(self) -> float:
+        """Largest difference of F1 along the curve."""
+        values = [point.f1 for point in self.points if point.f1 is not None]
+        return max(values) - min(values) if values else 0.0
+
+    @property
+    def panel(self) -> tuple[Any, ...]:
+        """What the curves of one panel share: corpus, task and the link without its spreading factor."""
+        return self.first.corpus, self.first.task, self.first.condition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """All finished cells of a folder, with their points and curves; each is computed once."""
+
+    directory: Path
+    cells: Sequence[CellFiles]
+
+    @cached_property
+    def items(self) -> pd.DataFrame:
+        """The items of all cells (`item_frame`)."""
+        return item_frame(self.cells)
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """The points, in the order corpus, task, method, link."""
+        return pool(self.cells, self.items)
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """The curves, most telling first."""
+        return make_curves(self.points)
+
+
+def load_study(directory: Path | str) -> Study:
+    """Read every finished cell under a folder, or a published study.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no finished cell, nor a study's results.
+    llm_bridge.files.StoreError
+        A file was changed after its result was written, or is not what it should be.
+
+    Examples
+    --------
+    >>> study = load_study("docs/results/texture")
+    >>> point = next(p for p in study.points if (p.task, p.method, p.sf) == ("paired", "qlora", 7))
+    >>> point.corpus, point.num_programs, round(point.f1, 2), point.link.level
+    ('minibugs', 42, 0.73, 0.3)
+    """
+    return Study(directory=Path(directory), cells=read_cells(Path(directory)))
+
+
+def pool(cells: Sequence[CellFiles], items: pd.DataFrame) -> list[Point]:
+    """Points of cells: rows of one link, method, task and corpus, over all seeds."""
+    suffixes = _variant_suffixes(cells)
+    groups: dict[tuple[Any, ...], list[tuple[int, Row]]] = {}
+    for index, cell in enumerate(cells):
+        for row in cell.rows:
+            known = {**cell.config, **{name: value for name, value in row.items() if value is not None}}
+            known["method"] = f"{known['method']}{suffixes[cell.name]}"
+            groups.setdefault(tuple(known.get(name) for name in KEY_FIELDS), []).append((index, row))
+    places = items.groupby(["cell", "task"], observed=True, sort=False).indices
+    points = []
+    for key, members in groups.items():
+        named = dict(zip(KEY_FIELDS, key, strict=True))
+        rows = [row for _, row in members]
+        runs = {cells[index].name: _run(cells[index], row) for index, row in members}
+        parts = [places.get((index, named["task"]), np.empty(0, dtype=np.intp)) for index, _ in members]
+        own = items.iloc[np.concatenate(parts)]
+        points.append(
+            Point(
+                **{name: named[name] for name in ("corpus", "task", "method", "corrupted_split")},
+                link=Link.of_row(named),
+                scores=score_columns(named["task"], own) if len(own) else _widest(rows),
+                num_programs=own["program"].nunique() if len(own) else int(rows[0]["n"]),
+                runs=runs,
+                train_delivered=_mean(row.get("train_delivered") for row in rows),
+                items=own,
+                run_of_item=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+                radio=cells[members[0][0]].config.get("radio") or {},
+            )
+        )
+    return sorted(points, key=_point_order)
+
+
+def make_curves(points: Iterable[Point]) -> list[Curve]:
+    """Curves over SF, most telling first: by corpus, task, axis, then the largest spread of F1 of a condition."""
+    points = list(points)
+    clean = {(p.corpus, p.task, p.method): p for p in points if p.noiseless}
+    clean |= {(p.corpus, p.task, p.method): p for p in points if p.clean}
+    groups: dict[tuple[Any, ...], list[Point]] = {}
+    for point in points:
+        if point.link is not None and point.f1 is not None:
+            groups.setdefault((point.corpus, point.task, point.condition, point.method), []).append(point)
+    found = [
+        Curve(points=tuple(sorted(group, key=lambda p: p.sf or 0)), clean=clean.get((key[0], key[1], key[3])))
+        for key, group in groups.items()
+    ]
+    spread: dict[tuple[Any, ...], float] = {}
+    for curve in found:
+        spread[curve.panel] = max(spread.get(curve.panel, 0.0), curve.spread)
+
+    def order(curve: Curve) -> tuple[Any, ...]:
+        p = curve.first
+        return (
+            rank(CORPUS_ORDER, p.corpus), p.corpus, rank(TASK_ORDER, p.task), rank(AXIS_ORDER, p.axis),
+            rank(SPLIT_ORDER, p.corrupted_split), rank(POLICY_ORDER, p.policy), -round(spread[curve.panel], 9),
+            str(p.condition), rank(METHOD_ORDER, p.method), p.method,
+        )  # fmt: skip
+
+    return sorted(found, key=order)
+
+
+def results_csv(cells: Iterable[CellFiles]) -> str:
+    """``results.csv``: a line for every cell and task, `RESULT_COLUMNS`, empty where undefined."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(RESULT_COLUMNS)
+    for cell in cells:
+        for row in cell.rows:
+            writer.writerow([_csv_value({**cell.config, **row}.get(column)) for column in RESULT_COLUMNS])
+    return text.getvalue()
+
+
+def delivery(study: Study) -> pd.DataFrame:
+    """What each link delivered: a row for every link of the evaluation, counted over texts and channel seeds once.
+
+    Methods and training seeds see the same noise, so one cell of each link and channel seed is counted, in the task
+    that has the most rows (*detect* has one for every text). Columns: `corpus`, those of the link, `n, delivered,
+    intact` and the counts; `link` holds the `Link`.
+    """
+    import pandas as pd
+
+    sizes = study.items.groupby(["cell", "task"], observed=True).indices
+    chosen: dict[tuple[Any, ...], npt.NDArray[np.intp]] = {}
+    links: dict[tuple[Any, ...], Link] = {}
+    for (cell, _), places in sizes.items():
+        config = study.cells[cell].config
+        link = Link.of_row(config)
+        if link is None or config.get("corrupted_split") not in ("eval", "both"):
+            continue
+        key = (config["corpus"], replace(link, channel_seed=None), config.get("channel_seed"))
+        if len(places) > len(chosen.get(key, ())):
+            chosen[key] = places
+    rows = []
+    for (corpus, link, _), places in chosen.items():
+        links[corpus, link] = link
+        part = study.items.iloc[places]
+        counts = {name: float(part[name].sum()) for name in ("delivered", "intact", "residual", *DELIVERY_COUNTS)}
+        rows.append({"corpus": corpus, "link": link, "n": len(part), **counts})
+    if not rows:
+        return pd.DataFrame()
+    frame = pd.DataFrame(rows).groupby(["corpus", "link"], sort=False, as_index=False).sum()
+    frame["residual"] = frame["residual"].round()
+    whole = [name for name in frame.columns if name not in ("corpus", "link", "airtime_s")]
+    frame = frame.astype(dict.fromkeys(whole, int))
+    order = sorted(range(len(frame)), key=lambda i: _link_order(frame["corpus"][i], frame["link"][i]))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def rank(order: Sequence[Any], value: Any) -> int:
+    """Place of a value in an order; what is not in it comes last."""
+    return order.index(value) if value in order else len(order)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _csv_value(value: Any) -> str:
+    """A cell of ``results.csv``; numbers in their shortest exact form."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _point_order(p: Point) -> tuple[Any, ...]:
+    link = (rank(AXIS_ORDER, p.axis), *_numbers(p.link)) if p.link is not None else ()
+    return p.corpus, rank(TASK_ORDER, p.task), p.method, link, p.corrupted_split
+
+
+def _numbers(link: Link) -> tuple[Any, ...]:
+    return link.sf, link.snr_db, link.fading, link.cr, link.policy, link.source_coding, link.quantity, link.level
+
+
+def _link_order(corpus: str, link: Link) -> tuple[Any, ...]:
+    kind = (link.snr_db, link.fading, link.cr, link.policy, link.source_coding)
+    return corpus, rank(AXIS_ORDER, link.axis), *kind, link.sf
+
+
+def _variant_suffixes(cells: Sequence[CellFiles]) -> dict[str, str]:
+    """For each cell "@" and a hash of what its numbers depend on, beside link and seeds; "" where there is but one."""
+    own = {cell.name: digest({name: _variant(cell, name) for name in VARIANT_FIELDS}, length=4) for cell in cells}
+    kinds: dict[Any, set[str]] = {}
+    for cell in cells:
+        kinds.setdefault((cell.config.get("corpus"), cell.config.get("method")), set()).add(own[cell.name])
+    several = {key for key, found in kinds.items() if len(found) > 1}
+    return {
+        cell.name: f"@{own[cell.name]}" if (cell.config.get("corpus"), cell.config.get("method")) in several else ""
+        for cell in cells
+    }
+
+
+def _variant(cell: CellFiles, name: str) -> Any:
+    """A field that keeps cells apart; a model whose files are known is told by their hash, wherever it lay."""
+    value = cell.config.get(name)
+    if name == "model" and isinstance(value, Mapping) and "sha256" in value:
+        return {key: part for key, part in value.items() if key != "name"}
+    return value
+
+
+def _widest(rows: Sequence[Row]) -> dict[str, Any]:
+    """Scores of several seeds without their items: means, and the widest interval."""
+    scores: dict[str, Any] = {
+        name: _mean(row.get(name) for row in rows) for name in ("f1", "f1_delivered", "baseline", "macro_f1", "mcc")
+    }
+    for name in ("n", "delivered", "intact"):
+        scores[name] = sum(int(row.get(name) or 0) for row in rows)
+    for name, pick in (("f1_low", min), ("f1_high", max)):
+        known = [float(row[name]) for row in rows if row.get(name) is not None]
+        scores[name] = pick(known) if known else None
+    return scores
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    known = [float(value) for value in values if value is not None and math.isfinite(float(value))]
+    return sum(known) / len(known) if known else None
+
+
+def _run(cell: CellFiles, row: Row) -> Run:
+    train, channel = (row.get(name, cell.config.get(name)) for name in ("train_seed", "channel_seed"))
+    return train, channel

@@ -1,0 +1,170 @@
+"""Results as tables for a terminal: one for each corpus, task and axis, SF down, methods across."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llm_bridge.link import FIELDS, link_columns
+from llm_bridge.report.curves import verdict
+from llm_bridge.report.language import TASK_QUESTIONS, axis_name, corpus_name, format_number, method_name
+from llm_bridge.report.results import AXIS_ORDER, CORPUS_ORDER, METHOD_ORDER, TASK_ORDER, Point, rank
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+Row = Mapping[str, Any]
+SETTINGS = (*(name for name in FIELDS if name not in ("axis", "sf")), "corrupted_split", "train_seed")
+STYLES = {"above": "green", "below": "red", "nothing": "red", "at": "yellow"}
+
+
+def render_table(rows: Iterable[Row], *, width: int = 100, color: bool = False) -> str:
+    """Rows of ``results.csv`` as text: a table for each corpus, task and axis.
+
+    Each score is F1, its 95 % interval and a mark: ▲ above the baseline, ○ at it, ▼ below it, ✕ nothing arrived.
+    Methods that do not fit beside each other go to a table of their own; no column is ever cut.
+
+    Parameters
+    ----------
+    rows
+        Mappings with the columns of ``results.csv``.
+    width
+        Characters of a line; the default is 100. A table with one method may need more.
+    color
+        Write ANSI colours. The mark is there in any case.
+
+    Examples
+    --------
+    >>> row = {"task": "paired", "corpus": "minibugs", "method": "zero-shot", "sf": 12, "corrupted_split": "eval",
+    ...        "n": 42, "delivered": 42, "intact": 40, "f1": 0.9, "f1_low": 0.8, "f1_high": 0.97, "baseline": 0.5}
+    >>> print(render_table([row], width=96))  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
+    MiniBugs, paired: which of two versions is buggy?
+    <BLANKLINE>
+    link  n arrived whole      zero-shot baseline
+    ────...
+    SF12 42      42    40 0.90 .80–.97 ▲     0.50
+    """
+    from rich.console import Console
+
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer, width=10_000, force_terminal=color, color_system="standard" if color else None, highlight=False
+    )
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    clean: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        corpus, task = str(row["corpus"]), str(row["task"])
+        groups.setdefault((corpus, task, str(row.get("axis") or "")), []).append(row)
+        if not _crossed(row):
+            clean.setdefault((corpus, task), []).append(row)
+    for (corpus, task, axis), members in sorted(groups.items(), key=lambda group: _table_order(*group[0])):
+        linked = [row for row in members if _crossed(row)]
+        if not linked and any(key[:2] == (corpus, task) and key[2] != axis for key in groups):
+            continue  # the values without the link are shown in the tables of each axis
+        _print_tables(console, corpus, task, axis, [*linked, *clean.get((corpus, task), [])], width)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().split("\n")).rstrip("\n")
+
+
+def table_rows(points: Iterable[Point]) -> list[dict[str, Any]]:
+    """Rows for `render_table`, one for each point: scores over all its seeds, counts of texts as means of its runs."""
+    rows = []
+    for p in points:
+        runs = max(1, len(p.runs))
+        counts = {name: round(int(p.scores[name]) / runs) for name in ("n", "delivered", "intact")}
+        named = {"corpus": p.corpus, "task": p.task, "method": p.method, "corrupted_split": p.corrupted_split}
+        rows.append({**link_columns(p.link), **p.scores, **counts, **named})
+    return rows
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _print_tables(console: Console, corpus: str, task: str, axis: str, rows: Sequence[Row], width: int) -> None:
+    """As many tables as it takes to show all methods within the width."""
+    methods = sorted({str(row["method"]) for row in rows}, key=lambda name: (rank(METHOD_ORDER, name), name))
+    title = f"{corpus_name(corpus)}, {task}: {TASK_QUESTIONS.get(task, '')}{f' {axis_name(axis)}' if axis else ''}"
+    shown: list[str] = []
+    for method in methods:
+        wider = _table(title, rows, [*shown, method])
+        if shown and console.measure(wider).maximum > width:
+            console.print(_table(title, rows, shown), no_wrap=True, crop=False)
+            shown = []
+        shown.append(method)
+    console.print(_table(title, rows, shown), no_wrap=True, crop=False)
+
+
+def _table(title: str, rows: Sequence[Row], methods: Sequence[str]) -> Table:
+    """One table: a line for each link, a column for each method; settings have a column only where they differ."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=_plain(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_style=""
+    )
+    linked = [row for row in rows if _crossed(row)]
+    varying = [name for name in SETTINGS if len({row.get(name) for row in linked} - {None, ""}) > 1]
+    table.add_column("link", no_wrap=True)
+    for name in (*(name.replace("_", " ") for name in varying), "n", "arrived", "whole"):
+        table.add_column(_plain(name), justify="right", no_wrap=True)
+    for method in methods:
+        table.add_column(_plain(method_name(method)), justify="right", no_wrap=True)
+    table.add_column("baseline", justify="right", no_wrap=True)
+    lines: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for row in sorted(rows, key=_line_order):
+        if str(row["method"]) in methods:
+            key = (row.get("sf"), *(row.get(name) for name in varying), row["n"], row["delivered"], row["intact"])
+            lines.setdefault(key, {})[str(row["method"])] = row
+    for (sf, *settings), by_method in lines.items():
+        table.add_row(
+            "no link" if sf in (None, "") else f"SF{sf}",
+            *(_plain("" if value is None else str(value)) for value in settings),
+            *(_score(by_method.get(method)) for method in methods),
+            _number(next(iter(by_method.values())).get("baseline")),
+        )
+    return table
+
+
+def _crossed(row: Row) -> bool:
+    return row.get("sf") not in (None, "")
+
+
+def _table_order(corpus: str, task: str, axis: str) -> tuple[Any, ...]:
+    """Corpus, then what is asked, then what is held equal; the order of a report's figures."""
+    return rank(CORPUS_ORDER, corpus), corpus, rank(TASK_ORDER, task), rank(AXIS_ORDER, axis), axis
+
+
+def _line_order(row: Row) -> tuple[Any, ...]:
+    """By spreading factor, without a link last; then by SNR and the other settings."""
+    snr = row.get("snr_db")
+    settings = tuple(str(row.get(name)) for name in SETTINGS)
+    return not _crossed(row), int(row.get("sf") or 0), float(snr) if snr not in (None, "") else 0.0, settings
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """A text as it is: no markup, no control characters."""
+    from rich.text import Text
+
+    return Text("".join(c if c.isprintable() else "\ufffd" for c in text), style=style)
+
+
+def _score(row: Row | None) -> Text:
+    """F1, its interval, and the mark of how it stands to the baseline."""
+    from rich.text import Text
+
+    if row is None or row.get("f1") in (None, ""):
+        return Text("")
+    found = verdict(row)
+    bounds = f"{_bound(row['f1_low'])}–{_bound(row['f1_high'])}"
+    return Text.assemble(f"{_number(row['f1'])} {bounds} ", (found.mark, STYLES.get(found.key, "")))
+
+
+def _bound(value: Any) -> str:
+    """An end of an interval, without the zero before the point."""
+    return _number(value).removeprefix("0")
+
+
+def _number(value: Any) -> str:
+    return "" if value is None or value == "" else format_number(float(value))

@@ -1,0 +1,457 @@
+"""The tests of a study as numbers: those that were registered (docs/explanation/hypotheses.md), and secondary ones.
+
+    D = [F1(clean) - F1(link)] of QLoRA - [F1(clean) - F1(link)] of full fine-tuning
+
+on each axis at one link named beforehand, in *localise* and in *paired*. A program's own D is the mean over its runs
+(a training seed on a channel seed) that both methods have, each less the same training seed's clean run. Interval:
+bootstrap over programs; p value: random sign flips of the programs' own D; Holm over the two tasks. Beside them the
+families of secondary tests: method against method at each spreading factor, and neighbouring spreading factors of one
+method (exact McNemar on programs, a program counting as solved where more than half of the shared runs solve it).
+
+On the axis of equal losses the texture of the damage is tested instead, F1(largest SF) - F1(smallest SF) of both
+methods together; where training texts crossed the link, [F1(none) - F1(train)] of QLoRA - that of full fine-tuning,
+texts to judge clean, all spreading factors together. Both: Holm over the two tasks.
+
+Whether the spreading factor matters beyond the bytes that it loses is a test of conditional independence
+(`llm_bridge.scoring.conditional_independence`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llm_bridge.report.curves import (
+    FINE_TUNED,
+    curve_order,
+    is_control,
+    is_rule,
+    shared_points,
+    verdict,
+)
+from llm_bridge.report.pairing import compare_points, pair_points, program_differences
+from llm_bridge.report.results import AXIS_ORDER, CORPUS_ORDER, Curve, Point, Study, rank
+from llm_bridge.scoring.conditional_independence import IndependenceFit, fit_independence, independence_family
+from llm_bridge.scoring.intervals import Interval
+from llm_bridge.scoring.statistics import (
+    benjamini_hochberg,
+    holm,
+    mcnemar_exact,
+    sign_flip_test,
+    smallest_detectable_difference,
+    smallest_detectable_mean,
+)
+from llm_bridge.scoring.variance import (
+    Component,
+    crossed_table,
+    nested_components,
+    nested_table,
+    variance_components,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHODS = ("qlora", "full")
+"""The methods of the registered contrasts."""
+TESTED_TASKS = ("localise", "paired")
+MARGIN = 0.10
+"""Differences whose whole interval is smaller are called equivalent; chosen beforehand."""
+ALPHA = 0.05
+REGISTERED = {"policy": "drop", "cr": 1, "source_coding": "utf8"}
+REGISTERED_ON_AXIS: dict[str | None, dict[str, Any]] = {
+    "fixed_snr": {"fading": "rayleigh", "snr_db": -10.0},
+    "equal_energy": {"fading": "rayleigh", "quantity": "ebn0_db", "level": 10.0},
+    "distance": {"fading": "none"},
+    "equal_airtime": {"fading": "none"},
+}
+"""Axes with a primary contrast, and its setting."""
+TEXTURE_AXIS = "equal_loss"
+TEXTURE_POLICIES = ("drop", "deliver")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """A difference of F1 over one or several links; `groups` are the points that it pairs.
+
+    A group is two points (F1 of the first minus that of the second) or four, clean and link of one method and clean and
+    link of the other (the difference of two losses). `smallest` is the smallest difference that so many programs show
+    with 80 % power; `registered` tells whether the link is the one that was written down.
+    """
+
+    groups: tuple[tuple[Point, ...], ...]
+    difference: Interval
+    p_value: float
+    p_holm: float
+    smallest: float | None
+    registered: bool = True
+
+    @property
+    def first(self) -> Point:
+        """Any of the points that crossed the link: corpus, task and axis are common."""
+        return self.groups[0][-1]
+
+    @property
+    def linked(self) -> tuple[Point, ...]:
+        """The points of the first group that crossed the link."""
+        return self.groups[0] if len(self.groups[0]) == 2 else self.groups[0][1::2]
+
+    @property
+    def informative(self) -> bool:
+        """Whether any of the two methods beats its baseline with nothing lost: else D is about nothing learnt."""
+        return any(verdict(point).key == "above" for point in self.groups[0][::2])
+
+    @property
+    def losses(self) -> tuple[float, float]:
+        """Mean F1 lost from the clean point to the link, for each of the two methods."""
+        first, second = (
+            sum((group[i].f1 or 0.0) - (group[i + 1].f1 or 0.0) for group in self.groups) / len(self.groups)
+            for i in (0, 2)
+        )
+        return first, second
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramTest:
+    """McNemar's test of two points of one family: programs that only the first, only the second solves."""
+
+    methods: tuple[str, ...]
+    first: Point
+    second: Point
+    difference: Interval
+    only_first: int
+    only_second: int
+    p_value: float
+    p_holm: float
+    smallest: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodComparison:
+    """Two methods along one curve: F1 of the first minus the second, and what the link costs the first more."""
+
+    first: Curve
+    second: Curve
+    points: tuple[tuple[Point, Point], ...]
+    difference: Interval
+    lost: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndependenceTest:
+    """Whether SF matters at equal residual error rates: the test of one corpus, policy and task, and further looks.
+
+    `slope` is the registered fit, `categories` takes SF as categories, `in_part` the items that arrived damaged.
+    `robust` is the population-average fit with cluster-robust errors: rows that share one damaged text (methods, and
+    training seeds on one channel seed) are not independent, which it allows for and the likelihood ratio does not.
+    """
+
+    corpus: str
+    policy: str
+    task: str
+    slope: IndependenceFit
+    categories: IndependenceFit
+    in_part: IndependenceFit
+    robust: IndependenceFit
+
+
+# --- contrasts --------------------------------------------------------------------------------------------------------
+
+
+def contrast_key(difference: Interval, p_holm: float) -> str:
+    """What a contrast shows: "direction" (by the corrected p value alone), "equivalent", or "undecided"."""
+    if p_holm < ALPHA:
+        return "direction"
+    return "equivalent" if -MARGIN < difference.low and difference.high < MARGIN else "undecided"
+
+
+def primary_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Contrast]:
+    """The primary contrast of every axis, corpus and task that the study holds; first corpus first."""
+    best: dict[tuple[Any, ...], tuple[Curve, Curve]] = {}
+    for pair in _method_pairs(study, methods):
+        p = pair[0].first
+        if p.task in TESTED_TASKS and p.axis in REGISTERED_ON_AXIS and p.corrupted_split in ("eval", "both"):
+            best.setdefault((p.corpus, p.axis, p.task), pair)
+    found = []
+    for first, second in best.values():
+        link = _named_link(first, second)
+        if link is None or first.clean is None or second.clean is None:
+            continue
+        contrast = _contrast([(first.clean, link[0], second.clean, link[1])], registered=_is_registered(link[0]))
+        found += [contrast] if contrast else []
+    return _corrected(found, lambda c: (c.first.corpus, c.first.axis))
+
+
+def untrained_contrasts(study: Study) -> list[Contrast]:
+    """The primary contrast of each registered method against the untrained model; p by Benjamini and Hochberg."""
+    found = [c for method in METHODS for c in primary_contrasts(study, methods=(method, "zero-shot"))]
+    corrected = benjamini_hochberg([c.p_value for c in found])
+    return [replace(c, p_holm=float(p)) for c, p in zip(found, corrected, strict=True)]
+
+
+def texture_contrasts(study: Study, *, methods: tuple[str, ...] = METHODS) -> list[Contrast]:
+    """F1(largest SF) - F1(smallest SF) at equal losses, all methods together: does the texture of damage matter?"""
+    ends: dict[tuple[Any, ...], list[tuple[Point, ...]]] = {}
+    for curve in sorted(study.curves, key=_registered_first):
+        p = curve.first
+        wanted = {**REGISTERED, "policy": p.policy if p.policy in TEXTURE_POLICIES else "drop", "axis": TEXTURE_AXIS}
+        if p.task in TESTED_TASKS and p.method in methods and p.corrupted_split == "eval" and _has(curve, wanted):
+            if len(curve.points) > 1 and not is_control(p):
+                ends.setdefault((p.corpus, p.task, p.condition), []).append((curve.points[-1], curve.points[0]))
+    found = [contrast for groups in ends.values() if (contrast := _contrast(groups))]
+    return _corrected(found, lambda c: (c.first.corpus, c.first.condition))
+
+
+def training_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Contrast]:
+    """[F1(none) - F1(train)] of one method minus that of the other, all spreading factors of one link together."""
+    found = []
+    for first, second in _method_pairs(study, methods):
+        p = first.first
+        if p.task in TESTED_TASKS and p.corrupted_split == "train" and first.clean and second.clean:
+            pairs = shared_points(first, second)
+            contrast = _contrast([(first.clean, a, second.clean, b) for a, b in pairs])
+            found += [contrast] if contrast else []
+    return _corrected(found, lambda c: (c.first.corpus, c.first.condition))
+
+
+# --- methods, spreading factors ---------------------------------------------------------------------------------------
+
+
+def method_comparisons(study: Study, *, methods: tuple[str, str] = METHODS) -> list[MethodComparison]:
+    """One method against another for each axis, in the most telling task: over the link, and what it costs."""
+    partners = {curve.panel: curve for curve in study.curves if curve.first.method == methods[1]}
+    found: dict[Any, MethodComparison] = {}
+    for curve in sorted((c for c in study.curves if c.first.method == methods[0]), key=curve_order):
+        match = partners.get(curve.panel)
+        if match is None or curve.first.axis in found or is_control(curve.first):
+            continue
+        both = shared_points(curve, match)
+        difference = compare_points([a for a, _ in both], [b for _, b in both])
+        if difference is None:
+            continue
+        lost = None
+        if curve.clean is not None and match.clean is not None:
+            paired = pair_points([(curve.clean, a, match.clean, b) for a, b in both])
+            lost = None if paired is None else paired.difference()
+        found[curve.first.axis] = MethodComparison(
+            first=curve, second=match, points=tuple(both), difference=difference, lost=lost
+        )
+    return list(found.values())
+
+
+def method_tests(study: Study, *, methods: tuple[str, str] = METHODS) -> list[ProgramTest]:
+    """One method against another at each spreading factor: a family for each axis, task and corpus."""
+    families: dict[tuple[Any, ...], tuple[Curve, Curve]] = {}
+    for pair in _method_pairs(study, methods):
+        p = pair[0].first
+        families.setdefault((p.corpus, p.axis, p.task), pair)
+    return [test for pair in families.values() for test in _family(methods, shared_points(*pair))]
+
+
+def neighbour_tests(study: Study, *, methods: Iterable[str] = METHODS) -> list[ProgramTest]:
+    """Each spreading factor against the next smaller one: a family for each method, axis, task and corpus."""
+    families: dict[tuple[Any, ...], Curve] = {}
+    for curve in sorted(study.curves, key=_registered_first):
+        p = curve.first
+        if p.method in methods and not is_control(p):
+            families.setdefault((p.corpus, p.axis, p.task, p.method), curve)
+    return [
+        test
+        for curve in families.values()
+        for test in _family((curve.first.method,), list(zip(curve.points[1:], curve.points, strict=False)))
+    ]
+
+
+# --- conditional independence, seeds ----------------------------------------------------------------------------------
+
+
+def independence_tests(study: Study) -> list[IndependenceTest]:
+    """One test for each corpus, policy and task, over all links and fine-tuned methods; over all models without any."""
+    families: dict[tuple[str, str], dict[str, list[pd.DataFrame]]] = {}
+    linked = [
+        p
+        for p in study.points
+        if p.link and p.task in TESTED_TASKS and p.corrupted_split == "eval" and not is_control(p) and len(p.items)
+    ]
+    trained = any(p.method in FINE_TUNED for p in linked)
+    for p in linked:
+        if is_rule(p.method) or (trained and p.method not in FINE_TUNED):
+            continue
+        seeds = [train for train, _ in p.runs.values()]
+        items = p.items.assign(method=p.method, sf=p.sf, train_seed=[seeds[run] for run in p.run_of_item])
+        items = items[items["bytes_sent"] > 0]
+        families.setdefault((p.corpus, str(p.policy)), {}).setdefault(p.task, []).append(items)
+    found = []
+    for (corpus, policy), parts in families.items():
+        by_task = {task: _stacked(frames) for task, frames in parts.items()}
+        fits = independence_family(by_task)
+        for task, items in by_task.items():
+            found.append(
+                IndependenceTest(
+                    corpus=corpus,
+                    policy=policy,
+                    task=task,
+                    slope=fits[task],
+                    categories=fit_independence(items, sf_terms="categories"),
+                    in_part=fit_independence(items[items["delivered"] & ~items["intact"]]),
+                    robust=fit_independence(items, engine="gee"),
+                )
+            )
+    return sorted(found, key=lambda c: (rank(CORPUS_ORDER, c.corpus), c.corpus, c.policy, c.task))
+
+
+def seed_components(study: Study) -> dict[tuple[str, str, str], list[Component]]:
+    """Variance components by corpus, task and method, averaged over the points of the curve that is shown first."""
+    first: dict[tuple[str, str, str], list[list[Component]]] = {}
+    for curve in sorted(study.curves, key=curve_order):
+        p = curve.first
+        key = (p.corpus, p.task, p.method)
+        if key in first or p.task not in TESTED_TASKS or is_control(p) or is_rule(p.method):
+            continue
+        found = [parts for point in curve.points if (parts := _components(point))]
+        if found and len({len(parts) for parts in found}) == 1:
+            first[key] = found
+    return {key: _average(found) for key, found in first.items()}
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _method_pairs(study: Study, methods: tuple[str, str]) -> list[tuple[Curve, Curve]]:
+    """Curves of both methods over the same links, the registered condition first, then the most telling one."""
+    by_method: dict[str, dict[tuple[Any, ...], Curve]] = {name: {} for name in methods}
+    for curve in study.curves:
+        if curve.first.method in by_method and not is_control(curve.first):
+            by_method[curve.first.method][curve.panel] = curve
+    first, second = (by_method[name] for name in methods)
+    return [
+        (first[key], second[key]) for key in sorted(first, key=lambda k: _registered_first(first[k])) if key in second
+    ]
+
+
+def _registered_first(curve: Curve) -> tuple[Any, ...]:
+    """Corpus by corpus; of several conditions the registered one, of distances the farthest (that still serves)."""
+    p = curve.first
+    serves = p.axis == "equal_airtime" or _largest_delivers_half(curve)
+    distance = curve.link.level if curve.link.quantity == "distance_km" else 0.0
+    order = curve_order(curve)
+    return order[0], rank(AXIS_ORDER, p.axis), not _is_registered(p), -distance if serves else 0.0, order
+
+
+def _has(curve: Curve, wanted: dict[str, Any]) -> bool:
+    return all(getattr(curve.link, name) == value for name, value in wanted.items())
+
+
+def _is_registered(p: Point) -> bool:
+    """Whether a point lies in the setting that was written down."""
+    wanted = {**REGISTERED, **REGISTERED_ON_AXIS.get(p.axis, {})}
+    known = p.axis in REGISTERED_ON_AXIS and p.corrupted_split == "eval"
+    return known and all(getattr(p.link, name) == value for name, value in wanted.items())
+
+
+def _largest_delivers_half(curve: Curve) -> bool:
+    """Whether the largest spreading factor of a curve delivers half of its fragments."""
+    items = curve.points[-1].items
+    return bool(2 * items["fragments_lost"].sum() <= items["fragments_sent"].sum())
+
+
+def _named_link(first: Curve, second: Curve) -> tuple[Point, Point] | None:
+    """The points of the contrast: the largest spreading factor at equal airtime, the smallest on the other axes."""
+    both = shared_points(first, second)
+    if not both:
+        return None
+    return both[-1] if first.first.axis == "equal_airtime" else both[0]
+
+
+def _contrast(groups: Sequence[tuple[Point, ...]], *, registered: bool = True) -> Contrast | None:
+    """The contrast over the runs that the points of each group share; None where there is nothing to pair."""
+    paired = pair_points(groups) if groups and all(len(p.items) for group in groups for p in group) else None
+    if paired is None:
+        return None
+    own = program_differences(paired)
+    p_value = sign_flip_test(own)
+    return Contrast(
+        groups=tuple(groups),
+        difference=paired.difference(),
+        p_value=p_value,
+        p_holm=p_value,
+        smallest=smallest_detectable_mean(own),
+        registered=registered,
+    )
+
+
+_Tested = TypeVar("_Tested", Contrast, ProgramTest)
+
+
+def _corrected(found: Sequence[_Tested], family: Callable[[_Tested], Any]) -> list[_Tested]:
+    """The tests with p values corrected within each family (Holm), family by family."""
+    families: dict[Any, list[_Tested]] = {}
+    for test in found:
+        families.setdefault(family(test), []).append(test)
+    return [
+        replace(test, p_holm=float(p))
+        for members in families.values()
+        for test, p in zip(members, holm([t.p_value for t in members]), strict=True)
+    ]
+
+
+def _family(methods: tuple[str, ...], pairs: Sequence[tuple[Point, Point]]) -> list[ProgramTest]:
+    tests = []
+    for first, second in pairs:
+        paired = pair_points([(first, second)]) if len(first.items) and len(second.items) else None
+        if paired is None:
+            continue
+        a, b = (share > 0.5 for share in paired.solved())
+        only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
+        p_value = mcnemar_exact(only_first, only_second)
+        tests.append(
+            ProgramTest(
+                methods=methods,
+                first=first,
+                second=second,
+                difference=paired.difference(),
+                only_first=only_first,
+                only_second=only_second,
+                p_value=p_value,
+                p_holm=p_value,
+                smallest=smallest_detectable_difference(len(a)),
+            )
+        )
+    return _corrected(tests, lambda test: test.methods)
+
+
+def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat(frames, ignore_index=True)
+
+
+def _components(point: Point) -> list[Component]:
+    """Components of a point's decisions; none where there is one run only, or seeds are neither crossed nor nested."""
+    if not len(point.items):
+        return []
+    runs = list(point.runs.values())
+    solved = (point.items["delivered"] & point.items["correct"]).tolist()
+    programs = point.items["program"].tolist()
+    decisions: dict[tuple[str, object, object], float] = {
+        (str(program), *runs[run]): float(right)
+        for program, run, right in zip(programs, point.run_of_item.tolist(), solved, strict=True)
+    }
+    nested = nested_table(decisions)
+    if nested is not None:
+        return nested_components(nested) if nested.shape[0] > 1 else []
+    table = crossed_table(decisions)
+    if table is None or table.shape[0] < 2 or max(table.shape[1:]) < 2:
+        return []
+    return variance_components(table)
+
+
+def _average(found: Sequence[Sequence[Component]]) -> list[Component]:
+    """Components averaged over points; shares of the averaged variances."""
+    variances = [sum(parts[i].variance for parts in found) / len(found) for i in range(len(found[0]))]
+    total = sum(variances)
+    return [
+        replace(part, variance=v, share=v / total if total else 0.0, score_sd=(v / part.draws) ** 0.5)
+        for part, v in zip(found[0], variances, strict=True)
+    ]
