@@ -120,7 +120,9 @@ def positions_problem(model: Any) -> str | None:
     """Why a decoder cannot read texts side by side in one prefix tree; `None` where it takes positions and a mask."""
     decoder = model.get_decoder()
     missing = {"position_ids", "attention_mask"} - set(inspect.signature(decoder.forward).parameters)
-    return f"{type(model).__name__} takes no {' and no '.join(sorted(missing))}; it cannot be scored" if missing else None
+    return (
+        f"{type(model).__name__} takes no {' and no '.join(sorted(missing))}; it cannot be scored" if missing else None
+    )
 
 
 def target_problem(model: Any, target_modules: Sequence[str]) -> str | None:
