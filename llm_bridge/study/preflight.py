@@ -28,6 +28,20 @@ def check_links(recipe: Recipe) -> None:
             recipe.radio.settings_of(link)
 
 
+def check_isolation(recipe: Recipe) -> None:
+    """Refuse the task "repair" where nothing shuts in the programs that it runs.
+
+    Raises
+    ------
+    IsolationError
+        It says why each level of isolation is not to be had.
+    """
+    if "repair" in (*recipe.score.tasks, *recipe.score.trained_tasks):
+        from llm_bridge.scoring.sandbox import require_isolation
+
+        require_isolation()
+
+
 def check_training(recipe: Recipe) -> None:
     """Refuse methods and training settings that do not exist.
 
