@@ -97,7 +97,6 @@ class ItemRow(TypedDict):
     sf: NotRequired[int | None]
     corpus: NotRequired[str]
     credit: NotRequired[float]
-    truncated: NotRequired[bool]
     probability: NotRequired[float | None]
     num_lines: NotRequired[int]
     num_gold: NotRequired[int]

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from lora_phy import __version__
-from lora_phy.commands import planning, rx, tx, warmup, waterfall
+from lora_phy.commands import collided, planning, rx, tx, warmup, waterfall
 from lora_phy.commands.options import with_plain_numbers
 
-FAMILIES = (tx, rx, planning, waterfall, warmup)
+FAMILIES = (tx, rx, collided, planning, waterfall, warmup)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

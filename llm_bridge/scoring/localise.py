@@ -73,7 +73,6 @@ def localise(
         rows.append(
             item_row(arrival, pair, "localise")
             | {
-                "truncated": arrival.delivered and scores[arrival.text].truncated,
                 "score": score,
                 "probability": score if by == "verdict" else None,
                 "decision": order[0] + 1 if order else None,

@@ -59,10 +59,7 @@ def paired(
         if row["delivered"]:
             score = margin(buggy.text, correct.text, scores, by=by)
             decision = TIE if score == 0 else BUGGY if score > 0 else CORRECT
-        read = [scores[arrival.text] for arrival in (buggy, correct) if arrival.text in scores]
-        truncated = row["delivered"] and any(text.truncated for text in read)
-        decided = {"score": score, "decision": decision, "gold": BUGGY, "correct": decision == BUGGY}
-        rows.append(row | decided | {"truncated": truncated})
+        rows.append(row | {"score": score, "decision": decision, "gold": BUGGY, "correct": decision == BUGGY})
     return rows
 
 

@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, islice
 
+import numpy as np
+
 from llm_bridge.transport import controls, tokens
 from llm_bridge.transport.controls import LinkStatistics
 from llm_bridge.transport.erasure import add_parity, recover
@@ -241,9 +243,9 @@ def _receive(
             kept.setdefault(fragment, payload[HEADER_LEN:])
             num_kept += 1
     fates = tuple(fragment in kept for fragment in range(len(sent.payloads))) if arrivals else ()
-    plan = sent.plan
-    if policy.parity and not all(fates[: plan.count]):
-        solved = recover(kept, plan.count, plan.data_len(0)).fragments
+    plan, count = sent.plan, sent.plan.count
+    if policy.parity and not all(fates[:count]):
+        solved = recover(kept, count, plan.data_len(0)).fragments
         kept = {fragment: data[: plan.data_len(fragment)] for fragment, data in solved.items()}
     units, present = reassemble(kept, plan)
     delivered = bool(present.any()) or (plan.num_units == 0 and 0 in kept)
@@ -251,7 +253,7 @@ def _receive(
     text = decoded.text if delivered else ""
     damage = Damage(
         bytes_sent=sum(map(len, sent.fragments)),
-        byte_errors=sum(_byte_errors(sent.fragments[n], data) for n, data in kept.items() if n < plan.count),
+        byte_errors=sum(_byte_errors(sent.fragments[n], data) for n, data in kept.items() if n < count),
         symbol_errors=sum(arrival.symbol_errors for arrival in arrivals),
         fragments_sent=len(arrivals),
         fragments_lost=len(arrivals) - num_kept,
@@ -272,12 +274,18 @@ def _receive(
 def _transmitted_line_spans(text: str, spans: tokens.Ints) -> tuple[tuple[int, int], ...]:
     """Byte span of the transmitted text that each received line stands for, from the spans of its characters."""
     ends = list(accumulate(map(len, text.splitlines(keepends=True)), initial=0))
-    first, last = spans[ends[:-1], 0].tolist(), spans[[end - 1 for end in ends[1:]], 1].tolist()
+    places = np.array(ends)
+    first, last = spans[places[:-1], 0].tolist(), spans[places[1:] - 1, 1].tolist()
     return tuple(zip(first, last, strict=True))
 
 
 def _byte_errors(sent: bytes, received: bytes) -> int:
-    return 0 if sent == received else sum(a != b for a, b in zip(sent, received, strict=False))
+    """How many bytes differ, over the common length."""
+    if sent == received:
+        return 0
+    size = min(len(sent), len(received))
+    different = int.from_bytes(sent[:size], "big") ^ int.from_bytes(received[:size], "big")
+    return len(different.to_bytes(size, "big").replace(b"\0", b""))
 
 
 _airtime_s = lru_cache(maxsize=1024)(airtime_s)

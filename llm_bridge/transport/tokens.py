@@ -169,6 +169,8 @@ def decode_units(
     DecodedText(text='a\ufffddef', spans=array([[0, 1], [1, 3], [3, 4], [4, 5], [5, 6]]), erasures=((1, 3),))
     """
     values = np.asarray(units, dtype=np.int64)
+    if find_coding(coding).unit_bits == 8 and (data := values.astype(np.uint8).tobytes()).isascii():
+        return _decode_ascii(data.decode("ascii"), np.asarray(present, dtype=bool), source.spans)
     pieces, mask = find_coding(coding).pieces(values, np.asarray(present, dtype=bool), tokenizer)
     bytewise, long = find_coding(coding).unit_bits == 8, False  # long: some character has more than one byte
     text: list[str] = []
@@ -193,6 +195,21 @@ def decode_units(
     joined = np.concatenate(spans).reshape(-1, 2) if spans else np.zeros((0, 2), np.int64)
     if long:
         joined = _close_characters(joined, source.spans)
+    return DecodedText("".join(text), joined, tuple(erasures))
+
+
+def _decode_ascii(characters: str, present: Mask, unit_spans: Ints) -> DecodedText:
+    """`decode_units` where every byte that arrived is a character."""
+    text, spans, erasures = [], [], []
+    for start, end, here in _runs(present):
+        if here:
+            text.append(characters[start:end])
+            spans.append(unit_spans[start:end])
+            continue
+        erasures.append((int(unit_spans[start, 0]), int(unit_spans[end - 1, 1])))
+        text.append(REPLACEMENT_CHARACTER)
+        spans.append(np.array(erasures[-1:]))
+    joined = spans[0] if len(spans) == 1 else np.concatenate(spans) if spans else np.zeros((0, 2), np.int64)
     return DecodedText("".join(text), joined, tuple(erasures))
 
 
@@ -320,6 +337,8 @@ def _token_pieces(ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:
 
 def _runs(mask: Mask) -> list[tuple[int, int, bool]]:
     """Maximal runs ``(start, end, value)`` of a mask."""
+    if mask.all():
+        return [(0, mask.size, True)] if mask.size else []
     edges = [0, *(np.flatnonzero(mask[1:] != mask[:-1]) + 1).tolist(), mask.size]
     return [(start, end, bool(mask[start])) for start, end in pairwise(edges) if start < end]
 

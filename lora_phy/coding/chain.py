@@ -94,8 +94,20 @@ def encode_payload(payload: bytes, params: LoRaParams) -> Symbols:
     array([ 97,   9,  29,   1,  29, 109,  57,   5], dtype=int32)
     """
     payload = checked_payload(payload, params)
-    nibbles = frame_nibbles(payload, params)
-    symbols = np.empty(num_payload_symbols(len(payload), params), dtype=np.int32)
+    return encode_nibbles(frame_nibbles(payload, params), num_payload_symbols(len(payload), params), params)
+
+
+def encode_nibbles(nibbles: Nibbles, num_symbols: int, params: LoRaParams) -> Symbols:
+    """Chirp symbols ``(num_symbols,)`` of a frame's nibbles; missing ones are padded with zero codewords.
+
+    Examples
+    --------
+    >>> params = LoRaParams(sf=7)
+    >>> symbols = encode_payload(b"hi", params)
+    >>> bool(np.all(encode_nibbles(decode_nibbles(symbols, params), len(symbols), params) == symbols))
+    True
+    """
+    symbols = np.empty(num_symbols, dtype=np.int32)
     position = 0
     for block in frame_blocks(len(symbols), params):
         chunk = nibbles[position : position + block.num_codewords]

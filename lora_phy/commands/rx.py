@@ -31,20 +31,29 @@ def add(commands: Subparsers) -> None:
     """Declare the command."""
     rx = add_command(commands, "rx", run, "find and decode every frame of a recording or a live pipe", several=True)
     rx.formatter_class, rx.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLES
-    rx.add_argument("file", help="SigMF, .wav (I and Q), raw .cf32, .cs16, .cs8, .cu8, a named pipe, or - (the input)")
-    rx.add_argument(
-        "--sample-rate-hz",
-        type=float,
-        help="of raw samples; unless given, that of the file, else bandwidth times oversampling",
-    )
-    rx.add_argument("--format", choices=("cf32", "cs16", "cs8", "cu8"), help="of raw samples without a telling suffix")
-    rx.add_argument("--center-offset-hz", type=float, help="frequency of the channel within the recording")
-    rx.add_argument("--start-time", metavar="ISO", help="instant of the first sample, such as 2026-01-31T12:00:00Z")
+    add_input(rx)
     rx.add_argument("--keep-dc", action="store_true", help="do not remove the receiver's DC spike")
     rx.add_argument("--hard", action="store_true", help="decide symbol by symbol")
     rx.add_argument("--num-trials", type=int, default=0, help="alternatives a failed CRC may choose from")
     rx.add_argument("--json", action="store_true", help="JSON lines: one object a frame")
     rx.add_argument("--pcap", metavar="FILE", help="also write the frames as LoRaTap (link type 270), for Wireshark")
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Declare the recording that a command reads."""
+    parser.add_argument(
+        "file", help="SigMF, .wav (I and Q), raw .cf32, .cs16, .cs8, .cu8, a named pipe, or - (the input)"
+    )
+    parser.add_argument(
+        "--sample-rate-hz",
+        type=float,
+        help="of raw samples; unless given, that of the file, else bandwidth times oversampling",
+    )
+    parser.add_argument(
+        "--format", choices=("cf32", "cs16", "cs8", "cu8"), help="of raw samples without a telling suffix"
+    )
+    parser.add_argument("--center-offset-hz", type=float, help="frequency of the channel within the recording")
+    parser.add_argument("--start-time", metavar="ISO", help="instant of the first sample, such as 2026-01-31T12:00:00Z")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,7 +63,10 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as opened, warnings.catch_warnings():
         warnings.showwarning = _show_warning
         pcap = _open_pcap(options.pcap, opened)  # before the work, so that it is not in vain
-        stream, wanted, settings = _open(options)
+        stream, wanted, settings = open_input(options)
+        settings |= {"soft": not options.hard, "num_trials": options.num_trials, "in_order": not stream.live}
+        if options.keep_dc:
+            settings["remove_dc"] = False
         receiver = _receiver(wanted, settings)
         rate, offset = settings["sample_rate_hz"], settings["center_offset_hz"]
         first_second = FirstSecond(rate)
@@ -127,7 +139,7 @@ def line_of(frame: RxFrame, elapsed_s: float) -> str:
     )
 
 
-def _open(options: argparse.Namespace) -> tuple[RecordingStream, list[LoRaParams], dict[str, Any]]:
+def open_input(options: argparse.Namespace) -> tuple[RecordingStream, list[LoRaParams], dict[str, Any]]:
     """The recording, what to look for, and the receiver's settings."""
     from lora_phy.recordings import open_recording
 
@@ -146,13 +158,8 @@ def _open(options: argparse.Namespace) -> tuple[RecordingStream, list[LoRaParams
     settings = {
         "sample_rate_hz": max(item.sample_rate_hz for item in wanted) if rate is None else rate,
         "center_offset_hz": stream.center_offset_hz if options.center_offset_hz is None else options.center_offset_hz,
-        "soft": not options.hard,
-        "num_trials": options.num_trials,
         "start_time": start_time or stream.start_time,
-        "in_order": not stream.live,
     }
-    if options.keep_dc:
-        settings["remove_dc"] = False
     return stream, wanted, settings
 
 

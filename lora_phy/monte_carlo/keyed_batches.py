@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ def send_batch(
     columns = max(columns, header_len + 2 * longest + 4 * params.crc)
     sent, received = np.empty((width, columns), np.uint8), np.zeros((width, columns), np.uint8)
     keyed_frames.close_frames(rows, sizes, headers, params.crc, whitening, CRC_REMAINDERS, sent)
-    num_symbols = np.array([num_payload_symbols(n, params) for n in range(longest + 1)], np.int64)[sizes]
+    num_symbols = _num_symbols(params)[sizes]
     luck = _luck(engine, params, flat, gains[where], keys[where], num_symbols)
     errors = np.zeros((sections[-1].stop, width), np.uint32)
     observed: list[npt.NDArray[Any]] = []
@@ -248,6 +248,12 @@ def _labels(nibbles: npt.NDArray[np.uint8], section: Section) -> Labels:
         labels,
     )
     return labels
+
+
+@lru_cache(maxsize=64)
+def _num_symbols(params: LoRaParams) -> npt.NDArray[np.int64]:
+    """Data symbols of a frame by its payload's length."""
+    return np.array([num_payload_symbols(n, params) for n in range(MAX_PAYLOAD_LEN + 1)], np.int64)
 
 
 @cache

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from lora_phy.arrays import IQ
+from lora_phy.arrays import IQ, Symbols
 from lora_phy.channel.offsets import phasor, time_and_clock_offset
-from lora_phy.coding.chain import encode_payload
+from lora_phy.coding.chain import decode_nibbles, encode_nibbles, encode_payload, frame_nibbles
 from lora_phy.modem.modulation import modulate_frame
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.frame_reception import RxFrame
@@ -31,6 +32,8 @@ GAIN_REACH = 2
 """W: blocks on either side that share in a gain."""
 MAX_MISPLACED = 16
 """Symbols by which a preamble's length may have been misjudged."""
+UNKNOWN_NIBBLE = 3
+"""Nibble of the header whose upper three bits no document names."""
 
 ComplexArray = npt.NDArray[np.complex128]
 
@@ -39,7 +42,7 @@ ComplexArray = npt.NDArray[np.complex128]
 class Replica:
     """A frame as it arrived but for its gain: ``template[0]`` lies at sample `first` of the stream.
 
-    `start` (samples, fractional) and `cfo_hz` are those of the template.
+    `start` (samples, fractional), `cfo_hz` and `waveform` are those of the template.
     """
 
     template: IQ
@@ -47,10 +50,14 @@ class Replica:
     start: float
     cfo_hz: float
     block: int
+    waveform: Literal["chip", "textbook"]
 
 
-def sent_symbols(frame: RxFrame) -> tuple[npt.NDArray[np.int32], LoRaParams]:
+def sent_symbols(frame: RxFrame) -> tuple[Symbols, LoRaParams]:
     """The symbols a received frame was sent with, and the parameters that send them.
+
+    The payload says most of them. What a chip pads its last block with, and the header's unknown bits, it does not say:
+    those nibbles are taken from the symbols as received.
 
     Examples
     --------
@@ -62,11 +69,21 @@ def sent_symbols(frame: RxFrame) -> tuple[npt.NDArray[np.int32], LoRaParams]:
     params = frame.params
     if frame.header is not None:
         params = replace(params, cr=frame.header.cr, crc=frame.header.crc)
-    return encode_payload(frame.payload, params), params
+    encoded = encode_payload(frame.payload, params)
+    if len(frame.symbols) < len(encoded):
+        return encoded, params
+    nibbles = decode_nibbles(frame.symbols[: len(encoded)], params)
+    known = frame_nibbles(frame.payload, params)
+    if params.explicit_header:
+        known[UNKNOWN_NIBBLE] = known[UNKNOWN_NIBBLE] & 1 | nibbles[UNKNOWN_NIBBLE] & 14
+    nibbles[: len(known)] = known
+    return encode_nibbles(nibbles, len(encoded), params), params
 
 
 def fit_frame(stream: IQ, frame: RxFrame) -> Replica:
     """The replica of a correctly received frame, aligned with `stream` (at ``frame.params.sample_rate_hz``).
+
+    Both waveforms are tried, and the frame's clock beside a perfect one: what explains most of the stream counts.
 
     Examples
     --------
@@ -78,11 +95,24 @@ def fit_frame(stream: IQ, frame: RxFrame) -> Replica:
     True
     """
     symbols, params = sent_symbols(frame)
-    wave = modulate_frame(symbols, params, sync_symbols=frame.sync_symbols)
+    params = replace(params, preamble_len=max(frame.preamble_len, 1))  # as heard, not as told
     start = frame.start_sample + frame.sto_samples
-    clocks = {0.0, frame.sfo_ppm}
-    fits = [fit_wave(stream, wave, params, start, frame.cfo_hz, sfo_ppm, misplaced=MAX_MISPLACED) for sfo_ppm in clocks]
-    return max(fits, key=lambda item: _coherent_energy(block_sums(stream, item)[0]))
+    other = replace(params, waveform="textbook" if params.waveform == "chip" else "chip")
+    waves = [(form, modulate_frame(symbols, form, sync_symbols=frame.sync_symbols)) for form in (params, other)]
+    fits = []
+    for sfo_ppm in {0.0, frame.sfo_ppm}:
+        fit = fit_wave(stream, waves[0][1], params, start, frame.cfo_hz, sfo_ppm, misplaced=MAX_MISPLACED)
+        fits.append(fit)
+        # the preambles are one, so the other waveform begins at the same place
+        twin = make_replica(waves[1][1], other, fit.start, fit.cfo_hz, sfo_ppm)
+        if explained(stream, twin) > explained(stream, fit):
+            fits.append(fit_wave(stream, waves[1][1], other, twin.start, twin.cfo_hz, sfo_ppm))
+    return max(fits, key=lambda item: explained(stream, item))
+
+
+def explained(stream: IQ, replica: Replica) -> float:
+    """How well a replica fits: energy of the stream along it, summed coherently over eight symbols at a time."""
+    return _coherent_energy(block_sums(stream, replica)[0])
 
 
 def fit_wave(
@@ -93,12 +123,12 @@ def fit_wave(
     replica = make_replica(wave, params, start, cfo_hz, sfo_ppm)
     # a misjudged preamble moves everything by whole symbols
     moved = [_moved(replica, m * num) for m in range(-misplaced, misplaced + 1)]
-    replica = max(moved, key=lambda item: _coherent_energy(block_sums(stream, item)[0]))
+    replica = max(moved, key=lambda item: explained(stream, item))
     start = replica.start
     for step in (0.25 * params.oversampling, 0.06 * params.oversampling):
         cfo_hz += _carrier_error(block_sums(stream, replica)[0]) * params.bandwidth_hz / params.num_bins
         around = [make_replica(wave, params, start + d * step, cfo_hz, sfo_ppm) for d in (-1, 0, 1)]
-        energy = [_coherent_energy(block_sums(stream, item)[0]) for item in around]
+        energy = [explained(stream, item) for item in around]
         bend = energy[0] - 2 * energy[1] + energy[2]
         shift = 0.5 * (energy[0] - energy[2]) / bend if bend < 0 else float(np.sign(energy[2] - energy[0]))
         start += float(np.clip(shift, -2, 2)) * step
@@ -112,7 +142,7 @@ def make_replica(wave: IQ, params: LoRaParams, start: float, cfo_hz: float, sfo_
     padded = np.pad(wave, MARGIN)
     template = time_and_clock_offset(padded, start - whole + MARGIN * 1e-6 * sfo_ppm, sfo_ppm)
     template = template * phasor(cfo_hz / params.sample_rate_hz, len(template), start_sample=-MARGIN)
-    return Replica(template, whole - MARGIN, start, cfo_hz, params.samples_per_symbol)
+    return Replica(template, whole - MARGIN, start, cfo_hz, params.samples_per_symbol, params.waveform)
 
 
 def block_sums(stream: IQ, replica: Replica) -> tuple[ComplexArray, npt.NDArray[np.float64]]:

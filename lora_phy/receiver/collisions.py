@@ -22,28 +22,47 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from lora_phy.arrays import IQ
+from lora_phy.channel.offsets import phasor
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.cancellation import Replica, fit_frame, subtract_all
 from lora_phy.receiver.co_sf_interference import resolve
 from lora_phy.receiver.frame_reception import RxFrame
-from lora_phy.receiver.stream import receive
+from lora_phy.receiver.stream import Receiver, checked_stream, receive
+from lora_phy.resampling import change_rate
 
 Method = Literal["plain", "sic", "segments"]
 
 MAX_ROUNDS = 32
+RESIDUE_DB = 10.0
+"""What is left of a real frame lies 12 to 25 dB below it; damaged frames this far below one are taken for that."""
+CHIP_SAMPLES = 2
+"""Samples a chip at which frames are cancelled, at most."""
 
 
-def receive_collided(iq: npt.ArrayLike, params: LoRaParams, *, method: Method = "segments") -> list[RxFrame]:
+def receive_collided(
+    iq: npt.ArrayLike,
+    params: LoRaParams,
+    *,
+    method: Method = "segments",
+    sample_rate_hz: float | None = None,
+    center_offset_hz: float = 0.0,
+) -> list[RxFrame]:
     """Every frame in a stream in which frames overlap, in time order.
 
     Parameters
     ----------
     iq
-        ``(n,)`` complex at ``params.sample_rate_hz``. Worked on as a whole: cut long recordings where they are silent.
+        ``(n,)`` complex. Worked on as a whole: cut long recordings where they are silent.
     params
         One set of parameters. Only frames whose CRC holds (or, without CRC, that are complete) are subtracted.
     method
         "plain", "sic" or "segments".
+    sample_rate_hz
+        Of `iq`; None: that of `params`. Another rate is brought to two samples a chip first, or to one where the stream
+        has less: cancellation needs the band's edges, and more than two samples add nothing.
+    center_offset_hz
+        Frequency of the channel within the stream.
 
     Returns
     -------
@@ -68,20 +87,38 @@ def receive_collided(iq: npt.ArrayLike, params: LoRaParams, *, method: Method = 
     """
     if method not in get_args(Method):
         raise ValueError(f"'method' must be one of {get_args(Method)} (got {method!r})")
+    plain = Receiver(params, sample_rate_hz=sample_rate_hz, center_offset_hz=center_offset_hz)  # checks the arguments
     if method == "plain":
-        return receive(iq, params)
-    pending = receive(iq, params)  # also checks the arguments
-    upright = replace(params, inverted_iq=False)
-    samples = np.asarray(iq).astype(np.complex64)
+        return plain.push(iq) + plain.flush()
     if params.inverted_iq:
-        samples, pending = np.conjugate(samples), [_conjugate(frame, upright) for frame in pending]
+        upright = replace(params, inverted_iq=False)
+        frames = receive_collided(
+            np.conjugate(iq), upright, method=method, sample_rate_hz=sample_rate_hz, center_offset_hz=-center_offset_hz
+        )
+        return [_conjugate(frame, params) for frame in frames]
+    rate_hz = params.sample_rate_hz if sample_rate_hz is None else float(sample_rate_hz)
+    work = params
+    samples = checked_stream(iq)
+    if center_offset_hz:
+        samples = samples * phasor(-center_offset_hz / rate_hz, len(samples))
+    if rate_hz != params.sample_rate_hz or params.oversampling > CHIP_SAMPLES:
+        work = replace(params, oversampling=min(CHIP_SAMPLES, max(1, int(rate_hz / params.bandwidth_hz * (1 + 1e-9)))))
+        samples = change_rate(samples, rate_hz, work.sample_rate_hz)
+    frames = _cancel(samples, work, method)
+    scale = rate_hz / work.sample_rate_hz
+    return [_rescaled(frame, scale, params) for frame in frames]
+
+
+def _cancel(samples: IQ, params: LoRaParams, method: Method) -> list[RxFrame]:
+    """Frames of `samples` (at ``params.sample_rate_hz``, upright), by rounds of reception and cancellation."""
+    pending = receive(samples, params)
     frames: list[RxFrame] = []
     replicas: list[Replica] = []
     left = samples
     for _ in range(MAX_ROUNDS):
         fresh = [frame for frame in pending if _is_whole(frame) and not _known(frame, frames)]
         if not fresh and method == "segments":
-            fresh = [frame for frame in resolve(left, upright) if not _known(frame, frames)]
+            fresh = [frame for frame in resolve(left, params) if not _known(frame, frames)]
         if not fresh:
             break
         for frame in sorted(fresh, key=lambda item: -item.snr_db):
@@ -89,10 +126,9 @@ def receive_collided(iq: npt.ArrayLike, params: LoRaParams, *, method: Method = 
                 replicas.append(fit_frame(left, frame))
                 frames.append(_placed(frame, replicas[-1]))
         left = subtract_all(samples, replicas)
-        pending = receive(left, upright)
-    frames += [frame for frame in pending if not _is_whole(frame) and not _known(frame, frames)]
-    if params.inverted_iq:
-        frames = [_conjugate(frame, params) for frame in frames]
+        pending = receive(left, params)
+    rest = [frame for frame in pending if not _is_whole(frame) and not _known(frame, frames)]
+    frames += [frame for frame in rest if not any(_is_residue(frame, other, params) for other in frames)]
     return sorted(frames, key=lambda item: item.start_sample + item.sto_samples)
 
 
@@ -111,13 +147,30 @@ def _known(frame: RxFrame, others: list[RxFrame]) -> bool:
     return False
 
 
+def _is_residue(frame: RxFrame, other: RxFrame, params: LoRaParams) -> bool:
+    """Whether a damaged frame may be what the subtraction of another one left: weak against it, and on top of it."""
+    num = params.samples_per_symbol
+    end = other.start_sample + (other.preamble_len + 6 + len(other.symbols)) * num
+    inside = other.start_sample - 2 * num < frame.start_sample + (frame.preamble_len + 4) * num < end
+    return inside and frame.power_dbfs < other.power_dbfs - RESIDUE_DB
+
+
 def _placed(frame: RxFrame, replica: Replica) -> RxFrame:
-    """The frame at the start of its replica where the preamble's length had been misjudged by whole symbols."""
+    """The frame as its replica fits: where it starts, if its preamble had been misjudged, and in which waveform."""
     start = frame.start_sample + frame.sto_samples
     moved = round((replica.start - start) / replica.block) * replica.block
-    return replace(frame, start_sample=frame.start_sample + moved)
+    told = replace(frame.params, waveform=replica.waveform)
+    return replace(frame, start_sample=frame.start_sample + moved, params=told)
 
 
 def _conjugate(frame: RxFrame, params: LoRaParams) -> RxFrame:
     """A frame seen in the conjugate stream."""
     return replace(frame, cfo_hz=-frame.cfo_hz, params=replace(frame.params, inverted_iq=params.inverted_iq))
+
+
+def _rescaled(frame: RxFrame, scale: float, params: LoRaParams) -> RxFrame:
+    """A frame in samples of the caller's stream, of which one of ours is `scale`."""
+    start = (frame.start_sample + frame.sto_samples) * scale
+    whole = int(np.floor(start + 0.5))
+    told = replace(frame.params, oversampling=params.oversampling)
+    return replace(frame, start_sample=whole, sto_samples=float(start - whole), params=told)

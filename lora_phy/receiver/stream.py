@@ -167,7 +167,7 @@ class Receiver:
         """
         if self._ended:
             raise RuntimeError("'push' after 'flush': the stream has ended, make a new Receiver for another one")
-        samples = _checked(iq)
+        samples = checked_stream(iq)
         # long input is worked through in pieces: the pieces do not show in the result, they bound the memory
         frames: list[RxFrame] = []
         for start in range(0, len(samples), 1 << 20):
@@ -212,7 +212,8 @@ def _time_order(frame: RxFrame) -> tuple[float, int, float]:
     return frame.start_sample + frame.sto_samples, frame.params.sf, frame.params.bandwidth_hz
 
 
-def _checked(iq: npt.ArrayLike) -> IQ:
+def checked_stream(iq: npt.ArrayLike) -> IQ:
+    """A stream as complex64, what is no number set to zero; the error that names it where it is no complex vector."""
     samples = np.asarray(iq)
     if not np.issubdtype(samples.dtype, np.complexfloating):
         raise TypeError(f"'iq' must be complex64 or complex128 (got dtype {samples.dtype})")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lora_phy import ChannelParams, LoRaParams, airtime_s, apply_channel, encode_payload, receive, transmit
+from lora_phy.channel.offsets import phasor
+from lora_phy.coding.chain import encode_nibbles, frame_nibbles
 from lora_phy.frames.scene import Transmission, scene
+from lora_phy.modem.modulation import modulate_frame
 from lora_phy.modem.sync import Sync
-from lora_phy.receiver.cancellation import contribution, fit_frame, subtract_all
+from lora_phy.receiver.cancellation import MARGIN, contribution, fit_frame, sent_symbols, subtract_all
 from lora_phy.receiver.co_sf_interference import _Heard, find_preambles, resolve, symbol_scores
 from lora_phy.receiver.collisions import receive_collided
+from lora_phy.resampling import change_rate
 
 SF7 = LoRaParams(sf=7)
 
@@ -165,3 +171,151 @@ def test_a_single_frame_is_untouched_by_the_method():
     for method in ("plain", "sic", "segments"):
         [frame] = receive_collided(heard, SF7, method=method)
         assert (frame.payload, frame.start_sample) == (b"alone", 700)
+
+
+# --- as chips send
+
+
+def pair(delay, gain_db, *, params, cfo_hz=(700.0, -1900.0), seed=1, snr_db=20.0):
+    """Two frames, the second `delay` samples later and `gain_db` louder, and both payloads."""
+    rng = np.random.default_rng(seed)
+    payloads = [rng.bytes(40), rng.bytes(40)]
+    rate = params.sample_rate_hz
+    sent = [
+        Transmission(payload=payloads[0], params=params, start_s=2000.3 / rate, center_offset_hz=cfo_hz[0]),
+        Transmission(
+            payload=payloads[1],
+            params=params,
+            start_s=(2000.3 + delay) / rate,
+            power_db=gain_db,
+            center_offset_hz=cfo_hz[1],
+            phase_rad=rng.uniform(0, 6.28),
+        ),
+    ]
+    num = int(airtime_s(40, params) * rate) + int(delay) + 6000
+    return apply_channel(scene(sent, num, rate), ChannelParams(snr_db=snr_db), params, rng=rng), payloads
+
+
+@pytest.mark.parametrize("waveform", ["chip", "textbook"])
+@pytest.mark.parametrize("gain_db", [0.0, 5.0, 15.0])
+def test_both_frames_of_a_pair_are_read_in_either_waveform(waveform, gain_db):
+    sent = replace(SF7, oversampling=2, waveform=waveform)
+    for seed, delay in enumerate((2500.0, 7001.6, 11030.2)):
+        heard, payloads = pair(delay, gain_db, params=sent, seed=seed)
+        frames = receive_collided(heard, replace(SF7, oversampling=2))  # told the waveform of a chip, whatever is sent
+        assert {f.payload for f in frames if f.crc_ok} == set(payloads)
+        assert len(frames) == 2
+        assert {f.params.waveform for f in frames} == {waveform}
+
+
+@pytest.mark.parametrize("waveform", ["chip", "textbook"])
+def test_a_frame_is_taken_out_in_the_waveform_it_was_sent_in(waveform):
+    params = replace(SF7, oversampling=2, waveform=waveform)
+    heard = apply_channel(
+        np.pad(transmit(bytes(range(50)), params), (700, 2000)),
+        ChannelParams(snr_db=40.0, cfo_hz=812.0, sto_samples=0.4),
+        params,
+        rng=np.random.default_rng(1),
+    )
+    [frame] = receive(heard, replace(SF7, oversampling=2))
+    for told in ("chip", "textbook"):  # also where the receiver named the other one
+        seen = replace(frame, params=replace(frame.params, waveform=told))
+        left = heard - contribution(heard, fit_frame(heard, seen))
+        assert np.vdot(left, left).real < 10**-3.0 * np.vdot(heard, heard).real
+
+
+@pytest.mark.parametrize("changes", [{"sf": 7}, {"sf": 8, "cr": 4}, {"sf": 11, "ldro": False}, {"sf": 9, "ldro": True}])
+def test_padding_that_the_payload_does_not_say_and_the_rate_that_was_detected(changes):
+    # a chip pads its last block with nibbles of its own (on air: 6, 7, 14 …) and may switch LDRO against the rule
+    params = LoRaParams(**{"oversampling": 2, **changes})
+    payload = b"an odd number of nibbles"
+    nibbles = frame_nibbles(payload, params)
+    count = len(encode_payload(payload, params))
+    padding = np.array([6, 7, 14, 7, 11, 10, 3, 9, 2, 6, 14], np.uint8)
+    symbols = encode_nibbles(np.concatenate([nibbles, padding]), count, params)
+    assert not np.array_equal(symbols, encode_payload(payload, params))
+    heard = apply_channel(
+        np.pad(modulate_frame(symbols, params), (900, 2000)),
+        ChannelParams(snr_db=25.0, cfo_hz=-300.0, sto_samples=0.3),
+        params,
+        rng=np.random.default_rng(2),
+    )
+    [frame] = receive(heard, replace(params, ldro=None))
+    assert frame.payload == payload
+    assert np.array_equal(sent_symbols(frame)[0], symbols)
+    left = heard - contribution(heard, fit_frame(heard, frame))
+    assert np.mean(np.abs(left) ** 2) < 1.3 * 2 * 10**-2.5  # the noise, and next to nothing else
+
+
+def test_another_rate_and_another_centre():
+    params = LoRaParams(sf=7, oversampling=16)
+    heard, payloads = pair(60_000, 9.0, params=params)
+    mixed = heard * np.exp(2j * np.pi * 250e3 / 2e6 * np.arange(len(heard)))
+    told = LoRaParams(sf=7)
+    frames = receive_collided(mixed, told, sample_rate_hz=2e6, center_offset_hz=250e3)
+    assert [f.payload for f in frames] == payloads
+    for frame, start, cfo_hz in zip(frames, (2000.3, 62000.3), (700.0, -1900.0), strict=True):
+        assert frame.start_sample + frame.sto_samples == pytest.approx(start, abs=4)
+        assert frame.cfo_hz == pytest.approx(cfo_hz, abs=100)
+        assert frame.params.oversampling == 1
+    inverted = receive_collided(
+        np.conjugate(mixed), replace(told, inverted_iq=True), sample_rate_hz=2e6, center_offset_hz=-250e3
+    )
+    assert [f.payload for f in inverted] == payloads
+    assert [f.cfo_hz for f in inverted] == [-f.cfo_hz for f in frames]
+    [loud] = [
+        f for f in receive_collided(mixed, told, method="plain", sample_rate_hz=2e6, center_offset_hz=250e3) if f.crc_ok
+    ]
+    assert loud.payload == payloads[1]
+    for bad in ({"sample_rate_hz": 100e3}, {"sample_rate_hz": -1.0}, {"center_offset_hz": float("nan")}):
+        with pytest.raises(ValueError, match=f"'{next(iter(bad))}'"):
+            receive_collided(mixed, told, **bad)
+
+
+# --- recordings of real chips, where they are
+
+
+CAPTURES = Path(__file__).parents[4] / "shared" / "captures"
+with_captures = pytest.mark.skipif(
+    not CAPTURES.is_dir(), reason="recordings of real chips lie beside a checkout, or not"
+)
+
+
+def recording(name):
+    from lora_phy.recordings import read_sigmf
+
+    heard = read_sigmf(CAPTURES / f"{name}.sigmf-meta")
+    return heard, json.loads((CAPTURES / "expected.json").read_text())[f"{name}.sigmf-meta"]
+
+
+@with_captures
+@pytest.mark.parametrize("method", ["sic", "segments"])
+@pytest.mark.parametrize("name", ["seguar_collision_gen4_1", "seguar_collision_x2_1", "seguar_collision_x6_2"])
+def test_both_frames_of_a_real_collision_are_read(name, method):
+    # two uplinks, the second at 0, +5 and +15 dB (the last clipped)
+    heard, payloads = recording(name)
+    frames = receive_collided(
+        heard.iq,
+        heard.params,
+        method=method,
+        sample_rate_hz=heard.sample_rate_hz,
+        center_offset_hz=heard.center_offset_hz,
+    )
+    assert sorted(frame.payload.hex() for frame in frames) == sorted(payloads)
+
+
+@with_captures
+@pytest.mark.parametrize("samples_a_chip", [2, 4])
+@pytest.mark.parametrize("name", ["seguar_lorawan_sf7_1", "wux_sf7_bw500", "oat4cat_sf11_bw500_ldro_on"])
+def test_twelve_db_of_a_real_frame_are_removed(name, samples_a_chip):
+    heard, _ = recording(name)
+    params = replace(heard.params, oversampling=samples_a_chip)
+    mixed = heard.iq * phasor(-heard.center_offset_hz / heard.sample_rate_hz, len(heard.iq))
+    iq = change_rate(mixed.astype(np.complex64), heard.sample_rate_hz, params.sample_rate_hz)
+    frames = [frame for frame in receive(iq, params) if frame.crc_ok]
+    assert frames
+    for frame in frames:
+        replica = fit_frame(iq, frame)
+        part = slice(max(replica.first + MARGIN, 0), replica.first + len(replica.template) - MARGIN)
+        left = (iq - contribution(iq, replica))[part]
+        assert np.mean(np.abs(iq[part]) ** 2) > 10**1.2 * np.mean(np.abs(left) ** 2)

@@ -1,0 +1,61 @@
+"""``collided``: the frames of a recording in which frames of one spreading factor overlap."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from datetime import timedelta
+
+from lora_phy.commands.options import Subparsers, add_command
+from lora_phy.commands.rx import add_input, frame_as_dict, line_of, open_input
+
+METHODS = ("plain", "sic", "segments")
+"""Those of `lora_phy.receiver.collisions.Method`, here so that ``--help`` imports nothing heavy."""
+_EXAMPLES = """examples:
+  python -m lora_phy collided capture.sigmf-meta
+  python -m lora_phy collided capture.cs8 --sf 7 --sync-word 0x34 --sample-rate-hz 2e6 --center-offset-hz 100e3
+
+Frames that are read are subtracted, and what is left is searched again. The whole recording is held in memory: cut long
+ones where they are silent. Exit status: 0 where a frame was found, 1 where none was, 2 on an error."""
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = add_command(commands, "collided", run, "read frames that overlap on one spreading factor and channel")
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLES
+    add_input(parser)
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default="segments",
+        help="plain: as rx; sic: cancel what is read; segments (the default): also read symbols between others' edges",
+    )
+    parser.add_argument("--json", action="store_true", help="JSON lines: one object a frame")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every frame, in time order."""
+    import numpy as np
+
+    from lora_phy.receiver.collisions import receive_collided
+
+    stream, wanted, settings = open_input(options)
+    chunks = list(stream.chunks)
+    iq = np.concatenate(chunks) if chunks else np.zeros(0, np.complex64)
+    rate_hz, start_time = settings["sample_rate_hz"], settings["start_time"]
+    frames = receive_collided(
+        iq,
+        wanted[0],
+        method=options.method,
+        sample_rate_hz=rate_hz,
+        center_offset_hz=settings["center_offset_hz"],
+    )
+    for frame in frames:
+        elapsed_s = (frame.start_sample + frame.sto_samples) / rate_hz
+        if start_time is not None:
+            frame = replace(frame, time=start_time + timedelta(seconds=elapsed_s))
+        print(json.dumps(frame_as_dict(frame)) if options.json else line_of(frame, elapsed_s), flush=True)
+    print(f"{len(frames)} frame{'s' * (len(frames) != 1)} in {len(iq) / rate_hz:.3f} s", file=sys.stderr)
+    return 0 if frames else 1
