@@ -1,5 +1,6 @@
 # make demo   fresh clone to the F1-against-spreading-factor table and report
 # make test   fresh clone to a green test suite
+# make radio  the radio alone, without torch: environment, style, types, its tests; about three minutes
 # make lint   style, types and import contracts alone
 # make docs   the documentation, built strictly into site/, in an environment of its own
 
@@ -9,19 +10,27 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 VENV := .venv
 DOCS_VENV := .venv-docs
+RADIO_VENV := .venv-radio
 BIN := $(VENV)/bin
 # one well-tested torch, asked for by name first so that no resolver picks a larger build
 TORCH := torch==2.13.0
 DEFAULT_TESTS := not slow and not gpu and not network and not model
 DEMO_DIR ?= runs/demo
 
-.PHONY: demo test lint slow bench docs clean
+.PHONY: demo test radio lint slow bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python benchmarks/f1_vs_sf.py --out $(DEMO_DIR)
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "$(DEFAULT_TESTS)"
+
+radio: $(RADIO_VENV)/.done
+	$(RADIO_VENV)/bin/ruff check lora_phy tests/lora_phy
+	$(RADIO_VENV)/bin/ruff format --check lora_phy tests/lora_phy
+	$(RADIO_VENV)/bin/lint-imports
+	$(RADIO_VENV)/bin/mypy -p lora_phy
+	$(RADIO_VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m "$(DEFAULT_TESTS)" tests/lora_phy lora_phy
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -52,6 +61,12 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[llm,dev]"
+	touch $@
+
+$(RADIO_VENV)/.done: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "chirpbridge needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/one"; exit 1; }
+	$(PYTHON) -m venv $(RADIO_VENV)
+	$(RADIO_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
 # the reference is read from the sources, so that the site needs neither torch nor the package itself

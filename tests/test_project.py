@@ -24,7 +24,9 @@ def test_a_plain_install_pulls_three_packages() -> None:
 
 def test_the_extras_are_the_promised_ones_and_only_llm_pulls_torch() -> None:
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"plot", "recordings", "cluster", "mutants", "bridge", "llm", "dev", "docs"}
+    assert set(extras) == {
+        "plot", "recordings", "cluster", "mutants", "corpora", "bridge", "llm", "conformance", "dev", "docs",
+    }  # fmt: skip
     assert {name for name, packages in extras.items() if "torch" in names(packages)} == {"llm"}
 
 

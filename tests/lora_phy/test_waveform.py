@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from closed_form import continuous_phase, frame_chirps
 
 from lora_phy import FrameStatus, LoRaParams, airtime_s, decode_symbols, encode_payload, receive, transmit
 from lora_phy.coding.chain import encode_block, frame_blocks, frame_nibbles
 from lora_phy.coding.hamming import hamming_encode
 from lora_phy.frames.transceiver import receive_synchronised
 from lora_phy.modem.modulation import data_start, modulate_frame
-from tests.lora_phy.closed_form import continuous_phase, frame_chirps
 
 EARLY = {"chip": 1, "textbook": 0}
 
