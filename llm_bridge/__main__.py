@@ -23,6 +23,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     ) from error
 
 from llm_bridge.files import StoreError
+from llm_bridge.scoring.sandbox import CageError, IsolationError
 from llm_bridge.training.models import ModelDownloadError
 
 INTERRUPTED = 130
@@ -152,12 +153,17 @@ def corpora_check(
         str | None, typer.Option("--model", help="Also probe whether this model knows it by heart.")
     ] = None,
 ) -> None:
-    """Check a corpus: one hunk each, balance, duplicates, leaks, and every test run in the sandbox."""
+    """Check a corpus: one hunk each, balance, duplicates, leaks, and every test run in the sandbox.
+
+    Exit status 1 where it has problems, 2 where it cannot be checked.
+    """
     from llm_bridge.corpora import checks, minibugs, mutants, mutmut_mutants, quixbugs
-    from llm_bridge.scoring.sandbox import run_tests
+    from llm_bridge.scoring.sandbox import require_isolation, run_tests
 
     named = {"mutants": lambda: mutants.load("test"), "mutants-mutmut": mutmut_mutants.load}
     pairs = minibugs.load() if path is None else named.get(str(path), lambda: quixbugs.load(path))()
+    if any(pair.tests.cases or pair.tests.test_module for pair in pairs):
+        require_isolation()
     found = checks.check(pairs, run_tests=run_tests)
     Console().print(checks.render(found), soft_wrap=True, markup=False, highlight=False)
     if model is not None:
@@ -169,6 +175,8 @@ def corpora_check(
             pairs, lambda texts: {text: found.sum_nll for text, found in score_texts(loaded, texts).items()}
         )
         Console().print(checks.render_memorisation(probe), soft_wrap=True, markup=False, highlight=False)
+    if found.problems:
+        raise typer.Exit(1)
 
 
 def main() -> None:
@@ -190,7 +198,7 @@ def main() -> None:
         extras = {"bridge": BRIDGE_PACKAGES, "cluster": CLUSTER_PACKAGES, "mutants": MUTANTS_PACKAGES}
         extra = next((name for name, packages in extras.items() if package in packages), "llm")
         _fail(f"{error.name or error} is missing: pip install 'chirpbridge[{extra}]'", 2)
-    except (ValueError, OSError, StoreError, ModelDownloadError) as error:
+    except (ValueError, OSError, StoreError, ModelDownloadError, IsolationError, CageError) as error:
         if os.environ.get("CHIRPBRIDGE_TRACEBACK"):
             raise
         ours = type(error).__module__.startswith("llm_bridge") or str(error).startswith("'")

@@ -97,6 +97,7 @@ class ItemRow(TypedDict):
     sf: NotRequired[int | None]
     corpus: NotRequired[str]
     credit: NotRequired[float]
+    truncated: NotRequired[bool]
     probability: NotRequired[float | None]
     num_lines: NotRequired[int]
     num_gold: NotRequired[int]

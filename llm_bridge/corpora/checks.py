@@ -411,16 +411,19 @@ def _run(
     """Names of the pairs whose correct version does not pass, and of those whose buggy version does."""
     if run_tests is None:
         return (), ()
-    verdicts = {
-        version: [run_tests(getattr(pair, version), entry_point(pair), pair.tests).verdict for pair in pairs]
-        for version in ("correct", "buggy")
-    }
-    if "refused" in verdicts["correct"] + verdicts["buggy"]:
-        raise RuntimeError("no test was run: the sandbox refuses to run programs on this machine")
-    names = [pair.name for pair in pairs]
-    failing = tuple(name for name, verdict in zip(names, verdicts["correct"], strict=True) if verdict != "pass")
-    passing = tuple(name for name, verdict in zip(names, verdicts["buggy"], strict=True) if verdict == "pass")
-    return failing, passing
+
+    def passes(source: str, pair: ProgramPair) -> bool:
+        outcome = run_tests(source, entry_point(pair), pair.tests)
+        if outcome.verdict == "refused":
+            raise RuntimeError(
+                f"the tests of {pair.name!r} were not run, for nothing on this machine shuts programs in"
+                f" ({getattr(outcome, 'isolation', 'no isolation')}): that says nothing about the corpus"
+            )
+        return bool(outcome.verdict == "pass")
+
+    failing = [pair.name for pair in pairs if not passes(pair.correct, pair)]
+    passing = [pair.name for pair in pairs if passes(pair.buggy, pair)]
+    return tuple(failing), tuple(passing)
 
 
 def _rule(differences: Sequence[float]) -> RuleCount:

@@ -190,7 +190,7 @@ def _clone_record(root: Path, name: str) -> _Record:
         try:
             cases = [json.loads(line) for line in tests.splitlines() if line.strip()]
             suite = _suite(name, cases)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{tests_file} is not a QuixBugs file of cases: {error}") from error
     return _Record(name=name, buggy=buggy, correct=correct, docstring=_specification(buggy, buggy_file), tests=suite)
 
@@ -248,7 +248,7 @@ def _jsonl_records(path: Path) -> list[_Record]:
             texts = {key: row[key] for key in ("name", "buggy", "correct", "docstring")}
             if not all(isinstance(text, str) for text in texts.values()):
                 raise TypeError("name, buggy, correct and docstring must be strings")
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, RecursionError) as error:
             detail = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{path} is not QuixBugs: {_EXPECTED}, but line {number}: {detail}") from error
         records.append(_Record(**{**texts, "docstring": texts["docstring"].strip(), "name": name}, tests=suite))
@@ -260,10 +260,13 @@ def _jsonl_helpers(node: Path, module: str) -> dict[str, str]:
         return {}
     if not node.is_file():
         raise ValueError(f"the graph programs need {node} beside the JSONL file, found nothing there")
-    helpers = json.loads(_read(node))
-    if not isinstance(helpers, dict) or not all(isinstance(text, str) for text in helpers.values()):
-        raise ValueError(f"{node} must map a file's name to its text")
-    return helpers
+    try:
+        helpers = json.loads(_read(node))
+    except RecursionError as error:
+        raise ValueError(f"{node} must map a file's name to its text (its JSON is too deep)") from error
+    if not isinstance(helpers, dict) or not isinstance(helpers.get("node.py"), str):
+        raise ValueError(f"{node} must map the file's name 'node.py' to its text")
+    return {"node.py": helpers["node.py"]}  # whatever else the file holds: the programs import nothing but this
 
 
 def _suite(name: str, cases: list[Any]) -> TestSuite:

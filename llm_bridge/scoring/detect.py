@@ -56,6 +56,7 @@ def detect(
         rows.append(
             item_row(arrival, by_name[arrival.item.program], "detect")
             | {"score": score, "decision": decision, "gold": gold, "correct": decision == gold}
+            | {"truncated": arrival.delivered and scores[arrival.text].truncated}
         )
     return rows
 

@@ -13,12 +13,13 @@ far as they are alike (`prefix_trees`), so that a text's scores do not depend on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from llm_bridge.scoring.prefix_trees import PrefixTree, prefix_trees
+from llm_bridge.scoring.text_scores import LikelihoodError
 from llm_bridge.scoring.text_scores import TextScores as TextScores
 from llm_bridge.training.examples import Encoding, encode_text, verdict_ids
 from llm_bridge.training.models import LoadedModel, Progress
@@ -45,13 +46,18 @@ def score_texts(
     loaded
         A base, or a trained model.
     texts
-        Anything, damaged or empty; nothing raises.
+        Anything, damaged or empty; no text raises.
     max_tokens
         A longer text is cut at its end and marked.
     max_nodes
         Largest number of tokens that are read at once: nodes of the prefix tree. Bounds the memory.
     progress
         Called as ``progress(texts done, texts in all)``.
+
+    Raises
+    ------
+    LikelihoodError
+        Where the model's likelihoods are not numbers.
 
     Examples
     --------
@@ -70,11 +76,26 @@ def score_texts(
             found = _score_tree(loaded, tree, [encodings[i] for i in tree.members])
             for index, result in zip(tree.members, found, strict=True):
                 scores[distinct[index]] = result
+            _require_numbers(loaded, scores)
             if progress:
                 progress(len(scores), len(distinct))
     finally:
         loaded.model.train(was_training)
     return {text: scores[text] for text in distinct}
+
+
+def _require_numbers(loaded: LoadedModel, scores: Mapping[str, TextScores]) -> None:
+    """Refuse scores that are not numbers: whatever a task made of them would be no answer of the model."""
+    bad = sum(
+        not np.isfinite([row.sum_nll, row.program_verdict, *row.line_nll, *row.line_verdict]).all()
+        for row in scores.values()
+    )
+    if bad:
+        raise LikelihoodError(
+            f"likelihoods are not numbers for {bad} of the first {len(scores)} texts "
+            f"({loaded.fingerprint.get('method') or 'no method'} on {loaded.fingerprint['name']}): "
+            "the model diverged in training, or its weights are damaged"
+        )
 
 
 @torch.inference_mode()

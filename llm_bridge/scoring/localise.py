@@ -73,6 +73,7 @@ def localise(
         rows.append(
             item_row(arrival, pair, "localise")
             | {
+                "truncated": arrival.delivered and scores[arrival.text].truncated,
                 "score": score,
                 "probability": score if by == "verdict" else None,
                 "decision": order[0] + 1 if order else None,

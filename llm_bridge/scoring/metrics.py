@@ -19,6 +19,7 @@ An item row is a mapping with the columns of ``items.jsonl`` and these fields mo
                 *correct* version is the longer one, which is when the length rule is right (*paired*)
 `num_candidates`, `num_plausible`, `copy_plausible`
                 generated candidates, how many pass all tests, whether the unchanged input does (*repair*, optional)
+`truncated`     the model was not shown the whole text: it was longer than its limit of tokens (optional)
 `edit_token_f1` of the greedy candidate's edit against the gold edit (*repair*, optional)
 =============== =======================================================================================================
 
@@ -285,6 +286,8 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
             add_share("edit_token_f1", [row["edit_token_f1"] if row["delivered"] else 0.0 for row in rows])
     add_share("coverage", [bool(row["delivered"]) for row in rows])
     add_share("intact", [bool(row["intact"]) for row in rows])
+    if any(row.get("truncated") for row in rows):
+        add_share("truncated", [bool(row.get("truncated")) for row in rows], higher_is_better=False)
     return found
 
 

@@ -59,7 +59,10 @@ def paired(
         if row["delivered"]:
             score = margin(buggy.text, correct.text, scores, by=by)
             decision = TIE if score == 0 else BUGGY if score > 0 else CORRECT
-        rows.append(row | {"score": score, "decision": decision, "gold": BUGGY, "correct": decision == BUGGY})
+        read = [scores[arrival.text] for arrival in (buggy, correct) if arrival.text in scores]
+        truncated = row["delivered"] and any(text.truncated for text in read)
+        decided = {"score": score, "decision": decision, "gold": BUGGY, "correct": decision == BUGGY}
+        rows.append(row | decided | {"truncated": truncated})
     return rows
 
 

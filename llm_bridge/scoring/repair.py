@@ -184,19 +184,20 @@ def evaluate_candidates(
 
     Raises
     ------
-    RuntimeError
-        Where the sandbox refuses to run programs on this machine: not run is not failed.
+    IsolationError
+        Programs are not run on this machine: that is no verdict on any of them.
     """
-    from llm_bridge.scoring.sandbox import run_tests
+    from llm_bridge.scoring import sandbox
 
-    runner: Runner = run or run_tests
+    runner: Runner = run or sandbox.run_tests
     verdicts = {} if known is None else known
     for source in dict.fromkeys(candidates):
         if source not in verdicts:
-            verdict = runner(source, entry_point(pair), pair.tests).verdict if _parses(source) else "fail"
-            if verdict == "refused":
-                raise RuntimeError(f"the tests of {pair.name!r} were not run: the sandbox refuses to run programs here")
-            verdicts[source] = verdict == "pass"
+            outcome = runner(source, entry_point(pair), pair.tests) if _parses(source) else None
+            if outcome is not None and outcome.verdict == "refused":
+                sandbox.require_isolation()
+                raise sandbox.IsolationError(f"the tests of {pair.name!r} were not run: isolation was refused")
+            verdicts[source] = outcome is not None and outcome.verdict == "pass"
     return tuple(verdicts[source] for source in candidates)
 
 

@@ -16,9 +16,9 @@ interpreter; its verdict is only as honest as the program, which could patch pyt
 Isolation is the strongest that is there, and `TestOutcome.isolation` names it:
 
 ========================  ==============================================================================================
-``namespaces``            own mount, process, network, IPC and (where allowed) user namespaces: a private root with a
-                          read-only system and interpreter, a private ``/tmp`` in memory, no ``/proc``; and seccomp
-``landlock+seccomp``      reading is confined to the system and the interpreter, writing to nothing
+``namespaces``            own mount, process, network, IPC and (where allowed) user namespaces: a private root with the
+                          standard library, a private ``/tmp`` in memory, no ``/proc``; and Landlock and seccomp
+``landlock+seccomp``      reading is confined to the standard library, writing to nothing
 ``rlimits``               limits on memory, time and files only: refused, unless the caller says otherwise
 ========================  ==============================================================================================
 
@@ -26,7 +26,8 @@ The first two (Linux on x86-64 or AArch64) also mean: no new process, no socket,
 unprivileged id, no new privileges, and no capability but, where root's interpreter lies out of others' reach, the one
 to read it. All have their own session and process group, resource limits, a wall-clock limit, an empty environment and
 bounded output, and leave no process and no temporary file of ours behind. The programs have the standard library and
-nothing else.
+nothing else. ``docs/explanation/untrusted-programs.md`` says what is promised at each level, on which kernel, and what
+is not.
 """
 
 from __future__ import annotations
@@ -42,13 +43,20 @@ from typing import Any
 
 from llm_bridge.corpora.programs import TestSuite
 
-from ._isolation import wire
-from ._isolation.process import LEVELS, CageError, Child, Ended, Job
+from ._isolation import compare, paths, wire
+from ._isolation.process import LEVELS, CageError, CageLost, Child, Ended, Job
 
 DEFAULT_TIME_LIMIT_S = 10.0
 _REFERENCE_LOOP_S = 0.020  # what `machine_factor` measures on one core of the machine the limit was chosen on
 _CPU_RESERVE_S = 60.0
 _MAX_PARAMETRISED = 1000
+_LIMITS_PER_PROGRAM = 10  # of `time_limit_s`, for all of a program's cases together
+_LOST_CAGES = 3  # in a row, before no verdict is given
+_REFUSALS: dict[str, str] = {}  # level, and why this machine does not have it
+
+
+class IsolationError(RuntimeError):
+    """Nothing here shuts a program in, so none is run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +94,7 @@ def run_tests(
     *,
     time_limit_s: float | None = None,
     allow_weak_isolation: bool = False,
+    budget_s: float | None = None,
 ) -> TestOutcome:
     r"""Judge a program by its tests, in the strongest isolation there is.
 
@@ -100,10 +109,14 @@ def run_tests(
         argument may stand unwrapped), or a `TestSuite`, which says how to compare and what to skip. Arguments must be
         plain data; the program gets its own copy for each case.
     time_limit_s
-        Wall-clock limit for each case, and for the program's import. None: 10 s times `machine_factor()`.
+        Wall-clock limit for each case with the comparison of its result, and for the program's import. None: 10 s
+        times `machine_factor()`.
     allow_weak_isolation
         Run with nothing but resource limits where there is neither a namespace nor Landlock. The program can then
         read and delete the user's files.
+    budget_s
+        Wall-clock limit for all cases together; those that it leaves no time for count as "timeout". None: ten times
+        `time_limit_s`.
 
     Returns
     -------
@@ -113,9 +126,10 @@ def run_tests(
     Raises
     ------
     ValueError
-        For a parameter out of bounds, or arguments that are not plain data.
+        For a parameter out of bounds, arguments that are not plain data, or a program beside a pytest module, or a
+        helper, that has the name of a module of the standard library's, pytest's or the judge's own.
     RuntimeError
-        Where the cage that was there cannot be built any more; the program has not run.
+        Where the cage that was there cannot be built any more, or was torn down from outside: there is no verdict.
     ImportError
         For a pytest module, where pytest is not installed.
 
@@ -127,18 +141,20 @@ def run_tests(
     (2, 1, 'fail')
     """
     suite, consume = _as_suite(tests)
-    limit_s = _checked_limit(time_limit_s)
+    limit_s = _checked_limit("time_limit_s", time_limit_s, DEFAULT_TIME_LIMIT_S)
+    budget = _checked_limit("budget_s", budget_s, _LIMITS_PER_PROGRAM * limit_s, scaled=False)
     if not isinstance(source, str):
         raise ValueError(f"'source' must be text (got {type(source).__name__})")
     if not isinstance(entry_point, str) or not entry_point.isidentifier():
         raise ValueError(f"'entry_point' must be an identifier (got {entry_point!r})")
+    _check_names(entry_point, suite)
     level = isolation_level()
     if level == LEVELS[-1] and not allow_weak_isolation:
         return TestOutcome(passed=0, failed=0, skipped=0, verdict="refused", isolation=level)
     if suite.test_module is None:
-        cases = _run_list(source, entry_point, suite, consume, limit_s, level)
+        cases = _run_list(source, entry_point, suite, consume, _Clock(limit_s, budget), level)
     else:
-        cases = _run_module(source, entry_point, suite, limit_s, level)
+        cases = _run_module(source, entry_point, suite, _Clock(limit_s, budget), level)
     return _outcome(cases, level)
 
 
@@ -149,9 +165,24 @@ def isolation_level() -> str:
         try:
             with Child(Job(level=level, entry_point="f", cpu_s=_CPU_RESERVE_S)):
                 return level
-        except CageError:
-            continue
+        except CageError as error:
+            _REFUSALS[level] = str(error)
     return LEVELS[-1]
+
+
+def require_isolation() -> str:
+    """Name of the isolation that programs get here; `IsolationError` where there is none but resource limits.
+
+    Called before work whose last step runs programs, so that it does not fail after hours.
+    """
+    level = isolation_level()
+    if level == LEVELS[-1]:
+        why = "; ".join(_REFUSALS.values()) or f"it takes Linux, and this is {sys.platform}"
+        raise IsolationError(
+            f"generated programs are not run here, for nothing shuts them in ({why}): run on Linux with user namespaces"
+            " or Landlock, or leave out what runs programs (the task 'repair', the tests of a corpus)"
+        )
+    return level
 
 
 @functools.cache
@@ -187,12 +218,44 @@ def _as_suite(tests: TestSuite | Iterable[Sequence[Any]]) -> tuple[TestSuite, st
     return suite, consume
 
 
-def _checked_limit(time_limit_s: float | None) -> float:
-    if time_limit_s is None:
-        return DEFAULT_TIME_LIMIT_S * machine_factor()
-    if not (time_limit_s > 0 and math.isfinite(time_limit_s)):
-        raise ValueError(f"'time_limit_s' must be positive and finite (got {time_limit_s!r})")
-    return float(time_limit_s)
+def _check_names(entry_point: str, suite: TestSuite) -> None:
+    """Refuse a file of the program's that would stand in for another module, or would be stood in for."""
+    reason = "a module of that name is the standard library's, pytest's or the judge's own"
+    if suite.test_module is not None and (paths.is_taken(entry_point) or entry_point == "conftest"):
+        raise ValueError(f"'entry_point' must not be {entry_point!r}: {reason}")
+    ours = [entry_point, f"test_{entry_point}"] if suite.test_module is not None else []
+    for name in suite.helpers:
+        if paths.is_taken(name[:-3]):
+            raise ValueError(f"'tests.helpers' must not hold {name!r}: {reason}")
+        if name[:-3] in ours:
+            raise ValueError(f"'tests.helpers' must not hold {name!r}: the program or its test module has that name")
+
+
+def _checked_limit(name: str, limit_s: float | None, default_s: float, *, scaled: bool = True) -> float:
+    if limit_s is None:
+        return default_s * (machine_factor() if scaled else 1)
+    if not (limit_s > 0 and math.isfinite(limit_s)):
+        raise ValueError(f"{name!r} must be positive and finite (got {limit_s!r})")
+    return float(limit_s)
+
+
+class _Clock:
+    """Time of one program: a limit for each question, and a budget for all."""
+
+    def __init__(self, limit_s: float, budget_s: float) -> None:
+        self.limit_s = limit_s
+        self.left_s = budget_s
+
+    def ask(self, child: Child, request: dict[str, Any], judge: Callable[[dict[str, Any], float], bool]) -> bool:
+        """Ask the child, and judge its answer by what is called with it and the deadline; `Ended` past that."""
+        limit_s = min(self.limit_s, self.left_s)
+        start = time.monotonic()
+        try:
+            return judge(child.ask(request, limit_s), start + limit_s)
+        except TimeoutError as error:
+            raise Ended("timeout") from error
+        finally:
+            self.left_s -= time.monotonic() - start
 
 
 def _outcome(cases: Sequence[str], level: str) -> TestOutcome:
@@ -209,24 +272,26 @@ def _outcome(cases: Sequence[str], level: str) -> TestOutcome:
     )
 
 
-def _run_list(source: str, entry_point: str, suite: TestSuite, consume: str, limit_s: float, level: str) -> list[str]:
+def _run_list(source: str, entry_point: str, suite: TestSuite, consume: str, clock: _Clock, level: str) -> list[str]:
     """Status of each list case. One child runs them all; after one that dies or hangs, a new child runs the rest."""
     requests = [_encoded_arguments(index, arguments) for index, (arguments, _) in enumerate(suite.cases)]
     cases = ["skip" if index in suite.skip else "fail" for index in range(len(suite.cases))]
-    job = Job(level=level, entry_point=entry_point, cpu_s=_cpu_s(limit_s, len(cases)), files=dict(suite.helpers))
+    job = Job(level=level, entry_point=entry_point, cpu_s=_cpu_s(clock, len(cases)), files=dict(suite.helpers))
 
     def load(child: Child) -> bool:
-        return child.ask({"load": source}, limit_s).get("loaded") is True
+        return clock.ask(child, {"load": source}, lambda answer, _: answer.get("loaded") is True)
 
     def run(child: Child, index: int) -> str:
-        answer = child.ask({"call": requests[index], "consume": consume}, limit_s)
-        return "pass" if "value" in answer and _matches(answer["value"], suite, index) else "fail"
+        def judge(answer: dict[str, Any], deadline: float) -> bool:
+            return "value" in answer and _matches(answer["value"], suite, index, deadline)
 
-    _run_in_children(job, cases, load, run)
+        return "pass" if clock.ask(child, {"call": requests[index], "consume": consume}, judge) else "fail"
+
+    _run_in_children(job, cases, clock, load, run)
     return cases
 
 
-def _run_module(source: str, entry_point: str, suite: TestSuite, limit_s: float, level: str) -> list[str]:
+def _run_module(source: str, entry_point: str, suite: TestSuite, clock: _Clock, level: str) -> list[str]:
     """Status of each case of a pytest module."""
     assert suite.test_module is not None
     # what the text defines must turn up, and nothing skips unless the text speaks of it: a program that ends the
@@ -238,57 +303,80 @@ def _run_module(source: str, entry_point: str, suite: TestSuite, limit_s: float,
     may_skip = "skip" in suite.test_module
     cases: list[str] = []
     job = Job(
-        level=level, entry_point=entry_point, cpu_s=_cpu_s(limit_s, max(1, num_cases)), files=files, test_file=test_file
+        level=level, entry_point=entry_point, cpu_s=_cpu_s(clock, max(1, num_cases)), files=files, test_file=test_file
     )
 
     def load(child: Child) -> bool:
-        count = child.ask({"collect": True}, limit_s).get("cases")
-        if not isinstance(count, int) or not num_cases <= count <= most_cases:
-            return False
-        cases.extend("fail" for _ in range(len(cases), count))  # parametrised tests are more than the text shows
-        return True
+        def judge(answer: dict[str, Any], deadline: float) -> bool:
+            count = answer.get("cases")
+            if not isinstance(count, int) or not num_cases <= count <= most_cases:
+                return False
+            cases.extend("fail" for _ in range(len(cases), count))  # parametrised tests are more than the text shows
+            return True
+
+        return clock.ask(child, {"collect": True}, judge)
 
     def run(child: Child, index: int) -> str:
-        outcome = child.ask({"run": index}, limit_s).get("outcome")
-        return {"passed": "pass", "skipped": "skip" if may_skip else "fail"}.get(str(outcome), "fail")
+        outcomes: list[str] = []
+
+        def judge(answer: dict[str, Any], deadline: float) -> bool:
+            outcomes.append(str(answer.get("outcome")))
+            return True
+
+        clock.ask(child, {"run": index}, judge)
+        return {"passed": "pass", "skipped": "skip" if may_skip else "fail"}.get(outcomes[0], "fail")
 
     cases.extend("skip" if index in suite.skip else "fail" for index in range(num_cases))
-    _run_in_children(job, cases, load, run)
+    _run_in_children(job, cases, clock, load, run)
     return cases
 
 
 def _run_in_children(
-    job: Job, cases: list[str], load: Callable[[Child], bool], run: Callable[[Child, int], str]
+    job: Job, cases: list[str], clock: _Clock, load: Callable[[Child], bool], run: Callable[[Child, int], str]
 ) -> None:
     """Fill in the status of every case that is not "skip", in as few children as the program allows."""
-    index = 0
+    index = lost = 0
     while True:
         while index < len(cases) and cases[index] == "skip":
             index += 1
         if index >= len(cases):
             return
-        with Child(job, attempts=3) as child:
-            try:
-                if not load(child):
-                    return  # it would fail to load for each of the other cases too
-            except Ended as ended:
-                for rest in range(index, len(cases)):
-                    cases[rest] = cases[rest] if cases[rest] == "skip" else ended.how
-                return
-            while index < len(cases):
-                if cases[index] != "skip":
-                    try:
-                        cases[index] = run(child, index)
-                    except Ended as ended:
-                        cases[index] = ended.how
-                        index += 1
-                        break
-                index += 1
+        if clock.left_s <= 0:
+            _fill(cases, index, "timeout")
+            return
+        before = index
+        try:
+            with Child(job, attempts=3) as child:
+                try:
+                    if not load(child):
+                        return  # it would fail to load for each of the other cases too
+                except Ended as ended:
+                    _fill(cases, index, ended.how)
+                    return
+                while index < len(cases) and clock.left_s > 0:
+                    if cases[index] != "skip":
+                        try:
+                            cases[index] = run(child, index)
+                        except Ended as ended:
+                            cases[index] = ended.how
+                            index += 1
+                            break
+                    index += 1
+        except CageLost:  # somebody else's doing: the case runs again in another cage
+            lost = lost + 1 if index == before else 1
+            if lost == _LOST_CAGES:
+                raise
 
 
-def _cpu_s(limit_s: float, num_cases: int) -> float:
+def _fill(cases: list[str], first: int, status: str) -> None:
+    """Give the same status to all cases from one on that are not skipped."""
+    for index in range(first, len(cases)):
+        cases[index] = cases[index] if cases[index] == "skip" else status
+
+
+def _cpu_s(clock: _Clock, num_cases: int) -> float:
     """CPU time of one child: a second line behind the wall clock, should the parent be stopped."""
-    return min(limit_s * (num_cases + 1) + _CPU_RESERVE_S, 1e6)
+    return min(clock.limit_s * (num_cases + 1), clock.left_s, 1e6) + _CPU_RESERVE_S
 
 
 def _encoded_arguments(index: int, arguments: Any) -> object:
@@ -301,18 +389,28 @@ def _encoded_arguments(index: int, arguments: Any) -> object:
         raise ValueError(f"arguments of 'tests[{index}]' must be plain data ({error})") from error
 
 
-def _matches(value: object, suite: TestSuite, index: int) -> bool:
-    """Whether a result, as it came back, is what the case expects."""
+def _matches(value: object, suite: TestSuite, index: int, deadline: float) -> bool:
+    """Whether a result, as it came back, is what the case expects; `TimeoutError` past the deadline."""
     arguments, expected = suite.cases[index]
-    if suite.compare == "tuples":
-        expected = [tuple(item) for item in expected]
+    if suite.compare == "tuples" and isinstance(expected, (list, tuple)):
+        expected = [tuple(item) if isinstance(item, (list, tuple)) else item for item in expected]
     try:
-        result = wire.decode(value, max_hashed=wire.largest_hashed(expected))
-        if suite.compare == "approx_last_argument" and isinstance(result, (int, float)):
-            return bool(result == expected or abs(result - expected) <= arguments[-1])
-        return bool(result == expected)
+        if compare.equal(value, expected, deadline):
+            return True
+        return suite.compare == "approx_last_argument" and _is_near(
+            wire.decode(value, max_hashed=0), expected, arguments
+        )
     except (wire.WireError, RecursionError, OverflowError):
         return False
+
+
+def _is_near(result: object, expected: object, arguments: Any) -> bool:
+    """Whether two numbers differ by no more than the last argument; anything but numbers is not near."""
+    tolerance = arguments[-1] if isinstance(arguments, (list, tuple)) and arguments else arguments
+    numbers = (result, expected, tolerance)
+    if not all(isinstance(number, (int, float)) for number in numbers):
+        return False
+    return bool(abs(result - expected) <= tolerance)  # type: ignore[operator]
 
 
 def _count_tests(test_module: str) -> int:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+class LikelihoodError(ValueError):
+    """Scores that are not numbers: the model diverged in training, or its weights are damaged."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextScores:
     """Scores of one text; likelihoods in nats.

@@ -29,7 +29,7 @@ from llm_bridge.study.loading import Study as Study
 from llm_bridge.study.loading import load_study as load_study
 from llm_bridge.study.model_files import model_hashes
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
-from llm_bridge.study.preflight import check_links, prepare_model
+from llm_bridge.study.preflight import check_isolation, check_links, prepare_model
 from llm_bridge.study.provenance import provenance
 from llm_bridge.study.recipe import Recipe, as_plain
 from llm_bridge.study.recipe_files import recipe_of
@@ -76,8 +76,11 @@ def run_recipe(
         The folder is in use, cannot be written, or was edited.
     RecipeError, CorpusError, ModelError, ModelDownloadError
         What the user asked for is not there, or not possible; nothing was written for it.
+    IsolationError
+        The recipe runs generated programs, and nothing here shuts them in.
     """
     check_links(recipe)
+    check_isolation(recipe)
     with locked(directory):
         if cache is not None:
             share_cache(directory, cache)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_bridge.study.cells import RULES, SHUFFLED, UNTRAINED, base_method, expand, links
@@ -25,6 +26,20 @@ def check_links(recipe: Recipe) -> None:
     for link in dict.fromkeys(crossed):
         if link is not None:
             recipe.radio.settings_of(link)
+
+
+def check_isolation(recipe: Recipe) -> None:
+    """Refuse the task "repair" where nothing shuts in the programs that it runs.
+
+    Raises
+    ------
+    IsolationError
+        It says why each level of isolation is not to be had.
+    """
+    if "repair" in (*recipe.score.tasks, *recipe.score.trained_tasks):
+        from llm_bridge.scoring.sandbox import require_isolation
+
+        require_isolation()
 
 
 def check_training(recipe: Recipe) -> None:
@@ -64,17 +79,30 @@ def prepare_model(
     `phase` names what takes its time, and yields ``progress(done, total)``; the plans of memory go to `console`.
     """
     from llm_bridge.training.estimate import estimate_line, require_fit
-    from llm_bridge.training.models import TOY, fetch_model
+    from llm_bridge.training.models import TOY, fetch_model, resolve_device
 
     check_training(recipe)
+    resolve_device(recipe.model.device)
     if recipe.model.name == TOY:
         return
+    if (folder := Path(recipe.model.name).expanduser()).is_dir():
+        _check_folder(recipe, folder)
     for estimate in _estimates(recipe):
         if console is not None:
             console.print(estimate_line(estimate), highlight=False, soft_wrap=True)
         require_fit(estimate)
     with phase(f"model: {recipe.model.name}") as advance:
-        fetch_model(recipe.model.name, progress=advance)
+        _check_folder(recipe, fetch_model(recipe.model.name, progress=advance))
+
+
+def _check_folder(recipe: Recipe, folder: Path) -> None:
+    """Refuse a model that a method of the recipe cannot use: every reason, one line each."""
+    from llm_bridge.training.model_checks import check_folder
+
+    methods = [base_method(method) for method in recipe.training.methods if method != RULES]
+    if methods:
+        distils = bool(recipe.training.objectives.get("distil")) and any(name not in UNTRAINED for name in methods)
+        check_folder(folder, methods, distils=distils)
 
 
 def estimate_recipe(recipe: Recipe, *, console: Console) -> None:

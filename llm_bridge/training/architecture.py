@@ -8,6 +8,7 @@ Llama family, ``h`` in GPT-2 and Falcon, ``blocks`` in MPT. A repository's own P
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,6 +114,15 @@ def head_problem(model: Any) -> str | None:
         return f"{name} adds a bias to its logits; only a plain output head is read"
     scales = [field for field in HEAD_SCALES if getattr(model.config, field, None) not in (None, 1, 1.0)]
     return f"{name} rescales its logits ({', '.join(scales)}); only a plain output head is read" if scales else None
+
+
+def positions_problem(model: Any) -> str | None:
+    """Why a decoder cannot read texts side by side in one prefix tree; `None` where it takes positions and a mask."""
+    decoder = model.get_decoder()
+    missing = {"position_ids", "attention_mask"} - set(inspect.signature(decoder.forward).parameters)
+    return (
+        f"{type(model).__name__} takes no {' and no '.join(sorted(missing))}; it cannot be scored" if missing else None
+    )
 
 
 def target_problem(model: Any, target_modules: Sequence[str]) -> str | None:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import torch
 
+from llm_bridge.training.common import ModelError, Progress
 from llm_bridge.training.examples import encode_text, length_batches, make_batch
-from llm_bridge.training.fetching import Progress
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import TokenPredictions, head_logits, hidden_states
 from llm_bridge.training.settings import MAX_TOKENS
@@ -117,12 +117,26 @@ def save_teacher(teacher: Teacher, file: Path) -> None:
         kept = {text: (rows.ids, rows.log_p) for text, rows in teacher.predictions.items()}
         torch.save({"max_tokens": teacher.max_tokens, "predictions": kept}, temporary)
         os.replace(temporary, file)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        raise ModelError(f"{file} cannot be written ({_reason(error)}); is the disk full?") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def load_teacher(file: Path) -> Teacher:
-    """Read what `save_teacher` wrote."""
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    kept = {text: TokenPredictions(ids=ids, log_p=log_p) for text, (ids, log_p) in state["predictions"].items()}
-    return Teacher(predictions=kept, max_tokens=state["max_tokens"])
+    """Read what `save_teacher` wrote; a `ModelError` that names the file where it is torn, or another kind of file."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        kept = {text: TokenPredictions(ids=ids, log_p=log_p) for text, (ids, log_p) in state["predictions"].items()}
+        shapes = [(rows.ids.shape, rows.log_p.shape, torch.isfinite(rows.log_p).all()) for rows in kept.values()]
+        whole = all(ids == log_p and bool(finite) for ids, log_p, finite in shapes)
+        max_tokens = int(state["max_tokens"])
+    except Exception as error:  # a torn or foreign file raises whatever its reader raises
+        raise ModelError(f"{file} cannot be read ({_reason(error)}); delete it, and it is made anew") from error
+    if not whole:
+        raise ModelError(f"{file} holds no predictions that can be used; delete it, and it is made anew")
+    return Teacher(predictions=kept, max_tokens=max_tokens)
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

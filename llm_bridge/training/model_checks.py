@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.training.architecture import head_problem, meta_model, read_config, target_problem
+from llm_bridge.training.architecture import head_problem, meta_model, positions_problem, read_config, target_problem
 from llm_bridge.training.common import ModelError, quiet
 from llm_bridge.training.methods import LLAMA_LINEARS, method_named
 
@@ -75,7 +75,7 @@ def check_folder(
         problems.append(f"'max_tokens' must be at most the model's {positions} positions (got {max_tokens})")
     try:
         model = meta_model(config)
-        checks = [head_problem(model)]
+        checks = [head_problem(model), positions_problem(model)]
         if any(row.trained == "adapters" for row in rows):
             checks.append(target_problem(model, target_modules))
         problems += [text for text in checks if text]

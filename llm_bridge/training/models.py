@@ -142,7 +142,7 @@ def load_model(
     name = os.fspath(name_or_path)
     if storage not in STORAGES:
         raise ModelError(f"'storage' must be one of {', '.join(STORAGES)} (got {storage!r})")
-    place = _device(device)
+    place = resolve_device(device)
     number_format = _dtype(dtype, place)
     arithmetic = resolve_compute(compute, place, weights=dtype)
     with quiet():
@@ -183,7 +183,8 @@ def load_tokenizer(name_or_path: str | os.PathLike[str]) -> PreTrainedTokenizerB
         return read_tokenizer(fetch_model(name))
 
 
-def _device(device: str | None) -> torch.device:
+def resolve_device(device: str | None) -> torch.device:
+    """Device of torch by its name; `None` is the GPU of this process (`workers`) where there is one, else the CPU."""
     import torch
 
     if device is None:

@@ -33,3 +33,18 @@ def frame_chirps(
     word = [(1, sync[0], n), (1, sync[1], n)]
     delimiter = [(-1, 0, n), (-1, 0, n), (-1, 0, n / 4 - early)]
     return [(1, 0, n)] * preamble_len + word + delimiter + [(1, (s - early) % n, n) for s in [0] * extra + symbols]
+
+
+def phase_at(t: np.ndarray, chirps: list[tuple[int, float, float]], num_bins: int) -> np.ndarray:
+    """Phase in turns at any times `t` (chips from the first chirp's beginning), as of `continuous_phase`."""
+    direction, value, length = (np.array(column, float) for column in zip(*chirps, strict=True))
+
+    def integral(x: np.ndarray) -> np.ndarray:
+        m = np.mod(x, num_bins)
+        return m**2 / (2 * num_bins) - m / 2
+
+    ends = np.cumsum(length)
+    steps = direction * (integral(value + length) - integral(value))
+    k = np.clip(np.searchsorted(ends, t, side="right"), 0, len(ends) - 1)
+    inside = direction[k] * (integral(value[k] + t - (ends - length)[k]) - integral(value[k]))
+    return (np.cumsum(steps) - steps)[k] + inside

@@ -3,7 +3,7 @@
     keeper ── fork ── first process of the namespaces ── fork ── worker      "namespaces"
     keeper ── fork ── worker                                                 "landlock+seccomp", "rlimits"
 
-Started by `process.Child` as ``python -s -S -P -c START FOLDER REQUESTS REPLIES LIFELINE`` with three pipe ends.
+Started by `process.Child` as ``python -s -S -P -c START FOLDER BASE REQUESTS REPLIES LIFELINE`` with three pipe ends.
 The first frame on REQUESTS is the job (`process.Child._describe`). The answer is ``{"ready": true}``, or
 ``{"error": why}`` where the cage cannot be built; after that the worker serves (`worker`). LIFELINE ends when the
 parent closes it or dies. Then every process of the program's is killed, whatever it did to its session, its group or
@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 
 # all of them now: the private root does not hold this folder
-from . import namespaces, wire, worker
+from . import library, namespaces, wire, worker
 
 if sys.platform == "linux":
     from . import landlock, seccomp, syscalls
@@ -29,18 +29,23 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def main(requests: int, replies: int, lifeline: int) -> None:
-    """Serve one job; never returns."""
-    job: Any = wire.read_frame(requests)
+def main(base: str, requests: int, replies: int, lifeline: int) -> None:
+    """Serve one job in the folder `base`, which is removed at the end; never returns."""
     os.umask(0o022)  # the worker, under another id, reads what is made here
     try:
+        job: Any = wire.read_frame(requests)
+        job["base"] = base
         _silence_signals()
         if job["level"] == "namespaces":
             _keep_namespaces(job, requests, replies, lifeline)
         else:
             _keep_processes(job, requests, replies, lifeline)
-    except BaseException as error:
-        wire.write_frame(replies, {"error": f"{type(error).__name__}: {error}"})
+    except BaseException as error:  # among them the end of a parent that had no time to ask
+        _remove(base)
+        try:
+            wire.write_frame(replies, {"error": f"{type(error).__name__}: {error}"})
+        except OSError:
+            pass
     os._exit(70)
 
 
@@ -51,41 +56,67 @@ def _keep_namespaces(job: Any, requests: int, replies: int, lifeline: int) -> No
     def first_half() -> None:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.close(tell)
+        own_user = job["own_user"]
         try:
-            namespaces.unshare_all(own_user=True)
-            os.write(ask, b"u")
+            namespaces.unshare_all(own_user=own_user)
         except OSError:
-            if os.geteuid() != 0:
+            if os.geteuid() != 0 or not own_user:
                 raise
+            own_user = False
             namespaces.unshare_all(own_user=False)
-            os.write(ask, b"-")
+        os.write(ask, b"u" if own_user else b"-")
         if os.read(told, 1) != b"m":
             os._exit(70)  # the keeper has said why
-        first = _fork(second_half, replies)
-        _close(requests, replies, lifeline)
-        _wait(first)
-
-    def second_half() -> None:
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         for fd in (ask, asked, told):
             os.close(fd)
-        namespaces.build_root(job["base"], job["readable"], job["files"], job["site"])
-        _fork(lambda: _work(job, requests, replies, lifeline, base=""), replies)
-        _close(requests, replies)
-        os.read(lifeline, 1)
-        os._exit(0)  # and the kernel kills all that is left in this namespace
+        first = _fork(lambda: _first_process(job, requests, replies, lifeline, own_user), replies)
+        _close(requests, replies, lifeline)
+        syscalls.drop_capabilities()
+        _wait(first)
 
     child = _fork(first_half, replies)
     os.close(ask)
     kind = os.read(asked, 1)
     if kind == b"u":
-        namespaces.write_id_maps(child)
+        proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+        namespaces.write_id_maps(child, proc)
+        os.close(proc)
     os.write(tell, b"m" if kind else b"x")
     _close(requests, replies, lifeline)
     os.waitpid(child, 0)
     _remove(job["base"])
     os._exit(0)
+
+
+def _first_process(job: Any, requests: int, replies: int, lifeline: int, own_user: bool) -> None:
+    """Build the private root, fork the worker into it, and keep both until the lifeline ends. Never returns."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+    asked, ask = os.pipe()
+    told, tell = os.pipe()
+    namespaces.build_root(job["base"], job["library"], job["shared"], job["files"], job["site"])
+
+    def work() -> None:
+        os.close(tell)
+        if own_user:
+            namespaces.enter_inner_user(proc, ask, told)
+        _work(job, requests, replies, lifeline, base="")
+
+    _fork(work, replies)
+    for fd in (ask, told):
+        os.close(fd)
+    if own_user:
+        pid = os.read(asked, 20)
+        if pid:
+            namespaces.write_id_maps(pid.decode("ascii"), proc)
+            os.write(tell, b"m")
+    for fd in (proc, asked, tell):
+        os.close(fd)
+    _close(requests, replies)
+    syscalls.drop_capabilities()
+    os.read(lifeline, 1)
+    os._exit(0)  # and the kernel kills all that is left in this namespace
 
 
 def _keep_processes(job: Any, requests: int, replies: int, lifeline: int) -> None:
@@ -107,9 +138,11 @@ def _keep_processes(job: Any, requests: int, replies: int, lifeline: int) -> Non
 def _work(job: Any, requests: int, replies: int, lifeline: int, base: str) -> None:
     """Become the worker: lock the last doors from inside, then serve. Never returns."""
     os.close(lifeline)
+    _keep_open(0, 1, 2, requests, replies)
     os.setsid()
-    serve = worker.prepare(job, base)  # imports what it needs, before the doors close
-    os.chdir(f"{base}/tmp" if base == "" else base)
+    serve = worker.prepare(job, base)  # imports what it needs, and nothing of the program's, before the doors close
+    private_root = base == ""
+    os.chdir("/tmp" if private_root else base)
     _drop_privileges(job)
     for name, value in job["limits"].items():
         number = getattr(resource, f"RLIMIT_{name}", None)
@@ -117,33 +150,53 @@ def _work(job: Any, requests: int, replies: int, lifeline: int, base: str) -> No
             hard = resource.getrlimit(number)[1]
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(number, (value, value))
-    if job["level"] == "landlock+seccomp":
-        readable = [*job["readable"], *job["site"].values(), base]
-        landlock.restrict(readable, writable_files=["/dev/null", "/dev/zero", "/dev/urandom"])
     if job["level"] != "rlimits":
-        seccomp.restrict(os.getpid(), private_root=job["level"] == "namespaces")
+        _restrict(job, base, private_root)
     os.environ.clear()
     wire.write_frame(replies, {"ready": True})
     serve(requests, replies)
     os._exit(0)
 
 
+def _restrict(job: Any, base: str, private_root: bool) -> None:
+    """The second lock: Landlock and seccomp forbid what namespaces hide; without namespaces they are the first."""
+    abi = landlock.version(job["landlock_abi"])
+    if abi or not private_root:
+        site = [f"/site/{name}" for name in job["site"]] if private_root else job["site"].values()
+        ours = ["/box", "/site"] if private_root else [base]
+        readable = [*library.readable(job["library"]), *job["shared"], *site, *ours]
+        writable = ["/tmp"] if private_root else []
+        landlock.restrict(readable, abi=abi, devices=namespaces.DEVICES, writable_folders=writable)
+    seccomp.restrict(os.getpid(), private_root=private_root)
+
+
 def _drop_privileges(job: Any) -> None:
     """Become nobody, without capabilities.
 
     Root's interpreter may lie where nobody cannot read. Behind a private root or Landlock the worker then keeps the one
-    capability that opens it, for what can be read is confined anyhow; without either it stays root, and can do harm.
+    capability that reads it, for what can be read is confined anyhow; without either it stays root, and can do harm.
+    Root that may not become somebody else (a container's, without CAP_SETUID) stays root in name, with no capability.
     """
-    keep: tuple[int, ...] = ()
-    if os.geteuid() == 0 and (job["open_to_all"] or job["level"] != "rlimits"):
-        if not job["open_to_all"]:
-            syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-            keep = (syscalls.CAP_DAC_READ_SEARCH, syscalls.CAP_DAC_OVERRIDE)
-        os.setgroups([])
-        os.setresgid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
-        os.setresuid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
+    keep = None
     if sys.platform == "linux":
-        syscalls.drop_capabilities(keep_one_of=keep)
+        syscalls.drop_bounding_set()
+    if os.geteuid() == 0 and (job["open_to_all"] or job["level"] != "rlimits"):
+        try:
+            if not job["open_to_all"]:
+                syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+            os.setgroups([])
+            os.setresgid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
+            os.setresuid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
+            keep = None if job["open_to_all"] else syscalls.CAP_DAC_READ_SEARCH
+        except PermissionError:
+            if os.geteuid() != 0:
+                raise
+    if sys.platform == "linux":
+        try:
+            syscalls.drop_capabilities(keep=keep)
+        except PermissionError as error:
+            raise OSError("root's interpreter is closed to others, and root has no CAP_DAC_READ_SEARCH") from error
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -186,6 +239,16 @@ def _close(*fds: int) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
+
+
+def _keep_open(*kept: int) -> None:
+    """Close every other file: what built the cage holds a way to the machine's own /proc."""
+    last = -1
+    for fd in sorted(kept):
+        if last + 1 < fd:  # `closerange` of an empty range closes all that there are, where close_range(2) does it
+            os.closerange(last + 1, fd)
+        last = fd
+    os.closerange(last + 1, last + (1 << 16))
 
 
 def _silence_signals() -> None:

@@ -1,11 +1,13 @@
 """A private root in new namespaces: what the program sees of the machine.
 
-    /usr /lib…        the host's, read-only         /box    helpers and test module, read-only
-    the interpreter   at its own path, read-only    /site   pytest and what it imports, read-only
-    /tmp              16 MiB in memory, writable    /dev    null, zero, urandom
+    the standard library   at its own path, read-only, without ``site-packages``      /box    helpers, test module
+    shared libraries       file by file under their own names, read-only              /site   pytest and its parts
+    /tmp                   16 MiB in memory, writable                                 /dev    null, zero, urandom
 
-There is no /proc, no home, no other process, no network (not even loopback is up), no System V memory. The process
-that builds this is the first one of the new process namespace: when it exits, the kernel kills all the others in it.
+There is no /usr, no /proc, no home, no other process, no network (not even loopback is up), no System V memory. The
+process that builds this is the first one of the new process namespace: when it exits, the kernel kills all the others
+in it. The worker then enters a second user namespace with a copy of the mounts (`enter_inner_user`): in there none of
+them can be unmounted, moved or made writable, by whatever capability.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from . import library as standard_library
 from .syscalls import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -31,13 +34,16 @@ from .syscalls import (
     MS_REC,
     MS_RELATIME,
     MS_REMOUNT,
+    PR_SET_DUMPABLE,
     mount,
     pivot_root_here,
+    prctl,
     set_host_name,
     unshare,
 )
 
 NOBODY = 65534
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 _SPACES = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET
 _TMP_OPTIONS = "size=16m,nr_inodes=1024,mode=1777"
 _KEPT_FLAGS = {
@@ -55,8 +61,8 @@ def unshare_all(own_user: bool) -> None:
     unshare(_SPACES | (CLONE_NEWUSER if own_user else 0))
 
 
-def write_id_maps(pid: int) -> None:
-    """Map ids into the user namespace of process `pid`, from outside it.
+def write_id_maps(pid: int | str, proc: int) -> None:
+    """Map ids into the user namespace of process `pid`, from outside it; `proc` is the open folder ``/proc``.
 
     Root maps itself and one unprivileged id, which the program gets: root mapped to root would escape the limit on
     processes. Anybody else can only map the own id; it appears as `NOBODY`.
@@ -64,25 +70,43 @@ def write_id_maps(pid: int) -> None:
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
         try:
-            _write(f"/proc/{pid}/uid_map", f"0 0 1\n{NOBODY} {NOBODY} 1\n")
-            _write(f"/proc/{pid}/gid_map", f"0 0 1\n{NOBODY} {NOBODY} 1\n")
+            _write(f"{pid}/uid_map", f"0 0 1\n{NOBODY} {NOBODY} 1\n", proc)
+            _write(f"{pid}/gid_map", f"0 0 1\n{NOBODY} {NOBODY} 1\n", proc)
             return
         except PermissionError as error:
-            raise OSError("root without CAP_SETUID cannot give the program another id") from error
-    _write(f"/proc/{pid}/setgroups", "deny")
-    _write(f"/proc/{pid}/uid_map", f"{NOBODY} {uid} 1\n")
-    _write(f"/proc/{pid}/gid_map", f"{NOBODY} {gid} 1\n")
+            raise OSError("root without CAP_SETUID, CAP_SETGID and CAP_SETFCAP cannot map ids") from error
+    _write(f"{pid}/setgroups", "deny", proc)
+    _write(f"{pid}/uid_map", f"{NOBODY} {uid} 1\n", proc)
+    _write(f"{pid}/gid_map", f"{NOBODY} {gid} 1\n", proc)
 
 
-def build_root(base: str, readable: Sequence[str], files: Mapping[str, str], site: Mapping[str, str]) -> None:
+def enter_inner_user(proc: int, ask: int, told: int) -> None:
+    """Move into a user namespace inside the first one, with a copy of its mounts, which are locked there.
+
+    Its maps are written by the process at the other end of the two pipes: it gets this one's id in `proc`, and answers.
+    """
+    prctl(PR_SET_DUMPABLE, 1)  # or /proc would not let the maps be written
+    unshare(CLONE_NEWUSER | CLONE_NEWNS)
+    os.write(ask, os.readlink("self", dir_fd=proc).encode("ascii"))
+    answer = os.read(told, 1)
+    prctl(PR_SET_DUMPABLE, 0)
+    if answer != b"m":
+        raise OSError("the second user namespace has no maps")
+
+
+def build_root(
+    base: str, library: Sequence[str], shared: Sequence[str], files: Mapping[str, str], site: Mapping[str, str]
+) -> None:
     """Build the private root on the empty folder `base` and move into it.
 
     Parameters
     ----------
     base
         A folder, empty before and after as the rest of the machine sees it.
-    readable
-        Folders and files that appear at their own paths.
+    library
+        Folders and archives of the standard library; they appear at their own paths.
+    shared
+        Files that appear at their own paths.
     files
         Path relative to the root, and text.
     site
@@ -92,12 +116,13 @@ def build_root(base: str, readable: Sequence[str], files: Mapping[str, str], sit
     mount("tmpfs", base, "tmpfs", MS_NOSUID | MS_NODEV, "size=16m,nr_inodes=16384,mode=755")
     os.mkdir(f"{base}/tmp")
     mount("tmpfs", f"{base}/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, _TMP_OPTIONS)
-    for path in readable:
-        if os.path.islink(path) and os.path.dirname(path) == "/":
-            os.symlink(os.readlink(path), base + path)
-        elif os.path.exists(path):
+    inner = [path for path in library if any(path.startswith(f"{other}/") for other in library)]
+    for path in (*library, *shared):
+        if path not in inner and os.path.exists(path):
             _bind(path, base + path)
-    for device in ("/dev/null", "/dev/zero", "/dev/urandom"):
+    for path in standard_library.hidden(library):
+        mount("tmpfs", base + path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=555")
+    for device in DEVICES:
         if os.path.exists(device):
             _bind(device, base + device)
     for name, path in site.items():
@@ -142,6 +167,9 @@ def _make_read_only(base: str) -> None:
         mount(None, path, None, flags)
 
 
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
+def _write(path: str, text: str, folder: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.write(fd, text.encode("ascii"))
+    finally:
+        os.close(fd)

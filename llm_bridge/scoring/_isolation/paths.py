@@ -1,19 +1,43 @@
-"""What a child may read: the system, the interpreter, and for pytest modules pytest with what it imports.
+"""What a child may read: the standard library, the shared libraries that it opens, and for pytest modules pytest.
 
-The interpreter often lies where nobody else may go (``~/.pyenv``, a conda folder): it is named here by its own path,
-and the private root holds it under that path, with parents that are open to all.
+Not the prefix that the interpreter lies in, and not ``/usr``: beside a standard library there are often other packages
+(a container's, conda's, the system's), whose data may hold what a program is to find out. The interpreter often lies
+where nobody else may go (``~/.pyenv``, a conda folder): the private root holds the library under its own path, with
+parents that are open to all.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import json
 import os
+import subprocess
 import sys
-import sysconfig
+from dataclasses import dataclass
 
-SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache")
+OPTIONS = ("-s", "-S", "-P", "-X", "utf8")  # no site packages, no folder of the caller's on the path
+LOADER_CACHE = "/etc/ld.so.cache"
 _PYTEST_PARTS = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
 _PYTEST_SOMETIMES = ("py", "exceptiongroup", "tomli", "typing_extensions", "colorama")
+_OWN_NAMES = ("_isolation", "program_under_test", "__main__", "sitecustomize", "usercustomize")
+_PROBE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "probe.py")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the interpreter reads while it runs.
+
+    Attributes
+    ----------
+    library
+        Folders and archives of the standard library, in the order of its search path.
+    shared
+        Files outside them that the dynamic loader opens.
+    """
+
+    library: tuple[str, ...]
+    shared: tuple[str, ...]
 
 
 def interpreter() -> str:
@@ -21,22 +45,30 @@ def interpreter() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def standard_library() -> str:
-    """The folder of the standard library's modules."""
-    return sysconfig.get_paths()["stdlib"]
+def start_variables() -> dict[str, str]:
+    """What some interpreters cannot start without; the worker's environment is emptied before the program runs."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
 
 
-def readable() -> list[str]:
-    """Folders and files that a child needs, without those inside another."""
-    own = {sys.base_prefix, sys.base_exec_prefix, standard_library()}
-    own |= {os.path.realpath(path) for path in own}
-    if any(path.startswith("/nix/") for path in own):
-        own = {"/nix/store"}
-    found = list(SYSTEM)
-    for path in sorted(own):
-        if path != "/" and not any(path == other or path.startswith(other + "/") for other in found):
-            found.append(path)
-    return found
+@functools.cache
+def needs() -> Needs:
+    """What the interpreter needs, found once by asking it (`probe`); `OSError` where it does not answer."""
+    command = [interpreter(), *OPTIONS, "-B", _PROBE]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd="/",
+            env=start_variables(),
+            timeout=60,
+            check=True,
+        )
+        found = json.loads(done.stdout)
+    except (subprocess.SubprocessError, ValueError) as error:
+        raise OSError(f"{command[0]} does not say what it needs ({error})") from error
+    shared = [*found["shared"], *([LOADER_CACHE] if os.path.exists(LOADER_CACHE) else [])]
+    return Needs(tuple(found["library"]), tuple(shared))
 
 
 def pytest_parts() -> dict[str, str]:
@@ -51,6 +83,11 @@ def pytest_parts() -> dict[str, str]:
         path = os.path.dirname(spec.origin) if spec.submodule_search_locations else spec.origin
         parts[os.path.basename(path)] = path
     return parts
+
+
+def is_taken(name: str) -> bool:
+    """Whether a module of that name is the standard library's, pytest's or the judge's own."""
+    return name in sys.stdlib_module_names or name in (*_PYTEST_PARTS, *_PYTEST_SOMETIMES, *_OWN_NAMES)
 
 
 def open_to_all(path: str, *, with_parents: bool = True) -> bool:

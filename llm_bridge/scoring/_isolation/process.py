@@ -8,6 +8,7 @@ most `MAX_OUTPUT_BYTES` of output, which it throws away.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import select
@@ -27,8 +28,9 @@ LEVELS = ("namespaces", "landlock+seccomp", "rlimits")  # strongest first
 MAX_OUTPUT_BYTES = 1 << 20
 SET_UP_S = 60.0
 _FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_START = "import sys; sys.path.insert(0, sys.argv[1]); import _isolation.child as child; sys.path.pop(0); "
-_START += "sys.dont_write_bytecode = True; child.main(*map(int, sys.argv[2:]))"
+# appended: a module of ours must not hide one of the standard library's
+_START = "import sys; sys.path.append(sys.argv[1]); import _isolation.child as child; sys.path.pop(); "
+_START += "sys.dont_write_bytecode = True; child.main(sys.argv[2], *map(int, sys.argv[3:]))"
 _MEGABYTE = 1 << 20
 
 
@@ -46,6 +48,10 @@ class Job:
 
 class CageError(RuntimeError):
     """The cage could not be built; the program has not run."""
+
+
+class CageLost(CageError):
+    """The cage was torn down by somebody else: no verdict on the program."""
 
 
 class Ended(Exception):
@@ -75,7 +81,7 @@ class Child:
         for attempt in range(1, self._attempts):
             try:
                 return self._enter()
-            except (CageError, OSError):
+            except CageError:
                 time.sleep(0.5 * attempt)
         return self._enter()
 
@@ -84,9 +90,18 @@ class Child:
         self._end()
 
     def ask(self, request: dict[str, Any], limit_s: float) -> dict[str, Any]:
-        """Send a request and return the answer to it; `Ended` where none comes in time."""
+        """Send a request and return the answer to it; `Ended` where none comes in time.
+
+        `CageLost` where the keeper is gone: whatever killed it (the kernel, short of memory; a person), it was not the
+        program, which cannot reach it. Without a cage it can, and the program is what `Ended` blames.
+        """
         self._id += 1
-        answer = self._exchange(wire.pack({"id": self._id, **request}), limit_s)
+        try:
+            answer = self._exchange(wire.pack({"id": self._id, **request}), limit_s)
+        except Ended as ended:
+            if ended.how == "crash" and self._job.level != LEVELS[-1] and self._keeper_is_gone():
+                raise CageLost(f"{self._job.level}: the keeper was killed") from ended
+            raise
         if answer.get("id") != self._id:
             raise Ended("crash")
         return answer
@@ -101,6 +116,9 @@ class Child:
         except Ended as ended:
             self._end()
             raise CageError(f"{self._job.level}: {ended.how} while the cage was built") from ended
+        except OSError as error:
+            self._end()
+            raise CageError(f"{self._job.level}: {error}") from error
         except BaseException:
             self._end()
             raise
@@ -113,16 +131,16 @@ class Child:
         their_lifeline, self._lifeline = os.pipe()
         self._open = [self._requests, self._replies, self._output, self._lifeline]
         theirs = [their_requests, their_replies, their_lifeline]
-        options = ["-s", "-S", "-P", "-X", "utf8", *(["-B"] if sys.dont_write_bytecode else [])]
+        options = [*paths.OPTIONS, *(["-B"] if sys.dont_write_bytecode else [])]
         try:
             os.set_blocking(self._requests, False)
             self._process = subprocess.Popen(
-                [paths.interpreter(), *options, "-c", _START, _FOLDER, *map(str, theirs)],
+                [paths.interpreter(), *options, "-c", _START, _FOLDER, self._base, *map(str, theirs)],
                 stdin=subprocess.DEVNULL,
                 stdout=their_output,
                 stderr=their_output,
                 cwd="/",
-                env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"} | _start_variables(),
+                env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"} | paths.start_variables(),
                 pass_fds=theirs,
                 start_new_session=True,
             )
@@ -134,11 +152,11 @@ class Child:
         job = self._job
         site = paths.pytest_parts() if job.test_file else {}
         private_root = job.level == "namespaces"
-        needed = [paths.interpreter(), paths.standard_library(), os.__file__, sys.base_prefix, *site.values()]
+        needs = paths.needs()
+        needed = [*needs.library, *needs.shared, os.__file__, *site.values()]
         if not private_root:
             os.chmod(self._base, 0o755)  # the worker reads it under another id; it holds no secret
-            needed.append(self._base)
-        open_to_all = all(paths.open_to_all(path, with_parents=not private_root) for path in needed)
+        open_to_all = _open_to_all(tuple(needed), not private_root) and (private_root or paths.open_to_all(self._base))
         limits = {
             "AS": job.memory_bytes,
             "CPU": math.ceil(job.cpu_s),
@@ -154,8 +172,8 @@ class Child:
         }
         return {
             "level": job.level,
-            "base": self._base,
-            "readable": paths.readable(),
+            "library": needs.library,
+            "shared": needs.shared,
             "files": {f"box/{name}": text for name, text in job.files.items()},
             "site": site,
             "limits": limits,
@@ -163,6 +181,9 @@ class Child:
             "mode": "module" if job.test_file else "cases",
             "entry_point": job.entry_point,
             "test_file": job.test_file,
+            # tests emulate with these two a kernel that offers less
+            "landlock_abi": None,
+            "own_user": True,
         }
 
     def _exchange(self, request: bytes, limit_s: float) -> dict[str, Any]:
@@ -204,6 +225,13 @@ class Child:
                         continue
                     return answer
 
+    def _keeper_is_gone(self) -> bool:
+        """Whether the keeper has ended, which it does by itself only after the parent has let go."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=0.1)
+        return self._process.returncode is not None
+
     def _end(self) -> None:
         """Cut the lifeline: the keeper kills all and exits. It is killed itself should it not."""
         for fd in self._open:
@@ -220,9 +248,10 @@ class Child:
         shutil.rmtree(self._base, ignore_errors=True)
 
 
-def _start_variables() -> dict[str, str]:
-    """What some interpreters cannot start without; the worker's environment is emptied before the program runs."""
-    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
+@functools.cache
+def _open_to_all(needed: tuple[str, ...], with_parents: bool) -> bool:
+    """Whether any user could read all of what exists of `needed`; asked once."""
+    return all(paths.open_to_all(path, with_parents=with_parents) for path in needed if os.path.exists(path))
 
 
 def _complete(received: bytearray) -> dict[str, Any] | None:

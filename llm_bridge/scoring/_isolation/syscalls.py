@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import os
 import struct
-from collections.abc import Sequence
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_NOATIME, MS_NODIRATIME, MS_BIND = 32, 1024, 2048, 4096
@@ -25,7 +24,7 @@ PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 24, 36, 38
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 MACHINE = os.uname().machine
-CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+CAP_DAC_READ_SEARCH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -69,28 +68,28 @@ def set_host_name(name: bytes) -> None:
     _checked("sethostname", _libc.sethostname(name, ctypes.c_size_t(len(name))))
 
 
-def drop_capabilities(*, keep_one_of: Sequence[int] = ()) -> None:
-    """Give up every capability and the way to get any back by executing a file.
-
-    The first of `keep_one_of` that this process has stays.
-    """
+def drop_bounding_set() -> None:
+    """Make sure that no capability can be got by executing a file; as far as this process may."""
     for capability in range(64):
         try:
             prctl(PR_CAPBSET_DROP, capability)
         except OSError:  # not permitted without CAP_SETPCAP, or past the last capability that the kernel knows
-            break
+            return
+
+
+def drop_capabilities(*, keep: int | None = None) -> None:
+    """Give up every capability but `keep`, and the way to get any back by executing a file.
+
+    `OSError` where `keep` is not among those that this process has.
+    """
+    drop_bounding_set()
     with contextlib.suppress(OSError):  # before Linux 4.3 there were no ambient ones
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    for kept in [1 << capability for capability in keep_one_of] + [0]:
-        try:
-            # effective, permitted, inheritable: of capabilities 0-31, then of 32-63
-            syscall("capset", _CAPSET[MACHINE], header, struct.pack("=6I", kept, kept, 0, 0, 0, 0))
-            return
-        except OSError:
-            if not kept:
-                raise
+    kept = 0 if keep is None else 1 << keep
+    # effective, permitted, inheritable: of capabilities 0-31, then of 32-63
+    syscall("capset", _CAPSET[MACHINE], header, struct.pack("=6I", kept, kept, 0, 0, 0, 0))
 
 
 def _checked(name: str, result: int) -> int:

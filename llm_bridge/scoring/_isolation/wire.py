@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import time
 
 TYPE_CHECKING = False  # `typing` costs a tenth of a start
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def encode(value: object, *, strict: bool = False) -> object:
     return _encode(value, MAX_DEPTH, [MAX_FRAME_BYTES], strict)
 
 
-def decode(value: object, *, max_hashed: int | None = None) -> object:
+def decode(value: object, *, max_hashed: int | None = None, deadline: float | None = None) -> object:
     """Plain value of its JSON form, built from builtins only.
 
     Parameters
@@ -120,6 +121,8 @@ def decode(value: object, *, max_hashed: int | None = None) -> object:
         What `encode` returned, after a passage through JSON that nobody vouches for.
     max_hashed
         Largest number of entries in any one set or dict; a larger one becomes `OPAQUE`. None: any number.
+    deadline
+        Reading of `time.monotonic` at which the building of sets and dicts is given up with a `TimeoutError`.
 
     Raises
     ------
@@ -131,7 +134,7 @@ def decode(value: object, *, max_hashed: int | None = None) -> object:
     >>> decode({"d": [["a", {"t": [1, 2]}]]})
     {'a': (1, 2)}
     """
-    return _decode(value, MAX_DEPTH, max_hashed)
+    return _decode(value, MAX_DEPTH, max_hashed, deadline)
 
 
 def largest_hashed(value: object) -> int:
@@ -186,13 +189,13 @@ def _spend(cost: int, budget: list[int]) -> None:
         raise WireError("a value is too large")
 
 
-def _decode(value: object, depth: int, max_hashed: int | None) -> object:
+def _decode(value: object, depth: int, max_hashed: int | None, deadline: float | None) -> object:
     if depth <= 0:
         raise WireError("a value is too deep")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, list):
-        return [_decode(item, depth - 1, max_hashed) for item in value]
+        return [_decode(item, depth - 1, max_hashed, deadline) for item in value]
     if not isinstance(value, dict) or len(value) != 1:
         raise WireError("not a value")
     ((tag, body),) = value.items()
@@ -209,15 +212,26 @@ def _decode(value: object, depth: int, max_hashed: int | None) -> object:
             real, imaginary = body
             return complex(real, imaginary)
         if tag == "t":
-            return tuple([_decode(item, depth - 1, max_hashed) for item in body])
+            return tuple([_decode(item, depth - 1, max_hashed, deadline) for item in body])
         if tag in ("s", "z", "d") and max_hashed is not None and len(body) > max_hashed:
             return OPAQUE
-        if tag == "s":
-            return {_decode(item, depth - 1, max_hashed) for item in body}
-        if tag == "z":
-            return frozenset([_decode(item, depth - 1, max_hashed) for item in body])
+        if tag in ("s", "z"):
+            members: set[object] = set()
+            for item in body:
+                _look(deadline)
+                members.add(_decode(item, depth - 1, max_hashed, deadline))
+            return members if tag == "s" else frozenset(members)
         if tag == "d":
-            return {_decode(key, depth - 1, max_hashed): _decode(item, depth - 1, max_hashed) for key, item in body}
+            entries: dict[object, object] = {}
+            for key, item in body:
+                _look(deadline)
+                entries[_decode(key, depth - 1, max_hashed, deadline)] = _decode(item, depth - 1, max_hashed, deadline)
+            return entries
     except (ValueError, TypeError, OverflowError) as error:
         raise WireError("not a value") from error
     raise WireError("not a value")
+
+
+def _look(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise TimeoutError("the value was not read in time")

@@ -21,7 +21,7 @@ import sys
 import types
 from collections.abc import Callable
 
-from . import wire
+from . import library, wire
 
 TYPE_CHECKING = False  # `typing` costs a tenth of a start
 if TYPE_CHECKING:
@@ -32,20 +32,25 @@ _MAX_ITEMS = 200_000
 
 
 def prepare(job: Any, base: str) -> Serve:
-    """What serves `job`, with its imports done: they cost the program no time, and no file is read after this."""
-    folders = [f"{base}/box"] if job["files"] else []
+    """What serves `job`, with its imports done before the cage is closed.
+
+    Nothing of the program's is on the search path here: pytest and what it imports are the standard library's and the
+    judge's own. The program's folder comes last, once the cage is closed.
+    """
+    box = f"{base}/box"
+    sys.path[:] = job["library"]
+    library.keep_listing(job["library"])
     if job["mode"] == "cases":
-        sys.path[:0] = folders
-        return lambda requests, replies: _serve_cases(job["entry_point"], requests, replies)
-    sys.path[:0] = [*folders, f"{base}/site"]
-    # the same folders are read from the outside now and from the inside later, where they have these very names
+        return lambda requests, replies: _serve_cases(job["entry_point"], box, requests, replies)
+    sys.path.append(f"{base}/site")
     import pytest
 
-    return lambda requests, replies: _serve_module(pytest, f"{base}/box/{job['test_file']}", requests, replies)
+    return lambda requests, replies: _serve_module(pytest, f"{box}/{job['test_file']}", requests, replies)
 
 
-def _serve_cases(entry_point: str, requests: int, replies: int) -> None:
+def _serve_cases(entry_point: str, box: str, requests: int, replies: int) -> None:
     function: Any = None
+    sys.path.append(box)
     while True:
         try:
             request: Any = wire.read_frame(requests)
@@ -96,7 +101,10 @@ def _serve_module(pytest: Any, test_file: str, requests: int, replies: int) -> N
     first: Any = wire.read_frame(requests)
     plugin = _Plugin(first["id"], requests, replies)
     folder = os.path.dirname(test_file)
-    options = ["-q", "-s", "-c", os.devnull, "--rootdir", folder, "--confcutdir", folder, test_file]
+    sys.path.append(folder)
+    options = ["-q", "-s", "-c", os.devnull, "--rootdir", folder, "--confcutdir", folder, "--import-mode=append"]
+    # pytest's log goes to /dev/null; opening that for appending empties nothing, which seccomp would refuse
+    options += ["-o", "log_file_mode=a", test_file]
     for name in ("cacheprovider", "faulthandler", "tmpdir"):
         options += ["-p", f"no:{name}"]
     with contextlib.redirect_stdout(io.StringIO()):

@@ -1,13 +1,16 @@
 """The checks themselves: they see the leaks and defects that are put in, and none where none is."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from scipy import stats
 
+from llm_bridge import __main__ as command_line
 from llm_bridge.corpora import checks, minibugs, near_duplicates, quixbugs
+from llm_bridge.scoring import sandbox
 
 PAIRS = minibugs.load()
 JSONL = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "quixbugs.jsonl"
@@ -127,6 +130,27 @@ def test_tests_are_run_by_what_is_passed_in():
     assert len(seen) == 84
     assert report.correct_not_passing == report.buggy_passing == (PAIRS[3].name,)
     assert len(report.problems) == 2
+
+
+def test_refused_is_an_error_and_no_verdict_on_the_corpus(monkeypatch, capsys):
+    """Where nothing shuts programs in (macOS, a locked-down container) no program has failed its tests."""
+    refused = SimpleNamespace(verdict="refused", isolation="rlimits")
+    with pytest.raises(RuntimeError, match=r"not run.*rlimits"):
+        checks.check(PAIRS, run_tests=lambda *_: refused)
+    monkeypatch.setattr(sandbox, "isolation_level", lambda: "rlimits")
+    monkeypatch.setattr(sys, "argv", ["llm_bridge", "corpora", "check"])
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main()
+    said = capsys.readouterr()
+    assert stopped.value.code == 2 and "nothing shuts them in" in said.out + said.err and "PROBLEM" not in said.out
+
+
+def test_a_corpus_with_problems_ends_in_status_1(monkeypatch, capsys):
+    monkeypatch.setattr(minibugs, "load", lambda: [PAIRS[0], PAIRS[1], PAIRS[0]])
+    monkeypatch.setattr(sys, "argv", ["llm_bridge", "corpora", "check"])
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main()
+    assert stopped.value.code == 1 and "PROBLEM" in capsys.readouterr().out
 
 
 def test_near_duplicates_and_overlap():

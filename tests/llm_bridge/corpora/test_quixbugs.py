@@ -136,6 +136,19 @@ def test_clone_with_a_damaged_program_is_refused(clone):
 
 
 @needs_data
+def test_the_file_of_helpers_yields_node_alone(tmp_path):
+    """A helper named like a module that the judge imports would otherwise lie beside every graph program."""
+    (tmp_path / "quixbugs.jsonl").write_text(JSONL.read_text())
+    helpers = {"textwrap.py": "raise SystemExit", **json.loads(JSONL.with_name("quixbugs_node.json").read_text())}
+    (tmp_path / "quixbugs_node.json").write_text(json.dumps(helpers))
+    pairs = quixbugs.load(tmp_path / "quixbugs.jsonl")
+    assert {name for pair in pairs for name in pair.tests.helpers} == {"node.py"}
+    for text in ('{"textwrap.py": ""}', '{"node.py": 1}', "[]", "[" * 100_000):
+        (tmp_path / "quixbugs_node.json").write_text(text)
+        with pytest.raises(ValueError, match=r"quixbugs_node\.json must map"):
+            quixbugs.load(tmp_path / "quixbugs.jsonl")
+
+
 def test_jsonl_without_node_is_refused(tmp_path):
     alone = tmp_path / "quixbugs.jsonl"
     alone.write_text(JSONL.read_text())

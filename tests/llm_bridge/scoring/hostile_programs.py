@@ -5,7 +5,7 @@ the right answer, so "pass" means that the cage leaked; one that is stopped rais
 Programs of the kind "token" are judged by a secret expected value that only the parent knows; those of the kind
 "module" run beside a pytest module. Names in @AT@ are replaced by the world's real ones.
 
-    python tests/llm_bridge/scoring/hostile_programs.py      prints the table
+    python tests/llm_bridge/scoring/hostile_programs.py [LABEL …] [--only=NAME,NAME]      prints the table
 """
 
 from __future__ import annotations
@@ -27,9 +27,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from more_hostile_programs import MORE, Attack
+
+from llm_bridge.corpora import programs
 from llm_bridge.corpora.programs import TestSuite
 from llm_bridge.scoring import sandbox
-from llm_bridge.scoring._isolation.process import LEVELS, CageError, Child, Job
+from llm_bridge.scoring._isolation import process, seccomp
+from llm_bridge.scoring._isolation.process import CageError, Child, Job
 
 RIGHT = [[[1], 2], [[41], 42]]
 TEST_MODULE = """
@@ -44,15 +48,6 @@ def test_two():
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-@dataclass(frozen=True)
-class Attack:
-    name: str
-    text: str
-    kind: str = "cases"  # "cases" | "token" | "module"
-    hangs: bool = False  # meant to run into the time limit
-    once: bool = False  # one case is enough: it works hard
-
-
 @dataclass
 class World:
     """What an attack could harm: two files, a process, a listening socket, and this process itself."""
@@ -61,6 +56,7 @@ class World:
     secret: str
     victim: subprocess.Popen[bytes]
     listener: socket.socket
+    packages: Path  # of installed packages, one of which holds an answer
     reached: list[object] = field(default_factory=list)
     touched_ns: int = 0
     others: frozenset[int] = frozenset()  # processes that were there before
@@ -75,6 +71,10 @@ class World:
             "PARENT": str(os.getpid()),
             "PORT": str(self.listener.getsockname()[1]),
             "HOME": home,
+            "PACKAGES": str(self.packages),
+            "JUDGE": os.path.abspath(sandbox.__file__),
+            "CORPUS": os.path.join(os.path.dirname(os.path.abspath(programs.__file__)), "minibugs_data"),
+            "CALLS": str(_listed_calls()),
         }
         for name, value in names.items():
             text = text.replace(f"@{name}@", value)
@@ -83,7 +83,7 @@ class World:
     def harm(self) -> list[str]:
         """What was done, in words; empty where nothing was."""
         found = []
-        if sorted(path.name for path in self.folder.iterdir()) != ["canary", "precious", "sandboxes"]:
+        if sorted(path.name for path in self.folder.iterdir()) != ["canary", "packages", "precious", "sandboxes"]:
             found.append("files came or went")
         elif (self.folder / "canary").read_text() != self.secret or (
             self.folder / "canary"
@@ -105,11 +105,44 @@ class World:
         return found
 
 
+# kernels and containers that offer less than this machine does: level, and what is not used of it
+EMULATED = {
+    "namespaces": ("namespaces", {}),
+    "namespaces, no Landlock": ("namespaces", {"landlock_abi": 0}),
+    "namespaces, root without a user namespace": ("namespaces", {"own_user": False}),
+    "landlock+seccomp": ("landlock+seccomp", {}),
+    **{f"landlock+seccomp, ABI {abi}": ("landlock+seccomp", {"landlock_abi": abi}) for abi in (1, 2, 3, 4, 5)},
+}
+
+
+@contextmanager
+def emulated(label: str) -> Iterator[str]:
+    """The level by its label in `EMULATED`, in force for all children that are started inside."""
+    level, less = EMULATED.get(label, (label, {}))
+    describe, chosen = process.Child._describe, sandbox.isolation_level
+    process.Child._describe = lambda self: describe(self) | less  # type: ignore[method-assign]
+    sandbox.isolation_level = lambda: level  # type: ignore[assignment]
+    try:
+        yield level
+    finally:
+        process.Child._describe = describe  # type: ignore[method-assign]
+        sandbox.isolation_level = chosen
+
+
+def _listed_calls() -> set[int]:
+    """Numbers of the system calls that are allowed, if only for some arguments."""
+    column = 0 if seccomp.MACHINE == "x86_64" else 1
+    special = [seccomp._OPEN, seccomp._OPENAT, seccomp._MADVISE, seccomp._CLONE, seccomp._KILL, seccomp._TGKILL]
+    special += [seccomp._IOCTL, seccomp._FCNTL, seccomp._PRLIMIT]
+    all_calls = [*seccomp._ALLOWED.values(), *seccomp._ALLOWED_PRIVATE_ROOT.values(), *special]
+    return {numbers[column] for numbers in all_calls if numbers[column] is not None}
+
+
 @functools.cache
 def missing(level: str) -> str | None:
-    """Why this machine has no isolation by `level`; None where it has."""
+    """Why this machine has no isolation by `level` (one of `LEVELS` or of `EMULATED`); None where it has."""
     try:
-        with Child(Job(level=level, entry_point="f", cpu_s=60)):
+        with emulated(level) as real, Child(Job(level=real, entry_point="f", cpu_s=60)):
             return None
     except CageError as error:
         return f"this machine has no isolation by {level}: {error}"
@@ -141,6 +174,7 @@ def world(folder: Path) -> Iterator[World]:
     secret = secrets.token_hex(16)
     (folder / "canary").write_text(secret)
     (folder / "canary").chmod(0o644)
+    (folder / "packages").mkdir()
     before = tempfile.tempdir
     tempfile.tempdir = str(folder / "sandboxes")
     (folder / "sandboxes").chmod(0o711)
@@ -148,7 +182,9 @@ def world(folder: Path) -> Iterator[World]:
     victim = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], start_new_session=True)
     listener = socket.create_server(("127.0.0.1", 0))
     touched_ns = (folder / "canary").stat().st_mtime_ns
-    scene = World(folder, secret, victim, listener, touched_ns=touched_ns, others=frozenset(others))
+    scene = World(
+        folder, secret, victim, listener, folder / "packages", touched_ns=touched_ns, others=frozenset(others)
+    )
 
     def accept() -> None:
         while True:
@@ -169,18 +205,28 @@ def world(folder: Path) -> Iterator[World]:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
-def attack(program: Attack, scene: World, *, time_limit_s: float = 10.0) -> sandbox.TestOutcome:
+def attack(
+    program: Attack, scene: World, *, time_limit_s: float = 10.0, allow_weak_isolation: bool = False
+) -> sandbox.TestOutcome:
     """Let one program loose."""
     source = scene.fill_in(textwrap.dedent(program.text).lstrip("\n"))
+    install_answer(scene.packages, "0" * 32)
     limit_s = 0.25 if program.hangs else time_limit_s
+    options = {"time_limit_s": limit_s, "allow_weak_isolation": allow_weak_isolation}
     if program.kind == "module":
-        return sandbox.run_tests(source, "solve", TestSuite(test_module=TEST_MODULE), time_limit_s=limit_s)
+        return sandbox.run_tests(source, "solve", TestSuite(test_module=TEST_MODULE), **options)
     if program.kind == "token":
         token = secrets.token_hex(16)
-        return sandbox.run_tests(source, "solve", [[["seed"], token]], time_limit_s=limit_s)
-    return sandbox.run_tests(
-        source, "solve", RIGHT[:1] if program.hangs or program.once else RIGHT, time_limit_s=limit_s
-    )
+        install_answer(scene.packages, token)
+        return sandbox.run_tests(source, "solve", [[["seed"], token]], **options)
+    return sandbox.run_tests(source, "solve", RIGHT[:1] if program.hangs or program.once else RIGHT, **options)
+
+
+def install_answer(packages: Path, token: str) -> None:
+    """Put a package that holds the token where packages lie."""
+    (packages / "answers").mkdir(parents=True, exist_ok=True)
+    (packages / "answers" / "__init__.py").write_text("")
+    (packages / "answers" / "data.py").write_text(f"ANSWER = {token!r}\n")
 
 
 # A probe that comes first in every "token" program: does this text hold 32 hexadecimal digits?
@@ -1028,27 +1074,36 @@ def solve(x):
     Attack("module_fork", "import os\ndef solve(x):\n    os.fork()\n    return x + 1\n", "module"),
     Attack("module_read_file", "def solve(x): return x + 1 if open('@CANARY@').read() else 0\n", "module"),
     Attack("module_kill_parent", "import os\ndef solve(x):\n    os.kill(os.getppid(), 9)\n    return 2\n", "module"),
+    *MORE,
 ]  # fmt: skip
 
 
 def main() -> None:
-    """Print the table of all programs at each isolation that this machine has."""
-    print(f"{'program':40} {'isolation':18} {'verdict':9} {'passed':>6} {'failed':>6} {'seconds':>8}  harm")
-    for level in LEVELS[:2]:
-        if missing(level):
-            print(missing(level))
+    """Print the table of all programs at each isolation that this machine has or can emulate, and a line of counts."""
+    only = [item.removeprefix("--only=").split(",") for item in sys.argv[1:] if item.startswith("--only=")]
+    programs_run = [item for item in ATTACKS if item.name in only[0]] if only else ATTACKS
+    wanted = [item for item in sys.argv[1:] if not item.startswith("--")] or list(EMULATED)
+    print(f"{'program':40} {'isolation':30} {'verdict':9} {'passed':>6} {'failed':>6} {'seconds':>8}  harm")
+    for label in wanted:
+        if missing(label):
+            print(f"SKIPPED {label}: {missing(label)}")
             continue
-        sandbox.isolation_level = lambda level=level: level  # type: ignore[attr-defined]
-        for program in ATTACKS:
-            with tempfile.TemporaryDirectory() as folder, world(Path(folder)) as scene:
+        contained = 0
+        for program in programs_run:
+            with tempfile.TemporaryDirectory() as folder, world(Path(folder)) as scene, emulated(label):
                 start = time.perf_counter()
                 outcome = attack(program, scene)
                 seconds = time.perf_counter() - start
                 harm = "; ".join(scene.harm()) or "none"
+            stopped = outcome.verdict in ("fail", "timeout", "crash") and outcome.passed == 0 and harm == "none"
+            contained += stopped
             print(
-                f"{program.name:40} {outcome.isolation:18} {outcome.verdict:9} {outcome.passed:6} {outcome.failed:6} "
-                f"{seconds:8.2f}  {harm}{'   <== LEAK' if outcome.verdict == 'pass' or harm != 'none' else ''}"
+                f"{program.name:40} {label:30} {outcome.verdict:9} {outcome.passed:6} {outcome.failed:6} "
+                f"{seconds:8.2f}  {harm}{'' if stopped else '   <== LEAK'}"
             )
+        version = ".".join(map(str, sys.version_info[:3]))
+        who = "root" if os.geteuid() == 0 else "user"
+        print(f"CONTAINED {contained} of {len(programs_run)} | {label} | {who} | Python {version}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,29 @@
 """Hostile programs end in a failing verdict, and nothing outside the cage notices.
 
 The programs and the world they attack are in `hostile_programs`. Every one of them is run at the strongest isolation
-by default; at the second strongest those whose containment differs, the rest with ``-m slow``. Two controls show that
-the programs are real attacks: with the cage open they get through, and compared in place the false values are equal.
+by default; at the second strongest those whose containment differs, the rest with ``-m slow``, and so is every other
+kernel or container that this machine can stand in for (`EMULATED`). Two controls show that the programs are real
+attacks: with the cage open they get through, and compared in place the false values are equal.
+
+As an ordinary user: `test_an_ordinary_user_is_protected_as_well` and, for all programs, Pythons and levels,
+``python tests/llm_bridge/scoring/hostile_programs.py`` under that user and that Python.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import textwrap
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
-from hostile_programs import ATTACKS, RIGHT, Attack, World, attack, missing, world
+from hostile_programs import ATTACKS, EMULATED, RIGHT, World, attack, descendants, emulated, missing, world
+from more_hostile_programs import Attack
+from test_sandbox import ROOT, _public_interpreter
 
 from llm_bridge.scoring import sandbox
-from llm_bridge.scoring._isolation.process import LEVELS
+from llm_bridge.scoring._isolation.process import LEVELS, Child, Job
 
 BY_NAME = {program.name: program for program in ATTACKS}
 
@@ -35,16 +42,36 @@ SAME_EVERYWHERE = {
     "search_all_objects", "search_all_frames", "search_environment_and_arguments", "search_own_memory",
     "module_os_exit_at_import", "module_sys_exit_at_import", "module_os_exit_in_test", "module_skip",
     "module_pytest_exit", "module_pytest_exit_at_import", "module_tests_removed", "module_hang", "module_fork",
+    "answer_the_next_question_too", "a_number_that_json_takes_for_infinite", "not_a_number",
+    "the_expected_value_by_name", "module_pytest_replaced", "a_timer_that_outlives", "keep_the_pipe_after_the_answer",
 }  # fmt: skip
+# against files; an older Landlock forbids less of it, and an ordinary user's own files are not protected by their owner
+FILES = (
+    "truncate_by_opening_to_read", "truncate_by_creat", "truncate_by_openat2", "truncate_a_file_opened_to_read",
+    "truncate_file", "append_to_file", "overwrite_file", "make_an_unnamed_file_on_the_disk", "map_a_file_to_write",
+    "delete_file", "change_mode", "touch_times", "touch_by_old_calls", "change_extended_attributes", "read_file",
+    "module_truncate_file", "read_a_named_file_of_a_package", "kill_victim", "pipes_of_the_judge",
+)  # fmt: skip
+BY_DEFAULT = {"namespaces": None, "landlock+seccomp": None, "landlock+seccomp, ABI 1": FILES}  # None: all
 # what the open cage lets through without harm to the machine that runs the tests
 REAL = (
     "daemon_by_double_fork", "subprocess_run", "posix_spawn", "raw_fork_by_ctypes", "multiprocessing_pool",
     "kill_victim", "kill_by_owner_of_a_pipe", "memory_file", "delete_file", "delete_tree", "overwrite_file",
     "truncate_file", "change_mode", "touch_times", "read_file", "read_password_file", "connect_to_loopback",
     "listen_on_loopback", "send_datagram", "abstract_unix_socket", "module_read_file", "module_test_file_rewritten",
+    "truncate_by_opening_to_read", "truncate_by_creat", "truncate_by_openat2", "append_to_file", "map_a_file_to_write",
+    "make_an_unnamed_file_on_the_disk", "lock_a_library_file", "lock_a_range_of_a_library_file", "touch_by_old_calls",
+    "flush_a_library_file_to_the_disk", "change_extended_attributes", "load_of_the_machine", "space_on_the_disks",
+    "what_others_have_read_by_preadv2", "watch_a_folder", "read_the_judges_own_sources", "read_the_corpus",
+    "read_a_named_file_of_a_package", "import_a_package_from_its_folder", "get_data_by_pkgutil", "list_packages",
+    "read_a_package_by_libc", "read_usr_local_and_share", "system_v_semaphores", "socket_pair",
+    "new_user_namespace", "personality_without_randomness", "module_read_package", "module_truncate_file",
 )  # fmt: skip
-HARMFUL = {"kill_victim", "delete_file", "delete_tree", "overwrite_file", "change_mode", "touch_times",
-           "connect_to_loopback"}  # fmt: skip
+HARMFUL = {
+    "truncate_by_opening_to_read", "truncate_by_creat", "truncate_by_openat2", "append_to_file",
+    "map_a_file_to_write", "touch_by_old_calls", "module_truncate_file", "kill_victim", "delete_file",
+    "delete_tree", "overwrite_file", "change_mode", "touch_times", "connect_to_loopback",
+}  # fmt: skip
 FRIENDS = ("equal_to_everything", "int_equal_to_everything", "list_equal_to_everything", "false_class")
 
 
@@ -65,18 +92,21 @@ def at_level(monkeypatch: pytest.MonkeyPatch):
 
 
 def _runs() -> Iterator[object]:
-    for level in LEVELS[:2]:
+    for label in EMULATED:
         for program in ATTACKS:
-            slow = level != LEVELS[0] and program.name in SAME_EVERYWHERE
-            yield pytest.param(level, program, id=f"{level}-{program.name}", marks=[pytest.mark.slow] if slow else [])
+            chosen = BY_DEFAULT.get(label, ())
+            slow = (chosen is not None and program.name not in chosen) or (
+                label != "namespaces" and program.name in SAME_EVERYWHERE
+            )
+            yield pytest.param(label, program, id=f"{label}-{program.name}", marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.mark.parametrize(("level", "program"), list(_runs()))
-def test_attack_ends_in_a_failing_verdict_and_the_host_is_unharmed(
-    level: str, program: Attack, scene: World, at_level
-) -> None:
-    at_level(level)
-    outcome = attack(program, scene)
+@pytest.mark.parametrize(("label", "program"), list(_runs()))
+def test_attack_ends_in_a_failing_verdict_and_the_host_is_unharmed(label: str, program: Attack, scene: World) -> None:
+    if missing(label):
+        pytest.skip(missing(label))
+    with emulated(label) as level:
+        outcome = attack(program, scene)
     assert outcome.verdict in ("fail", "timeout", "crash"), outcome
     assert outcome.passed == 0 and outcome.failed == len(outcome.cases) > 0
     assert outcome.isolation == level
@@ -85,13 +115,73 @@ def test_attack_ends_in_a_failing_verdict_and_the_host_is_unharmed(
         assert outcome.verdict == "timeout"
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="changes the user id, which takes root")
+def test_an_ordinary_user_is_protected_as_well(tmp_path: Path) -> None:
+    """The files are the user's own here, and so are the judge and the victim: no ownership stands in the way."""
+    labels = ("namespaces", "landlock+seccomp, ABI 1", "landlock+seccomp, ABI 2", "landlock+seccomp")
+    only = [name for name in FILES if not name.startswith("module_")]  # which need pytest beside that interpreter
+    code = f"""
+        import os, runpy, sys
+        os.setgroups([]); os.setresgid(4242, 4242, 4242); os.setresuid(4242, 4242, 4242)
+        sys.path[:0] = [{str(Path(__file__).parent)!r}]
+        sys.argv[1:] = {[*labels, "--only=" + ",".join(only)]}
+        runpy.run_path({str(Path(__file__).parent / "hostile_programs.py")!r}, run_name="__main__")
+    """
+    tmp_path.chmod(0o777)
+    tmp_path.parent.chmod(0o755)
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nowhere", "TMPDIR": "/tmp"}
+    command = [_public_interpreter(), "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith(("CONTAINED", "SKIPPED"))]
+    assert [line for line in done.stdout.splitlines() if "LEAK" in line] == []
+    assert len(told) == len(labels) and sum("CONTAINED" in line for line in told) >= 1, told
+    for line in told:
+        assert line.startswith((f"CONTAINED {len(only)} of {len(only)} ", "SKIPPED")), line
+
+
+@pytest.mark.parametrize("label", ["namespaces", "namespaces, no Landlock", "landlock+seccomp"])
+def test_a_second_judge_is_out_of_reach(label: str) -> None:
+    """Two cages of one user: neither reads the other's pipes, nor its memory, nor sends it a signal."""
+    if missing(label):
+        pytest.skip(missing(label))
+    source = """
+        import ctypes, os
+        LIBC = ctypes.CDLL(None, use_errno=True)
+        def tries(pids):
+            for pid in pids:
+                for fd in range(12):
+                    for flags in (os.O_RDONLY, os.O_WRONLY):
+                        yield os.open, (f"/proc/{pid}/fd/{fd}", flags | os.O_NONBLOCK)
+                yield open, (f"/proc/{pid}/mem", "r+b")
+                yield os.kill, (pid, 0)
+                yield os.pidfd_open, (pid,)
+                yield os.sched_getaffinity, (pid,)     # tells who is there, and no more
+        def solve(pids):
+            done = set()
+            for call, arguments in tries(pids):
+                try:
+                    call(*arguments)
+                    done.add(call.__name__)
+                except OSError:
+                    pass
+            return sorted(done)
+    """
+    before = descendants()
+    with emulated(label) as level, Child(Job(level=level, entry_point="f", cpu_s=60)) as other:
+        assert other.ask({"load": "def f(x): return x"}, 10)["loaded"]
+        pids = sorted(descendants() - before)
+        assert len(pids) >= 2
+        allowed = ["sched_getaffinity"] if level == "landlock+seccomp" else []  # there is one process namespace
+        outcome = sandbox.run_tests(textwrap.dedent(source), "solve", [[[pids], allowed]])
+        assert outcome.verdict == "pass", outcome
+        assert other.ask({"call": [7], "consume": ""}, 10)["value"] == 7
+
+
 @pytest.mark.parametrize("name", REAL)
-def test_with_the_cage_open_the_same_attack_gets_through(
-    name: str, scene: World, at_level, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_the_cage_open_the_same_attack_gets_through(name: str, scene: World, at_level) -> None:
     at_level("rlimits")
-    monkeypatch.setattr(sandbox, "run_tests", partial(sandbox.run_tests, allow_weak_isolation=True))
-    outcome = attack(BY_NAME[name], scene)
+    outcome = attack(BY_NAME[name], scene, allow_weak_isolation=True)
     assert outcome.verdict == "pass", outcome
     harm = scene.harm()
     assert bool(harm) == (name in HARMFUL) or name in ("kill_by_owner_of_a_pipe", "truncate_file"), harm

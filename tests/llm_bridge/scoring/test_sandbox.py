@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -14,17 +16,19 @@ import textwrap
 import threading
 import time
 from collections import Counter, OrderedDict, namedtuple
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hostile_programs import descendants, missing
+from hostile_programs import attack, descendants, emulated, missing, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from more_hostile_programs import MORE
 
 from llm_bridge.corpora.programs import TestSuite
 from llm_bridge.scoring import sandbox
-from llm_bridge.scoring._isolation import paths, process, seccomp, wire
+from llm_bridge.scoring._isolation import compare, paths, process, seccomp, wire
 from llm_bridge.scoring._isolation.process import LEVELS, CageError, Job
 from llm_bridge.scoring.sandbox import run_tests
 
@@ -350,6 +354,12 @@ def test_the_strongest_isolation_is_taken_and_the_weak_one_refused(monkeypatch: 
     outcome = run_tests("def f(x): return x\n", "f", [[[1], 1]])
     assert (outcome.verdict, outcome.isolation, outcome.passed, outcome.failed) == ("refused", "rlimits", 0, 0)
     assert "rlimits" not in tried  # the program has not run
+    with pytest.raises(sandbox.IsolationError, match=r"namespaces; landlock\+seccomp"):  # what each of them said
+        sandbox.require_isolation()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(sandbox, "_REFUSALS", {})
+    with pytest.raises(sandbox.IsolationError, match="takes Linux, and this is darwin"):
+        sandbox.require_isolation()
 
 
 @pytest.mark.skipif(not LINUX, reason="reads Linux's view of a process")
@@ -393,8 +403,10 @@ def test_private_root_shows_no_more_than_the_system() -> None:
     if sandbox.isolation_level() != "namespaces":
         pytest.skip("no namespaces on this machine")
     source = "import os\ndef f(names): return [n for n in os.listdir('/') if n not in names]\n"
-    own = {path.split("/")[1] for path in paths.readable()}
-    assert run_tests(source, "f", [[[sorted(own | {"tmp", "dev", "etc"})], []]]).verdict == "pass"
+    own = {path.split("/")[1] for path in (*paths.needs().library, *paths.needs().shared)}
+    test = [[sorted(own | {"tmp", "dev", "etc"})], []]
+    with emulated("namespaces, no Landlock"):  # which would not let the root be listed
+        assert run_tests(source, "f", [test]).verdict == "pass"
 
 
 @pytest.mark.skipif(not LINUX, reason="needs /proc and a subreaper")
@@ -541,6 +553,259 @@ def _public_interpreter() -> str:
     pytest.skip("no Python 3.11 that an ordinary user could start")
 
 
+# ── what the worker is, seen from outside ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.skipif(not LINUX, reason="reads Linux's view of a process")
+@pytest.mark.parametrize("private", [False, True])
+def test_the_worker_as_the_kernel_sees_it(level: str, private: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody, without capabilities (but to read, where root's interpreter is private), in a user namespace of its own,
+    with no file open but its output and the two pipes, on mounts that cannot be written."""
+    if level == LEVELS[-1]:
+        pytest.skip("rlimits promises none of this")
+    private = private or not paths.open_to_all(os.__file__, with_parents=level != "namespaces")
+    monkeypatch.setattr(process, "_open_to_all", lambda *_: not private)
+    with process.Child(Job(level=level, entry_point="f", cpu_s=60)):
+        worker = max(descendants())
+        status = dict(re.findall(r"^(\w+):[ \t]*(.*)$", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE))
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        root = os.geteuid() == 0
+        assert set(status["Uid"].split()) == ({"65534"} if root else {str(os.geteuid())})
+        assert not root or status["Groups"].strip() == ""
+        capabilities = {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")}
+        allowed = 1 << 2 if private and root else 0  # CAP_DAC_READ_SEARCH, never CAP_DAC_OVERRIDE
+        assert capabilities == {**dict.fromkeys(capabilities, 0), "CapEff": allowed, "CapPrm": allowed} or not root
+        if root:
+            assert {os.path.basename(path) for path in os.listdir(f"/proc/{worker}/fd")} >= {"0", "1", "2"}
+            kinds = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
+            assert len(kinds) == 5 and all(kind.startswith(("pipe:", "/dev/null")) for kind in kinds), kinds
+        if level == "namespaces" and root:
+            chain = [os.readlink(f"/proc/{pid}/ns/user") for pid in (worker, worker - 1, os.getpid())]
+            assert len(set(chain)) == 3  # the worker's, the first process's, the machine's
+            mounts = [line.split() for line in Path(f"/proc/{worker}/mountinfo").read_text().splitlines()]
+            writable = [fields[4] for fields in mounts if "rw" in fields[5].split(",")]
+            assert writable == ["/tmp"]
+            places = {fields[4] for fields in mounts}
+            assert not places & {"/usr", "/lib", "/lib64", sys.base_prefix, "/proc"}
+
+
+@pytest.fixture
+def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of packages beside a standard library of its own, which the judge's children use."""
+    library = Path(os.__file__).parent
+    copy = tmp_path / "prefix" / "lib" / library.name
+    ignored = shutil.ignore_patterns(
+        "site-packages",
+        "dist-packages",
+        "test",
+        "tests",
+        "idlelib",
+        "ensurepip",
+        "__pycache__",
+        "config-*",
+        "_tkinter*",
+    )
+    shutil.copytree(library, copy, ignore=ignored, symlinks=True)
+    (copy / "site-packages").mkdir()
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path / "prefix"))
+    paths.needs.cache_clear()
+    yield copy / "site-packages"
+    paths.needs.cache_clear()
+
+
+READERS = [item for item in MORE if item.kind == "token" or item.name in ("list_packages", "module_read_package")]
+
+
+def test_packages_beside_the_standard_library_are_not_in_the_cage(prefix: Path, tmp_path: Path) -> None:
+    """As in a container, in conda, with the system's pip: the packages' folder is inside the library's."""
+    (tmp_path / "world").mkdir()
+    through = Counter()
+    with world(tmp_path / "world") as scene:
+        scene.packages = prefix
+        for label in ("namespaces", "namespaces, no Landlock", "landlock+seccomp", "rlimits"):
+            for reader in READERS:
+                if missing(label):
+                    continue
+                with emulated(label):
+                    outcome = attack(reader, scene, allow_weak_isolation=True)
+                assert outcome.verdict == ("pass" if label == "rlimits" and outcome.passed else "fail"), reader.name
+                through[label] += outcome.verdict == "pass"
+    assert through.pop("rlimits") >= 6  # the programs are right: with the cage open they find it
+    assert not +through
+
+
+@pytest.mark.skipif(not LINUX or os.geteuid() != 0, reason="takes root, whose capabilities it takes away")
+@pytest.mark.parametrize(
+    ("without", "levels"),
+    [("setuid", ["landlock+seccomp"]), ("dac_read_search", ["namespaces", "landlock+seccomp", "rlimits"])],
+)
+def test_root_without_a_capability_has_the_levels_that_do_not_need_it(without: str, levels: list[str]) -> None:
+    if not shutil.which("setpriv"):
+        pytest.skip("no setpriv (util-linux) on this machine")
+    code = """
+        from llm_bridge.scoring import sandbox
+        tests = [[[1], 2], [[2], 0]]
+        outcome = sandbox.run_tests("def f(x): return x + 1", "f", tests)
+        print(outcome.isolation, outcome.verdict, outcome.passed, sandbox._REFUSALS)
+    """
+    command = ["setpriv", f"--bounding-set=-{without}", f"--inh-caps=-{without}", sys.executable, "-c"]
+    done = subprocess.run([*command, textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    level, verdict, passed = done.stdout.split()[:3]
+    assert level in levels, done.stdout
+    assert (verdict, passed) == (("refused", "0") if level == LEVELS[-1] else ("fail", "1")), done.stdout
+    assert "CAP_" in done.stdout or level == LEVELS[0]  # why the stronger ones are not to be had
+
+
+# ── names that would stand in for others ────────────────────────────────────────────────────────────────────────────
+
+ANY_MODULE = "from prog import prog\ndef test(): assert prog(1) == 2\n"
+
+
+@pytest.fixture
+def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of all modules that are in the worker when the verdict on a pytest module is reached."""
+    tmp_path.chmod(0o777)
+    source = f"""
+        import atexit, sys
+        def prog(x):
+            with open({str(tmp_path / "names")!r}, "w") as file:
+                file.write(" ".join(sys.modules))
+            return x + 1
+    """
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "isolation_level", lambda: LEVELS[-1])
+        assert run(source, "prog", TestSuite(test_module=ANY_MODULE)).verdict == "pass"
+    names = {name.partition(".")[0] for name in (tmp_path / "names").read_text().split()}
+    (tmp_path / "names").unlink()
+    return {name for name in names if name.isidentifier()} - {"prog", "test_prog"}
+
+
+def test_no_file_may_have_the_name_of_a_module_that_the_judge_imports(imported: set[str]) -> None:
+    assert len(imported) > 100 and {"pytest", "_pytest", "textwrap", "bisect", "inspect", "_isolation"} <= imported
+    honest = "def prog(x): return x + 1\n"
+    for name in sorted(
+        imported | {"string", "token", "random", "copy", "heapq", "sitecustomize", "pluggy", "antigravity"}
+    ):
+        for suite in (TestSuite(cases=(([1], 2),)), TestSuite(test_module=ANY_MODULE)):
+            with pytest.raises(ValueError, match=rf"helpers.*'{name}\.py'"):
+                run_tests(honest, "prog", dataclasses.replace(suite, helpers={f"{name}.py": ""}))
+        with pytest.raises(ValueError, match=f"entry_point.*{name!r}"):
+            run_tests(honest.replace("prog", name), name, TestSuite(test_module=ANY_MODULE.replace("prog", name)))
+    # the name of a function alone is no file's
+    assert run_tests("def copy(x): return x\n", "copy", [[[1], 1]]).verdict == "pass"
+    for helper in ("prog.py", "test_prog.py"):
+        with pytest.raises(ValueError, match=f"helpers.*{helper}"):
+            run_tests(honest, "prog", TestSuite(test_module=ANY_MODULE, helpers={helper: ""}))
+
+
+def test_a_file_with_such_a_name_would_not_run_outside_the_cage(imported, level, tmp_path, monkeypatch) -> None:
+    """Were the names not refused: the program's folder comes last, and only when the cage is closed."""
+    if level == LEVELS[-1]:
+        pytest.skip("there is no cage")
+    (tmp_path / "world").mkdir()
+    monkeypatch.setattr(sandbox, "_check_names", lambda *_: None)
+    with world(tmp_path / "world") as scene:
+        trap = scene.fill_in("open('@FOLDER@/mine', 'w').close()\nopen('@CANARY@', 'a').write('x')\n")
+        helpers = {f"{name}.py": trap for name in imported}
+        for suite in (
+            TestSuite(test_module=ANY_MODULE, helpers=helpers),
+            TestSuite(cases=(([1], 2),), helpers=helpers),
+        ):
+            assert run("def prog(x): return x + 1\n", "prog", suite).verdict == "pass"
+        assert scene.harm() == []
+
+
+# ── time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_comparison_is_inside_the_time_limit() -> None:
+    """Integers that collide in a hash table: 8,000 of them take seconds to put into a set."""
+    colliding = {number * ((1 << 61) - 1) for number in range(3_000)}
+    source = "def f(n): return {number * ((1 << 61) - 1) for number in range(n)}\n"
+    start = time.monotonic()
+    outcome = run_tests(source, "f", [[[3_000], colliding]], time_limit_s=0.2)
+    assert outcome.verdict == "timeout" and time.monotonic() - start < 5
+    assert run_tests(source, "f", [[[300], {number * ((1 << 61) - 1) for number in range(300)}]]).verdict == "pass"
+    # whatever is expected, an answer of collisions is not built
+    many = "def f(n): return {number * ((1 << 61) - 1): 1 for number in range(n)}\n"
+    start = time.monotonic()
+    assert run_tests(many, "f", [[[5_000], dict.fromkeys(range(5_000), 1)]]).verdict == "fail"
+    assert time.monotonic() - start < 10
+
+
+def test_the_budget_is_for_all_cases_together() -> None:
+    source = "def f(x):\n    while x: pass\n    return x\n"
+    start = time.monotonic()
+    outcome = run_tests(source, "f", [[[0], 0], *[[[1], 1]] * 50, [[0], 0]], time_limit_s=0.2)
+    assert outcome.cases == ("pass", *["timeout"] * 51)
+    assert time.monotonic() - start < 50 * 0.2
+    outcome = run_tests(source, "f", [[[1], 1], [[0], 0]], time_limit_s=0.2, budget_s=0.1)
+    assert outcome.cases == ("timeout", "timeout")
+    for budget in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="budget_s"):
+            run_tests(source, "f", [[[0], 0]], budget_s=budget)
+
+
+@pytest.mark.parametrize(
+    ("result", "expected", "arguments", "verdict"),
+    [
+        ("None", 1.0, [1.0, 0.5], "fail"), ("'a'", 1.0, [1.0, 0.5], "fail"), ("[1.0]", 1.0, [1.0, 0.5], "fail"),
+        ("1.0", None, [1.0, 0.5], "fail"), ("1.0", "a", [1.0, 0.5], "fail"), ("1.0", [1.0], [1.0, 0.5], "fail"),
+        ("1.2", 1.0, [1.0, None], "fail"), ("1.2", 1.0, [1.0, "a"], "fail"), ("1.2", 1.0, [1.0, [1]], "fail"),
+        ("1.0", 1.0, [1.0, None], "pass"), ("None", None, [1.0, 0.5], "pass"), ("[1.0]", [1.0], [1.0, 0.5], "pass"),
+        ("1.2", 1.0, [1.0, 0.5], "pass"), ("1.2", 1.0, [1.0, float("nan")], "fail"), ("1j", 1.0, [1.0, 5], "fail"),
+        ("10 ** 400", 1.0, [1.0, 0.5], "fail"), ("float('inf')", 1.0, [1.0, float("inf")], "pass"),
+    ],
+)  # fmt: skip
+def test_an_approximate_comparison_never_raises(result, expected, arguments, verdict) -> None:
+    suite = TestSuite(cases=((arguments, expected),), compare="approx_last_argument")
+    assert run_tests(f"def f(*_): return {result}\n", "f", suite).verdict == verdict
+    alone = TestSuite(cases=((0.25, expected),), compare="approx_last_argument")
+    assert run_tests(f"def f(*_): return {result}\n", "f", alone).verdict in ("pass", "fail")
+
+
+@given(plain, plain)
+def test_values_are_compared_as_python_compares_them(value: object, other: object) -> None:
+    form = wire.unpack(wire.pack(wire.encode(value))[wire.HEADER.size :])
+    assert compare.equal(form, value, time.monotonic() + 60)
+    assert compare.equal(form, other, time.monotonic() + 60) == (wire.decode(form) == other)
+    with pytest.raises(TimeoutError):
+        compare.equal(form, value, time.monotonic() - 1)
+
+
+@pytest.mark.skipif(not LINUX, reason="needs /proc")
+def test_a_killed_keeper_is_not_the_programs_crash(level: str, tmp_path: Path, monkeypatch) -> None:
+    """The case runs again in another cage; where none lasts, there is no verdict."""
+    if level == LEVELS[-1]:
+        pytest.skip("without a cage the program can kill the keeper itself")
+    kept: list[int] = []
+    start, ask = process.Child._start, process.Child.ask
+
+    def note(self) -> None:
+        start(self)
+        kept.append(self._process.pid)
+
+    def kill_soon(self, request, limit_s):
+        if "call" in request and len(kept) <= times:
+            threading.Timer(0.2, os.kill, (kept[-1], signal.SIGKILL)).start()
+        return ask(self, request, limit_s)
+
+    monkeypatch.setattr(process.Child, "_start", note)
+    monkeypatch.setattr(process.Child, "ask", kill_soon)
+    source = "import time\ndef f(x):\n    time.sleep(0.6)\n    return x\n"
+    times = 2
+    assert run(source, "f", [[[1], 1], [[2], 0]]).cases == ("pass", "fail")
+    assert len(kept) == 3
+    times = 10**9
+    kept.clear()
+    with pytest.raises(CageError, match="keeper was killed"):
+        run(source, "f", [[[1], 1]])
+    times = 0  # the program's own death stays its own
+    assert run("import os\ndef f(x): os.abort()\n", "f", [[[1], 1]]).verdict == "crash"
+
+
 # ── the system call filter, on both architectures, without running it ───────────────────────────────────────────────
 
 
@@ -573,7 +838,14 @@ def test_system_call_filter(machine: str, arch: int, private_root: bool, monkeyp
         known = {**seccomp._ALLOWED, **seccomp._ALLOWED_PRIVATE_ROOT, **SPECIAL}
         return _judge_call(code, arch, known[name][column], *arguments)
 
-    assert call("read") == call("openat") == call("mmap") == call("futex") == allow
+    assert call("read") == call("openat", 0, 0, 0) == call("mmap") == call("futex") == allow
+    for flags in (0o1000, 0o1001, 0o1102, 0o20200002):  # O_TRUNC, with and without writing; O_TMPFILE
+        assert call("openat", 0, 0, flags) == (allow if private_root else 0x0005000D)
+        assert column or call("open", 0, flags) == (allow if private_root else 0x0005000D)
+    assert call("fcntl", 3, 4) == allow and call("fcntl", 3, 6) == deny  # F_SETFL, and a lock
+    assert call("madvise", 0, 0, 4) == allow and call("madvise", 0, 0, 21) == deny  # MADV_PAGEOUT
+    for name in ("flock", "fsync", "sysinfo", "statfs", "mincore", "preadv2"):
+        assert call(name) == deny
     assert call("mkdirat") == call("unlinkat") == call("fchmodat") == (allow if private_root else deny)
     assert call("clone", 0x10F00) == allow and call("clone", 17) == deny and call("clone3") == deny
     assert call("kill", 77, 9) == allow
@@ -594,6 +866,8 @@ SPECIAL = {
     "clone": seccomp._CLONE, "kill": seccomp._KILL, "tgkill": seccomp._TGKILL, "ioctl": seccomp._IOCTL,
     "fcntl": seccomp._FCNTL, "prlimit64": seccomp._PRLIMIT, "clone3": (435, 435), "execve": (59, 221),
     "socket": (41, 198), "ptrace": (101, 117), "mount": (165, 40), "unshare": (272, 97), "bpf": (321, 280),
+    "open": seccomp._OPEN, "openat": seccomp._OPENAT, "madvise": seccomp._MADVISE, "flock": (73, 32),
+    "fsync": (74, 82), "sysinfo": (99, 179), "statfs": (137, 43), "mincore": (27, 232), "preadv2": (327, 286),
     "memfd_create": (319, 279), "io_uring_setup": (425, 425), "prctl": (157, 167),
 }  # fmt: skip
 

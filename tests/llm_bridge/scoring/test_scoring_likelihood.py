@@ -11,11 +11,17 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llm_bridge.corpora.programs import ProgramPair, TestSuite
 from llm_bridge.scoring import likelihood
-from llm_bridge.scoring.likelihood import TextScores, score_texts
+from llm_bridge.scoring.detect import detect
+from llm_bridge.scoring.likelihood import LikelihoodError, TextScores, score_texts
+from llm_bridge.scoring.localise import localise
+from llm_bridge.scoring.metrics import measures
+from llm_bridge.scoring.paired import paired
 from llm_bridge.training.adapters import attach
 from llm_bridge.training.examples import SUFFIX
 from llm_bridge.training.models import LoadedModel, load_model
+from llm_bridge.transport.link import Item, RadioSettings, send_items
 
 TEXTS = [f"def f{n}(x):\n    y = x + {n}\n{'    y += 1' + chr(10) if n % 2 else ''}    return y\n" for n in range(6)]
 BUG, OK = ord("b"), ord("o")
@@ -180,3 +186,40 @@ def test_scores_survive_json() -> None:
         program_verdict=0.0,
     )
     assert json.loads(json.dumps(asdict(row), allow_nan=False))["line_nll"] == [0.5]
+
+
+def test_likelihoods_that_are_no_numbers_are_an_error_and_not_rows() -> None:
+    """What a diverged model leaves: without this, every row would be wrong and nothing would say so."""
+    loaded = toy_with(float("nan"))
+    with pytest.raises(LikelihoodError, match=r"likelihoods are not numbers for 2 of the first 2 texts"):
+        score_texts(loaded, ["a = 1\n", "b = 2\n"])
+
+
+def toy_with(value: float) -> LoadedModel:
+    loaded = load_model("toy")
+    with torch.no_grad():
+        loaded.model.model.norm.weight[0] = value
+    return loaded
+
+
+def test_a_bug_beyond_the_token_limit_is_counted_as_truncated() -> None:
+    """The byte tokenizer has a token a byte: 40 bytes of 60 are shown, and the rows and the measures say so."""
+    long, bug = (
+        "def f(x):\n" + "    y = 1\n" * 3 + "    return x\n",
+        "def f(x):\n" + "    y = 1\n" * 3 + "    return y\n",
+    )
+    pair = ProgramPair(
+        name="f", buggy=bug, correct=long, docstring="", buggy_line=5, tests=TestSuite(), corpus="c", group="f"
+    )
+    items = [Item(corpus="c", program="f", version=v, text=getattr(pair, v)) for v in ("buggy", "correct")]
+    received = send_items(items, RadioSettings(sf=7, snr_db=math.inf))
+    scores = score_texts(load_model("toy"), [item.text for item in items], max_tokens=40)
+    assert [scores[item.text].truncated for item in items] == [True, True]
+    for rows in (
+        localise(received, [pair], scores, by="nll"),
+        paired(received, [pair], scores),
+        detect(received, [pair], scores, threshold=0.0),
+    ):
+        assert [row["truncated"] for row in rows] == [True] * len(rows)
+        assert measures(rows, num_resamples=100)["truncated"].value == 1.0
+    assert paired(received, [pair], scores)[0]["decision"] == "tie"  # what was read of them is equal

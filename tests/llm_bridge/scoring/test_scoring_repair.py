@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -137,6 +138,18 @@ def test_plausible_is_passing_every_test_and_equal_candidates_run_once() -> None
         False, True, True, False, False,
     )  # fmt: skip
     assert calls == [BUGGY, CORRECT], "what does not parse is not run"
+
+
+def test_where_programs_are_not_run_there_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    from llm_bridge.scoring import sandbox
+
+    monkeypatch.setattr(sandbox, "isolation_level", lambda: "rlimits")
+    known: dict[str, bool] = {}
+    with pytest.raises(sandbox.IsolationError, match="nothing shuts them in"):
+        evaluate_candidates((CORRECT,), PAIR, known=known)
+    with pytest.raises(sandbox.IsolationError):
+        evaluate_candidates((CORRECT,), PAIR, run=lambda *_: SimpleNamespace(verdict="refused"), known=known)
+    assert known == {}
 
 
 def test_judging_uses_the_sandbox_by_default() -> None:

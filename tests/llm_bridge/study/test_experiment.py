@@ -342,6 +342,21 @@ def test_repair_is_scored_where_it_is_listed_and_shuffled_labels_are_a_method(tm
     ]
 
 
+def test_repair_is_refused_before_any_work_where_nothing_shuts_programs_in(tmp_path: Path, monkeypatch) -> None:
+    from rich.console import Console
+
+    from llm_bridge.scoring import sandbox
+    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.study.recipe_files import load_recipe
+
+    monkeypatch.setattr(sandbox, "isolation_level", lambda: "rlimits")
+    for key in ("tasks", "trained_tasks"):
+        recipe = load_recipe("toy", [*SMALL, f"score.{key}=['localise', 'repair']"])
+        with pytest.raises(sandbox.IsolationError, match="nothing shuts them in"):
+            run_recipe(recipe, tmp_path / "out", console=Console(quiet=True))
+        assert not (tmp_path / "out").exists()
+
+
 def _buggy_texts(count: int) -> list[str]:
     from llm_bridge.corpora import minibugs
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 from training_texts import examples, same, toy, weights
 
+from llm_bridge.training.common import ModelError
 from llm_bridge.training.distillation import NUM_KEPT, Teacher, load_teacher, predict, save_teacher
 from llm_bridge.training.distributed_training import TrainingJob, train_together
 from llm_bridge.training.examples import encode_example
 from llm_bridge.training.finetune import CheckpointError, TrainSettings, finetune
+from llm_bridge.training.models import load_model
 from llm_bridge.training.objectives import TokenPredictions, distillation_loss
 
 SETTINGS = TrainSettings(
@@ -201,3 +203,33 @@ def test_nothing_is_asked_of_the_model_where_nothing_is_distilled(tmp_path: Path
     distilled = {**training, "objectives": {"distil": 1.0}}
     train_together(TrainingJob(**common, training=distilled, examples=(), checkpoint_dir=None, teacher_file=str(file)))
     assert not file.exists()
+
+
+@pytest.mark.parametrize("damage", ["torn", "empty", "foreign", "other", "nan"])
+def test_a_teacher_file_that_is_torn_or_foreign_is_named(damage: str, tmp_path: Path) -> None:
+    file = tmp_path / "teacher.pt"
+    save_teacher(predict(load_model("toy"), ["a = 1\n"]), file)
+    if damage == "torn":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "foreign":
+        file.write_text("not a tensor")
+    elif damage == "other":
+        torch.save({"predictions": {"a": 1}}, file)
+    else:
+        state = torch.load(file)
+        state["predictions"]["a = 1\n"][1][0, 0] = float("nan")
+        torch.save(state, file)
+    with pytest.raises(ModelError, match=r"teacher\.pt .*delete it, and it is made anew"):
+        load_teacher(file)
+
+
+def test_a_teacher_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> None:
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(ModelError, match=r"teacher\.pt cannot be written .*is the disk full"):
+        save_teacher(predict(load_model("toy"), ["a = 1\n"]), tmp_path / "teacher.pt")
+    assert list(tmp_path.iterdir()) == []

@@ -115,6 +115,13 @@ def test_heads_with_a_bias_or_a_scale_are_refused_before_any_weight_is_read(tmp_
         load_model(folder)
 
 
+@pytest.mark.parametrize("kind", ["bloom", "mamba"])
+def test_decoders_that_take_no_positions_are_refused(tmp_path: Path, kind: str) -> None:
+    folder = folder_of(tmp_path, kind, n_layer=2, n_head=4)
+    with pytest.raises(ModelError, match=r"takes no (attention_mask and no )?position_ids; it cannot be scored"):
+        check_folder(folder, ["zero-shot"])
+
+
 def test_any_other_head_is_found_by_comparing_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = folder_of(tmp_path)
     load_model(folder)
