@@ -1,4 +1,4 @@
-"""Is a corpus fit for the study? What its texts give away without being understood, and what is wrong with its pairs.
+"""Corpus checks: label leaks (rules that tell buggy from correct without reading a program), and malformed pairs.
 
     pairs ─► counts · form (one hunk, normal form, duplicates) · leaks (length, tokens, bytes) · tests ─► CorpusReport
 
@@ -6,7 +6,7 @@ A *leak* is a rule that tells the buggy version from the correct one and reads n
 decided rightly, wrongly and not at all; a rule that knows nothing is right in half of the decided ones. The bag-of-
 bytes classifier learns from the histograms of bytes: a logistic regression on the difference of the two histograms of
 a pair (so it has no intercept: which one comes first is nothing it could know), fitted on other groups than those it
-judges.
+is evaluated on.
 
 `memorisation` asks another question: has a model seen the corpus? Whoever knows a text by heart is less sure of the
 same program under other names; whoever understands it is not.
@@ -37,7 +37,7 @@ TextOf = Callable[[ProgramPair, str], str]
 
 @dataclass(frozen=True, kw_only=True)
 class RuleCount:
-    """How often a rule names the right version of a pair."""
+    """Counts of pairs that a rule decides rightly, wrongly and not at all."""
 
     right: int
     wrong: int
@@ -69,7 +69,8 @@ class RuleCount:
         """Whether the rule is right more often than one that knows nothing; wrong with probability `FALSE_ALARM`.
 
         One-sided and exact. To be right less often is no sign of knowledge in a classifier that is fitted on one part
-        of a corpus and judged on the other: where the whole is balanced, what one part has too much of the other lacks.
+        of a corpus and evaluated on the other: where the whole is balanced, what one part has too much of the other
+        lacks.
         """
         decided = self.right + self.wrong
         return decided > 0 and float(stats.binomtest(self.right, decided, alternative="greater").pvalue) < FALSE_ALARM
@@ -77,7 +78,7 @@ class RuleCount:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusReport:
-    """What `check` found. Names of pairs stand where something is wrong with them."""
+    """Findings of `check`; names of pairs stand where something is wrong with them."""
 
     corpora: tuple[str, ...]
     num_pairs: int
@@ -106,7 +107,7 @@ class CorpusReport:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What makes the corpus unfit, one sentence each; empty where it is fit.
+        """Reasons why the corpus is unfit, one sentence each; empty where it is fit.
 
         What can be told from two versions side by side (on QuixBugs, that the longer one is correct) is no defect of a
         corpus: it is the baseline of *paired*. What can be told from a single text is.
@@ -169,8 +170,8 @@ def check(
     close = near_duplicates.near_duplicates([pair.correct for pair in originals])
     classes = Counter(pair.defect_class or "not classified" for pair in pairs)
     order = [name for name in (*DEFECT_CLASSES, *sorted(set(classes) - set(DEFECT_CLASSES))) if name in classes]
-    judged = [pair for pair in pairs if pair.tests.cases or pair.tests.test_module]
-    failing, passing = _run(judged, run_tests)
+    testable = [pair for pair in pairs if pair.tests.cases or pair.tests.test_module]
+    failing, passing = _run(testable, run_tests)
     bytes_of = [(len(pair.buggy.encode()), len(pair.correct.encode())) for pair in pairs]
     localisable = [pair for pair in pairs if _hunk(pair)]
     return CorpusReport(
@@ -194,7 +195,7 @@ def check(
         repeated_names=tuple(name for name, count in names.items() if count > 1),
         repeated_pairs=tuple(pair.name for pair in pairs if texts[pair.buggy, pair.correct] > 1),
         near_duplicates=tuple((originals[i].name, originals[j].name) for i, j in close),
-        without_tests=len(pairs) - len(judged),
+        without_tests=len(pairs) - len(testable),
         tests_run=run_tests is not None,
         correct_not_passing=failing,
         buggy_passing=passing,
@@ -209,12 +210,12 @@ def byte_classifier(
     text_of: TextOf = getattr,
     shuffle: int | None = None,
 ) -> RuleCount:
-    """How often a classifier of byte histograms, fitted on other groups, finds the buggy version of a pair.
+    """Pairs of which a classifier of byte histograms, fitted on other groups, finds the buggy version.
 
     Parameters
     ----------
     pairs
-        The pairs to judge; with less than two groups everything is a tie, unless `fitted_on` is given.
+        The pairs to decide; with less than two groups everything is a tie, unless `fitted_on` is given.
     num_folds
         Folds, disjoint by group.
     fitted_on
@@ -222,7 +223,7 @@ def byte_classifier(
     text_of
         What is read of a pair: called with the pair and "buggy" or "correct".
     shuffle
-        Seed for labels shuffled within each pair, for both fitting and judging.
+        Seed for labels shuffled within each pair, for both fitting and evaluation.
     """
     steps = _steps(pairs, text_of)
     if shuffle is not None:
@@ -232,15 +233,15 @@ def byte_classifier(
     else:
         rounds = [(steps[held], steps[~held]) for held in _folds(pairs, num_folds)]
     right = wrong = 0
-    for judged, fitted in rounds:
+    for held, fitted in rounds:
         weights = _logistic(np.concatenate([fitted, -fitted]), np.repeat([1.0, 0.0], len(fitted)))
-        scores = judged @ weights
+        scores = held @ weights
         right, wrong = right + int((scores > 1e-9).sum()), wrong + int((scores < -1e-9).sum())
     return RuleCount(right=right, wrong=wrong, ties=len(pairs) - right - wrong)
 
 
 def byte_classifier_single(pairs: Sequence[ProgramPair], *, num_folds: int = 5, text_of: TextOf = getattr) -> RuleCount:
-    """The same kind of classifier on single texts: is this one buggy?
+    """Pairs whose single texts a classifier of byte histograms tells apart, each text on its own.
 
     A pair counts as right where both answers are, as wrong where none is, and as a tie where both texts get the same
     answer; so `accuracy` is that over all texts, and the exact test does not take the two texts for independent.
@@ -268,7 +269,7 @@ def overlap(first: Sequence[ProgramPair], second: Sequence[ProgramPair]) -> tupl
 
 @dataclass(frozen=True, kw_only=True)
 class MemorisationProbe:
-    """What a model's likelihoods say of a corpus and of its renamed copies.
+    """Likelihoods of a corpus and of its renamed copies, as counts and means.
 
     Parameters
     ----------
@@ -307,7 +308,7 @@ def memorisation(
     negative_log_likelihood
         Called once with all texts; gives the sum over each text's tokens, in nats.
     seed
-        Of the new names; see `renaming.rename_identifiers`.
+        Seed of the new names (`renaming.rename_identifiers`).
 
     Notes
     -----
@@ -457,7 +458,7 @@ def _longest_line(text: str) -> int:
 
 
 def _steps(pairs: Sequence[ProgramPair], text_of: TextOf) -> np.ndarray:
-    """What the bug adds to the histogram of bytes, one row a pair."""
+    """Difference of the byte histograms, buggy minus correct, one row a pair."""
     return np.array([_histogram(text_of(pair, "buggy")) - _histogram(text_of(pair, "correct")) for pair in pairs])
 
 

@@ -1,4 +1,4 @@
-"""Corpora that take seconds to make, kept in the user's cache folder under a hash of everything that they depend on."""
+"""Cache of corpora in the user's cache folder, by a hash of Python's version, of files and of settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cached(
     files
         Whose bytes it depends on, in a fixed order.
     make
-        Makes it.
+        A function that makes the corpus where the cache has none.
     """
     path = folder() / f"{stem}-{_key(settings, files)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or one that cannot be read

@@ -39,7 +39,7 @@ class FrozenMutant:
     package, version
         "python", or an import name of `package_functions.PACKAGES`, and the version that the function was taken from.
     file
-        Where the function stands, relative to the package's folder; for "python" the top-level module.
+        Path of the function's file, relative to the package's folder; for "python" the top-level module.
     function
         Dotted name, as the readers of functions give it.
     text_hash

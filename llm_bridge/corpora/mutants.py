@@ -1,4 +1,4 @@
-"""Mutants: functions of the standard library with a single-line bug put in, the corpus to train on.
+"""Mutants: functions of the standard library with a single-line bug put in, the training corpus.
 
     functions of a split's modules ─► without near-duplicates ─► candidate mutations ─► drawn in balanced couples
 
@@ -197,7 +197,7 @@ def _proposals(function: Function, rng: random.Random) -> list[_Proposal]:
 
 
 class _Selection:
-    """What has been taken: texts, how often a function, which classes of it."""
+    """Mutants taken so far: their texts, and the defect classes of each function."""
 
     def __init__(self, originals: set[str]) -> None:
         self.texts = set(originals)

@@ -1,11 +1,11 @@
-"""Held-out mutants by an independent engine: was the bug learnt, or our own engine's hand?
+"""Held-out mutants by an independent engine (mutmut): bugs of another distribution than the training mutants'.
 
     functions of the test split ─► one-line mutants by mutmut's operators ─► balanced couples, one mutant a function
 
-A model that is trained on `llm_bridge.corpora.mutants` may know its engine: which bugs it makes, where, and how they
-look. These bugs stand in modules that were not trained on and are made by the operators of a published mutation tester
-(`llm_bridge.corpora.mutation.mutmut_operators`), four in ten of classes that our engine does not have. What a model
-scores here above chance is not the hand of the engine that it was trained on.
+A model that is trained on `llm_bridge.corpora.mutants` may know which bugs its operators make, where, and how
+they look. These bugs stand in modules that were not trained on and are made by the operators of a published mutation
+tester (`llm_bridge.corpora.mutation.mutmut_operators`), four in ten of classes that our engine does not have. What a
+model scores here above chance does not rest on the distribution of the bugs that it was trained on.
 
 That tester changes most things in one direction only (``+=`` to ``=``, an argument to ``None``), so its bugs have a
 look of their own: fitted on a part of this corpus, a bag of bytes names the buggy version of the rest in four of five

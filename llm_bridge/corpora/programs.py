@@ -40,7 +40,7 @@ DEFECT_CLASSES = (
 
 @dataclass(frozen=True, kw_only=True)
 class TestSuite:
-    """How a program is judged: input-output cases, or a pytest module.
+    """Tests of a program: input-output cases, or a pytest module.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ CORPUS = "quixbugs"
 
 @dataclass(frozen=True, kw_only=True)
 class _Facts:
-    """What upstream's own pytest modules know of a program beyond its cases; `defect_class` is our reading."""
+    """Facts of a program beyond its cases, from upstream's pytest modules; `defect_class` is our reading."""
 
     defect_class: str | None = None
     compare: str = "equal"

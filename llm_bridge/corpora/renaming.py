@@ -36,9 +36,9 @@ def rename_identifiers(pair: ProgramPair, seed: int = 0) -> ProgramPair:
     Parameters
     ----------
     pair
-        Both versions in normal form.
+        The pair, both versions in normal form.
     seed
-        With the pair's name it draws the new names.
+        Seed of the new names, together with the pair's name.
 
     Returns
     -------

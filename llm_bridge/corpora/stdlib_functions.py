@@ -1,4 +1,4 @@
-"""Functions of the installed Python standard library, in normal form: the material that mutants are made from.
+"""Functions of the installed Python standard library, in normal form, of which mutants are made.
 
 Only modules that Python 3.11, 3.12 and 3.13 all have as source text, without the ones that distributions ship apart
 (tkinter, sqlite3, …). A split is a set of whole modules; modules that share code or a subject (posixpath and ntpath,

@@ -1,4 +1,4 @@
-"""Test of conditional independence: given the residual error rate, does the answer still depend on the SF?
+"""Test of conditional independence: of the answer and the SF, given the residual error rate.
 
     logit P(correct) = method * (intact + x + x^2) + training seed + b_sf (SF - mean SF) + u_program
 
@@ -14,10 +14,10 @@ the same score. Its test is the likelihood ratio of the fits with and without SF
 Seeds. A training seed needs a term: it shifts all programs. A channel seed does not, crossed or nested: its noise is
 drawn anew for every text, so that it has no effect common to programs, and what it did to a text is in x. But rows
 that share one damaged text (methods, and all training seeds that share a channel seed) share also what x does not tell
-of it, where the hole lies. With channel seeds nested in five training seeds two rows share a text, and the likelihood
-ratio keeps its level: where damaged texts scatter by 1 log-odds it rejects a true hypothesis in 2 of 60 simulated
-studies at 5 %. With five training seeds on one channel seed ten rows do, and it rejects in 10 of 40, the fit by
-generalised estimating equations below in 1 of 40. So that fit is read beside it, and alone where seeds are crossed.
+of it, where the erasure lies. With channel seeds nested in five training seeds two rows share a text, and the
+likelihood ratio keeps its level: where damaged texts scatter by 1 log-odds it rejects a true hypothesis in 2 of 60
+simulated studies at 5 %. With five training seeds on one channel seed ten rows do, and it rejects in 10 of 40, the fit
+by generalised estimating equations below in 1 of 40. So that fit is read beside it, and alone where seeds are crossed.
 
 Residual errors of a row are its wrong and its lost bytes (`residual_errors`); their rate is ``(errors + 1/2) / (bytes
 sent + 1)``.

@@ -1,4 +1,4 @@
-"""What every task's rows share: the columns of ``items.jsonl`` that come from the link, and the helpers on lines.
+"""Columns of ``items.jsonl`` that come from the link, the same for every task, and helpers on lines.
 
 A row is a plain dictionary, one per item (per pair in *paired*); the cell's name is added by the study. No torch here.
 """
@@ -53,7 +53,7 @@ def pair_row(buggy: ReceivedItem, correct: ReceivedItem, pair: ProgramPair, task
 
 
 def readable_lines(text: str) -> tuple[bool, ...]:
-    r"""For each line, whether there is anything to judge: not blank, and not an erasure alone.
+    r"""For each line, whether there is anything to read: not blank, and not an erasure alone.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Is this program buggy? A number for each text, and a threshold fitted on validation programs only.
+"""Task *detect*: a bug score for each text, and a threshold fitted on validation programs only.
 
     by="program"   the verdict at the end of the text
     by="lines"     log-odds that some line is wrong: logsumexp(line verdicts) − none_verdict, what *localise* trains
@@ -39,11 +39,11 @@ def detect(
     received
         Items of both versions.
     pairs
-        The programs.
+        The programs that the items belong to.
     scores
-        By received text.
+        Scores of each received text, by text.
     threshold
-        From `fit_threshold` on validation programs, sent over a clean link; a score above it says "buggy".
+        The threshold of `fit_threshold` on validation programs, sent over a clean link; a score above it says "buggy".
     by
         "program" or "lines".
     """
@@ -62,7 +62,7 @@ def detect(
 
 
 def bug_score(text: str, scores: TextScores, *, by: str = "program") -> float:
-    """How much speaks for a bug in this text; larger is more."""
+    """Bug score of a text: a verdict or log-odds in nats; larger is likelier buggy."""
     if by not in MEASURES:
         raise ValueError(f"'by' must be one of {', '.join(MEASURES)} (got {by!r})")
     if by == "program":
@@ -83,7 +83,7 @@ def fit_threshold(scores: Sequence[float], buggy: Sequence[bool]) -> float:
     Parameters
     ----------
     scores, buggy
-        Of validation texts: both classes must be there.
+        Bug scores and labels of validation texts; both classes must be there.
 
     Examples
     --------

@@ -35,7 +35,7 @@ NUM_RESAMPLES = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A confidence interval ``[low, high]`` for `value`; `method` names how it came about.
+    """Confidence interval ``[low, high]`` of `value`, by the named `method`.
 
     `method` is "percentile", "bca", "clopper-pearson", "exact-box" (clusters all alike: no bootstrap can be had) or
     "range" (no data: everything is possible, and `value` is NaN).
@@ -197,7 +197,7 @@ def paired_difference(
 
 @lru_cache(maxsize=8)
 def resample_weights(num_clusters: int, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> FloatArray:
-    """How often each cluster occurs in each resample: array (num_resamples, num_clusters), each row sums to C."""
+    """Multiplicities of the clusters in each resample: array (num_resamples, num_clusters), each row sums to C."""
     rng = np.random.default_rng([seed, num_clusters])
     drawn = rng.integers(0, num_clusters, size=(num_resamples, num_clusters))
     flat = (drawn + num_clusters * np.arange(num_resamples)[:, None]).ravel()

@@ -1,4 +1,4 @@
-"""Which line is wrong? One predicted line for each buggy text, from the scores of the received text.
+"""Task *localise*: one predicted line for each buggy text, from the scores of the received text.
 
     by="nll"       lines ranked by their summed negative log-likelihood, headers last: needs no training
     by="verdict"   lines ranked by the trained verdict; their probabilities, given that there is a bug, add up to 1
@@ -45,9 +45,9 @@ def localise(
     received
         Items of any version; the correct ones are passed over.
     pairs
-        Where the gold lines come from.
+        The programs, whose gold lines are the labels.
     scores
-        By received text.
+        Scores of each received text, by text.
     by
         "nll" or "verdict".
 
@@ -89,7 +89,7 @@ def localise(
 
 
 def rank_lines(text: str, scores: TextScores, *, by: str) -> tuple[int, ...]:
-    """Indices of the readable lines, most suspicious first; earlier lines first among equals."""
+    """Indices of the readable lines, the largest score first; earlier lines first among equals."""
     values = _values(scores, by)
     candidates = [line for line, ok in enumerate(readable_lines(text)[: len(values)]) if ok]
     late = _free_names(text) if by == "nll" else set()

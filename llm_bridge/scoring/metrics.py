@@ -140,7 +140,7 @@ def score_cell(
     item_rows
         Rows of one task (an empty iterable gives n = 0 and None for all scores).
     seed
-        Of the bootstrap; cells of equally many clusters are resampled alike.
+        Seed of the bootstrap; cells of equally many clusters are resampled alike.
 
     Raises
     ------
@@ -365,7 +365,7 @@ def f1_delivered(item_rows: Iterable[ItemRow]) -> float | None:
 
 
 def baseline(item_rows: Iterable[ItemRow]) -> float | None:
-    """What needs no model: the score of the task's trivial rule on these very items.
+    """Baseline without a model: the score of the task's trivial rule on these very items.
 
     *localise*: one random line, mean of gold lines / lines. *paired*: the better of 1/2 and the rule "the longer text
     is correct" (ties count half). *detect*: F1 of the constant answer "buggy", 2/3 on pairs. *repair*: the input,
@@ -373,9 +373,9 @@ def baseline(item_rows: Iterable[ItemRow]) -> float | None:
 
     Examples
     --------
-    >>> rows = [{"task": "localise", "program": "a", "num_lines": 8, "num_gold": 1},
-    ...         {"task": "localise", "program": "b", "num_lines": 4, "num_gold": 2}]
-    >>> baseline(rows)
+    >>> row = {"task": "localise", "delivered": True, "intact": True, "correct": False}
+    >>> baseline([{**row, "program": "a", "num_lines": 8, "num_gold": 1},
+    ...           {**row, "program": "b", "num_lines": 4, "num_gold": 2}])
     0.3125
     """
     rows = list(item_rows)
@@ -471,7 +471,7 @@ def _reciprocal_rank(row: ItemRow) -> float:
 
 
 def _length_rule(row: ItemRow) -> float:
-    """How right "the longer text is correct" is on a pair: 1, 0, or 1/2 at equal length."""
+    """Score of the rule "the longer text is correct" on a pair: 1, 0, or 1/2 at equal length."""
     if "longer" not in row:
         raise ValueError(f"'item_rows' must carry 'longer' (missing for program {row.get('program')!r})")
     if row["longer"] is None:

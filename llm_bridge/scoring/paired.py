@@ -1,4 +1,4 @@
-"""Which of the two is buggy? The version that the model finds less likely, a token on average or in sum.
+"""Task *paired*: of two versions the one that the model finds less likely is called buggy.
 
 A tie is no answer, and wrong: texts that arrive equal (the differing line was lost) cannot be told apart. A pair of
 which one item was not delivered is a miss.
@@ -31,11 +31,11 @@ def paired(
     Parameters
     ----------
     received
-        Both versions of each program, in any order.
+        Items of both versions of each program, in any order.
     pairs
-        The programs.
+        The programs that the items belong to.
     scores
-        By received text.
+        Scores of each received text, by text.
     by
         "mean" (of a token, in nats) or "sum": the length rule weighs more in the sum.
 

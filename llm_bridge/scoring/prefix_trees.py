@@ -30,12 +30,12 @@ class PrefixTree:
     Parameters
     ----------
     members
-        Which sequences it holds: indices into what `prefix_trees` was given, one for each of `paths`.
+        Sequences that the tree holds: indices into what `prefix_trees` was given, one for each of `paths`.
     tokens, parents, depths, ends
-        Of each node, ``(nodes,)``: its token, the node before it (−1 for a first token), how many tokens stand before
-        it, and one past the last node of its subtree.
+        Arrays ``(nodes,)``, one entry a node: its token, the node before it (−1 for a first token), how many tokens
+        stand before it, and one past the last node of its subtree.
     paths
-        For each member the nodes of its tokens, in order.
+        Nodes of each member's tokens, in order.
     """
 
     members: tuple[int, ...]

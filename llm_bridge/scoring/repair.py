@@ -1,7 +1,7 @@
-r"""Fix the program: candidates by generation, judged by running all tests.
+r"""Task *repair*: candidates by generation, evaluated by running all tests.
 
     what="program"   <text> ⏎ # The function above has one bug. The corrected function: ⏎ def f…     ──► a program
-    what="line"      <text up to the suspicious line> ⏎ # bug: <that line> ⏎ # fix: ⏎ <indentation>…  ──► some lines
+    what="line"      <text up to the line>            ⏎ # bug: <that line> ⏎ # fix: ⏎ <indentation>…  ──► some lines
 
 The line goes back to its place. The prompts are those of training (`repair_prompts`). The first candidate is greedy,
 the others are drawn at a temperature. They are run by `evaluate_candidates`, in the sandbox. A
@@ -38,23 +38,23 @@ Runner = Callable[..., "TestOutcome"]
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationSettings:
-    """How candidates are drawn.
+    """Settings of generation.
 
     Parameters
     ----------
     what
-        "program" or "line".
+        Form of a repair: a whole "program", or one "line".
     num_candidates
-        One greedy, the rest sampled.
+        Number of candidates: one greedy, the rest sampled.
     max_lines
-        Of a "line" repair: after so many lines generation stops, if the model does not stop by itself. More than one
+        Lines of a "line" repair after which generation stops, if the model does not stop by itself. More than one
         is for a model trained on fixes, which can add a missing line so.
     temperature, top_p
-        Of the sampled ones.
+        Temperature and nucleus of the sampled candidates.
     max_new_tokens
         `None`: 1.3 times the program's tokens and 16 more, or 64 for each line.
     seed
-        Of the sampling.
+        Seed of the sampling.
     """
 
     what: str = "line"
@@ -92,10 +92,10 @@ def generate_repairs(
     loaded
         A base or a trained model.
     texts
-        Received text to the index of its suspicious line (`localise.rank_lines`); for "program" the index is not read.
-        Where it is `None`, or the text is empty, the only candidate is the text itself.
+        Received text to the index of its line with the largest bug score (`localise.rank_lines`); for "program" the
+        index is not read. Where it is `None`, or the text is empty, the only candidate is the text itself.
     settings
-        See `GenerationSettings`. Candidates of a text depend on the seed and the text alone, not on other texts.
+        Settings of generation. Candidates of a text depend on the seed and the text alone, not on other texts.
     progress
         Called as ``progress(texts done, texts in all)``.
 
@@ -213,11 +213,11 @@ def repair(
     Parameters
     ----------
     received, pairs
-        As in `localise.localise`.
+        Received items and their programs (`localise.localise`).
     candidates
-        By received text, from `generate_repairs`.
+        Candidates of each received text (`generate_repairs`).
     run
-        See `evaluate_candidates`.
+        Called as ``run(source, entry_point, tests)``; `None` is `sandbox.run_tests`.
 
     Returns
     -------
@@ -257,7 +257,7 @@ def _has_tests(tests: TestSuite) -> bool:
 
 
 def _parses(source: str) -> bool:
-    """Whether it is Python at all; what is not need not be run."""
+    """Whether a text is Python at all; other texts are not run."""
     if REPLACEMENT_CHARACTER in source:
         return False
     try:

@@ -1,4 +1,4 @@
-"""What may be said about two scores of a few dozen programs: tests, corrections, power, and the sentence.
+"""Tests, corrections for multiplicity, and power for scores of a few dozen programs.
 
 Paired throughout: the same programs under the same noise. With 42 programs only differences of about 0.27 are shown
 with 80 % power, so that a null result is worded "not distinguishable" and carries the smallest difference that n could
@@ -55,7 +55,7 @@ __all__ = [
 
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:
-    """Two-sided exact p value of McNemar's test (statsmodels): are `only_a`, `only_b` halves of Binomial(a + b, 1/2)?
+    """Two-sided exact p value of McNemar's test (statsmodels): the binomial test of `only_a` in ``only_a + only_b``.
 
     Parameters
     ----------
@@ -205,12 +205,12 @@ def contrast_sentence(
     margin: float | None = None,
     say_smallest: bool = False,
 ) -> str:
-    """What may be said about ``score(a) - score(b)``: a direction, or that n cannot tell them apart; never "equal".
+    """Sentence about ``score(a) - score(b)``: a direction, or that n cannot tell them apart; never "equal".
 
     Parameters
     ----------
     difference
-        From `paired_difference`; its clusters are the n of the sentence.
+        Interval of `paired_difference`; its clusters are the n of the sentence.
     num_seeds
         Training seeds behind both scores.
     seeds

@@ -16,9 +16,9 @@ class TextScores:
     Parameters
     ----------
     num_tokens, sum_nll, mean_nll
-        Of the text's own tokens; all 0 for an empty text.
+        Number, sum and mean of the text's own tokens' likelihoods, in nats; all 0 for an empty text.
     line_nll, line_verdict
-        For each line of ``text.splitlines()``; shorter where the text was truncated.
+        One entry for each line of ``text.splitlines()``; shorter where the text was truncated.
     none_verdict
         What competes with the line verdicts for "no line is wrong": minus `program_verdict`.
     program_verdict

@@ -1,4 +1,4 @@
-"""Where the scatter of a score comes from: programs, training seeds, channel seeds, or what is left.
+"""Variance components of a score: programs, training seeds, channel seeds, and the residual.
 
     right[p, t, c] = mean + P_p + T_t + C_c + PT_pt + PC_pc + TC_tc + rest_ptc,      all random, variances estimated
 

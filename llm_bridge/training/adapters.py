@@ -37,12 +37,12 @@ def attach(
     method
         A name in `METHODS`.
     settings
-        Of the adapters; the defaults where `None`.
+        Settings of the adapters; the defaults where `None`.
     texts
         What "cka" and "fisher" look at (training texts, never test texts).
     keep_dtype
-        Of "full": train bfloat16 weights as they are. Otherwise they become float32 (twice the memory), since an update
-        below 1/256 of a weight is lost in bfloat16.
+        Whether the method "full" trains bfloat16 weights as they are. Otherwise they become float32 (twice the memory),
+        since an update below 1/256 of a weight is lost in bfloat16.
 
     Returns
     -------

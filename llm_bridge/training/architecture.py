@@ -105,7 +105,7 @@ def linear_shapes(model: Any) -> list[dict[str, tuple[int, int]]]:
 
 
 def head_problem(model: Any) -> str | None:
-    """Why the output head is none that scores are read from; `None` for a plain product with a matrix."""
+    """Reason why scores cannot be read from the output head; `None` for a plain product with a matrix."""
     head = model.get_output_embeddings()
     name = type(model).__name__
     if head is None or not hasattr(head, "weight"):
@@ -117,7 +117,7 @@ def head_problem(model: Any) -> str | None:
 
 
 def positions_problem(model: Any) -> str | None:
-    """Why a decoder cannot read texts side by side in one prefix tree; `None` where it takes positions and a mask."""
+    """Reason why a decoder cannot read a prefix tree of texts; `None` where it takes positions and a mask."""
     decoder = model.get_decoder()
     missing = {"position_ids", "attention_mask"} - set(inspect.signature(decoder.forward).parameters)
     return (
@@ -126,7 +126,7 @@ def positions_problem(model: Any) -> str | None:
 
 
 def target_problem(model: Any, target_modules: Sequence[str]) -> str | None:
-    """Which linear layers adapters were asked for and are not there; `None` where all are."""
+    """Linear layers that adapters were asked for and that are missing, as a sentence; `None` where all are there."""
     found = linear_shapes(model)
     missing = [name for name in target_modules if not all(name in block for block in found)]
     if not missing:

@@ -1,4 +1,4 @@
-"""What the untrained model expects at each token of a text: written down once, and held on to while training.
+"""Distillation from the untrained model: its predictions at each token of a text, written down once.
 
 Asked which line is wrong, a model forgets what code is likely, which *paired* rests on; and a 4-bit base has forgotten
 part of it before it is trained. The objective *distil* pulls each token's prediction back to that of the untrained,
@@ -39,9 +39,9 @@ class Teacher:
     Parameters
     ----------
     predictions
-        By text: token ids and their log-probabilities, ``(tokens of the text, kept)``.
+        Predictions by text: token ids and their log-probabilities, ``(tokens of the text, kept)``.
     max_tokens
-        As texts were encoded.
+        Longest encoded text, in tokens.
     """
 
     predictions: Mapping[str, TokenPredictions]
@@ -78,7 +78,7 @@ class Teacher:
 def predict(
     loaded: LoadedModel, texts: Iterable[str], *, max_tokens: int = MAX_TOKENS, progress: Progress | None = None
 ) -> Teacher:
-    """What `loaded` expects at each token of each distinct text.
+    """Predictions of `loaded` at each token of each distinct text.
 
     Examples
     --------

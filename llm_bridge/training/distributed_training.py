@@ -1,4 +1,4 @@
-"""One command in several processes (`accelerate launch`, `torchrun`): the main one runs the study, the others join in.
+"""Distributed training in one command (`accelerate launch`, `torchrun`): the main process runs the study.
 
     main       study … ──► train_together(job) ──► finetune ──► score, write … ──► end
                                   │ the job           ▲ gradients, or shards             │ nothing more
@@ -62,7 +62,7 @@ def is_main_process() -> bool:
 
 @contextmanager
 def coordinate_workers() -> Iterator[None]:
-    """What the main process does within has the others' help in training; afterwards they may go."""
+    """Context in which the main process trains with the others; at its end they are released."""
     if is_distributed():
         _control_group()
     try:

@@ -1,4 +1,4 @@
-"""How much memory a model and a method need, before anything is loaded; and a refusal where it cannot fit.
+"""Memory that a model and a method need, estimated before anything is loaded.
 
     configuration ──► model on the meta device (shapes, no weights) ──► parameters by kind ──► bytes
 
@@ -133,21 +133,22 @@ def estimate_memory(
     Parameters
     ----------
     name
-        As in `load_model`; of `KNOWN_SHAPES` no file is needed.
+        Name of the model (`load_model`); of `KNOWN_SHAPES` no file is needed.
     method
         A name in `methods.METHODS`.
     adapter, batch_tokens, gradient_checkpointing, optimiser, objectives, dtype
-        As in `AdapterSettings`, `TrainSettings` and `load_model`. A layer-wise method is counted with
-        ``floor(ratio * blocks)`` blocks.
+        Fields of `AdapterSettings` and `TrainSettings`, and the `dtype` of `load_model`. A layer-wise method is counted
+        with ``floor(ratio * blocks)`` blocks.
     device
         "cpu" or "cuda"; `None` is the one that `load_model` would take.
     processes
-        That train together, one for each GPU; `None` is what a launcher started (its ``WORLD_SIZE``).
+        Number of processes that train together, one for each GPU; `None` is what a launcher started (its
+        ``WORLD_SIZE``).
 
     Raises
     ------
     ModelDownloadError
-        When neither the model's configuration nor its shape is at hand.
+        When neither the model's configuration nor its shape is known.
 
     Examples
     --------
@@ -285,7 +286,7 @@ def config_of(name: str) -> Any:
         return read_config(fetch_config(name))
     except ModelDownloadError as error:
         raise ModelDownloadError(
-            f"no configuration of {name!r} is at hand ({error}); pass a folder that holds its config.json, or one of "
+            f"no configuration of {name!r} can be read ({error}); pass a folder that holds its config.json, or one of "
             f"{', '.join(KNOWN_SHAPES)}"
         ) from error
 
@@ -299,7 +300,7 @@ def _trained(
     width: int,
     config: Any,
 ) -> tuple[int, int]:
-    """How many numbers are trained, and how wide they are: adapters in float32, all weights as they are stored."""
+    """Count and width of the trained numbers: adapters in float32, all weights as they are stored."""
     if kind == "nothing":
         return 0, 4
     if kind == "everything":

@@ -44,7 +44,7 @@ class Example:
     Parameters
     ----------
     text
-        As received; an erasure is one U+FFFD.
+        The received text; an erasure is one U+FFFD.
     label_lines
         Indices of the lines of `text` that hold the bug. Empty for a correct program, and for a buggy one whose
         gold lines were lost: such a row says that there is a bug, and not where.
@@ -53,7 +53,7 @@ class Example:
     item_id
         ``corpus/program/version``; rows of the same program stay together in a step.
     fix, fix_line
-        For the objective "repair": the lines that belong in the place of the line with that index. `fix` is `None`
+        Fix for the objective "repair": the lines that belong in the place of the line with that index. `fix` is `None`
         for a correct program, `fix_line` also where that line was lost.
     """
 
@@ -83,12 +83,12 @@ class Encoding:
     num_text
         Tokens of the text; they start at index 1.
     token_line
-        For each token of the text, the line in which it begins.
+        Line in which each token of the text begins.
     line_ends
-        For each line, the index in `input_ids` of the token that holds its last byte. Shorter than the number of lines
+        Index, for each line, in `input_ids` of the token that holds its last byte. Shorter than the number of lines
         where the text was truncated.
     blank
-        For each of these lines, whether there is nothing to judge: white, or an erasure alone.
+        Whether there is nothing to read in each of these lines: white, or an erasure alone.
     suffix_end
         Index in `input_ids` of the suffix' last token.
     truncated
@@ -116,7 +116,7 @@ def training_examples(received: Iterable[ReceivedItem], pairs: Sequence[ProgramP
     received
         Items with ``item.program`` and ``item.version`` ("buggy" or "correct"). What was not delivered gives no row.
     pairs
-        Where labels come from, by name.
+        Programs that give the labels, by name.
 
     Raises
     ------
@@ -341,7 +341,7 @@ def _place_lines(token_ends: Sequence[int], line_ends: Sequence[int]) -> tuple[l
             last_token.append(token)
         start = end
     if token_ends and len(last_token) < len(line_ends) and (not last_token or token_line[-1] >= len(last_token)):
-        last_token.append(len(token_ends) - 1)  # a line cut in its middle is judged by what is there
+        last_token.append(len(token_ends) - 1)  # a line cut in its middle is scored by what is there
     return token_line, last_token
 
 
@@ -350,7 +350,7 @@ def _place_lines(token_ends: Sequence[int], line_ends: Sequence[int]) -> tuple[l
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Encodings side by side, padded on the right: later padding changes nothing that was read before.
+    """Batch of encodings, padded on the right, so that nothing read depends on the padding.
 
     Shapes: `input_ids`, `attention_mask`, `labels` (rows, tokens); `line_ends`, `candidate` (rows, lines), where
     `candidate` marks lines that exist and are not blank; `suffix_end`, `num_text` (rows,): the text is

@@ -39,7 +39,7 @@ class SiteAdapter:
         How much the site counts, at least 0: the number of texts that arrived there. A site where nothing arrived has
         weight 0 and changes nothing.
     a, b
-        By the name of the adapted layer, A ``(rank, inputs)`` and B ``(outputs, rank)``.
+        Factors by the name of the adapted layer, A ``(rank, inputs)`` and B ``(outputs, rank)``.
     """
 
     name: str
@@ -55,9 +55,9 @@ class Merged:
     Parameters
     ----------
     a, b
-        By layer, as in `SiteAdapter`.
+        Factors by layer (`SiteAdapter`).
     distance
-        By layer, ‖ΔW − B A‖ / ‖ΔW‖ of the merged adapter; 0 where ΔW is 0.
+        Distance by layer, ‖ΔW − B A‖ / ‖ΔW‖ of the merged adapter; 0 where ΔW is 0.
     left_out
         Names of the sites of weight 0.
     """
@@ -78,7 +78,8 @@ def merge(sites: Sequence[SiteAdapter], *, how: str = "least-squares", penalty: 
     how
         "average", "least-squares" or "cosine", see the module.
     penalty
-        λ, at least 0. For "least-squares" it is relative to the mean eigenvalue of Ā Āᵀ, so that it has no unit.
+        Penalty λ, at least 0. For "least-squares" it is relative to the mean eigenvalue of Ā Āᵀ, so that it has no
+        unit.
 
     Raises
     ------

@@ -58,7 +58,7 @@ WHEEL_MODELS: Mapping[str, WheelModel] = {
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where converted models lie: `cache_dir`, else ``$CHIRPBRIDGE_CACHE``, else ``~/.cache/chirpbridge``."""
+    """Folder of converted models: `cache_dir`, else ``$CHIRPBRIDGE_CACHE``, else ``~/.cache/chirpbridge``."""
     return Path(cache_dir or os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "chirpbridge").expanduser()
 
 
@@ -76,7 +76,7 @@ def fetch_model(
         ``"smollm2-135m-instruct"``, a hub id (``org/name``, or ``org/name@revision`` for a branch, tag or commit), a
         folder, or a ``.gguf`` file.
     cache_dir
-        See `cache_root`. Hub downloads stay in the hub's own cache.
+        The cache folder (`cache_root`). Hub downloads stay in the hub's own cache.
     progress
         Called as ``progress(done, total)``: download, then conversion.
 
@@ -141,7 +141,7 @@ def _converted(root: Path, slot: str, digest: str, source: Callable[[Path], Path
 
 
 def _is_converted(folder: Path, digest: str) -> bool:
-    """Whether `folder` holds a finished conversion of the file with this SHA-256, byte for byte as it was made.
+    """Whether `folder` holds a finished conversion of the file with this SHA-256, unchanged in every byte.
 
     A conversion whose files have changed since is deleted, with a warning that says so.
     """
@@ -251,7 +251,7 @@ def split_revision(name: str) -> tuple[str, str | None]:
 
 
 def _advice(name: str) -> str:
-    """What a user can do about a failed download."""
+    """Advice about a failed download."""
     command = "python -m llm_bridge models fetch" + ("" if name == DEFAULT_MODEL else f" {name}")
     wheel = WHEEL_MODELS.get(name)
     other = (

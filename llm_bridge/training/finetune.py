@@ -67,16 +67,16 @@ def finetune(
     Parameters
     ----------
     loaded
-        From `adapters.attach`.
+        A model that `adapters.attach` made trainable.
     examples
         What arrived. Empty (a dead link) is no error: the record says so and the model stays as it was.
     validation
         Scored with the same loss every `settings.eval_every` steps.
     teacher
-        For the objective "distil": predictions for the text of every example. Left out, they are those of `loaded` as
-        it comes (`distillation.predict`).
+        Teacher of the objective "distil": predictions for the text of every example. Left out, they are those of
+        `loaded` as it comes (`distillation.predict`).
     checkpoint_dir
-        Where the checkpoint lies, written every `settings.checkpoint_every` steps and at the end. One that is there
+        Folder of the checkpoint, written every `settings.checkpoint_every` steps and at the end. One that is there
         is resumed.
     progress
         Called as ``progress(steps done, steps in all)``.
@@ -218,7 +218,7 @@ class _Run:
         return total, float(whole(norm))
 
     def _encode_fixes(self, examples: Sequence[Example]) -> list[Encoding | None]:
-        """The repair prompt and answer of each example; `None` where there is none, or it is not asked for."""
+        """The repair prompt and answer of each example; `None` where there is none, or the objective is not used."""
         if not self.settings.objectives.get("repair"):
             return [None] * len(examples)
         tokenizer, most = self.loaded.tokenizer, self.settings.max_tokens

@@ -1,4 +1,4 @@
-r"""Which blocks get adapters.
+r"""Layer selection: the blocks that get adapters.
 
     strategy          picks N = floor(ratio * M) of M blocks (or a given number)
     cka               largest 1 − CKA(R_{i−1}, R_i): blocks that change the representation most
@@ -96,22 +96,23 @@ def select_layers(
     Parameters
     ----------
     strategy
-        See the module's table.
+        A row of the module's table.
     loaded
-        A base without adapters.
+        A base model without adapters.
     texts
         Training texts; the first `num_texts` distinct ones that are not empty are used ("cka" needs at least 4,
         "fisher" 1).
     ratio, num_layers
         How many blocks: `num_layers`, or ``floor(ratio * blocks)``.
     layers
-        For "manual".
+        Indices of the blocks for "manual".
     estimator
-        Of CKA: "unbiased", or "biased" as published.
+        Estimator of CKA: "unbiased", or "biased" as published.
     kernel
-        Of CKA: "linear" as published, or "rbf".
+        Kernel of CKA: "linear" as published, or "rbf".
     position
-        Of CKA: the text's "last" token as published, the "mean" over its tokens, or the end of the fixed "suffix".
+        Position of the state for CKA: the text's "last" token as published, the "mean" over its tokens, or the end of
+        the fixed "suffix".
     exclude_first
         Leave block 0 out, by index: `True`, `False`, or "auto": when R_0 is the same for all texts (as it is where all
         texts end in the same token), for then CKA with it means nothing.

@@ -69,11 +69,11 @@ class AdapterSettings:
     ratio, num_layers
         A strategy picks `num_layers` blocks, or ``floor(ratio * blocks)`` where that is `None`.
     num_texts, estimator, kernel, position, exclude_first
-        Of "cka" and "fisher"; see `layer_selection.select_layers`.
+        Options of "cka" and "fisher" (`layer_selection.select_layers`).
     initialisation
         ``True`` (B = 0), or a name the adapter library knows, such as "pissa".
     seed
-        Of the adapters' first values and of the strategy "random".
+        Seed of the adapters' first values and of the strategy "random".
     """
 
     rank: int = 8

@@ -86,7 +86,7 @@ def check_folder(
 
 
 def file_problems(folder: Path) -> list[str]:
-    """What is wrong with a folder's weight files: none, a pointer in place of a file, or a torn one."""
+    """Problems of a folder's weight files: none there, a pointer in place of a file, or a torn one."""
     indices = sorted(folder.glob("*.safetensors.index.json")) + sorted(folder.glob("*.bin.index.json"))
     weights = {*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")}
     problems = []
@@ -110,7 +110,7 @@ def file_problems(folder: Path) -> list[str]:
 
 
 def safetensors_problem(path: Path) -> str | None:
-    """Why a safetensors file is not whole: an unreadable header, or a size other than the header's."""
+    """Reason why a safetensors file is not whole: an unreadable header, or a size other than the header's."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -137,7 +137,7 @@ def _pointer_problem(path: Path) -> str | None:
 
 
 def storage_problem(config: Any, folder: Path, storage: str) -> str | None:
-    """Why a model cannot be loaded with this storage: its weights were saved quantised."""
+    """Reason why a model cannot be loaded with this storage: its weights were saved quantised."""
     saved = getattr(config, "quantization_config", None)
     if saved is None:
         return None
@@ -167,7 +167,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def tokenizer_problems(tokenizer: PreTrainedTokenizerBase, config: Any) -> list[str]:
-    """What of a tokenizer does not fit scoring: it must be fast, have a begin or end token, and fit the embedding."""
+    """Problems of a tokenizer: it must be fast, have a begin or end token, and fit the embedding."""
     problems = []
     if not tokenizer.is_fast:
         problems.append("the tokenizer does not know which characters a token covers: a tokenizer.json is needed")

@@ -83,7 +83,7 @@ class LoadedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the inputs must lie."""
+        """Device of the weights, where inputs must lie."""
         return next(self.model.parameters()).device
 
     @property
@@ -109,21 +109,21 @@ def load_model(
     Parameters
     ----------
     name_or_path
-        See `fetch_model`; or ``"toy"``.
+        Name or path of the model (`fetch_model`), or ``"toy"``.
     storage
         ``"full"``, or ``"nf4"``: 4-bit NormalFloat with double quantisation of all linear layers but the head.
     seed
-        Of the toy's random weights; real weights have none.
+        Seed of the toy's random weights; real weights have none.
     device
         ``None`` is the GPU of this process (`workers`) where there is one, else the CPU.
     dtype
-        Of the stored weights. ``None`` is float32 on a CPU (the only choice there), bfloat16 on a GPU that multiplies
-        it; or ``"float32"``, ``"bfloat16"``.
+        Precision of the stored weights. ``None`` is float32 on a CPU (the only choice there), bfloat16 on a GPU that
+        multiplies it; or ``"float32"``, ``"bfloat16"``.
     compute
-        Of the products: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware has it. ``None`` is
-        float32 on a CPU, so that scores do not depend on the machine, and "auto" on a GPU. See `precision`.
+        Precision of the products: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware has it.
+        ``None`` is float32 on a CPU, so that scores do not depend on the machine, and "auto" on a GPU. See `precision`.
     cache_dir, progress
-        See `fetch_model`.
+        Cache folder and progress callback (`fetch_model`).
 
     Raises
     ------
@@ -266,7 +266,7 @@ def _keep_differentiable(model: torch.nn.Module) -> None:
 
 
 def nf4_config(compute_dtype: torch.dtype) -> Any:
-    """How bitsandbytes stores a base in 4 bits: NormalFloat, double quantisation, the head left as it is."""
+    """Settings of bitsandbytes for a 4-bit base: NormalFloat, double quantisation, the head left as it is."""
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

@@ -1,4 +1,4 @@
-"""What the model is asked, and what it is trained on: verdicts read from hidden states, and their losses.
+"""Training objectives: verdicts read from hidden states, and their losses.
 
 With h_t the last hidden state at token t and w the rows of the output head,
 
@@ -11,7 +11,7 @@ With h_t the last hidden state at token t and w the rows of the output head,
     repair       = mean −log p(fix | text up to the line, request)                over the whole vocabulary
 
 *line* teaches the place, on the buggy text of a pair; *distil* (on both texts) or *likelihood* (on the correct one)
-keeps the model a judge of what code is likely, which *paired* rests on. For *localise* a correct program's gold is
+keeps the model's likelihoods of code, which *paired* rests on. For *localise* a correct program's gold is
 "none". A missing line has two gold lines, and their probabilities add. *repair* has a text of its own, the prompt of
 `repair_prompts`; a row without a fix (a correct program, a lost line) costs nothing.
 """

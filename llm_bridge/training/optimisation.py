@@ -1,4 +1,4 @@
-"""Which examples a step takes, the learning rate's course, and the optimiser."""
+"""Data order, learning-rate schedule and optimiser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_bridge.training.settings import TrainSettings
 
 
 def data_order(examples: Sequence[Example], settings: TrainSettings) -> Callable[[int], list[int]]:
-    """Which examples step `k` takes: programs in a new random order each pass, both versions of a program together."""
+    """Examples of step `k`: programs in a new random order each pass, both versions of a program together."""
     groups: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
         groups.setdefault(example.group, []).append(index)

@@ -1,4 +1,4 @@
-"""In which precision a model computes; how its weights are stored is another matter.
+"""Precision of a model's products, apart from the precision in which its weights are stored.
 
     compute      the blocks' products            weights, residual stream, norms, head, likelihoods, losses, optimiser
     float32      float32                         as stored (float32 on a CPU)
@@ -35,7 +35,7 @@ def resolve_compute(compute: str | None, device: torch.device, *, weights: str |
     compute
         One of `COMPUTES`; `None` is float32 on a CPU, and "auto" on a GPU whose weights were not asked for in float32.
     device
-        Where the model computes.
+        Device on which the model computes.
     weights
         The stored precision that was asked for, if any.
 
@@ -55,7 +55,7 @@ def resolve_compute(compute: str | None, device: torch.device, *, weights: str |
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has arithmetic in bfloat16; a CPU whose features cannot be read counts as one without."""
+    """Whether the device has arithmetic in bfloat16; a CPU of unknown features has none."""
     if device.type == "cuda":
         import torch
 

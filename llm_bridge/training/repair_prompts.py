@@ -1,6 +1,6 @@
-r"""How a fix is asked for: the same words when a model is trained on fixes and when it writes one.
+r"""Prompts of the task *repair*, the same in training and in generation.
 
-    line       <text up to the suspicious line>                      program    <text>
+    line       <text up to the line>                                 program    <text>
                <indentation># bug: <that line>                                  # The function above has one bug. …
                <indentation># fix:                                              def name(
                ▲ asked                                                          ▲ asked
@@ -25,7 +25,7 @@ def line_prompt(text: str, line: int) -> tuple[str, str]:
     Parameters
     ----------
     text
-        As received.
+        The received text.
     line
         Index of the line to be replaced, from 0.
 
@@ -47,7 +47,7 @@ def line_prompt(text: str, line: int) -> tuple[str, str]:
 
 
 def line_answer(fix: str) -> str:
-    r"""What follows the prompt of `line_prompt`, without the end-of-text token.
+    r"""Answer to the prompt of `line_prompt`, without the end-of-text token.
 
     Examples
     --------

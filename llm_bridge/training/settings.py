@@ -1,4 +1,4 @@
-"""What shapes a training run, and what is known of it afterwards. No torch: a recipe is checked without it."""
+"""Settings of a training run, and its record. No torch: a recipe is checked without it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TrainSettings:
     learning_rate
         Peak value; tuned for each method (`methods.METHODS`).
     steps
-        Optimiser steps.
+        Number of optimiser steps, 40 by default.
     batch_programs
         Texts whose gradients are added up before a step.
     batch_tokens
@@ -38,12 +38,12 @@ class TrainSettings:
     gradient_checkpointing
         Keep only each block's input and compute the block again on the way back.
     eval_every, patience
-        With validation examples: steps between two validations (0: never), and how many in a row may fail to improve
+        Optimiser steps between two validations (0: never), and how many in a row may fail to improve
         before training stops and goes back to the best weights (0: never stop, keep the last).
     checkpoint_every
         Steps between two checkpoints, where a folder is given.
     seed
-        Of the data order and of dropout.
+        Seed of the data order and of dropout, 0 by default.
     """
 
     learning_rate: float
@@ -92,7 +92,7 @@ class TrainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
-    """What happened: enough for a results table and a loss curve. No field here decides anything later.
+    """Record of a training run: enough for a results table and a loss curve.
 
     `status` is "finished", "early_stopped", "diverged" (a loss or gradient that is not a number; the model holds the
     last good weights), "empty" (no example arrived; the model is the untrained one) or "zero-shot".

@@ -49,14 +49,14 @@ def twin_of(loaded: LoadedModel) -> LoadedModel:
 
 
 def shard(root: nn.Module, twin: LoadedModel, home: LoadedModel) -> None:
-    """Cut the twin into shards, block by block, and empty the model it came from as this goes on.
+    """Cut the twin into shards, block by block, and empty the original model block by block.
 
     Parameters
     ----------
     root
         The module that is called: it holds the twin, and gathers what lies outside the blocks.
     twin, home
-        From `twin_of`, and what it was made of.
+        The model of `twin_of`, and its original.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard

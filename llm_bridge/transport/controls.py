@@ -44,7 +44,7 @@ BURST_GAP = 4
 
 @dataclass(frozen=True, kw_only=True)
 class LinkStatistics:
-    """What a control reproduces. All rates in [0, 1].
+    """Statistics that a control reproduces; all rates lie in [0, 1].
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def _disturb(
 
 
 def _differences(sent: bytes, received: bytes) -> Mask:
-    """Where received bytes differ from those sent, over their common length."""
+    """Mask of the received bytes that differ from those sent, over their common length."""
     length = min(len(sent), len(received))
     different = np.frombuffer(sent[:length], dtype=np.uint8) != np.frombuffer(received[:length], dtype=np.uint8)
     return np.asarray(different)

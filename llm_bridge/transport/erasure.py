@@ -27,7 +27,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Recovered:
-    """What a set of fragments determines.
+    """Data fragments that a set of received ones determines.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The SNR at which a given share of frames is lost, at any spreading factor: what the axis `equal_loss` stands on.
+"""SNR at which a given share of frames is lost, by spreading factor, for the axis `equal_loss`.
 
     loss(SNR) = E[ PER(SNR + 10 log10 |h|²) ],      h: the one fade that a frame meets, E|h|² = 1
 

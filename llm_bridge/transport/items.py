@@ -1,4 +1,4 @@
-"""What is sent and what arrives: `Item`, `ReceivedItem`, and the `Damage` between them, in counts."""
+"""Items of a transmission: `Item` as sent, `ReceivedItem` as it arrived, `Damage` in counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """What the link did to one item, in counts.
+    """Damage of one item on the link, in counts.
 
     Parameters
     ----------
@@ -58,21 +58,22 @@ class ReceivedItem:
     Parameters
     ----------
     item
-        What was sent.
+        The item that was sent.
     text
         Each erasure is one U+FFFD; empty where nothing arrived.
     erasures
         Byte spans of the transmitted text's UTF-8 form that are missing, in order.
     line_spans
-        For every line of `text` (`str.splitlines`), the byte span of the transmitted text that it stands for.
+        Byte span, for every line of `text` (`str.splitlines`), of the transmitted text that it stands for.
     delivered
         Whether any byte arrived.
     intact
         Whether `text` is the text sent.
     damage
-        The record.
+        The damage of the item, in counts.
     kept_fragments
-        For each fragment in turn, parity included, whether any attempt of it was kept; empty where none was sent.
+        Flags, for each fragment in turn, parity included, whether any attempt of it was kept; empty where none was
+        sent.
     """
 
     item: Item

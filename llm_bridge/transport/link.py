@@ -61,11 +61,11 @@ def send_items(
     Parameters
     ----------
     items
-        In the order of sending; the order matters under an airtime budget only.
+        Items in the order of sending; the order matters under an airtime budget only.
     radio
-        The link.
+        Settings of the link.
     tokenizer
-        For ``source_coding="token_ids"``: anything that `tokenizer.adapt_tokenizer` takes.
+        Tokenizer for ``source_coding="token_ids"``: anything that `tokenizer.adapt_tokenizer` takes.
     workers
         Processes; the result does not depend on it.
     progress
@@ -131,7 +131,7 @@ def measure_link(
 def attempts_for_budget(
     items: Sequence[Item], radio: RadioSettings, airtime_budget_s: float, *, tokenizer: object = None
 ) -> int:
-    """How many times all items can be sent within an airtime budget; 0 where they do not fit even once.
+    """Number of times that all items can be sent within an airtime budget; 0 where they do not fit even once.
 
     Examples
     --------
@@ -211,7 +211,7 @@ def _prepare(item: Item, radio: RadioSettings, params: LoRaParams, tokenizer: To
 
 
 def _attempts(transmissions: Sequence[_Transmission], radio: RadioSettings) -> list[int]:
-    """How often each item is sent: `max_attempts`, or what the budget leaves, round by round in order."""
+    """Transmissions of each item: `max_attempts`, or what the budget leaves, round by round in order."""
     if radio.airtime_budget_s is None:
         return [radio.max_attempts] * len(transmissions)
     attempts = [0] * len(transmissions)

@@ -37,7 +37,7 @@ MACPayload and five bytes); SF5 and SF6 have no regional limit, 255 is the radio
 
 @dataclass(frozen=True, kw_only=True)
 class PacketHeader:
-    """Which fragment of which transmission a packet carries.
+    """Header of a packet: the fragment, its transmission, and the number of fragments.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class PacketHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class FragmentPlan:
-    """How a text's units lie in fragments: all of equal size but the last. Known to both ends.
+    """Plan of a text's fragments, known to both ends: all of equal size but the last.
 
     Parameters
     ----------

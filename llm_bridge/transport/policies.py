@@ -25,7 +25,7 @@ from llm_bridge.transport.radio import Arrival
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What the receiver keeps, whether the sender adds parity, and the control in the radio's place, if any."""
+    """Loss policy: frames that the receiver keeps, parity at the sender, and the control in the radio's place."""
 
     keep: Callable[[Arrival], bool]
     parity: bool = False

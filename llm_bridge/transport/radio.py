@@ -55,7 +55,7 @@ class Packet:
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """What came of a packet.
+    """Outcome of a packet.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def carry(
     Parameters
     ----------
     packets
-        In any order: each has its own noise, so neither order nor company changes anything.
+        Packets in any order: each has its own noise, so neither order nor company changes anything.
     workers
         Threads to share the work; processes where a receiver has to find the frames, which are spawned: a script that
         asks for them needs the usual ``if __name__ == "__main__"`` guard. The result does not depend on it.

@@ -56,7 +56,7 @@ class SourceText:
 
 @dataclass(frozen=True)
 class DecodedText:
-    """A received text and what its characters stand for.
+    """Received text, with the transmitted bytes behind each character.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def _is_half(piece: str) -> bool:
 
 
 def _token_pieces(ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:
-    """What each token adds to the text of the run; the last token of a split character carries it."""
+    """Text that each token adds to the run; the last token of a split character carries it."""
     whole = tokenizer.detokenize(ids)
     pieces = [tokenizer.detokenize([index]) for index in ids]
     if "".join(pieces) == whole:

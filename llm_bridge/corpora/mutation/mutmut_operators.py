@@ -58,7 +58,7 @@ _CLASSES_BY_NODE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Mutation:
-    """What an operator makes of one place; `make` gives the text in normal form, None where it is none or marked."""
+    """Mutation of one place by one operator; `make` gives the text in normal form, None where it is none or marked."""
 
     defect_class: str
     make: Callable[[], str | None]

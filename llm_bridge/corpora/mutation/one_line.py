@@ -1,4 +1,4 @@
-"""What makes a mutant a valid pair: one line changed, left out or added, in normal form, and other code than before."""
+"""Validity of a mutant: one line changed, left out or added, in normal form, and other bytecode."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def length_signs(buggy: str, correct: str, line: int) -> tuple[int, int]:
 
 
 def compiled(text: str) -> object:
-    """What a text compiles to, comparable, without line numbers; a SyntaxWarning counts as an error."""
+    """Bytecode of a text without line numbers, comparable; a SyntaxWarning counts as an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", SyntaxWarning)
         return _frozen(compile(text, "", "exec", dont_inherit=True))

@@ -123,7 +123,7 @@ def method_called(scope: Scope) -> Found:
 
 
 def structure_constant(scope: Scope) -> Found:
-    """An element too few or too many, ``[]`` and ``{}``, the constant that something starts from."""
+    """An element too few or too many, ``[]`` and ``{}``, the constant that starts a loop or a sum."""
     what = "incorrect data structure constant"
     for site in scope.of(ast.List, ast.Tuple, ast.Set, ast.Dict):
         node = site.node
@@ -167,7 +167,7 @@ def structure_constant(scope: Scope) -> Found:
 
 
 def _fixed_size(site: Site) -> bool:
-    """A tuple whose length its surroundings fix: unpacked, a key, or the right side of ``%``."""
+    """Tuple of a fixed length: unpacked, a key, or the right side of ``%`` (formatting)."""
     parent = site.parent
     return isinstance(parent, ast.BinOp | ast.Subscript) or (
         isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Tuple)

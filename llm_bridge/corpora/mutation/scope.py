@@ -1,4 +1,4 @@
-"""What the tree engine's operators look up: the places in a function, its names, and what may stand where.
+"""Scope of a function for the mutation operators: its sites, names, conditions and constants.
 
 A `Site` is a node with the place it hangs in. A `Scope` collects the sites of one function, leaving out what no test
 would see: what stands in exceptions raised, assertions, log and print calls.
@@ -45,7 +45,7 @@ SELF = ("self", "cls")
 
 
 class Scope:
-    """What the operators look up about a function: its sites, names, conditions and constants."""
+    """Sites, names, conditions and constants of one function."""
 
     def __init__(self, function: Function, tree: ast.FunctionDef, rng: random.Random) -> None:
         """Look through a function once."""

@@ -25,7 +25,7 @@ def single_edits(text: str, *, max_rounds: int = 40, quiet_rounds: int = 4, seed
     max_rounds, quiet_rounds
         Draw anew at most that often, and stop after so many rounds that brought nothing new.
     seed
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------

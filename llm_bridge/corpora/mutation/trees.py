@@ -3,7 +3,7 @@
 `candidates` lists what could go wrong in one function. A candidate is a replacement of one or two nodes, not yet a
 text; `mutate` makes the text. Every candidate names its `family` and, within it, its `orientation`: where one way
 turns ``x`` into ``x + 1``, the other turns ``x + 1`` into ``x``. A corpus that draws both ways of a family equally
-often leaves a learner no hint in what is written, only in where it is written: a bug is then as likely to add ``+ 1``,
+often leaves a model no hint in what is written, only in where it is written: a bug is then as likely to add ``+ 1``,
 ``not`` or a call as to lack one, and the buggy text is as often the longer as the shorter one.
 
 Left out, since no test would see them or the text does not change its meaning: what stands in exceptions raised,
