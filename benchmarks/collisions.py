@@ -5,7 +5,8 @@
 
 A scene holds K frames of random payload that start at random within one airtime, so that all overlap; each has its own
 carrier offset (uniform in ± 5 kHz), phase and fraction of a sample; powers are equal or drawn uniformly in dB above the
-SNR given. All receivers hear the same scenes. Intervals are exact (binomial, 95 %): over scenes
+SNR given. Frames are sent in the waveform of chips and in that of textbooks, side by side; the receivers are not told
+which. All hear the same scenes. Intervals are exact (binomial, 95 %): over scenes
 for "all K recovered", over frames for the share of frames, where frames of one scene are not quite independent.
 "misread": CRC holds, but nobody sent it (the CRC is blind to equal errors in a payload's last two bytes and in itself).
 """
@@ -13,6 +14,7 @@ for "all K recovered", over frames for the share of frames, where frames of one 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from pathlib import Path
@@ -52,10 +54,12 @@ def make_scene(
 
 def run_load(params: LoRaParams, load: int, args: argparse.Namespace, spread_db: float) -> list[dict]:
     rows = {
-        name: {"sf": params.sf, "spread_db": spread_db, "load": load, "method": name, "scenes": args.scenes,
+        name: {"sf": params.sf, "waveform": params.waveform, "spread_db": spread_db, "load": load, "method": name,
+               "scenes": args.scenes,
                "frames": load * args.scenes, "recovered": 0, "complete_scenes": 0, "misread": 0, "cpu_s_per_scene": 0.0}
         for name in METHODS
     }  # fmt: skip
+    told = LoRaParams(sf=params.sf, oversampling=params.oversampling)
     for trial in range(args.scenes):
         rng = np.random.default_rng([args.seed, params.sf, int(10 * spread_db), load, trial])
         sent, iq = make_scene(
@@ -63,7 +67,7 @@ def run_load(params: LoRaParams, load: int, args: argparse.Namespace, spread_db:
         )
         for name, row in rows.items():
             start = time.process_time()
-            read = {frame.payload for frame in receive_collided(iq, params, method=name) if frame.crc_ok}
+            read = {frame.payload for frame in receive_collided(iq, told, method=name) if frame.crc_ok}
             row["cpu_s_per_scene"] += (time.process_time() - start) / args.scenes
             row["recovered"] += len(read & sent)
             row["complete_scenes"] += sent <= read
@@ -81,21 +85,23 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=25)
     parser.add_argument("--spread-db", type=float, nargs="+", default=[0.0, 10.0])
     parser.add_argument("--snr-db", type=float, default=5.0, help="of a frame of power 0 dB")
+    parser.add_argument("--waveform", nargs="+", choices=("chip", "textbook"), default=["chip", "textbook"])
+    parser.add_argument("--oversampling", type=int, default=1, help="samples a chip")
     parser.add_argument("--payload-len", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    params = LoRaParams(sf=args.sf)
     rows: list[dict] = []
-    for spread_db in args.spread_db:
-        for load in args.load:
-            rows += run_load(params, load, args, spread_db)
-            if args.out:  # what is there is worth keeping
-                args.out.parent.mkdir(parents=True, exist_ok=True)
-                args.out.write_text(json.dumps(report(args, rows), indent=1) + "\n")
+    for waveform, spread_db, load in itertools.product(args.waveform, args.spread_db, args.load):
+        params = LoRaParams(sf=args.sf, oversampling=args.oversampling, waveform=waveform)
+        rows += run_load(params, load, args, spread_db)
+        if args.out:  # what is there is worth keeping
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(json.dumps(report(args, rows), indent=1) + "\n")
     print(table(
-        ["spread dB", "frames at once", "method", "recovered", "95 %", "complete scenes", "misread", "CPU s"],
-        [[r["spread_db"], r["load"], r["method"], f"{r['recovered']}/{r['frames']}",
+        ["waveform", "spread dB", "frames at once", "method", "recovered", "95 %", "complete scenes", "misread",
+         "CPU s"],
+        [[r["waveform"], r["spread_db"], r["load"], r["method"], f"{r['recovered']}/{r['frames']}",
           "{:.2f}–{:.2f}".format(*r["share_95"]), f"{r['complete_scenes']}/{r['scenes']}", r["misread"],
           r["cpu_s_per_scene"]] for r in rows],
     ))  # fmt: skip

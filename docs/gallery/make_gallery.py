@@ -9,6 +9,7 @@ Simulations are seeded; sizes are such that all takes a few minutes on one core.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -104,13 +105,16 @@ def reach() -> plt.Figure:
 
 
 def recovered() -> plt.Figure:
-    """Frames read over how many collide: plain, successive cancellation, segments."""
+    """Frames read over how many collide, by method; sent as chips send and as textbooks do."""
     results = json.loads((HERE.parent / "results" / "collisions.json").read_text())["results"]
-    spreads = sorted({row["spread_db"] for row in results})
-    figure, axes = plt.subplots(1, len(spreads), figsize=(4.4 * len(spreads), 3.8), layout="tight", squeeze=False)
-    for ax, spread_db in zip(axes[0], spreads, strict=True):
-        plotting.plot_recovered([row for row in results if row["spread_db"] == spread_db], ax=ax)
-        ax.set_title("equal powers" if spread_db == 0 else f"powers spread over {spread_db:g} dB", fontsize="medium")
+    spreads, waveforms = (sorted({row[name] for row in results}) for name in ("spread_db", "waveform"))
+    shape = len(waveforms), len(spreads)
+    figure, axes = plt.subplots(*shape, figsize=(4.4 * shape[1], 3.6 * shape[0]), layout="tight", squeeze=False)
+    for (waveform, spread_db), ax in zip(itertools.product(waveforms, spreads), axes.flat, strict=True):
+        rows = [row for row in results if (row["waveform"], row["spread_db"]) == (waveform, spread_db)]
+        plotting.plot_recovered(rows, ax=ax)
+        powers = "equal powers" if spread_db == 0 else f"powers spread over {spread_db:g} dB"
+        ax.set_title(f"{waveform} waveform, {powers}", fontsize="medium")
     return figure
 
 

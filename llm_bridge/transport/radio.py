@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -147,9 +148,15 @@ def carry(
         Packets in any order: each has its own noise, so neither order nor company changes anything.
     workers
         Threads to share the work; processes where a receiver has to find the frames, which are spawned: a script that
-        asks for them needs the usual ``if __name__ == "__main__"`` guard. The result does not depend on it.
+        asks for them needs the usual ``if __name__ == "__main__"`` guard. More than there are processors are as many as
+        there are. The result does not depend on it.
     progress
         Called as ``progress(frames done, frames in all)``.
+
+    Raises
+    ------
+    ValueError
+        `workers` below 1.
 
     Examples
     --------
@@ -158,6 +165,9 @@ def carry(
     >>> carry([packet], link)
     [Arrival(payload=b'hello', crc_ok=True, symbol_errors=0)]
     """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"'workers' must be an integer of at least 1 (got {workers!r})")
+    workers = min(workers, os.cpu_count() or 1)
     size = CHUNK_FRAMES if link.sync == "receiver" else REPORT_FRAMES * workers
     chunks = [packets[start : start + size] for start in range(0, len(packets), size)]
     arrivals: list[Arrival] = []

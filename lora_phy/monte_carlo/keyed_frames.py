@@ -16,6 +16,7 @@ waveform    every IQ sample                                                   an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def send_frames(
     engine
         "bins" or "waveform"; None: bins where they are exact, else the waveform.
     threads
-        Threads to share the blocks; the result does not depend on it.
+        Threads to share the blocks, at most as many as there are processors; the result does not depend on it.
 
     Returns
     -------
@@ -159,7 +160,7 @@ def send_frames(
         size = max(8, min(size, BLOCK_METRICS // (params.sf * num_payload_symbols(longest, params)) // 8 * 8))
     parts = [slice(start, start + size) for start in range(0, len(data), size)]
     if threads > 1 and len(parts) > 1:
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as pool:
             done = list(pool.map(work, parts))
     else:
         done = [work(part) for part in parts]

@@ -230,6 +230,18 @@ def test_a_receiver_that_has_to_find_the_frames_finds_them(sf):
     assert all(arrival.crc_ok and arrival.symbol_errors == 0 for arrival in arrivals)
 
 
+def test_processes_find_the_frames_that_one_process_finds():
+    packets, radio = [packet(number) for number in range(34)], link(snr_db=-8.0, sync="receiver")
+    assert carry(packets, radio, workers=2) == carry(packets, radio)
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True])
+def test_workers_are_a_positive_number(workers):
+    with pytest.raises(ValueError, match=r"'workers' must be an integer of at least 1"):
+        carry([packet()], link(), workers=workers)
+    assert carry([packet()], link(), workers=10_000) == carry([packet()], link())
+
+
 def test_a_receiver_that_has_to_find_the_frames_loses_what_is_lost_and_more():
     packets = [packet(number) for number in range(40)]
     found, given = (carry(packets, link(snr_db=-9.0, sync=sync)) for sync in ("receiver", "perfect"))
