@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
@@ -141,6 +142,12 @@ def collect(
     if save_to is None:
         return _run(jobs, rules, None, executor, progress)
     with ResultsFile(save_to) as file:
+        if file.ignored:
+            warnings.warn(
+                f"{file.path}: {file.ignored} lines are no records of results, or contradict others, and are ignored;"
+                " what they were for is simulated again",
+                stacklevel=2,
+            )
         return _run(jobs, rules, file, executor, progress)
 
 
@@ -244,7 +251,7 @@ def _run(
     """Keep the workers busy, round the unfinished points, until every point is done."""
     if file is not None:
         for job in jobs:
-            job.blocks = file.blocks(job.identity)
+            job.blocks = file.blocks(job.identity, weighted=job.engine == "importance")
     for job in jobs:
         job.advance(rules)
     with _Display(progress) as display:

@@ -1,11 +1,13 @@
 """The results file of `collect`: append-only JSON lines, and at the same time the file a run continues from.
 
-    {"id": …, "point": {…}, "engine": …, "seed": …, "version": …, "block_frames": …}        once for each point
-    {"id": …, "block": 17, "frames": 200, "counts": [200, 3, …], "failed": [5, 9, 120]}     once for each block
+    {"id": …, "point": {…}, "engine": …, "seed": …, "version": …, "block_frames": …, "check": …}      once a point
+    {"id": …, "block": 17, "frames": 200, "counts": [200, 3, …], "failed": [5, 9], "check": …}        once a block
 
-Lines are written whole by one write each. A last line without its newline was torn by a crash and is ignored; so is any
-line that is no record. `id` is the SHA-256 of everything that shapes the result, so two different experiments, or two
-versions of the simulator, share a file without mixing.
+Lines are written whole by one write each. `check` is the SHA-256, to 16 digits, of the line without it. What a file
+says is not believed: a line without its check (torn by a crash, edited, of an older version), with counts that no
+simulation gives (negative, more errors than frames, not whole numbers) or beside another line that says otherwise of
+the same block is ignored and counted, and its block is simulated again. `id` is the SHA-256 of everything that shapes
+the result, so two different experiments, or two versions of the simulator, share a file without mixing.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import errno
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +34,8 @@ from lora_phy.monte_carlo.points import LinkPoint
 LINK_VERSION = 2
 """Raised whenever the same seed gives other numbers than before."""
 _PROBE_BYTES = 1 << 16
+_MAX_LINE_BYTES = 1 << 20
+_CHECK = re.compile(rb', "check": "([0-9a-f]{16})"}$')
 
 
 def simulator_version() -> str:
@@ -64,6 +70,11 @@ class ResultsFile:
     path
         Created where absent, its folder too.
 
+    Attributes
+    ----------
+    ignored
+        Number of lines that are no records, or contradict another.
+
     Raises
     ------
     OSError
@@ -83,14 +94,20 @@ class ResultsFile:
         except BaseException:
             self.close()
             raise
+        self.ignored = 0
         self._known: set[str] = set()
         self._blocks: dict[str, dict[tuple[int, int], BlockResult]] = {}
-        for line in text.split(b"\n")[:-1]:
-            self._read(line)
+        disputed: set[tuple[str, tuple[int, int]]] = set()
+        for line in text.split(b"\n")[:-1] if text.endswith(b"\n") else text.split(b"\n"):
+            self._read(line, disputed)
+        for identity, block in disputed:
+            del self._blocks[identity][block]
 
-    def blocks(self, identity: str) -> dict[tuple[int, int], BlockResult]:
-        """Stored blocks of a point: (number, frames) to result."""
-        return dict(self._blocks.get(identity, {}))
+    def blocks(self, identity: str, *, weighted: bool = False) -> dict[tuple[int, int], BlockResult]:
+        """Stored blocks of a point: (number, frames) to result; of the kind that its engine gives."""
+        kind = WeightedCounts if weighted else LinkCounts
+        found = self._blocks.get(identity, {})
+        return {block: result for block, result in found.items() if isinstance(result.counts, kind)}
 
     def append(
         self, identity: str, header: tuple[LinkPoint, str, int], blocks: Iterable[tuple[int, BlockResult]]
@@ -108,7 +125,7 @@ class ResultsFile:
             if result.failed:
                 record["failed"] = list(result.failed)
             lines.append(record)
-        self._write("".join(json.dumps(line) + "\n" for line in lines).encode())
+        self._write(b"".join(_signed(json.dumps(line).encode()) for line in lines))
 
     def close(self) -> None:
         """Close the file."""
@@ -126,21 +143,24 @@ class ResultsFile:
         while data:
             data = data[os.write(self._descriptor, data) :]
 
-    def _read(self, line: bytes) -> None:
+    def _read(self, line: bytes, disputed: set[tuple[str, tuple[int, int]]]) -> None:
+        if not line.strip():
+            return
         try:
-            record = json.loads(line)
+            record = _checked(line)
             identity = record["id"]
+            if not isinstance(identity, str):
+                raise ValueError("no identity")
             if "block" not in record:
                 self._known.add(identity)
                 return
-            if "weights" in record:
-                counts: LinkCounts | WeightedCounts = _weighted(record)
-            else:
-                counts = LinkCounts(*map(int, record["counts"]))
-            result = BlockResult(counts, tuple(record.get("failed", ())))
-            self._blocks.setdefault(identity, {})[int(record["block"]), int(record["frames"])] = result
-        except (ValueError, KeyError, TypeError):
+            block, result = _block(record)
+        except (ArithmeticError, ValueError, KeyError, TypeError, RecursionError):
+            self.ignored += 1
             return
+        if self._blocks.setdefault(identity, {}).setdefault(block, result) != result:
+            disputed.add((identity, block))
+            self.ignored += 1
 
     def _require_room(self) -> None:
         if not self.path.is_file():  # a device or a pipe: try the thing itself
@@ -159,6 +179,45 @@ class ResultsFile:
                 raise
 
 
-def _weighted(record: dict[str, Any]) -> WeightedCounts:
-    total, squares = record["weights"]
-    return WeightedCounts(int(record["frames"]), float(total), float(squares))
+def _signed(body: bytes) -> bytes:
+    """A line: the JSON object with its check as the last field, and a newline."""
+    return body[:-1] + b', "check": "' + hashlib.sha256(body).hexdigest()[:16].encode() + b'"}\n'
+
+
+def _checked(line: bytes) -> dict[str, Any]:
+    """The object of a line whose check is right; `ValueError` for any other."""
+    found = _CHECK.search(line)
+    if found is None or len(line) > _MAX_LINE_BYTES:
+        raise ValueError("no check")
+    body = line[: found.start()] + b"}"
+    if hashlib.sha256(body).hexdigest()[:16].encode() != found[1]:
+        raise ValueError("another check")
+    record = json.loads(body)
+    if not isinstance(record, dict):
+        raise ValueError("no object")
+    return record
+
+
+def _block(record: dict[str, Any]) -> tuple[tuple[int, int], BlockResult]:
+    """Number and frames of a block, and what became of them; `ValueError` for what no simulation gives."""
+    number, frames = _whole(record["block"]), _whole(record["frames"])
+    failed = tuple(_whole(index) for index in record.get("failed", ()))
+    if "weights" in record:
+        total, squares = (float(weight) for weight in record["weights"])
+        if not (math.isfinite(total) and math.isfinite(squares) and total >= 0 and squares >= 0) or failed:
+            raise ValueError("weights that are none")
+        return (number, frames), BlockResult(WeightedCounts(frames, total, squares))
+    counts = LinkCounts(*map(_whole, record["counts"]))
+    kinds = (counts.missed, counts.bad_header, counts.bad_crc, counts.undetected, counts.truncated)
+    if counts.frames != frames or not frames or not sum(kinds) <= counts.frame_errors <= frames:
+        raise ValueError("counts that contradict each other")
+    if list(failed) != sorted(set(failed)) or (failed and failed[-1] >= frames) or len(failed) > counts.frame_errors:
+        raise ValueError("failed frames that are none")
+    return (number, frames), BlockResult(counts, failed)
+
+
+def _whole(value: object) -> int:
+    """A count: a whole number of at least 0, and no truth value."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"not a count: {value!r}")
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -152,6 +154,59 @@ def test_any_torn_end_is_ignored(straight, tmp_path):
         assert collect(POINTS, save_to=path, **RULES) == straight
     path.write_bytes(b'{"no": 1}\nnull\n[1]\n\xff\n{"id": 3, "block": "x"}\n' + whole[:-3])
     assert collect(POINTS, save_to=path, **RULES) == straight
+
+
+def _forged(line: bytes, **changes) -> bytes:
+    """A line with other values and a check that is right for them: what plausibility alone must find."""
+    record = {**json.loads(line), **changes}
+    del record["check"]
+    body = json.dumps(record)
+    return f'{body[:-1]}, "check": "{hashlib.sha256(body.encode()).hexdigest()[:16]}"}}'.encode()
+
+
+@pytest.mark.filterwarnings("ignore:.*are no records")
+def test_a_results_file_is_not_believed(straight, tmp_path):
+    """Every line is replaced by one that no simulation writes: nothing of it reaches a number."""
+    path = tmp_path / "results.jsonl"
+    collect(POINTS[:1], save_to=path, **RULES)
+    header, *blocks = path.read_bytes().splitlines()
+    first = json.loads(blocks[0])
+    frames, errors = first["counts"][:2]
+    bad = [
+        {"counts": [frames, -50, 0, 0, 0, 0, 0]}, {"counts": [frames, frames + 1, 0, 0, 0, 0, 0]},
+        {"counts": [frames, errors, errors + 1, 0, 0, 0, 0]}, {"counts": [True, True, 0, 0, 0, 0, 0]},
+        {"counts": [frames, 0.0, 0, 0, 0, 0, 0]}, {"counts": [frames + 1, 0, 0, 0, 0, 0, 0]},
+        {"counts": [0, 0, 0, 0, 0, 0, 0], "frames": 0}, {"counts": [frames]}, {"counts": {"frames": 1}},
+        {"block": -1}, {"block": True}, {"block": 0.0}, {"frames": "200"}, {"failed": [frames]}, {"failed": [3, 3]},
+        {"failed": list(range(frames))}, {"failed": 7}, {"id": 3}, {"id": None},
+        {"weights": [1.0, 1.0]}, {"weights": [float("inf"), 1.0]}, {"weights": [-1.0, 1.0]}, {"weights": [1.0]},
+    ]  # fmt: skip
+    for changes in bad:
+        path.write_bytes(b"\n".join([header, *(_forged(line, **changes) for line in blocks)]) + b"\n")
+        assert collect(POINTS[:1], save_to=path, **RULES) == straight[:1], changes
+    raw = [
+        blocks[0].replace(str(errors).encode(), b"0", 1), blocks[0][:-3] + b'0"}', b'{"id": 1e999}', b"[" * 100_000,
+        b'{"a":' * 50_000, b'{"id": "x", "block": 1e999, "frames": 1, "counts": []}', b"\0" * 100, b'"\\ud800"',
+        json.dumps({key: value for key, value in first.items() if key != "check"}).encode(),  # as before this version
+    ]  # fmt: skip
+    path.write_bytes(b"\n".join([header, *raw]) + b"\n")
+    with pytest.warns(UserWarning, match=rf"results\.jsonl: {len(raw)} lines are no records"):
+        assert collect(POINTS[:1], save_to=path, **RULES) == straight[:1]
+
+
+def test_two_different_lines_for_one_block_are_both_ignored(straight, tmp_path):
+    path = tmp_path / "results.jsonl"
+    collect(POINTS[:1], save_to=path, **RULES)
+    header, first, *rest = path.read_bytes().splitlines()
+    other = _forged(first, counts=[json.loads(first)["frames"], 0, 0, 0, 0, 0, 0], failed=[])
+    for lines in ([other, first], [first, other], [first, other, first]):
+        path.write_bytes(b"\n".join([header, *lines, *rest]) + b"\n")
+        with pytest.warns(UserWarning, match="1 lines are no records"):
+            assert collect(POINTS[:1], save_to=path, **RULES) == straight[:1]
+    path.write_bytes(b"\n".join([header, first, first, *rest]) + b"\n")  # said twice is no contradiction
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert collect(POINTS[:1], save_to=path, **RULES) == straight[:1]
 
 
 def test_an_unusable_path_is_said_before_the_work_starts(tmp_path, monkeypatch):
