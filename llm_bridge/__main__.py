@@ -6,9 +6,16 @@ command again continues.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # `python -m` puts the caller's folder first, where a file may be called json.py: it stays, and comes last, only
+    # where this very package was found in it
+    caller = sys.path.pop(0)
+    sys.path += [caller] if __file__ == f"{caller}/llm_bridge/__main__.py" else []
+
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # `typing` is a file, and `python -m lora_phy` looks for it in the caller's folder first
 if TYPE_CHECKING:
+    from typing import Any
+
     from lora_phy import theory as theory
     from lora_phy.channel import ChannelParams as ChannelParams
     from lora_phy.channel import Interferer as Interferer

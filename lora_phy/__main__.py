@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # `python -m` puts the caller's folder first, where a file may be called json.py: it stays, and comes last, only
+    # where this very package was found in it
+    caller = sys.path.pop(0)
+    sys.path += [caller] if __file__ == f"{caller}/lora_phy/__main__.py" else []
+
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 
 from lora_phy import __version__
@@ -30,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of every command."""
-    top = argparse.ArgumentParser(prog="python -m lora_phy", description="LoRa at the physical layer.")
+    name = "python -m lora_phy" if __name__ == "__main__" else None  # None: the console command's own
+    top = argparse.ArgumentParser(prog=name, description="LoRa at the physical layer.")
     top.add_argument("--version", action="version", version=f"chirpbridge {__version__}")
     commands = top.add_subparsers(required=True, metavar="command")
     for family in FAMILIES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +22,27 @@ def names(requirements: list[str]) -> set[str]:
 
 def test_a_plain_install_pulls_three_packages() -> None:
     assert names(PROJECT["dependencies"]) == {"numpy", "scipy", "numba"}
+
+
+def test_each_package_has_one_console_command() -> None:
+    assert set(PROJECT["scripts"]) == {"chirpbridge-radio", "chirpbridge-study"}
+    for target in PROJECT["scripts"].values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize("package", ["lora_phy", "llm_bridge"])
+def test_what_lies_in_the_callers_folder_is_not_imported(package: str, tmp_path: Path) -> None:
+    """A folder with files named like every module of the standard library, and like the packages that are used."""
+    names = {*sys.stdlib_module_names, "numpy", "scipy", "numba", "typer", "rich", "sitecustomize"}
+    for name in names:
+        if name.isidentifier():
+            (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the caller has {name}')\n")
+    for arguments in (["--help"], ["--version"] if package == "lora_phy" else ["models", "--help"]):
+        command = [sys.executable, "-m", package, *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0 and "the caller has" not in done.stdout + done.stderr, done.stderr
 
 
 def test_the_extras_are_the_promised_ones_and_only_llm_pulls_torch() -> None:
