@@ -5,6 +5,7 @@ Written here without its library, and checked against it in the tests. Source: h
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import warnings
@@ -46,19 +47,26 @@ def read_metadata(path: str | Path) -> Metadata:
     FileNotFoundError
         One of the two files is missing.
     ValueError
-        Metadata that is no SigMF, a sample rate that is not positive, samples of a type other than `SampleFormat`.
+        Metadata that is no SigMF, a sample rate that is not positive, samples of a type other than `SampleFormat`; a
+        checksum that is not the samples'; or what is not read here: several channels, bytes before or after the
+        samples, a required extension, captures that differ.
     """
-    meta_path, _ = sigmf_paths(path)
+    meta_path, data_path = sigmf_paths(path)
     try:
         meta = json.loads(meta_path.read_text(encoding="utf-8"))
         header = meta["global"]
         datatype, rate = header["core:datatype"], float(header["core:sample_rate"])
-        first = (meta.get("captures") or [{}])[0]
+        captures = meta.get("captures") or [{}]
+        first = captures[0]
         capture = {**header, **first}
         skipped = int(first.get("core:sample_start", 0))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        _require_plain(header, captures)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{meta_path.name} is no SigMF metadata: {error!r}") from error
-    if datatype not in _SIGMF_TYPES:
+    except ValueError as error:
+        raise ValueError(f"{meta_path.name} is no SigMF metadata that can be read here: {error}") from error
+    _require_checksum(meta_path, data_path, header.get("core:sha512"))
+    if not isinstance(datatype, str) or datatype not in _SIGMF_TYPES:
         raise ValueError(f"'core:datatype' must be one of {', '.join(_SIGMF_TYPES)} (got {datatype!r})")
     if not (math.isfinite(rate) and rate > 0):
         raise ValueError(f"'core:sample_rate' must be positive and finite (got {rate!r})")
@@ -153,6 +161,39 @@ def sigmf_paths(path: str | Path, *, must_exist: bool = True) -> tuple[Path, Pat
     return meta, data
 
 
+def _require_plain(header: dict[str, Any], captures: list[dict[str, Any]]) -> None:
+    """Refuse by name what would change the meaning of the bytes and is not read here."""
+    channels = header.get("core:num_channels", 1)
+    if channels != 1 or isinstance(channels, bool):
+        raise ValueError(f"'core:num_channels' must be 1 (got {channels!r})")
+    for key, places in (
+        ("core:trailing_bytes", [header]), ("core:header_bytes", captures), ("core:metadata_only", [header]),
+    ):  # fmt: skip
+        for place in places:
+            if place.get(key):
+                raise ValueError(f"{key!r} must be absent or 0 (got {place[key]!r})")
+    for extension in header.get("core:extensions", ()):
+        if extension["name"] != "lora" and extension.get("optional") is not True:
+            raise ValueError(f"'core:extensions' requires {extension['name']!r}, which is not known here")
+    if not isinstance(captures, list):
+        raise ValueError(f"'captures' must be a list (got {type(captures).__name__})")
+    for number, capture in enumerate(captures[1:], 1):
+        for key in sorted({*captures[0], *capture}):
+            same = capture.get(key, captures[0].get(key)) == captures[0].get(key)
+            if (key == "core:frequency" or key.startswith("lora:")) and not same:
+                raise ValueError(f"'captures' must agree: {key!r} of number {number} differs from that of the first")
+
+
+def _require_checksum(meta_path: Path, data_path: Path, expected: Any) -> None:
+    """Refuse samples that are not those that the metadata was written for."""
+    if expected is None:
+        return
+    with data_path.open("rb") as data:
+        found = hashlib.file_digest(data, "sha512").hexdigest()
+    if not isinstance(expected, str) or found != expected.lower():
+        raise ValueError(f"'core:sha512' of {meta_path.name} is not that of {data_path.name}: one of them was changed")
+
+
 def _told(meta_path: Path, read: Any, capture: dict[str, Any], key: str, *more: Any) -> Any:
     """What `read` makes of an optional key; None, with a warning, where that makes no sense."""
     if capture.get(key) is None:
@@ -182,6 +223,8 @@ def _truth(value: Any) -> bool:
         if value.strip().lower() not in _TRUTHS:
             raise ValueError(f"must be true or false (got {value!r})")
         return _TRUTHS[value.strip().lower()]
+    if value not in (0, 1):
+        raise ValueError(f"must be true or false (got {value!r})")
     return bool(value)
 
 

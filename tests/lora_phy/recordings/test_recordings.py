@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -140,6 +141,58 @@ def test_metadata_that_lies_is_named_or_passed_over(tmp_path, iq) -> None:
     (tmp_path / "x.sigmf-meta").write_text('["no object"]')
     with pytest.raises(ValueError, match="no SigMF"):
         read_recording(tmp_path / "x.sigmf-meta")
+
+
+@pytest.mark.parametrize(
+    ("header", "captures", "words"),
+    [
+        ({"core:num_channels": 2}, [{}], "'core:num_channels' must be 1 .got 2."),
+        ({"core:num_channels": True}, [{}], "'core:num_channels'"),
+        ({"core:trailing_bytes": 16}, [{}], "'core:trailing_bytes' must be absent or 0"),
+        ({}, [{"core:header_bytes": 8}], "'core:header_bytes' must be absent or 0"),
+        ({}, [{}, {"core:header_bytes": 8}], "'core:header_bytes'"),
+        ({"core:metadata_only": True}, [{}], "'core:metadata_only'"),
+        ({"core:extensions": [{"name": "rot13", "version": "1"}]}, [{}], "requires 'rot13'"),
+        ({"core:extensions": [{"name": "rot13", "optional": False}]}, [{}], "requires 'rot13'"),
+        ({"core:extensions": 7}, [{}], "no SigMF metadata"),
+        (
+            {},
+            [{"core:frequency": 1e6}, {"core:sample_start": 9, "core:frequency": 2e6}],
+            "'core:frequency' of number 1",
+        ),
+        ({}, [{"lora:sf": 7}, {"lora:sf": 8}], "'lora:sf' of number 1"),
+        ({}, {"core:frequency": 1e6}, "no SigMF metadata"),
+        ({}, [7], "no SigMF metadata"),
+        ({}, [{"core:sample_start": float("inf")}], "no SigMF metadata"),
+        ({"core:sample_rate": float("inf")}, [{}], "'core:sample_rate' must be positive and finite"),
+        ({"core:sample_rate": [1e6]}, [{}], "no SigMF metadata"),
+        ({"core:datatype": ["cf32_le"]}, [{}], "'core:datatype' must be one of"),
+        ({"core:sha512": "0" * 128}, [{}], r"'core:sha512' of x\.sigmf-meta is not that of x\.sigmf-data"),
+        ({"core:sha512": 5}, [{}], "'core:sha512'"),
+    ],
+)
+def test_what_would_change_the_meaning_of_the_samples_is_refused_by_name(tmp_path, iq, header, captures, words) -> None:
+    path = sigmf(tmp_path, iq, {}, **header)
+    meta = json.loads(path.read_text())
+    path.write_text(json.dumps(meta | {"captures": captures}))
+    with pytest.raises(ValueError, match=words):
+        read_recording(path)
+
+
+def test_what_does_not_change_the_meaning_of_the_samples_is_read(tmp_path, iq) -> None:
+    digest = hashlib.sha512(iq.tobytes()).hexdigest()
+    extensions = [{"name": "lora", "version": "1"}, {"name": "rot13", "version": "1", "optional": True}]
+    path = sigmf(tmp_path, iq, {}, **{"core:sha512": digest, "core:num_channels": 1, "core:extensions": extensions})
+    meta = json.loads(path.read_text())
+    captures = [{"core:sample_start": 0, "lora:sf": 7, "core:header_bytes": 0}, {"core:sample_start": 9, "lora:sf": 7}]
+    path.write_text(json.dumps(meta | {"captures": captures}))
+    assert len(read_recording(path).iq) == len(iq)
+    path.with_suffix(".sigmf-data").write_bytes(iq.tobytes()[:-8])
+    with pytest.raises(ValueError, match="core:sha512"):
+        read_recording(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="no SigMF"):
+        read_recording(path)
 
 
 def test_a_recording_that_is_not_there_or_says_nothing(tmp_path) -> None:
