@@ -120,11 +120,12 @@ def sync_decision(spectra, scale, alphabet, own):  # type: ignore[no-untyped-def
 
 
 @numba.njit(**JIT)
-def fit_preamble(rows, spectra, scale, num_up, first, second, zoom_re, zoom_im, drifts, sigma, unit):  # type: ignore[no-untyped-def]
+def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zoom_im, drifts, sigma, unit):  # type: ignore[no-untyped-def]
     """All that the dechirped rows of a preamble say, once its two sync chirps are known.
 
     Returns drift, upward and downward tone (columns of the zoom), matched energies of upchirps, sync chirps and
-    downchirps, signal and noise power a sample, and the noise power that upchirps differ by.
+    downchirps, the weakest of the last four, the energy of upchirps in the downchirps' place, signal and noise power a
+    sample, and the noise power that upchirps differ by.
     """
     num_bins = rows.shape[1]
     num_before = num_up + 2
@@ -146,10 +147,27 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, zoom_re, zoom_im, 
     for i in range(len(rows)):
         signal += min(peaks[i], most)
     signal = signal / len(rows) / num_bins**2 - noise / num_bins
+    going_on = upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, unit, scale)
     return (
         result[0], result[1], result[2], at_peak[:num_up].sum(), at_peak[num_up:num_before].sum(),
-        at_peak[num_before:].sum(), signal, noise, repetition_noise(rows, num_up),
+        at_peak[num_before:].sum(), at_peak[num_up:].min(), going_on, signal, noise, repetition_noise(rows, num_up),
     )  # fmt: skip
+
+
+@numba.njit(**JIT)
+def upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, unit, scale):  # type: ignore[no-untyped-def]
+    """Energy of the rows from `num_before` on as upchirps that go on with the tone of those before."""
+    num_bins = rows.shape[1]
+    wr, wi = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
+    total = 0.0
+    for i in range(num_before, rows.shape[0]):
+        for n in range(num_bins):
+            w = rows[i, n] * chirp[n] * chirp[n]
+            wr[n], wi[n] = w.real, w.imag
+        at = math.floor(result[1] + (i - 0.5 * (num_before - 1)) * result[0] / unit + 0.5)
+        at = min(max(at, 0), zoom_re.shape[0] - 1)
+        total += tone_energy(wr, wi, zoom_re[at], zoom_im[at]) * scale[i]
+    return total
 
 
 @numba.njit(**JIT)

@@ -76,7 +76,8 @@ def joint_search(  # type: ignore[no-untyped-def]
 
     up, down: half-bin energies of windows first_up …, first_down …, `hop` samples apart; ups[t, i]: summed energy of
     the upchirps that end with window i for tone t, at least `weakest` wanted; level[i]: what they count, the same for
-    all starts nearby, so that the grid's loss, which differs from window to window, does not decide; tones: half bins
+    all starts nearby, so that the grid's loss, which differs from window to window, does not decide; upchirps in the
+    place of the downchirps count against a start; tones: half bins
     of the upchirps seen from sample `tone_at`; starts are samples low … high - 1, in quarters; sync: half-bin shifts
     allowed, ``(2, n)``; inside: bonus for |cfo| <= N/4.
     """
@@ -102,6 +103,11 @@ def joint_search(  # type: ignore[no-untyped-def]
                     at = (tones[t] + 2 * (window * hop - tone_at) + sync[i, c]) & (width - 1)
                     best = max(best, up[row - (2 - i) * per_symbol, at // 2 + num_bins * (at & 1)])
                 common += best
+            # where upchirps go on there are no downchirps yet
+            zero = (tones[t] + 2 * (window * hop - tone_at)) & (width - 1)
+            for i in range(2):
+                if row + i * per_symbol < up.shape[0]:
+                    common -= up[row + i * per_symbol, zero // 2 + num_bins * (zero & 1)]
             for start in range(max(window * hop - half, low), min(window * hop - half + hop, high)):
                 cell = (start - low) // 2
                 cfo = tones[t] + 2 * (start - tone_at)

@@ -19,7 +19,8 @@ NUM_REFINED = 4
 TONE_STEPS = (-1, 0, 1)
 """Half bins around the tone of the peak: a window that is half a symbol off, or noise, moves it."""
 CLOSE_CALL = 16.0
-"""Energy within which a second hypothesis is worth a fine estimate."""
+CLOSE_SHARE = 0.1
+"""Energy, and share of the energy, within which a second hypothesis is worth a fine estimate."""
 STANDS_OUT = 4.0
 """Energy by which a chirp that is no byte's must outdo those that are, to be among the hypotheses for an open word."""
 QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
@@ -80,7 +81,9 @@ def joint_candidates(
     refined = [Sync(start=s, cfo_bins=c, up_energy=u, down_energy=d) for s, c, u, d in found.tolist()]
     refined.sort(key=lambda item: -(item.energy + inside_bonus(item, params)))
     others = [item for item in refined[1:] if abs(item.start - refined[0].start) > 1.5]
-    close = [item for item in others if item.energy > refined[0].energy - CLOSE_CALL]
+    close = [
+        item for item in others if item.energy > refined[0].energy - max(CLOSE_CALL, CLOSE_SHARE * refined[0].energy)
+    ]
     return refined[:1] + close[:1]
 
 

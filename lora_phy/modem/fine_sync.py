@@ -49,10 +49,10 @@ def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -
     spectra = scipy.fft.fft(rows, axis=-1)
     symbols, own_network = decide_sync(spectra[num_up:num_before], scale[num_up:num_before], params)
     # symbol i, counted from the first downchirp, begins i * drift chips before its place
-    drift, up_column, down_column, up_energy, sync_energy, down_energy, signal, noise, difference = (
+    drift, up_column, down_column, up_energy, sync_energy, down_energy, weakest, going_on, signal, noise, difference = (
         _kernels.fit_preamble(
-            rows, spectra, scale, num_up, *symbols, *zoom_table(sf, _zoom_tones()), _drift_grid(sf),
-            CLOCK_SIGMA_PPM * 1e-6 * num_bins, _ZOOM_STEP,
+            rows, spectra, scale, num_up, *symbols, reference_chirp(sf), *zoom_table(sf, _zoom_tones()),
+            _drift_grid(sf), CLOCK_SIGMA_PPM * 1e-6 * num_bins, _ZOOM_STEP,
         )
     )  # fmt: skip
     up_tone, down_tone = up_column * _ZOOM_STEP - _ZOOM_RANGE, down_column * _ZOOM_STEP - _ZOOM_RANGE
@@ -74,6 +74,8 @@ def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -
         up_energy=up_energy,
         sync_energy=sync_energy,
         down_energy=down_energy,
+        weakest=weakest,
+        going_on=going_on,
         signal_power=signal,
         noise_power=noise,
         snr_db=10 * math.log10(signal / actual),

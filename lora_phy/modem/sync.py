@@ -17,6 +17,7 @@ and one corrector, each in its module:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -27,6 +28,20 @@ from lora_phy.params import LoRaParams
 NUM_UPCHIRPS = 8
 MIN_SHARE = 0.2
 """Least energy of a preamble's weakest part, symbol by symbol, in units of the others'."""
+MOST_OF_WORD = 2.0
+"""Energy of a sync chirp in units of an upchirp's beyond which only a CRC makes a frame."""
+MIN_SHARE_OF_WORD = 0.35
+"""Least energy of an upchirp in units of a sync chirp's: an open word takes whatever chirps a payload has."""
+STRONG_SHARE = 0.4
+UNLIKELY = 3.4
+"""The same where the signal is strong: as much as noise takes from two symbols once in a million times, in units of the
+noise's amplitude, up to the share of fading and interference."""
+HOPELESS_SNR_DB = -14.5
+DB_PER_SF = 2.65
+"""SNR at SF7, and how much less for each further spreading factor, at which no frame is received: 2.5 dB below the SNR
+of a packet error rate of 10 % at the coding rate 4/8."""
+BALANCE = 0.6
+"""Energy of the weakest of sync chirps and downchirps, in units of the upchirps', below which a start is doubted."""
 INSIDE_BONUS = 8.0
 """In units of noise energy: offsets within a quarter of the bandwidth are the usual ones."""
 
@@ -47,6 +62,10 @@ class Sync:
         The two chirps of the sync word, as decided.
     up_energy, sync_energy, down_energy
         Matched energy of `num_up` upchirps, of the two sync chirps and of two downchirps.
+    weakest
+        Matched energy of the weakest of the last four.
+    going_on
+        Energy of two further upchirps in the place of the downchirps.
     signal_power, noise_power
         Per sample, the noise's within the bandwidth; `noise_power` counts all that lies in other bins, leakage too.
     snr_db
@@ -63,6 +82,8 @@ class Sync:
     up_energy: float = 0.0
     sync_energy: float = 0.0
     down_energy: float = 0.0
+    weakest: float = 0.0
+    going_on: float = 0.0
     signal_power: float = 0.0
     noise_power: float = 0.0
     snr_db: float = 0.0
@@ -77,20 +98,53 @@ class Sync:
 def is_frame(sync: Sync, params: LoRaParams) -> bool:
     """Whether the energies can be a frame's: the sum beyond what noise reaches, no part missing.
 
-    Nor may the downchirps outdo the upchirps: a stray peak just before a strong preamble reaches that one's downchirps.
+    Nor may the upchirps go on where the downchirps should be, nor the downchirps outdo the upchirps: a stray peak just
+    before a strong preamble reaches that one's downchirps.
     """
-    if not sync.own_network or sync.energy < frame_threshold(params.sf, sync.num_up, params.sync_word is None):
+    if (
+        not sync.own_network
+        or sync.going_on > sync.down_energy
+        or sync.energy < frame_threshold(params.sf, sync.num_up, params.sync_word is None)
+    ):
         return False
     up, word, down = sync.up_energy / sync.num_up, sync.sync_energy / 2, sync.down_energy / 2
-    return min(down, word) >= MIN_SHARE * up and up >= MIN_SHARE * down
+    # far above the noise a weak part is no accident of it
+    es = max(up - 1.0, 0.1)
+    share = min(
+        max(MIN_SHARE, (1.0 - UNLIKELY / math.sqrt(2 * es)) ** 2 if 2 * es > UNLIKELY**2 else 0.0), STRONG_SHARE
+    )
+    return min(down, word) >= share * up and up >= MIN_SHARE * down and up >= MIN_SHARE_OF_WORD * word
 
 
 def is_convincing(sync: Sync) -> bool:
-    """Whether sync word and downchirps carry at least half of the energy that the upchirps promise.
+    """Whether sync word and downchirps carry at least half of the energy that the upchirps promise, none of them much
+    less, and the sync word not much more.
 
-    Equal symbols in a payload can pass for upchirps; what follows them is then weak.
+    Equal symbols in a payload can pass for upchirps; what follows them is then weak, or as strong as payloads are.
     """
-    return sync.down_energy + sync.sync_energy >= 0.5 * 4 * sync.up_energy / sync.num_up
+    up = sync.up_energy / sync.num_up
+    enough = sync.down_energy + sync.sync_energy >= 0.5 * 4 * up
+    return enough and sync.weakest >= least_energy(up) and sync.sync_energy <= MOST_OF_WORD * 2 * up
+
+
+def least_energy(up: float) -> float:
+    """Energy that noise leaves a symbol as strong as an upchirp, but for three in a thousand; two fifths at most."""
+    return min(max(math.sqrt(max(up - 1.0, 0.0)) - 2.0, 0.0) ** 2, STRONG_SHARE * up)
+
+
+def is_far_below(sync: Sync, params: LoRaParams) -> bool:
+    """Whether a signal is too weak for its spreading factor: what only looks like its chirps, for example those of
+    another spreading factor and bandwidth of the same slope.
+    """
+    return sync.snr_db < HOPELESS_SNR_DB - DB_PER_SF * (params.sf - 7)
+
+
+def is_balanced(sync: Sync) -> bool:
+    """Whether the two downchirps and the sync chirps are about as strong as the upchirps, one by one.
+
+    A start that is half a symbol or a whole one off has one of them, or a part of it, only.
+    """
+    return sync.weakest >= BALANCE * sync.up_energy / sync.num_up
 
 
 def inside_bonus(sync: Sync, params: LoRaParams) -> float:

@@ -10,12 +10,18 @@ from lora_phy.arrays import IQ
 from lora_phy.modem import _detection_kernels as _kernels
 from lora_phy.modem.candidates import TONE_STEPS, joint_candidates
 from lora_phy.modem.fine_sync import fine_sync
-from lora_phy.modem.interpolation import fold
+from lora_phy.modem.interpolation import extract, fold
 from lora_phy.modem.preamble import Candidate, reference_chirp
-from lora_phy.modem.sync import Sync, inside_bonus, is_frame
+from lora_phy.modem.sync import Sync, inside_bonus, is_balanced, is_frame, least_energy
 from lora_phy.params import LoRaParams
 
 CONTINUATION = 6
+EMPTY = 0.2
+"""Energy of the weakest quarter of every second upchirp, in units of the strongest's, below which it is empty."""
+MOST_ABSENT = 3
+"""Upchirps that may be missing: the stream began after them, or something covered them."""
+MOST_STEPS = 3
+"""Moves from an unbalanced hypothesis to a better one beside it."""
 FOLDED_BEHIND, FOLDED_AHEAD = 24, 17
 """Symbols before and after a peak's last window that hypotheses are drawn from."""
 
@@ -33,13 +39,40 @@ def synchronise(samples: IQ, peak: Candidate, params: LoRaParams, *, fine: IQ | 
         all are judged on samples that were filtered after their offset had been removed.
     """
     coarse = joint_candidates(samples, peak, params)
-    if fine is None:
-        found = [fine_sync(samples, item, params) for item in coarse]
-    else:
+    stream, rate = samples, 1
+    if fine is not None:
+        stream, rate = fine, 2
         coarse += [item for item in _folded_candidates(fine, peak, params) if not _listed(item, coarse)]
-        found = [fine_sync(fine, item, params, rate=2) for item in coarse]
+    best = _best_frame(stream, coarse, params, rate)
+    for _ in range(MOST_STEPS):
+        if best is None or is_balanced(best):
+            break
+        # the grid ends within a symbol of the truth, or its noise hid the truth behind the alias of half a symbol
+        near = _best_frame(stream, _neighbours(best, params), params, rate)
+        if near is None or _score(near, params) <= _score(best, params):
+            break
+        best = near
+    return best
+
+
+def _best_frame(samples: IQ, coarse: list[Sync], params: LoRaParams, rate: int) -> Sync | None:
+    found = [fine_sync(samples, item, params, rate=rate) for item in coarse]
     frames = [sync for sync in found if is_frame(sync, params)]
-    return max(frames, key=lambda sync: sync.energy + inside_bonus(sync, params), default=None)
+    return max(frames, key=lambda sync: _score(sync, params), default=None)
+
+
+def _score(sync: Sync, params: LoRaParams) -> float:
+    return sync.energy + inside_bonus(sync, params)
+
+
+def _neighbours(sync: Sync, params: LoRaParams) -> list[Sync]:
+    """What agrees with the same upchirps: one symbol to either side, and half a symbol with half of the band."""
+    num_bins = params.num_bins
+    moved = [replace(sync, start=sync.start + step * num_bins) for step in (-1, 1)]
+    for step in (-0.5, 0.5):
+        cfo = (sync.cfo_bins + num_bins) % num_bins - num_bins / 2
+        moved.append(replace(sync, start=sync.start + step * num_bins, cfo_bins=cfo))
+    return moved
 
 
 def continues(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | None:
@@ -56,6 +89,24 @@ def continues(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | N
     if best[0] < 0.6 * peak.statistic:
         return None
     return replace(peak, start=start, half_bin=best[1], statistic=best[0])
+
+
+def are_whole_chirps(samples: IQ, sync: Sync, params: LoRaParams, *, rate: int = 1) -> bool:
+    """Whether upchirps come one after the other and last for their whole symbol.
+
+    Chirps of the same slope but of another spreading factor and bandwidth (SF9 at 250 kHz is as steep as SF7 at 125
+    kHz) cross the band and leave it empty for every second symbol, or for a part of each.
+    """
+    num_bins, num_up = params.num_bins, sync.num_up
+    first = sync.start - (num_up + 2) * num_bins
+    rows = extract(samples, first, num_up * num_bins, sync.cfo_bins / num_bins, rate=rate).reshape(num_up, num_bins)
+    power = np.maximum((np.abs(rows) ** 2).sum(axis=1, keepdims=True), 1e-30)
+    quarters = (rows * reference_chirp(params.sf)).reshape(num_up, 4, num_bins // 4).sum(axis=2) / np.sqrt(power)
+    whole = np.abs(quarters.sum(axis=1)) ** 2
+    present = whole >= least_energy(sync.up_energy / num_up)
+    energies = np.abs(quarters) ** 2
+    parts = np.array([energies[0::2].mean(axis=0), energies[1::2].mean(axis=0)])
+    return bool(present.sum() >= num_up - MOST_ABSENT and parts.min() >= EMPTY * parts.max())
 
 
 def _folded_candidates(fine: IQ, peak: Candidate, params: LoRaParams) -> list[Sync]:

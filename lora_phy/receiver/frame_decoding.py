@@ -21,8 +21,10 @@ from lora_phy.coding.chain import (
     read_header,
 )
 from lora_phy.coding.decisions import decide_symbols
-from lora_phy.coding.gray import symbol_of_label
+from lora_phy.coding.gray import symbol_of_label, symbols_to_labels
+from lora_phy.coding.hamming import codebook
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
+from lora_phy.coding.interleaving import deinterleave
 from lora_phy.coding.joint import decode_block, decode_blocks, payload_from_metrics, search_header
 from lora_phy.modem import _payload_kernels as _kernels
 from lora_phy.params import LoRaParams
@@ -30,6 +32,10 @@ from lora_phy.params import LoRaParams
 LDRO_CONFIDENCE = 0.85
 AMPLE = 13.0
 """Nats of evidence, at the least, for a rate that the 16 ms rule does not say, where no CRC tells."""
+MAX_BY_CHANCE = 1e-3
+FULL_STRENGTH = 0.5
+"""For a frame without a CRC where one is expected: as many codewords come by chance with this probability; share of the
+preamble's power that its symbols have."""
 RULED_OUT = 20.0
 """Nats of evidence against the reduced rate beyond which it is not decoded at all."""
 FOR_REDUCED = math.log(4.0)
@@ -157,6 +163,26 @@ def decode_frame(
         if decoded.crc_ok is None:  # without a CRC the likelier rate stands
             break
     return found[0]
+
+
+def is_payload_evident(bins: Bins, header: Header, signal_power: float, params: LoRaParams) -> bool:
+    """Whether the symbols behind the header are a payload: tones as strong as the preamble's, and codewords.
+
+    Hard decisions of random symbols make codewords with probability 16 / 2**(4 + cr) each. A frame that nothing else
+    vouches for must have more of them than chance gives once in a thousand, or all of them and its full strength.
+    """
+    symbols = decide_symbols(bins, params)
+    wrong = count = 0
+    for block in frame_blocks(len(symbols), params, cr=header.cr)[1:]:
+        labels = symbols_to_labels(symbols[block.start : block.stop], params.sf, reduced_rate=block.reduced_rate)
+        bits = labels[:, np.newaxis] >> np.arange(block.num_codewords - 1, -1, -1) & 1
+        words = deinterleave(bits) @ (1 << np.arange(3 + block.cr, -1, -1))
+        wrong += int((~np.isin(words, codebook(block.cr))).sum())
+        count += len(words)
+    by_chance = float(scipy.special.bdtr(wrong, count, 1 - 2.0**-header.cr)) if count else 1.0
+    strength = float((bins[FIRST_BLOCK_LEN:].max(axis=1) ** 2).mean()) if len(bins) > FIRST_BLOCK_LEN else 0.0
+    full = wrong == 0 and strength >= FULL_STRENGTH * signal_power
+    return by_chance <= MAX_BY_CHANCE or full or (header.payload_len == 0 and len(bins) >= FIRST_BLOCK_LEN)
 
 
 def rate_evidence(bins: Bins, scale: float, sf: int) -> float:

@@ -24,6 +24,7 @@ from lora_phy.receiver.frame_decoding import (
     decode_frame,
     frame_symbols,
     header_symbols,
+    is_payload_evident,
     plausible_rates,
     read_head,
 )
@@ -215,6 +216,14 @@ def receive_frame(
     )
     total = first_len if header is None else frame_symbols(header, found_params)
     bins = bins[: total if decoded.status is not FrameStatus.UNSUPPORTED else first_len]
+    unexpected = params.explicit_header and params.crc and decoded.header is not None and not decoded.header.crc
+    if (
+        header is not None
+        and unexpected
+        and decoded.status is not FrameStatus.UNSUPPORTED
+        and not is_payload_evident(bins, header, sync.signal_power, found_params)
+    ):
+        decoded = Decoded(payload=b"", status=FrameStatus.BAD_HEADER, crc_ok=None, header=None)
     step = num_bins - sync.drift
     return Reception(
         decoded=decoded,

@@ -12,9 +12,9 @@ from lora_phy.arrays import IQ
 from lora_phy.modem.interpolation import GUARD
 from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, num_summed_windows, pick_peaks, preamble_statistic
 from lora_phy.modem.preamble_start import LOOK_BACK, upchirps_behind
-from lora_phy.modem.sync import is_convincing
+from lora_phy.modem.sync import is_convincing, is_far_below
 from lora_phy.modem.sync_words import word_of_chirps
-from lora_phy.modem.synchroniser import continues, synchronise
+from lora_phy.modem.synchroniser import are_whole_chirps, continues, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.detected_frames import RUN_ANCHOR, DetectedFrame, Pending, Run
 from lora_phy.receiver.frame_reception import Decoding, Reception, RxFrame, receive_frame
@@ -22,7 +22,7 @@ from lora_phy.receiver.front_end import ResamplingFrontEnd
 
 BLOCK_SYMBOLS = 64
 PEAK_RADIUS = 4 * HOPS_PER_SYMBOL
-LOOK_AHEAD_SYMBOLS = 17
+LOOK_AHEAD_SYMBOLS = 19
 RUN_REACH = 24
 """Symbols within which the next peak of a long preamble must show."""
 LONGEST_PREAMBLE = 66_000
@@ -148,9 +148,14 @@ class PreambleDetector:
         outcome = receive_frame(samples, fine, front.rate, item.sync, params, self.decoding, final=final, begin=-origin)
         if isinstance(outcome, int):
             return origin + outcome
-        # upchirps that lie in another frame's payload, or are not followed as they promise, need the CRC's word
-        inside = any(old.start_down < start_down < old.end + 6 * params.num_bins for old in self.found)
-        if (inside or not is_convincing(item.sync)) and not outcome.decoded.crc_ok:
+        # where much speaks against a frame only its CRC makes it one: upchirps in another frame's payload, a preamble
+        # that is not followed as it promises, chirps too weak or not whole
+        if not outcome.decoded.crc_ok and (
+            any(old.start_down < start_down < old.end + 6 * params.num_bins for old in self.found)
+            or not is_convincing(item.sync)
+            or is_far_below(item.sync, params)
+            or not are_whole_chirps(fine, item.sync, params, rate=front.rate)
+        ):
             return None
         run = self._run_of(item.candidate)
         if run is not None and start_down - run.begin > (params.preamble_len + LOOK_BACK - 2) * params.num_bins:

@@ -137,6 +137,7 @@ def test_joint_search_scores_every_start(rng) -> None:
                 total = float(level[row - 12])
                 for i in range(2):
                     total += max(energy(up, row - (2 - i) * 4, cfo + 2 * late + int(s)) for s in sync[i])
+                total -= sum(energy(up, row + 4 * i, cfo + 2 * late) for i in range(2))  # upchirps that go on
                 inside = abs((cfo + N) % (2 * N) - N) * 2 <= N + 8
                 for quarter in range(4):
                     downs = sum(energy(down, row + 4 * i, cfo - 2 * late + quarter) for i in range(2))
