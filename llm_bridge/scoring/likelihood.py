@@ -24,7 +24,6 @@ from llm_bridge.scoring.text_scores import TextScores as TextScores
 from llm_bridge.training.examples import Encoding, encode_text, verdict_ids
 from llm_bridge.training.models import LoadedModel, Progress
 from llm_bridge.training.objectives import head_logits, node_verdicts, verdict_direction
-from llm_bridge.training.settings import MAX_TOKENS
 
 MAX_NODES = 512
 """Tokens read at once by default; each attends to all others under the mask, so that more are not cheaper."""
@@ -35,7 +34,7 @@ def score_texts(
     loaded: LoadedModel,
     texts: Iterable[str],
     *,
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | None = None,
     max_nodes: int = MAX_NODES,
     progress: Progress | None = None,
 ) -> dict[str, TextScores]:
@@ -48,7 +47,7 @@ def score_texts(
     texts
         Anything, damaged or empty; no text raises.
     max_tokens
-        A longer text is cut at its end and marked.
+        Longest text in tokens; a longer one is cut at its end and marked. `None` is 1,024, or the model's positions.
     max_nodes
         Largest number of tokens that are read at once: nodes of the prefix tree. Bounds the memory.
     progress
@@ -67,7 +66,8 @@ def score_texts(
     (2, 0)
     """
     distinct = list(dict.fromkeys(texts))
-    encodings = [encode_text(text, loaded.tokenizer, max_tokens=max_tokens) for text in distinct]
+    most = loaded.limit(max_tokens)
+    encodings = [encode_text(text, loaded.tokenizer, max_tokens=most, frame=loaded.frame) for text in distinct]
     scores: dict[str, TextScores] = {}
     was_training = loaded.model.training
     loaded.model.eval()
@@ -102,8 +102,11 @@ def _require_numbers(loaded: LoadedModel, scores: Mapping[str, TextScores]) -> N
 def _score_tree(loaded: LoadedModel, tree: PrefixTree, encodings: Sequence[Encoding]) -> list[TextScores]:
     hidden = _tree_states(loaded, tree)
     verdicts = node_verdicts(hidden, verdict_direction(loaded.base, verdict_ids(loaded.tokenizer))).cpu().numpy()
-    # the hidden state at a node predicts its children; a text's own tokens are 1 … num_text of its path
-    own = [path[1 : 1 + encoding.num_text] for path, encoding in zip(tree.paths, encodings, strict=True)]
+    # the hidden state at a node predicts its children
+    own = [
+        path[encoding.text_start : encoding.text_start + encoding.num_text]
+        for path, encoding in zip(tree.paths, encodings, strict=True)
+    ]
     nodes = np.unique(np.concatenate([*own, np.zeros(0, np.int64)]))
     nll = np.zeros(len(tree.tokens))
     nll[nodes] = _token_nll(

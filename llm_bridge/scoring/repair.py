@@ -281,9 +281,12 @@ def _generate(
     """Continuations of one prompt with the keys and values cached: one greedy, the others sampled together."""
     tokenizer = loaded.tokenizer
     ids = tokenizer(prompt, add_special_tokens=False, split_special_tokens=True).input_ids
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    frame = loaded.frame
+    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    before = frame.before or (first,)
     limit = getattr(loaded.base.config, "max_position_embeddings", 2048) - max_new_tokens - 1
-    prompt_ids = torch.tensor([[start, *ids[-limit:]]], device=loaded.device)
+    limit -= len(before) + len(frame.after) - 1
+    prompt_ids = torch.tensor([[*before, *ids[-limit:], *frame.after]], device=loaded.device)
     common: dict[str, Any] = {
         "generation_config": loaded.base.generation_config,
         "attention_mask": torch.ones_like(prompt_ids),

@@ -34,6 +34,10 @@ SCORES_PER_LINE_FLUSH = 128
 """Texts scored between two writes: what an interruption can cost."""
 
 
+class DivergedError(ValueError):
+    """Training that ended in a loss or gradient that is not a number: there is no model to score."""
+
+
 @dataclass(kw_only=True)
 class Learner:
     """One model of a study: how it is made, and where its files lie."""
@@ -57,9 +61,16 @@ class Learner:
                 "seed": self.seed,
                 "settings": None if self.seed is None else learner_settings(self.recipe, self.method, self.seed),
                 "examples": [asdict(example) for example in self.examples],
+                **self._younger,
                 "chirpbridge": simulator_version(),
             }
         )
+
+    @property
+    def _younger(self) -> dict[str, Any]:
+        """Settings that shape every score and are younger than published results: named where they are set."""
+        found = {"max_tokens": self.recipe.training.max_tokens, "chat_template": self.recipe.model.chat_template}
+        return {name: value for name, value in found.items() if value}
 
     @property
     def record(self) -> dict[str, Any]:
@@ -90,7 +101,13 @@ class Learner:
         model = self.recipe.model
         if self.seed is None:
             storage = method_named(method).storage
-            loaded = load_model(model.name, storage=storage, device=model.device, compute=model.compute)
+            loaded = load_model(
+                model.name,
+                storage=storage,
+                device=model.device,
+                compute=model.compute,
+                chat_template=model.chat_template,
+            )
             self._loaded = attach(loaded, method)
             self._remember(None)
             return self._loaded
@@ -100,6 +117,7 @@ class Learner:
             method=method,
             device=model.device,
             compute=model.compute,
+            chat_template=model.chat_template,
             adapter=settings["adapter"],
             training=settings["training"],
             examples=self.examples,
@@ -108,6 +126,12 @@ class Learner:
         )
         self._loaded, outcome = train_together(job, progress=progress)
         self._remember(asdict(outcome))
+        if outcome.status == "diverged":
+            self._loaded = None
+            raise DivergedError(
+                f"training of {self.method!r} (seed {self.seed}) diverged: {outcome.message}; lower its "
+                f"'training.learning_rate' (now {settings['training']['learning_rate']:g})"
+            )
         return self._loaded
 
     def known_scores(self) -> dict[str, TextScores]:
@@ -134,7 +158,7 @@ class Learner:
             loaded = self.model()
             unknown, done = set(missing), 0
             for part in self._parts(missing, texts):
-                found = score_texts(loaded, part)
+                found = score_texts(loaded, part, max_tokens=self.recipe.training.max_tokens)
                 fresh = [text for text in part if text in unknown]
                 append_jsonl(
                     self._scores_path,
@@ -201,18 +225,22 @@ class Learner:
 
 def learner_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str, dict[str, Any]]:
     """Arguments of `AdapterSettings` and of `TrainSettings`, as plain values: part of a model's identity."""
-    from llm_bridge.training.methods import method_named
+    from llm_bridge.training.methods import PRESETS, method_named
 
     training = recipe.training
     method = base_method(method)
     stem = method.split("-")[0]
     rate = training.learning_rate.get(method, training.learning_rate.get(stem))
+    younger_adapter = {"target_modules": training.target_modules, "layers": training.layers}
+    preset = PRESETS[training.preset] if training.preset and PRESETS[training.preset]["method"] == method else {}
     return {
         "adapter": {
             "rank": training.adapter_rank,
             "alpha": float(training.adapter_alpha),
             "dropout": training.adapter_dropout,
             "seed": seed,
+            **{name: value for name, value in younger_adapter.items() if value},
+            **preset.get("adapter", {}),
         },
         "training": {
             "learning_rate": method_named(method).learning_rate if rate is None else rate,
@@ -224,6 +252,8 @@ def learner_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str,
             "objectives": dict(training.objectives),
             "gradient_checkpointing": training.gradient_checkpointing,
             "seed": seed,
+            **({"max_tokens": training.max_tokens} if training.max_tokens else {}),
+            **preset.get("training", {}),
         },
     }
 

@@ -50,7 +50,7 @@ def check_training(recipe: Recipe) -> None:
     ValueError
         It names the value, and what is known.
     """
-    from llm_bridge.training.methods import METHODS, AdapterSettings, method_named
+    from llm_bridge.training.methods import METHODS, PRESETS, AdapterSettings, method_named
 
     for method in recipe.training.methods:
         if method == RULES:
@@ -62,6 +62,9 @@ def check_training(recipe: Recipe) -> None:
             raise RecipeError(
                 f"unknown key 'training.learning_rate.{method}' in the recipe; known: {', '.join(METHODS)}"
             )
+    preset = recipe.training.preset
+    if preset is not None and PRESETS[preset]["method"] not in recipe.training.methods:
+        raise RecipeError(f"'training.preset' {preset!r} is of the method {PRESETS[preset]['method']!r}: list it")
     for method, seed in itertools.product(recipe.training.methods, recipe.training.seeds):
         if method not in UNTRAINED:
             from llm_bridge.training.finetune import TrainSettings
@@ -97,12 +100,21 @@ def prepare_model(
 
 def _check_folder(recipe: Recipe, folder: Path) -> None:
     """Refuse a model that a method of the recipe cannot use: every reason, one line each."""
+    from llm_bridge.training.methods import LLAMA_LINEARS
     from llm_bridge.training.model_checks import check_folder
 
     methods = [base_method(method) for method in recipe.training.methods if method != RULES]
     if methods:
         distils = bool(recipe.training.objectives.get("distil")) and any(name not in UNTRAINED for name in methods)
-        check_folder(folder, methods, distils=distils)
+        training = recipe.training
+        check_folder(
+            folder,
+            methods,
+            distils=distils,
+            target_modules=training.target_modules or LLAMA_LINEARS,
+            max_tokens=training.max_tokens or 1,
+            chat_template=recipe.model.chat_template,
+        )
 
 
 def estimate_recipe(recipe: Recipe, *, console: Console) -> None:

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from llm_bridge.axes import AXES, QUANTITIES, Site
 from llm_bridge.link import Link
+from llm_bridge.training.methods import PRESETS
 from llm_bridge.training.settings import DEFAULT_OBJECTIVES
 from llm_bridge.transport.policies import POLICIES
 from llm_bridge.transport.settings import RadioSettings
@@ -27,6 +28,8 @@ RECIPE_VERSION = 1
 CORPORA = ("minibugs", "mutants", "mutants-mutmut", "quixbugs", "minibugs-renamed", "quixbugs-renamed")
 RENAMED = "-renamed"
 """Ending of a corpus whose identifiers are renamed: a control for memory, never trained on."""
+YOUNGER_KEYS = ("chat_template", "max_tokens", "target_modules", "layers", "preset")
+"""Keys younger than published results: not part of what is hashed where they are left out."""
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")
 TASKS = ("localise", "paired", "detect", "repair")
 SCHEMA = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -126,6 +129,8 @@ class ModelConfig:
     compute: Annotated[Text, OneOf(("float32", "bfloat16", "auto"))] | None = None
     """Precision of the computation. "auto" is bfloat16 where the hardware has it. Left out, it is float32 on a CPU,
     where numbers then do not depend on what it has, and "auto" on a GPU (`llm_bridge.training.precision`)."""
+    chat_template: Flag = False
+    """Whether texts are put into the model's chat template as a user's message; what is asked is in the provenance."""
 
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
@@ -319,6 +324,16 @@ class TrainingConfig:
     """Dropout in front of the adapter."""
     gradient_checkpointing: Flag = False
     """Whether each block is computed again on the way back, which saves memory."""
+    max_tokens: Count | None = None
+    """Longest text in tokens that the model reads, prefix and suffix included; what is beyond is cut and counted. Left
+    out, 1,024 or the model's positions, whichever is less."""
+    target_modules: Many[Text] = ()
+    """Linear layers of a block that get adapters; none means the seven of the Llama family."""
+    layers: Many[Annotated[Int, Within(0)]] = ()
+    """Indices of the blocks that get adapters, for "lora", "qlora" and their "…-manual" forms; none means all."""
+    preset: Annotated[Text, OneOf(tuple(PRESETS))] | None = None
+    """Published settings (`llm_bridge.training.methods.PRESETS`) in place of those above, for the method that the
+    preset is of."""
 
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
@@ -397,7 +412,8 @@ def as_plain(value: Any) -> Any:
         levels = plain.pop("levels")
         return plain | {name: levels.get(name, []) for name in QUANTITIES}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        plain = {field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {name: item for name, item in plain.items() if item or name not in YOUNGER_KEYS}
     if isinstance(value, Mapping):
         return {key: as_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -89,7 +89,7 @@ def predict(
     """
     distinct = list(dict.fromkeys(texts))
     # one token less: an example has its answer behind the text
-    rows = [encode_text(text, loaded.tokenizer, max_tokens=max_tokens - 1) for text in distinct]
+    rows = [encode_text(text, loaded.tokenizer, max_tokens=max_tokens - 1, frame=loaded.frame) for text in distinct]
     head = loaded.base.get_output_embeddings()
     predictions: dict[str, TokenPredictions] = {}
     was_training = loaded.model.training
@@ -100,7 +100,9 @@ def predict(
         with loaded.arithmetic():
             hidden = hidden_states(loaded.base, batch.input_ids, batch.attention_mask)
         for place, index in enumerate(picked):  # one row's logits at a time
-            log_p = torch.log_softmax(head_logits(head, hidden[place, : rows[index].num_text]), dim=1)
+            start = rows[index].text_start - 1  # token i predicts token i + 1
+            states = hidden[place, start : start + rows[index].num_text]
+            log_p = torch.log_softmax(head_logits(head, states), dim=1)
             values, ids = log_p.topk(min(NUM_KEPT, log_p.shape[1] - 1), dim=1)
             predictions[distinct[index]] = TokenPredictions(ids=ids.to("cpu", torch.int32), log_p=values.cpu())
         if progress:

@@ -48,6 +48,7 @@ class TrainingJob:
     examples: tuple[Example, ...]
     checkpoint_dir: str | None
     teacher_file: str | None = None
+    chat_template: bool = False
 
 
 def is_distributed() -> bool:
@@ -94,7 +95,7 @@ def _train(job: TrainingJob, progress: Progress | None) -> tuple[LoadedModel, Tr
 
     settings = TrainSettings(**job.training)
     teacher = _teacher(job, settings) if settings.objectives.get("distil") and job.examples else None
-    base = load_model(job.model, storage=method_named(job.method).storage, device=job.device, compute=job.compute)
+    base = load_model(job.model, storage=method_named(job.method).storage, **_loading(job))
     texts = [example.text for example in job.examples]
     loaded = attach(base, job.method, AdapterSettings(**job.adapter), texts=texts)
     folder = job.checkpoint_dir
@@ -109,13 +110,18 @@ def _teacher(job: TrainingJob, settings: TrainSettings) -> Teacher:
     file = None if job.teacher_file is None else Path(job.teacher_file)
     if file is not None and file.is_file():
         return load_teacher(file)
-    base = load_model(job.model, device=job.device, compute=job.compute)
-    teacher = predict(base, [example.text for example in job.examples], max_tokens=settings.max_tokens)
+    base = load_model(job.model, **_loading(job))
+    teacher = predict(base, [row.text for row in job.examples], max_tokens=base.limit(settings.max_tokens))
     del base
     _free()
     if file is not None and is_main_process():
         save_teacher(teacher, file)
     return teacher
+
+
+def _loading(job: TrainingJob) -> dict[str, Any]:
+    """Arguments of `load_model` that the model and its teacher share."""
+    return {"device": job.device, "compute": job.compute, "chat_template": job.chat_template}
 
 
 def _broadcast_job(job: TrainingJob | None) -> TrainingJob | None:

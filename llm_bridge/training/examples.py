@@ -71,6 +71,26 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Frame:
+    """Token ids around each text: none but the prefix token, or those of a chat template.
+
+    Parameters
+    ----------
+    before
+        Token ids in front of the text; without any, the begin-of-text token stands there.
+    after
+        Token ids behind the text and its suffix, up to where the model answers.
+    """
+
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+
+RAW = Frame()
+"""The frame of a base model: the text alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Encoding:
     """A text as token ids, and where its lines lie among them.
 
@@ -81,7 +101,9 @@ class Encoding:
     labels
         As long as `input_ids`: −100 except on the answer.
     num_text
-        Tokens of the text; they start at index 1.
+        Number of tokens of the text; they start at index `text_start`.
+    text_start
+        Index of the text's first token in `input_ids`, at least 1.
     token_line
         Line in which each token of the text begins.
     line_ends
@@ -103,6 +125,7 @@ class Encoding:
     blank: tuple[bool, ...]
     suffix_end: int
     truncated: bool
+    text_start: int = 1
 
 
 # ------------------------------------------------------------------------------------------------ received -> examples
@@ -195,14 +218,16 @@ def fixed_lines(pair: ProgramPair) -> str:
 # ------------------------------------------------------------------------------------------------ examples -> token ids
 
 
-def encode_example(example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = MAX_TOKENS) -> Encoding:
+def encode_example(
+    example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = MAX_TOKENS, frame: Frame = RAW
+) -> Encoding:
     """`encode_text`, with the true answer at the end."""
     answer = verdict_ids(tokenizer)[0 if example.buggy else 1]
-    return encode_text(example.text, tokenizer, max_tokens=max_tokens, answer=answer)
+    return encode_text(example.text, tokenizer, max_tokens=max_tokens, answer=answer, frame=frame)
 
 
 def encode_repair(
-    example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = MAX_TOKENS
+    example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = MAX_TOKENS, frame: Frame = RAW
 ) -> Encoding | None:
     """The prompt that asks for one line's fix, and the fix, labelled; `None` where there is nothing to learn.
 
@@ -217,10 +242,11 @@ def encode_repair(
     answer = tokenizer(line_answer(example.fix), add_special_tokens=False, split_special_tokens=True).input_ids
     if tokenizer.eos_token_id is not None:
         answer = [*answer, tokenizer.eos_token_id]
-    room = max_tokens - 1 - len(answer)
+    before = frame.before or (_prefix_id(tokenizer),)
+    room = max_tokens - len(before) - len(frame.after) - len(answer)
     if room < 1:
         return None
-    known = [_prefix_id(tokenizer), *prompt[-room:]]
+    known = [*before, *prompt[-room:], *frame.after]
     return Encoding(
         input_ids=(*known, *answer),
         labels=(*[IGNORED] * len(known), *answer),
@@ -234,7 +260,12 @@ def encode_repair(
 
 
 def encode_text(
-    text: str, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = MAX_TOKENS, answer: int | None = None
+    text: str,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_tokens: int = MAX_TOKENS,
+    answer: int | None = None,
+    frame: Frame = RAW,
 ) -> Encoding:
     r"""Token ids of a text with prefix and suffix, and the place of its lines among them.
 
@@ -248,6 +279,8 @@ def encode_text(
         Longest `input_ids`; a longer text is cut at its end.
     answer
         Token put behind the suffix, and labelled.
+    frame
+        Token ids around the text, of a chat template (`chat_frame`); by default the prefix token alone.
 
     Examples
     --------
@@ -256,11 +289,13 @@ def encode_text(
     >>> encoding.token_line, encoding.line_ends, encoding.blank
     ((0, 0, 1, 2, 2), (2, 3, 5), (False, True, False))
     """
-    prefix = _prefix_id(tokenizer)
-    suffix = tokenizer(SUFFIX, add_special_tokens=False).input_ids
-    room = max_tokens - 1 - len(suffix) - (answer is not None)
+    before = frame.before or (_prefix_id(tokenizer),)
+    suffix = [*tokenizer(SUFFIX, add_special_tokens=False).input_ids, *frame.after]
+    start = len(before)
+    room = max_tokens - start - len(suffix) - (answer is not None)
     if room < 1:
-        raise ValueError(f"'max_tokens' must leave room for the text: more than {1 + len(suffix)} (got {max_tokens})")
+        least = start + len(suffix)
+        raise ValueError(f"'max_tokens' must leave room for the text: more than {least} (got {max_tokens})")
     text = text.encode("utf-8", "replace").decode("utf-8")
     ids, ends = _tokenise(text, tokenizer)
     truncated = len(ids) > room
@@ -268,17 +303,38 @@ def encode_text(
     lines = line_spans(text)
     token_line, line_ends = _place_lines(ends, [end for _, end in lines])
     rows = text.splitlines()[: len(line_ends)]
-    known = [prefix, *ids, *suffix]
+    known = [*before, *ids, *suffix]
     return Encoding(
         input_ids=tuple(known if answer is None else [*known, answer]),
         labels=tuple([IGNORED] * len(known) + ([] if answer is None else [answer])),
         num_text=len(ids),
         token_line=tuple(token_line),
-        line_ends=tuple(1 + token for token in line_ends),
+        line_ends=tuple(start + token for token in line_ends),
         blank=tuple(not row.replace("\ufffd", " ").strip() for row in rows),
         suffix_end=len(known) - 1,
         truncated=truncated,
+        text_start=start,
     )
+
+
+def chat_frame(tokenizer: PreTrainedTokenizerBase) -> Frame:
+    """Token ids of the tokenizer's chat template around a user's message, up to the assistant's answer.
+
+    Raises
+    ------
+    ValueError
+        Where the tokenizer has no chat template, or one that changes the message.
+    """
+    if not tokenizer.chat_template:
+        raise ValueError("'chat_template' is asked for, and the model's tokenizer has none")
+    mark = "\u2402text\u2403"
+    message = [{"role": "user", "content": mark}]
+    written = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    parts = str(written).split(mark)
+    if len(parts) != 2:
+        raise ValueError("'chat_template' is asked for, and the model's template changes the message")
+    before, after = (tuple(tokenizer(part, add_special_tokens=False).input_ids) for part in parts)
+    return Frame(before=before or (_prefix_id(tokenizer),), after=after)
 
 
 def verdict_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
@@ -353,8 +409,8 @@ class Batch:
     """Batch of encodings, padded on the right, so that nothing read depends on the padding.
 
     Shapes: `input_ids`, `attention_mask`, `labels` (rows, tokens); `line_ends`, `candidate` (rows, lines), where
-    `candidate` marks lines that exist and are not blank; `suffix_end`, `num_text` (rows,): the text is
-    tokens 1 … `num_text`.
+    `candidate` marks lines that exist and are not blank; `suffix_end`, `num_text`, `text_start` (rows,): the text is
+    the `num_text` tokens from `text_start` on.
     """
 
     input_ids: torch.Tensor
@@ -364,6 +420,7 @@ class Batch:
     candidate: torch.Tensor
     suffix_end: torch.Tensor
     num_text: torch.Tensor
+    text_start: torch.Tensor
 
 
 def make_batch(encodings: Sequence[Encoding], *, pad_id: int, device: torch.device | str = "cpu") -> Batch:
@@ -392,6 +449,7 @@ def make_batch(encodings: Sequence[Encoding], *, pad_id: int, device: torch.devi
         candidate=candidate.to(device),
         suffix_end=torch.tensor([encoding.suffix_end for encoding in encodings], device=device),
         num_text=torch.tensor([encoding.num_text for encoding in encodings], device=device),
+        text_start=torch.tensor([encoding.text_start for encoding in encodings], device=device),
     )
 
 

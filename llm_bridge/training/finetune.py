@@ -123,8 +123,9 @@ def finetune(
         teacher = None
     else:
         texts = [row.text for row in (*examples, *validation)]
-        teacher = teacher or predict(loaded, texts, max_tokens=settings.max_tokens)
-        teacher.require(texts, max_tokens=settings.max_tokens)
+        most = loaded.limit(settings.max_tokens)
+        teacher = teacher or predict(loaded, texts, max_tokens=most)
+        teacher.require(texts, max_tokens=most)
     run = _Run(loaded, trainable, examples, validation, teacher, settings, checkpoint_dir)
     try:
         run.resume()
@@ -163,9 +164,10 @@ class _Run:
     ):
         self.home, self.loaded, self.trainable, self.settings = loaded, loaded, trainable, settings
         self.examples, self.held_out, self.teacher = list(examples), list(validation), teacher
-        self.rows = [encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in examples]
+        most = loaded.limit(settings.max_tokens)
+        self.rows = [encode_example(row, loaded.tokenizer, max_tokens=most, frame=loaded.frame) for row in examples]
         self.held_out_rows = [
-            encode_example(row, loaded.tokenizer, max_tokens=settings.max_tokens) for row in validation
+            encode_example(row, loaded.tokenizer, max_tokens=most, frame=loaded.frame) for row in validation
         ]
         self.fixes, self.held_out_fixes = self._encode_fixes(self.examples), self._encode_fixes(self.held_out)
         self.order = data_order(self.examples, settings)
@@ -221,8 +223,8 @@ class _Run:
         """The repair prompt and answer of each example; `None` where there is none, or the objective is not used."""
         if not self.settings.objectives.get("repair"):
             return [None] * len(examples)
-        tokenizer, most = self.loaded.tokenizer, self.settings.max_tokens
-        return [encode_repair(example, tokenizer, max_tokens=most) for example in examples]
+        tokenizer, most = self.loaded.tokenizer, self.loaded.limit(self.settings.max_tokens)
+        return [encode_repair(example, tokenizer, max_tokens=most, frame=self.loaded.frame) for example in examples]
 
     def _size(self, rows: Sequence[Encoding], fixes: Sequence[Encoding | None], index: int) -> int:
         """Tokens that an example costs."""

@@ -230,7 +230,8 @@ def block_states(
     """R_0 … R_M: for each, ``(texts, width)`` float64 at `position`, read at the blocks (no final norm)."""
     if position not in POSITIONS:
         raise ValueError(f"'position' must be one of {', '.join(POSITIONS)} (got {position!r})")
-    encodings = [encode_text(text, loaded.tokenizer) for text in texts]
+    most = loaded.limit()
+    encodings = [encode_text(text, loaded.tokenizer, max_tokens=most, frame=loaded.frame) for text in texts]
     blocks = _blocks(loaded)
     states = [np.zeros((len(texts), loaded.base.config.hidden_size)) for _ in range(len(blocks) + 1)]
     done = 0
@@ -240,7 +241,7 @@ def block_states(
 
         def keep(level: int, hidden: torch.Tensor, rows: Any = rows, batch_rows: Any = batch_rows) -> None:
             for place, row in enumerate(rows):
-                start, end = 1, 1 + row.num_text
+                start, end = row.text_start, row.text_start + row.num_text
                 if position == "mean":
                     picked = hidden[place, start:end].float().mean(dim=0)
                 else:
@@ -315,10 +316,11 @@ def fisher_scores(
 
 def text_log_likelihood(loaded: LoadedModel, text: str) -> torch.Tensor:
     """log p(text) in nats, with its graph."""
-    encoding = encode_text(text, loaded.tokenizer)
-    ids = torch.tensor([encoding.input_ids[: 1 + encoding.num_text]], device=loaded.device)
+    encoding = encode_text(text, loaded.tokenizer, max_tokens=loaded.limit(), frame=loaded.frame)
+    start = encoding.text_start
+    ids = torch.tensor([encoding.input_ids[: start + encoding.num_text]], device=loaded.device)
     labels = ids.clone()
-    labels[0, 0] = -100
+    labels[0, :start] = -100
     with loaded.arithmetic():
         hidden = hidden_states(loaded.base, ids, torch.ones_like(ids))
     return -completion_loss(hidden, loaded.base.get_output_embeddings(), labels)[0] * encoding.num_text

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_bridge.training.architecture import head_problem, meta_model, positions_problem, read_config, target_problem
 from llm_bridge.training.common import ModelError, quiet
+from llm_bridge.training.examples import chat_frame
 from llm_bridge.training.methods import LLAMA_LINEARS, method_named
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def check_folder(
     target_modules: Sequence[str] = LLAMA_LINEARS,
     distils: bool = False,
     max_tokens: int = 1,
+    chat_template: bool = False,
 ) -> None:
     """Refuse a model folder that cannot be used as asked, before any weight is loaded.
 
@@ -50,6 +52,8 @@ def check_folder(
         Whether the untrained model is asked too (the objective "distil").
     max_tokens
         Longest text that the model shall read, in tokens.
+    chat_template
+        Whether texts are to be put into the model's chat template.
 
     Raises
     ------
@@ -70,6 +74,11 @@ def check_folder(
         problems.append(str(error))
     else:
         problems += tokenizer_problems(tokenizer, config)
+        if chat_template:
+            try:
+                chat_frame(tokenizer)
+            except ValueError as error:
+                problems.append(str(error))
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and max_tokens > positions:
         problems.append(f"'max_tokens' must be at most the model's {positions} positions (got {max_tokens})")

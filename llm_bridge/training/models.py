@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.training.common import require_all_weights
+from llm_bridge.training.examples import RAW, Frame, chat_frame
 from llm_bridge.training.fetching import (
     DEFAULT_MODEL,
     TOY,
@@ -41,6 +42,7 @@ from llm_bridge.training.fetching import (
 )
 from llm_bridge.training.model_checks import check_folder, check_loaded, read_tokenizer
 from llm_bridge.training.precision import blocks_arithmetic, multiplies_bfloat16, resolve_compute
+from llm_bridge.training.settings import MAX_TOKENS
 from llm_bridge.training.toy import byte_tokenizer, toy_model
 
 if TYPE_CHECKING:
@@ -71,6 +73,13 @@ class LoadedModel:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     fingerprint: dict[str, Any]
+    frame: Frame = RAW
+
+    def limit(self, max_tokens: int | None = None) -> int:
+        """Longest text in tokens: `max_tokens`, or the default, and never more than the model's positions."""
+        positions = getattr(self.base.config, "max_position_embeddings", None)
+        wanted = MAX_TOKENS if max_tokens is None else max_tokens
+        return wanted if positions is None else min(wanted, int(positions))
 
     @property
     def compute(self) -> str:
@@ -101,6 +110,7 @@ def load_model(
     device: str | None = None,
     dtype: str | None = None,
     compute: str | None = None,
+    chat_template: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> LoadedModel:
@@ -122,6 +132,8 @@ def load_model(
     compute
         Precision of the products: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware has it.
         ``None`` is float32 on a CPU, so that scores do not depend on the machine, and "auto" on a GPU. See `precision`.
+    chat_template
+        Whether texts are put into the model's chat template, as a user's message.
     cache_dir, progress
         Cache folder and progress callback (`fetch_model`).
 
@@ -165,7 +177,10 @@ def load_model(
     fingerprint["compute"] = arithmetic
     if not Path(name).expanduser().exists() and (revision := split_revision(name)[1]):
         fingerprint["revision"] = revision
-    return LoadedModel(model=model, tokenizer=tokenizer, fingerprint=fingerprint)
+    frame = chat_frame(tokenizer) if chat_template else RAW
+    if chat_template:
+        fingerprint["prompt"] = "{text}".join(str(tokenizer.decode(list(ids))) for ids in (frame.before, frame.after))
+    return LoadedModel(model=model, tokenizer=tokenizer, fingerprint=fingerprint, frame=frame)
 
 
 def load_tokenizer(name_or_path: str | os.PathLike[str]) -> PreTrainedTokenizerBase:

@@ -126,7 +126,8 @@ class BugLoss(nn.Module):
             if weight := self._weights.get("localise"):
                 total = total + weight * localise_loss(lines, program, batch.candidate, gold)
         if (weight := self._weights.get("distil")) and teacher is not None:
-            total = total + weight * distillation_loss(hidden, head, batch.num_text, teacher)
+            start = batch.text_start
+            total = total + weight * distillation_loss(hidden, head, batch.num_text, teacher, text_start=start)
         if weight := self._weights.get("likelihood"):
             total = total + weight * completion_loss(hidden, head, text_labels(batch, correct=gold[:, -1]))
         if weight := self._weights.get("detect"):
@@ -175,10 +176,17 @@ def completion_loss(hidden: torch.Tensor, head: nn.Linear, labels: torch.Tensor)
 
 
 def distillation_loss(
-    hidden: torch.Tensor, head: nn.Linear, num_text: torch.Tensor, teacher: TokenPredictions
+    hidden: torch.Tensor,
+    head: nn.Linear,
+    num_text: torch.Tensor,
+    teacher: TokenPredictions,
+    *,
+    text_start: torch.Tensor | int = 1,
 ) -> torch.Tensor:
     """Mean divergence from the teacher over the tokens of each row's text ``(rows,)``, in nats; 0 for an empty text."""
-    before = torch.arange(hidden.shape[1], device=hidden.device) < num_text[:, None]  # token i predicts token i + 1
+    first = torch.as_tensor(text_start, device=hidden.device).expand_as(num_text)[:, None] - 1
+    place = torch.arange(hidden.shape[1], device=hidden.device)
+    before = (place >= first) & (place < first + num_text[:, None])  # token i predicts token i + 1
     logits = head_logits(head, hidden[before])
     log_q = logits.gather(1, teacher.ids) - torch.logsumexp(logits, dim=1, keepdim=True)
     ours, theirs = _with_rest(log_q), _with_rest(teacher.log_p)
@@ -196,7 +204,8 @@ def _with_rest(log_p: torch.Tensor) -> torch.Tensor:
 def text_labels(batch: Batch, *, correct: torch.Tensor) -> torch.Tensor:
     """The tokens of each correct row's text as labels ``(rows, tokens)``; −100 elsewhere, and on buggy rows."""
     place = torch.arange(batch.input_ids.shape[1], device=batch.input_ids.device)
-    of_text = (place >= 1) & (place <= batch.num_text[:, None])
+    start = batch.text_start[:, None]
+    of_text = (place >= start) & (place < start + batch.num_text[:, None])
     return torch.where(of_text & correct[:, None], batch.input_ids, IGNORED)
 
 

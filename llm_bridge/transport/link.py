@@ -280,7 +280,7 @@ def _transmitted_line_spans(text: str, spans: tokens.Ints) -> tuple[tuple[int, i
 
 
 def _byte_errors(sent: bytes, received: bytes) -> int:
-    """How many bytes differ, over the common length."""
+    """Number of bytes that differ, over the common length."""
     if sent == received:
         return 0
     size = min(len(sent), len(received))

@@ -27,7 +27,7 @@ FRAGMENTS = re.compile(r"(Of|As in|As above|See|For|In|To|From|With|By|Also|Both
 FORBIDDEN = {
     "hole": "erasure", "holes": "erasure", "suspicion": "bug score", "suspicious": "with the largest bug score",
     "collapse": "conditional independence given the error rate", "learner": "model run", "judge": "evaluate",
-    "judged": "evaluated", "patient": "with a long timeout", "shuts": "isolates", "habits": "distribution",
+    "judged": "evaluated", "patient": "with a long timeout", "habits": "distribution",
     "hand": "distribution", "echo": "copy",
 }  # fmt: skip
 

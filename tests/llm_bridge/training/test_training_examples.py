@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -11,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, line_spans
+from llm_bridge.scoring.likelihood import score_texts
+from llm_bridge.training.adapters import attach
+from llm_bridge.training.distillation import predict
 from llm_bridge.training.examples import (
     ANSWERS,
     IGNORED,
     SUFFIX,
     Example,
+    chat_frame,
     clean_examples,
     encode_example,
     encode_text,
@@ -27,6 +31,8 @@ from llm_bridge.training.examples import (
     training_examples,
     verdict_ids,
 )
+from llm_bridge.training.finetune import TrainSettings, finetune
+from llm_bridge.training.models import LoadedModel, load_model
 from llm_bridge.training.toy import byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
@@ -233,3 +239,63 @@ def test_batches_are_tensors_of_integers() -> None:
     batch = make_batch([encode_text("", TOKENIZER)], pad_id=258)
     assert batch.input_ids.dtype == batch.labels.dtype == torch.long
     assert batch.candidate.shape == (1, 1) and not batch.candidate.any()
+
+
+# ------------------------------------------------------------------------------------------------------- chat template
+
+TEMPLATE = (
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}[/]{% endfor %}{% if add_generation_prompt %}[bot]{% endif %}"
+)
+
+
+def chatty() -> LoadedModel:
+    """The toy with a chat template, as `load_model(..., chat_template=True)` loads a model that has one."""
+    loaded = load_model("toy")
+    loaded.tokenizer.chat_template = TEMPLATE
+    return replace(loaded, frame=chat_frame(loaded.tokenizer))
+
+
+def test_a_chat_template_stands_around_text_and_suffix() -> None:
+    loaded, text = chatty(), "def f(x):\n    return x\n"
+    encoding = encode_text(text, loaded.tokenizer, frame=loaded.frame)
+    assert bytes(encoding.input_ids).decode() == f"[user]{text}{SUFFIX}[/][bot]"
+    start, size = encoding.text_start, encoding.num_text
+    assert bytes(encoding.input_ids[start : start + size]).decode() == text
+    assert [encoding.input_ids[end] for end in encoding.line_ends] == [10, 10]
+    assert encoding.suffix_end == len(encoding.input_ids) - 1
+    cut = encode_text(text * 9, loaded.tokenizer, frame=loaded.frame, max_tokens=60)
+    assert len(cut.input_ids) == 60 and cut.truncated
+    assert bytes(cut.input_ids).decode().endswith(f"{SUFFIX}[/][bot]")
+
+
+def test_scores_and_teacher_under_a_chat_template_are_the_models_own() -> None:
+    """Both read the right tokens: compared with one plain pass over the written-out prompt."""
+    loaded, text = chatty(), "def f(x):\n    return x + 1\n"
+    ids = torch.tensor([[*f"[user]{text}{SUFFIX}[/][bot]".encode()]])
+    with torch.inference_mode():
+        logits = loaded.model(ids).logits[0]
+    log_p, first, size = torch.log_softmax(logits, dim=1), len("[user]"), len(text)
+    own = -log_p[first - 1 : first + size - 1].gather(1, ids[0, first : first + size, None]).sum()
+    scores = score_texts(loaded, [text])[text]
+    assert scores.sum_nll == pytest.approx(float(own), rel=1e-5)
+    assert scores.program_verdict == pytest.approx(float(logits[-1, ord("b")] - logits[-1, ord("o")]), abs=1e-4)
+    taught = predict(loaded, [text]).predictions[text]
+    expected = log_p[first - 1 : first + size - 1].topk(64, dim=1)
+    assert torch.allclose(taught.log_p, expected.values, atol=1e-4)
+
+
+def test_training_under_a_chat_template_starts_at_no_divergence_from_its_teacher() -> None:
+    loaded = attach(chatty(), "full")
+    rows = [Example(text="a = 1\nb = 2\n", label_lines=(1,), buggy=True, item_id="c/p/buggy")]
+    settings = TrainSettings(learning_rate=1e-3, steps=2, objectives={"distil": 1.0}, schedule="constant")
+    record = finetune(loaded, rows, settings)
+    assert record.losses[0] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_template_that_is_not_there_or_changes_the_message_is_refused() -> None:
+    tokenizer = load_model("toy").tokenizer
+    with pytest.raises(ValueError, match="the model's tokenizer has none"):
+        chat_frame(tokenizer)
+    tokenizer.chat_template = "{{ messages[0].content | upper }}"
+    with pytest.raises(ValueError, match="changes the message"):
+        chat_frame(tokenizer)
