@@ -48,7 +48,7 @@ def fractional_delay(iq: npt.ArrayLike, delay_samples: float, *, half_width: int
         return _shift(x, whole)
     reach = min(half_width, n)  # taps further out meet only zeros
     times = np.arange(-reach, reach + 1, dtype=np.float64) - fraction
-    taps = _taps(times, half_width).astype(np.float32)
+    taps = filter_taps(times, half_width).astype(np.float32)
     y = np.zeros(x.shape, dtype=np.complex64)
     rows, out = x.reshape(-1, n), y.reshape(-1, n)
     shifted = whole - reach
@@ -142,7 +142,7 @@ def fractional_delay_taps(delay_samples: float, half_width: int, reach: int) -> 
     array([2])
     """
     times = np.arange(-half_width, reach, dtype=np.float64)
-    return _taps(times - delay_samples, half_width)
+    return filter_taps(times - delay_samples, half_width)
 
 
 def _shift(x: IQ, whole: int) -> IQ:
@@ -155,7 +155,8 @@ def _shift(x: IQ, whole: int) -> IQ:
     return y
 
 
-def _taps(t: npt.NDArray[np.float64], half_width: float) -> npt.NDArray[np.float64]:
+def filter_taps(t: npt.NDArray[np.float64], half_width: float) -> npt.NDArray[np.float64]:
+    """The windowed sinc h(t) at times in samples of the slower rate, zero beyond `half_width`."""
     window = np.i0(KAISER_BETA * np.sqrt(np.clip(1.0 - (t / half_width) ** 2, 0.0, 1.0))) / np.i0(KAISER_BETA)
     return np.asarray(np.sinc(t) * window * (np.abs(t) <= half_width))
 
@@ -165,7 +166,7 @@ def _polyphase_table(half_width: int, cutoff: float) -> npt.NDArray[np.float32]:
     """(_PHASES + 1, 2 half_width): row p holds h(p/_PHASES - k), k = 1 - half_width … half_width."""
     phase = np.arange(_PHASES + 1)[:, None] / _PHASES
     t = phase - np.arange(1 - half_width, half_width + 1)
-    table = cutoff * _taps(cutoff * t, cutoff * half_width)
+    table = cutoff * filter_taps(cutoff * t, cutoff * half_width)
     table /= table.sum(axis=1, keepdims=True)  # a constant passes unchanged
     result = table.astype(np.float32)
     result.setflags(write=False)

@@ -16,8 +16,10 @@ Everything here works at one sample per chip, upchirps up (an inverted frame is 
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,7 @@ FALSE_PER_SYMBOL = 2e-3
 """Peaks a symbol of pure noise that are handed on to the synchroniser, which rejects them."""
 
 Energies = npt.NDArray[np.float32]
+_LOCAL = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,21 +70,34 @@ def detection_threshold(params: LoRaParams, false_per_symbol: float = FALSE_PER_
     return float(scipy.special.gammainccinv(num_summed_windows(params), false_per_symbol / cells))
 
 
-def window_energies(samples: IQ, starts: npt.NDArray[np.int64], sf: int, *, down: bool = False) -> Energies:
+def window_energies(
+    samples: IQ, starts: npt.NDArray[np.int64], sf: int, *, down: bool = False, scratch: bool = False
+) -> Energies:
     """Energies ``(num_windows, 2 * 2**sf)`` at whole, then at half bins, of windows that start at `starts`.
 
     Divided by the energy of the window: noise gives mean 1. Windows reach beyond the array into zeros. `down`: look
-    for downchirps.
+    for downchirps. `scratch`: the result lies in this thread's work space, and holds until the next call.
     """
     num_bins = 1 << sf
     reference = reference_chirp(sf, down=down)
-    spectra = np.empty((len(starts), num_bins), dtype=np.complex64)
+    empty = _work_space if scratch else np.empty
+    spectra = empty((len(starts), num_bins), np.complex64)
     energy = np.empty(len(starts), dtype=np.float32)
     _kernels.dechirp_windows(samples, starts, reference, spectra, energy)
     spectra = scipy.fft.fft(spectra, axis=-1, overwrite_x=True)
-    out = np.empty((len(starts), 2 * num_bins), dtype=np.float32)
+    out = empty((len(starts), 2 * num_bins), np.float32)
     _kernels.half_bin_energies(spectra, energy, out)
     return out
+
+
+def _work_space(shape: tuple[int, int], dtype: type[Any]) -> npt.NDArray[Any]:
+    """An array of this thread that is used again: fresh memory costs a page fault every 4 KiB, as much as the work."""
+    known: dict[str, npt.NDArray[Any]] = _LOCAL.__dict__
+    size = shape[0] * shape[1]
+    found = known.get(dtype.__name__)
+    if found is None or found.size < size:
+        found = known[dtype.__name__] = np.empty(size, dtype)
+    return found[:size].reshape(shape)
 
 
 def preamble_statistic(
@@ -96,7 +112,7 @@ def preamble_statistic(
     num_sum = num_summed_windows(params)
     lead = (num_sum - 1) * HOPS_PER_SYMBOL
     starts = (np.arange(first_window - lead, first_window + num_windows, dtype=np.int64)) * hop - base
-    energies = window_energies(samples, starts, params.sf)
+    energies = window_energies(samples, starts, params.sf, scratch=True)
     peak = np.empty(num_windows, dtype=np.float32)
     where = np.empty(num_windows, dtype=np.int64)
     threshold = np.float32(detection_threshold(params))

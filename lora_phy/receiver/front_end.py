@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -36,11 +37,7 @@ class ResamplingFrontEnd:
 
     def lead_in(self, num_chips: int) -> None:
         """Let the stream begin with (at least) this many zeros before sample 0."""
-        if -self.chips.base < num_chips:
-            for buffer, rate in ((self.chips, 1), (self.fine, self.rate)):
-                if buffer.base > -num_chips * rate:
-                    buffer.base = -num_chips * rate
-                    buffer.array, buffer.size = np.zeros(num_chips * rate, np.complex64), num_chips * rate
+        lead_in_chips(self, num_chips)
 
     def push(self, samples: IQ) -> None:
         """Take the next samples of the input."""
@@ -103,10 +100,40 @@ class ResamplingFrontEnd:
 
     def drop(self, before_chip: int) -> None:
         """Forget what lies before a chip."""
-        self.chips.drop(before_chip)
-        if self.rate == 2:
-            # the decimator still reads a little before its next output
-            self.fine.drop(min(2 * before_chip, 2 * (self.chips.end - DECIMATE_HALF_WIDTH) - 8))
+        drop_chips(self, before_chip)
+
+
+class FrontEnd(Protocol):
+    """What a preamble detector reads: a stream at one sample a chip, and at `rate` for the payload."""
+
+    samples_per_chip: float
+    rate: int
+    chips: Buffer
+    fine: Buffer
+
+    def lead_in(self, num_chips: int) -> None:
+        """Let the stream begin with (at least) this many zeros before sample 0."""
+
+    def drop(self, before_chip: int) -> None:
+        """Forget what lies before a chip."""
+
+
+def lead_in_chips(front: FrontEnd, num_chips: int) -> None:
+    """Let a front end's streams begin with (at least) this many zeros before sample 0."""
+    if -front.chips.base < num_chips:
+        for buffer, rate in ((front.chips, 1), (front.fine, front.rate)):
+            if buffer.base > -num_chips * rate:
+                # zeros that nobody touches cost nothing, room behind them neither: copying them for growth would
+                buffer.base = -num_chips * rate
+                buffer.array, buffer.size = np.zeros(2 * num_chips * rate, np.complex64), num_chips * rate
+
+
+def drop_chips(front: FrontEnd, before_chip: int) -> None:
+    """Forget what lies before a chip in both of a front end's streams."""
+    front.chips.drop(before_chip)
+    if front.rate == 2:
+        # a decimator still reads a little before its next output
+        front.fine.drop(min(2 * before_chip, 2 * (front.chips.end - DECIMATE_HALF_WIDTH) - 8))
 
 
 @dataclass

@@ -18,7 +18,7 @@ from lora_phy.modem.synchroniser import are_whole_chirps, continues, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.detected_frames import RUN_ANCHOR, DetectedFrame, Pending, Run
 from lora_phy.receiver.frame_reception import Decoding, Reception, RxFrame, receive_frame
-from lora_phy.receiver.front_end import ResamplingFrontEnd
+from lora_phy.receiver.front_end import FrontEnd
 
 BLOCK_SYMBOLS = 64
 PEAK_RADIUS = 4 * HOPS_PER_SYMBOL
@@ -33,7 +33,7 @@ class PreambleDetector:
     """All frames of one set of parameters in one front's stream."""
 
     params: LoRaParams
-    front: ResamplingFrontEnd
+    front: FrontEnd
     decoding: Decoding
     peak: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     where: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from lora_phy.params import LoRaParams
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
 from lora_phy.receiver.front_end import ResamplingFrontEnd
 from lora_phy.receiver.preamble_detector import PreambleDetector
+from lora_phy.receiver.threads import Threads
 
 LARGEST_SAMPLE = 1e12
 
@@ -37,6 +39,7 @@ def receive(
     num_trials: int = 0,
     detect_ldro: bool = True,
     start_time: datetime | None = None,
+    threads: int = 1,
 ) -> list[RxFrame]:
     """Every frame in a stream, in time order.
 
@@ -59,6 +62,8 @@ def receive(
         Where ``params.ldro`` is None: let the symbols themselves overrule the 16 ms rule.
     start_time
         Instant of the stream's first sample; frames then say when they began.
+    threads
+        Of several `params`, so many are worked on at once; the frames and their order do not depend on it.
 
     Returns
     -------
@@ -87,6 +92,7 @@ def receive(
         num_trials=num_trials,
         detect_ldro=detect_ldro,
         start_time=start_time,
+        threads=threads,
     )
     return receiver.push(iq) + receiver.flush()
 
@@ -120,15 +126,11 @@ class Receiver:
         detect_ldro: bool = True,
         start_time: datetime | None = None,
         in_order: bool = True,
+        threads: int = 1,
     ) -> None:
         """Take the parameters of `receive`, and whether frames wait for those that began earlier."""
-        wanted = [params] if isinstance(params, LoRaParams) else list(params) if isinstance(params, Sequence) else []
-        if not wanted or not all(isinstance(item, LoRaParams) for item in wanted):
-            raise TypeError(f"'params' must be LoRaParams or a sequence of them (got {params!r})")
-        for item in wanted:
-            if not item.explicit_header and item.payload_len is None:
-                raise ValueError("'payload_len' must be given to receive implicit headers (got None)")
-        rate = wanted[0].sample_rate_hz if sample_rate_hz is None else _positive("sample_rate_hz", sample_rate_hz)
+        wanted = checked_params(params)
+        rate = wanted[0].sample_rate_hz if sample_rate_hz is None else positive("sample_rate_hz", sample_rate_hz)
         if not math.isfinite(center_offset_hz):
             raise ValueError(f"'center_offset_hz' must be finite (got {center_offset_hz!r})")
         if abs(center_offset_hz) > rate / 2:
@@ -151,6 +153,7 @@ class Receiver:
         if start_time is not None and not isinstance(start_time, datetime):
             raise TypeError(f"'start_time' must be a datetime (got {start_time!r})")
         self._start_time, self._rate, self._in_order = start_time, rate, bool(in_order)
+        self._threads = Threads(threads)
         self._front_ends = list(front_ends.values())
         self._waiting: list[RxFrame] = []
         self._ended = False
@@ -172,8 +175,7 @@ class Receiver:
         frames: list[RxFrame] = []
         for start in range(0, len(samples), 1 << 20):
             piece = samples[start : start + (1 << 20)]
-            for front in self._front_ends:
-                front.push(piece)
+            self._threads.map(partial(_push, piece), self._front_ends)
             frames += self._collect(final=False)
         return frames
 
@@ -187,12 +189,15 @@ class Receiver:
         self._ended = True
         for front in self._front_ends:
             front.finish()
-        return self._collect(final=True)
+        frames = self._collect(final=True)
+        self._threads.close()
+        return frames
 
     def _collect(self, *, final: bool) -> list[RxFrame]:
         horizon = math.inf
-        for detector in self._detectors:
-            self._waiting += detector.advance(final=final)
+        found = self._threads.map(lambda detector: detector.advance(final=final), self._detectors)
+        for detector, frames in zip(self._detectors, found, strict=True):
+            self._waiting += frames
             horizon = min(horizon, math.inf if final or not self._in_order else detector.horizon())
         for front in self._front_ends:
             front.drop(min(detector.oldest_needed() for detector in self._detectors if detector.front is front))
@@ -208,8 +213,23 @@ class Receiver:
         return replace(frame, time=self._start_time + elapsed)
 
 
+def _push(samples: IQ, front: ResamplingFrontEnd) -> None:
+    front.push(samples)
+
+
 def _time_order(frame: RxFrame) -> tuple[float, int, float]:
     return frame.start_sample + frame.sto_samples, frame.params.sf, frame.params.bandwidth_hz
+
+
+def checked_params(params: LoRaParams | Sequence[LoRaParams]) -> list[LoRaParams]:
+    """One or several parameters that a receiver can work with, as a list; else the error that says why not."""
+    wanted = [params] if isinstance(params, LoRaParams) else list(params) if isinstance(params, Sequence) else []
+    if not wanted or not all(isinstance(item, LoRaParams) for item in wanted):
+        raise TypeError(f"'params' must be LoRaParams or a sequence of them (got {params!r})")
+    for item in wanted:
+        if not item.explicit_header and item.payload_len is None:
+            raise ValueError("'payload_len' must be given to receive implicit headers (got None)")
+    return wanted
 
 
 def checked_stream(iq: npt.ArrayLike) -> IQ:
@@ -229,7 +249,8 @@ def checked_stream(iq: npt.ArrayLike) -> IQ:
     return samples
 
 
-def _positive(name: str, value: float) -> float:
+def positive(name: str, value: float) -> float:
+    """A positive finite number; else the error that names it."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise TypeError(f"'{name}' must be a number (got {value!r})")
     if not (math.isfinite(value) and value > 0):

@@ -1,0 +1,182 @@
+"""One filter bank for all channels of a gateway, by overlap and save.
+
+    wide stream ─ FFT of length L, once ─► each channel: the bins around it × filter ─ folded ─ IFFT ─► 2 a chip
+                                                                              └ × filter ─ folded ─ IFFT ─► 1 a chip
+
+Blocks of L samples overlap by an eighth, of which the filters' tails need less than half. L is such that a chip rate is
+a whole number of bins, and that both ends of a block lie on chips; a channel's centre is moved to the nearest bin, and
+what it was moved by (at most half a bin, some 50 Hz) is told. The two filters are those of the receiver's front end,
+sampled finely, so a channel carries what `lora_phy.receive` would see of it alone.
+
+Source: M. Borgerding, "Turning overlap-save into a multiband mixing, downsampling filter bank", IEEE Signal Processing
+Magazine 23(2), 2006.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from lora_phy.arrays import IQ
+from lora_phy.receiver.front_end import DECIMATE_HALF_WIDTH, RATE_HALF_WIDTH
+from lora_phy.resampling import filter_taps
+
+_CHIPS = (1280, 1600, 1920, 2560, 3200, 3840, 5120, 1024, 2048, 4096)
+"""Chips in a block that are tried: multiples of 16, of small factors."""
+_EDGE = 16
+"""Part of a block that lies on either side of what is used."""
+_AT_ONCE = 24
+"""Blocks worked on together: enough to hide the cost of a call, few enough for the cache."""
+_SKIRT = 1.25
+"""How far a filter's response is followed, in halves of the rate behind it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Block lengths of one bandwidth: L samples of the wide stream, `chips` of the channel."""
+
+    length: int
+    chips: int
+    rate_hz: float
+
+    @property
+    def edge(self) -> int:
+        """Samples of the wide stream that overlap at either end."""
+        return self.length // _EDGE
+
+    @property
+    def step(self) -> int:
+        """Samples from block to block."""
+        return self.length - 2 * self.edge
+
+
+def plan_blocks(rate_hz: float, bandwidth_hz: float) -> Plan | None:
+    """Block lengths for a rate and a bandwidth; None where no length suits both.
+
+    Examples
+    --------
+    >>> plan_blocks(1.6e6, 125e3)
+    Plan(length=16384, chips=1280, rate_hz=1600000.0)
+    """
+    if rate_hz < 2 * bandwidth_hz * _SKIRT:
+        return None
+    for chips in _CHIPS:
+        length = chips * rate_hz / bandwidth_hz
+        whole = round(length)
+        if abs(length - whole) < 1e-6 and whole % _EDGE == 0 and scipy.fft.next_fast_len(whole) == whole:
+            return Plan(whole, chips, rate_hz)
+    return None
+
+
+def channel_streams(
+    iq: IQ, plan: Plan, centres_hz: Sequence[float], *, conjugate: bool = False
+) -> Iterator[list[tuple[IQ, IQ]]]:
+    """For each stretch of the stream, each channel's samples at one and at two per chip.
+
+    Parameters
+    ----------
+    iq
+        ``(n,)`` complex64, the whole wide stream; beyond its ends are zeros.
+    centres_hz
+        Centres of the channels; `moved_by_hz` says what each was moved by.
+    conjugate
+        True: the channels' samples are conjugated (inverted IQ).
+    """
+    first_filter, second_filter = _filters(plan)
+    length, step, chips = plan.length, plan.step, plan.chips
+    reach = len(first_filter) // 2
+    bins = [_nearest_bin(centre, plan) for centre in centres_hz]
+    columns = [(at + np.arange(-reach, reach)) % length for at in bins]
+    keep = slice(chips // _EDGE, chips - chips // _EDGE)
+    num_blocks = math.ceil(len(iq) / step)
+    for start in range(0, num_blocks, _AT_ONCE):
+        count = min(_AT_ONCE, num_blocks - start)
+        spectra = scipy.fft.fft(_blocks(iq, plan, start, count), axis=-1, overwrite_x=True)
+        numbers = np.arange(start, start + count)
+        result = []
+        for at, column in zip(bins, columns, strict=True):
+            # a block begins at sample number * step - edge, where the channel's carrier has turned by
+            turns = (at * ((numbers * step - plan.edge) % length)) % length / length
+            phases = np.exp(-2j * np.pi * turns).astype(np.complex64)
+            picked = spectra[:, column] * first_filter
+            picked *= phases[:, np.newaxis]
+            fine_spectrum = _fold(picked, 2 * chips)
+            centred = np.concatenate([fine_spectrum[:, chips:], fine_spectrum[:, :chips]], axis=1)
+            centred *= second_filter
+            chip_spectrum = _fold(centred, chips)
+            fine = scipy.fft.ifft(fine_spectrum, axis=-1, overwrite_x=True)
+            chip = scipy.fft.ifft(chip_spectrum, axis=-1, overwrite_x=True)
+            fine = fine[:, 2 * keep.start : 2 * keep.stop].reshape(-1)
+            chip = chip[:, keep].reshape(-1)
+            result.append((np.conjugate(chip), np.conjugate(fine)) if conjugate else (chip, fine))
+        yield result
+
+
+def moved_by_hz(centre_hz: float, plan: Plan) -> float:
+    """By how much a channel lies beside its centre: what its frames' offsets lack.
+
+    Examples
+    --------
+    >>> moved_by_hz(200e3, plan_blocks(1.6e6, 125e3)), round(moved_by_hz(200_010.0, plan_blocks(1.6e6, 125e3)), 6)
+    (0.0, -10.0)
+    """
+    bin_hz = plan.rate_hz / plan.length
+    return round(centre_hz / bin_hz) * bin_hz - centre_hz
+
+
+def _nearest_bin(centre_hz: float, plan: Plan) -> int:
+    return round(centre_hz / plan.rate_hz * plan.length)
+
+
+def _blocks(iq: IQ, plan: Plan, start: int, count: int) -> npt.NDArray[np.complex64]:
+    """Blocks ``(count, length)``; a copy, because the transform works in place."""
+    out = np.empty((count, plan.length), np.complex64)
+    for row in range(count):
+        first = (start + row) * plan.step - plan.edge
+        low, high = max(first, 0), min(first + plan.length, len(iq))
+        if high - low < plan.length:
+            out[row] = 0
+        if high > low:
+            out[row, low - first : high - first] = iq[low:high]
+    return out
+
+
+def _fold(spectrum: npt.NDArray[np.complex64], length: int) -> npt.NDArray[np.complex64]:
+    """Bins around 0, -r … r - 1, as the spectrum ``(…, length)`` of the decimated signal, in the FFT's order."""
+    reach = spectrum.shape[1] // 2
+    out = np.zeros((spectrum.shape[0], length), np.complex64)
+    half = length // 2
+    out[:, :half] = spectrum[:, reach : reach + half]
+    out[:, half:] = spectrum[:, reach - half : reach]
+    beyond = reach - half
+    out[:, half : half + beyond] += spectrum[:, reach + half :]
+    out[:, half - beyond : half] += spectrum[:, :beyond]
+    return out
+
+
+@lru_cache(maxsize=16)
+def _filters(plan: Plan) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Responses of the front end's two low-passes: to two samples a chip, at the bins around a channel; to one."""
+    chips, length = plan.chips, plan.length
+    fine_cutoff, decimation = 2 * chips / length, 0.5
+    half = math.ceil(RATE_HALF_WIDTH / fine_cutoff)
+    response = _response(fine_cutoff, RATE_HALF_WIDTH, half, length)
+    reach = int(_SKIRT * chips)
+    first = np.concatenate([response[-reach:], response[:reach]]) * (2 * chips / length)
+    response = _response(decimation, DECIMATE_HALF_WIDTH, 2 * DECIMATE_HALF_WIDTH, 2 * chips)
+    second = np.concatenate([response[chips:], response[:chips]]) * decimation
+    return first.astype(np.float32), second.astype(np.float32)
+
+
+def _response(cutoff: float, half_width: int, reach: int, length: int) -> npt.NDArray[np.float64]:
+    """Frequency response ``(length,)`` of a low-pass symmetric about sample 0."""
+    taps = cutoff * filter_taps(cutoff * np.arange(-reach, reach + 1, dtype=np.float64), half_width)
+    padded = np.zeros(length)
+    padded[np.arange(-reach, reach + 1) % length] = taps / taps.sum()
+    return np.asarray(np.fft.fft(padded).real)
