@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from lora_phy.receiver.stream import receive as receive
     from lora_phy.recordings import Recording as Recording
     from lora_phy.recordings import read_recording as read_recording
+    from lora_phy.studies.tables import results_table as results_table
 
 __version__ = "0.1.0"
 
@@ -92,6 +93,7 @@ _HOME = {
     "receive": "lora_phy.receiver.stream",
     "Recording": "lora_phy.recordings",
     "read_recording": "lora_phy.recordings",
+    "results_table": "lora_phy.studies.tables",
 }
 __all__ = [
     "ChannelFrame",
@@ -125,6 +127,7 @@ __all__ = [
     "receive_channels",
     "receive_collided",
     "replay_frame",
+    "results_table",
     "send_frames",
     "symbol_errors",
     "theory",

@@ -11,3 +11,4 @@ from lora_phy.channel.interference import Interferer as Interferer
 from lora_phy.channel.interference import NarrowbandNoise as NarrowbandNoise
 from lora_phy.channel.multipath import Multipath as Multipath
 from lora_phy.channel.params import ChannelParams as ChannelParams
+from lora_phy.channel.params import Stage as Stage

@@ -7,14 +7,15 @@
     x ─► IQ imbalance, leak     ─► delay, clock (sto, sfo)        ─►(+)◄ interferers, as heard here
       ─► phase noise              ─► carrier (cfo, drift, Doppler)   (+)◄ narrow-band, impulsive noise
       ─► amplifier                ─► fading or multipath, h(t)       (+)◄ noise, oversampling · 10^(-snr/10)
+                                  ─► stages of one's own
                                                                       ─► phase noise ─► IQ imbalance, DC
                                                                       ─► gain control, clipping, ADC ─► y
 
 The wanted signal alone is delayed, offset and fades: interferers arrive with what their own `Interferer` says.
 
-Draws from `rng`, in this order, each row by row: transmitter's phase noise, drift, fading or multipath, noise sources
-one after the other, noise in C order, receiver's phase noise. So the same seed gives the same samples, whatever the
-blocks the work is done in, and a stage that is off draws nothing.
+Draws from `rng`, in this order, each row by row: transmitter's phase noise, drift, fading or multipath, stages of one's
+own, noise sources one after the other, noise in C order, receiver's phase noise. So the same seed gives the same
+samples, whatever the blocks the work is done in, and a stage that is off draws nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from lora_phy.channel.hardware import apply_front_end, apply_transmitter
 from lora_phy.channel.interference import add_interferers, add_noise_source
 from lora_phy.channel.multipath import tapped_delay_line
 from lora_phy.channel.offsets import carrier_offset, time_and_clock_offset
-from lora_phy.channel.params import ChannelParams
+from lora_phy.channel.params import ChannelParams, Stage
 from lora_phy.params import LoRaParams
 
 
@@ -95,6 +96,8 @@ def apply_channel(iq: npt.ArrayLike, channel: ChannelParams, params: LoRaParams,
         y = tapped_delay_line(y, channel.multipath, channel.doppler_hz, rate_hz, rng=rng)
     if np.shares_memory(y, x):
         y = np.array(x, dtype=np.complex64, order="C")
+    for stage in channel.stages:
+        y = _through(stage, y, params, rng)
     add_interferers(y, channel.interferers, rate_hz)
     for source in channel.noise_sources:
         add_noise_source(y, source, rate_hz, rng=rng)
@@ -102,6 +105,17 @@ def apply_channel(iq: npt.ArrayLike, channel: ChannelParams, params: LoRaParams,
     if channel.front_end is not None:
         y = apply_front_end(y, channel.front_end, rate_hz, rng=rng)
     return y.reshape(shape)
+
+
+def _through(stage: Stage, y: IQ, params: LoRaParams, rng: np.random.Generator) -> IQ:
+    """The signal after a stage of the user's own, which is held to its promise; a copy, so that noise stays here."""
+    out = np.asarray(stage(y, params, rng))
+    if out.shape != y.shape or out.dtype.kind not in "fciu":
+        raise ValueError(
+            f"channel stage {stage.key!r} must return numbers of shape {y.shape} (got shape {out.shape},"
+            f" dtype {out.dtype})"
+        )
+    return np.array(out, dtype=np.complex64, order="C")
 
 
 def _as_rows(iq: npt.ArrayLike) -> tuple[IQ, tuple[int, ...]]:

@@ -12,6 +12,7 @@ allowed: it is interference between symbols, nothing else.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -36,24 +37,51 @@ class Multipath:
     Parameters
     ----------
     profile
-        "tdl-a" … "tdl-e" or "exponential".
+        "tdl-a" … "tdl-e" or "exponential"; or None with `taps`.
     delay_spread_s
-        Root-mean-square delay spread in seconds, ≥ 0; may exceed the symbol.
+        Root-mean-square delay spread of the profile in seconds, ≥ 0; may exceed the symbol. 0 with `taps`.
+    taps
+        A profile of one's own in place of a named one: pairs (delay in seconds ≥ 0, mean power in dB). Every tap fades
+        by itself (Rayleigh); the powers are scaled to sum to 1.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, the bound and the value.
 
     Examples
     --------
     >>> Multipath(profile="tdl-a", delay_spread_s=300e-9).delay_spread_s
     3e-07
+    >>> Multipath(taps=[(0.0, 0.0), (4e-6, -3.0)]).taps
+    ((0.0, 0.0), (4e-06, -3.0))
     """
 
-    profile: Profile
-    delay_spread_s: float
+    profile: Profile | None = None
+    delay_spread_s: float = 0.0
+    taps: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Validate."""
+        object.__setattr__(self, "taps", _checked_taps(self.taps))
+        if self.taps:
+            if self.profile is not None or self.delay_spread_s != 0.0:
+                raise ValueError(
+                    "'taps' take the place of 'profile' and 'delay_spread_s', which must be None and 0"
+                    f" (got {self.profile!r}, {self.delay_spread_s!r})"
+                )
+            return
         if self.profile not in get_args(Profile):
-            raise ValueError(f"'profile' must be one of {get_args(Profile)} (got {self.profile!r})")
+            raise ValueError(f"'profile' must be one of {get_args(Profile)}, or 'taps' given (got {self.profile!r})")
         object.__setattr__(self, "delay_spread_s", finite("delay_spread_s", self.delay_spread_s, low=0.0))
+
+
+def _checked_taps(taps: Iterable[Iterable[float]]) -> tuple[tuple[float, float], ...]:
+    try:
+        pairs = [(delay_s, power_db) for delay_s, power_db in taps]
+    except (TypeError, ValueError):
+        raise ValueError(f"'taps' must be pairs (delay in seconds, power in dB) (got {taps!r})") from None
+    return tuple((finite("taps", delay_s, low=0.0), finite("taps", power_db)) for delay_s, power_db in pairs)
 
 
 def taps(multipath: Multipath) -> tuple[FloatArray, FloatArray, bool]:
@@ -65,6 +93,10 @@ def taps(multipath: Multipath) -> tuple[FloatArray, FloatArray, bool]:
     >>> len(delays_s), round(float(10 * np.log10(powers[0] / powers[1])), 1), steady  # K = 13.3 dB
     (14, 13.3, True)
     """
+    if multipath.profile is None:
+        delays, powers_db = zip(*multipath.taps, strict=True)
+        powers = 10.0 ** ((np.array(powers_db) - max(powers_db)) / 10.0)
+        return np.array(delays), powers / powers.sum(), False
     if multipath.profile == "exponential":
         normalised = np.arange(0.0, 5.01, 0.5)
         powers = np.exp(-normalised)

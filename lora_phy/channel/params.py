@@ -9,15 +9,37 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
+from lora_phy.arrays import IQ
 from lora_phy.channel.drift import CarrierDrift
 from lora_phy.channel.hardware import ReceiverFrontEnd, Transmitter
 from lora_phy.channel.interference import ImpulsiveNoise, Interferer, NarrowbandNoise
 from lora_phy.channel.multipath import Multipath
 from lora_phy.checks import finite, number
+from lora_phy.params import LoRaParams
 
 Fading = Literal["rayleigh", "rician", "nakagami"]
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """A channel of one's own: a function of the wanted signal's IQ, with a key that names it in a result's identity.
+
+    `key` is a text that changes whenever the function does: results of `lora_phy.collect` are named by it. A stage is
+    called with ``iq`` complex64 ``(rows, n)``, whose rows are independent frames, with the `LoRaParams` and with the
+    generator that all randomness must come from; it returns an array of the same shape. A process pool sends it by
+    pickle, so it must be an object of a class that a module defines.
+    """
+
+    key: str
+
+    def __call__(self, iq: IQ, params: LoRaParams, rng: np.random.Generator) -> npt.ArrayLike:
+        """The signal after this stage, of the same shape."""
+
 
 MIN_SNR_DB = -300.0
 """Below this the noise no longer fits complex64 once a receiver squares it."""
@@ -57,6 +79,9 @@ class ChannelParams:
         Narrow-band and impulsive noise on top of the thermal one.
     transmitter, front_end
         Faults of the radios at either end.
+    stages
+        Channels of one's own (`Stage`), one after the other, behind fading and multipath and before interferers and
+        noise.
 
     Raises
     ------
@@ -87,6 +112,7 @@ class ChannelParams:
     noise_sources: tuple[NarrowbandNoise | ImpulsiveNoise, ...] = ()
     transmitter: Transmitter | None = None
     front_end: ReceiverFrontEnd | None = None
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate every field once and store plain floats."""
@@ -119,7 +145,12 @@ class ChannelParams:
             raise ValueError(f"'fading' must be None with a multipath profile, whose taps fade (got {self.fading!r})")
         store("interferers", self._all_of("interferers", Interferer))
         store("noise_sources", self._all_of("noise_sources", NarrowbandNoise | ImpulsiveNoise))
-        for name, kind in _STAGES.items():
+        store("stages", tuple(self.stages) if isinstance(self.stages, Iterable) else (self.stages,))
+        for stage in self.stages:
+            key = getattr(stage, "key", None)
+            if not callable(stage) or not isinstance(key, str) or not key:
+                raise ValueError(f"'stages' must hold callables with a text 'key' that is not empty (got {stage!r})")
+        for name, kind in _OBJECTS.items():
             if not isinstance(getattr(self, name), kind | None):
                 raise ValueError(f"'{name}' must be a {kind.__name__} or None (got {getattr(self, name)!r})")
 
@@ -138,7 +169,7 @@ class ChannelParams:
         return items
 
 
-_STAGES: dict[str, type] = {
+_OBJECTS: dict[str, type] = {
     "multipath": Multipath,
     "drift": CarrierDrift,
     "transmitter": Transmitter,

@@ -38,7 +38,7 @@ _BROKEN = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LinkResult:
     """Counts of one point.
 
@@ -59,6 +59,25 @@ class LinkResult:
     version: str
     failed_frames: tuple[int, ...] = ()
     wall_time_s: float = field(default=0.0, compare=False, repr=False)
+
+    @property
+    def per(self) -> float:
+        """Packet error rate; NaN without frames."""
+        return self.counts.per
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Interval of the packet error rate: exact binomial, or that of the weights (engine "importance")."""
+        return self.counts.interval(confidence)
+
+    def __repr__(self) -> str:
+        """What a person looks for first; the fields have the rest."""
+        point = self.point
+        low, high = self.interval()
+        return (
+            f"LinkResult(SF{point.params.sf} 4/{4 + point.params.cr}, {point.channel.snr_db:g} dB,"
+            f" {point.payload_len} bytes, {point.sync} sync, {point.decoding}, engine {self.engine!r}:"
+            f" PER {self.per:.4g} [{low:.3g}, {high:.3g}], {self.counts.frames} frames)"
+        )
 
 
 @dataclass(frozen=True)

@@ -44,17 +44,33 @@ class SymbolCounts:
     SymbolCounts(symbols=2000, errors=4, engine='waveform')
     >>> total.ser
     0.002
+
+    With `sf`, the spreading factor, there is a bit error rate too: where no wrong symbol is likelier than another, as
+    in noise and flat fading without residual offsets, a wrong symbol of sf bits has 2^(sf-1) / (2^sf - 1) of them
+    wrong (Proakis, Digital Communications, section 4.5). `symbol_errors` sets it there, and leaves it out elsewhere.
+
+    >>> round(SymbolCounts(1000, 2, sf=7).ber, 6)
+    0.001008
     """
 
     symbols: int
     errors: int
     engine: str = "waveform"
+    sf: int | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def __add__(self, other: SymbolCounts) -> SymbolCounts:
         """Counts of both; of one engine."""
         if self.engine != other.engine:
             raise ValueError(f"'engine' must be the same to add counts (got {self.engine!r} and {other.engine!r})")
-        return SymbolCounts(self.symbols + other.symbols, self.errors + other.errors, self.engine)
+        sf = self.sf if self.sf == other.sf else None
+        return SymbolCounts(self.symbols + other.symbols, self.errors + other.errors, self.engine, sf)
+
+    @property
+    def ber(self) -> float:
+        """Bit error rate; NaN without symbols, and where some wrong symbols are likelier than others."""
+        if self.sf is None:
+            return math.nan
+        return self.ser * 2.0 ** (self.sf - 1) / (2.0**self.sf - 1.0)
 
     @property
     def ser(self) -> float:

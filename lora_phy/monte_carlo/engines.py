@@ -120,16 +120,17 @@ def symbol_errors(
             return _flat_errors(engine, params.sf, flat, count, seed, chunk)
 
     num_chunks = -(-num_symbols // size)
+    # noise and a flat gain favour no wrong symbol
+    uniform = params.sf if flat is not None and flat.cfo_bins == 0.0 else None
 
     def share(thread: int) -> int:
         return sum(work(i, min(size, num_symbols - i * size)) for i in range(thread, num_chunks, threads))
 
     if num_chunks <= 1 or threads == 1:
-        return SymbolCounts(
-            num_symbols, share(0) if threads == 1 else work(0, num_symbols) if num_chunks else 0, engine
-        )
+        errors = share(0) if threads == 1 else work(0, num_symbols) if num_chunks else 0
+        return SymbolCounts(num_symbols, errors, engine, uniform)
     with ThreadPoolExecutor(threads) as pool:
-        return SymbolCounts(num_symbols, sum(pool.map(share, range(threads))), engine)
+        return SymbolCounts(num_symbols, sum(pool.map(share, range(threads))), engine, uniform)
 
 
 def require_valid(engine: str, channel: ChannelParams) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lora_phy.channel import ChannelParams
+from lora_phy.channel import ChannelParams, Stage
 from lora_phy.monte_carlo.engines import require_valid
 from lora_phy.monte_carlo.flat_channel import as_channel
 from lora_phy.params import MAX_PAYLOAD_LEN, LoRaParams
@@ -116,7 +116,9 @@ def stream_seed(point: LinkPoint, seed: int) -> tuple[int, ...]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it, different for different values."""
+    """A value as JSON can hold it, different for different values; of a user's own channel stage, its key."""
+    if isinstance(value, Stage) and callable(value):
+        return {"stage": value.key}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         # fields at their default are left out, so that a field added later does not change the identity of old points

@@ -1,6 +1,7 @@
-"""Tables for network simulators, each with its provenance.
+"""Tables of results and for network simulators, each with its provenance.
 
     table            columns                                     read by
+    results_table    a row for each `LinkResult`                 a spreadsheet, pandas
     per_table        sf, snr_db, per                             any simulator with an SNR-driven error model
     rejection_table  sf, interferer_sf, sir_db                   capture models (ns-3 lorawan, FLoRa, LoRaSim)
     sensitivity_table sf, bandwidth_hz, sensitivity_dbm          threshold models (LoRaSim's sf7 = [7, …] rows)
@@ -14,7 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lora_phy.channel.path_loss import thermal_noise_dbm
+from lora_phy.monte_carlo.collect import LinkResult
 from lora_phy.params import LoRaParams
 from lora_phy.studies.rejection import RejectionMatrix
 from lora_phy.theory import per_awgn, required_snr_db
@@ -30,7 +32,7 @@ from lora_phy.theory import per_awgn, required_snr_db
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Columns, rows of numbers, and where they come from.
+    """Columns, rows of numbers and texts, and where they come from.
 
     Examples
     --------
@@ -39,7 +41,7 @@ class Table:
     """
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[float, ...], ...]
+    rows: tuple[tuple[float | str, ...], ...]
     provenance: dict[str, Any]
 
     def __post_init__(self) -> None:
@@ -49,23 +51,111 @@ class Table:
                 raise ValueError(f"'rows' must have {len(self.columns)} entries each (got {row!r})")
 
 
+PER_COLUMNS = ("sf", "bandwidth_hz", "cr", "snr_db", "received_dbm", "per")
+RESULT_COLUMNS = (
+    "sf", "bandwidth_hz", "cr", "payload_len", "snr_db", "fading", "sync", "decoding", "engine", "frames",
+    "frame_errors", "per", "per_low", "per_high", "missed", "bad_header", "bad_crc", "truncated", "undetected", "seed",
+    "version", "point",
+)  # fmt: skip
+"""Columns of `results_table`: the link; frames and failed frames; the packet error rate with its interval; why frames
+failed (0 in all for importance sampling, which weighs and does not count); what simulated it; the point's hash.
+"""
+
+
+def results_table(results: Iterable[LinkResult], *, confidence: float = 0.95) -> Table:
+    """Results of `lora_phy.collect` as rows, in the columns `RESULT_COLUMNS`.
+
+    Parameters
+    ----------
+    results
+        What `collect` or `load_results` returns.
+    confidence
+        Of the intervals, in (0, 1).
+
+    Examples
+    --------
+    ``pandas.DataFrame(table.rows, columns=table.columns)`` is the same as a frame.
+
+    >>> from lora_phy import LinkPoint, LoRaParams, collect
+    >>> point = LinkPoint(LoRaParams(sf=7), -6.0, 16, sync="perfect", decoding="hard")
+    >>> table = results_table(collect([point], max_frames=200, seed=1, engine="bins"))
+    >>> dict(zip(table.columns, table.rows[0]))["frames"]
+    200
+    """
+    rows = []
+    for result in results:
+        point, counts = result.point, result.counts
+        low, high = result.interval(confidence)
+        failures = [int(getattr(counts, name, 0)) for name in RESULT_COLUMNS[14:19]]
+        rows.append(
+            (
+                point.params.sf, point.params.bandwidth_hz, point.params.cr, point.payload_len, point.channel.snr_db,
+                point.channel.fading or "none", point.sync, point.decoding, result.engine, counts.frames,
+                int(getattr(counts, "frame_errors", 0)), result.per, low, high, *failures, result.seed, result.version,
+                point.key,
+            )
+        )  # fmt: skip
+    return Table(
+        columns=RESULT_COLUMNS, rows=tuple(rows), provenance=_provenance("lora_phy.collect", confidence=confidence)
+    )
+
+
 def per_table(
-    params: Sequence[LoRaParams], payload_len: int, snr_db: Sequence[float], *, noise_figure_db: float = 6.0
+    params: Sequence[LoRaParams] = (),
+    payload_len: int | None = None,
+    snr_db: Sequence[float] = (),
+    *,
+    results: Sequence[LinkResult] = (),
+    noise_figure_db: float = 6.0,
 ) -> Table:
-    """Packet error rate of each link over the SNRs, by `theory.per_awgn`.
+    """Packet error rate of each link over the SNRs, by `theory.per_awgn`, or as it was simulated.
+
+    Parameters
+    ----------
+    params, payload_len, snr_db
+        Links, bytes in each frame and SNRs in dB, for theory.
+    results
+        Of `lora_phy.collect`, in place of the three: their packet error rates, in their order.
+    noise_figure_db
+        Of the receiver, for the column `received_dbm`.
+
+    Raises
+    ------
+    ValueError
+        Both, or neither, of a payload length and results.
 
     Examples
     --------
     >>> per_table([LoRaParams(sf=7)], 16, [-8.0, -7.0]).columns
     ('sf', 'bandwidth_hz', 'cr', 'snr_db', 'received_dbm', 'per')
     """
+    if (payload_len is None) == (not results) or (results and (params or snr_db)):
+        raise ValueError(
+            "'results' takes the place of 'params', 'payload_len' and 'snr_db': give the one or the others"
+        )
     rows: list[tuple[float, ...]] = []
+    if payload_len is None:
+        for result in results:
+            link, snr = result.point.params, result.point.channel.snr_db
+            level = thermal_noise_dbm(link.bandwidth_hz, noise_figure_db) + snr
+            rows.append((link.sf, link.bandwidth_hz, link.cr, snr, level, result.per))
+        return Table(
+            columns=PER_COLUMNS,
+            rows=tuple(rows),
+            provenance=_provenance(
+                "lora_phy.collect",
+                noise_figure_db=noise_figure_db,
+                points=[result.point.as_dict() for result in results],
+                engines=[result.engine for result in results],
+                frames=[result.counts.frames for result in results],
+            ),
+        )
     for link in params:
         floor = thermal_noise_dbm(link.bandwidth_hz, noise_figure_db)
         for snr, per in zip(snr_db, np.atleast_1d(per_awgn(link, payload_len, list(snr_db))), strict=True):
             rows.append((link.sf, link.bandwidth_hz, link.cr, float(snr), floor + float(snr), float(per)))
     return Table(
-        columns=("sf", "bandwidth_hz", "cr", "snr_db", "received_dbm", "per"),
+        columns=PER_COLUMNS,
         rows=tuple(rows),
         provenance=_provenance(
             "theory.per_awgn: AWGN, perfect sync, hard decoding, block-exact",
@@ -161,7 +251,7 @@ def to_csv(table: Table) -> str:
         out.write(f"# {key}: {json.dumps(value)}\n")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.columns)
-    writer.writerows([[repr(value) for value in row] for row in table.rows])
+    writer.writerows([[value if isinstance(value, str) else repr(value) for value in row] for row in table.rows])
     return out.getvalue()
 
 
@@ -180,7 +270,7 @@ def from_csv(text: str) -> Table:
         key, _, value = lines.pop(0)[2:].partition(": ")
         provenance[key] = json.loads(value)
     header, *rows = csv.reader(lines)
-    return Table(columns=tuple(header), rows=tuple(tuple(map(_number, row)) for row in rows), provenance=provenance)
+    return Table(columns=tuple(header), rows=tuple(tuple(map(_value, row)) for row in rows), provenance=provenance)
 
 
 def to_json(table: Table) -> str:
@@ -233,8 +323,10 @@ def _provenance(method: str, **settings: Any) -> dict[str, Any]:
     return {"generator": "chirpbridge", "version": version, "method": method, **settings}
 
 
-def _number(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+def _value(text: str) -> float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
