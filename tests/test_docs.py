@@ -71,3 +71,18 @@ def test_the_reference_names_modules_that_exist(package: str) -> None:
         owner, _, name = dotted.rpartition(".")
         module, parent = (ROOT.joinpath(*text.split(".")).with_suffix(".py") for text in (dotted, owner))
         assert module.exists() or f"class {name}" in parent.read_text(encoding="utf-8"), dotted
+
+
+def test_the_architecture_page_names_files_that_exist() -> None:
+    table = (DOCS / "explanation/architecture.md").read_text().split("## Where is")[1]
+    for name in re.findall(r"`((?:lora_phy|llm_bridge|tests)/[\w/]+(?:\.py)?/?)`", table):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_picture_of_the_architecture_shows_every_folder() -> None:
+    picture = (DOCS / "gallery/architecture.svg").read_text()
+    for package in ("lora_phy", "llm_bridge"):
+        folders = [path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()]
+        assert folders
+        for folder in folders:
+            assert f"<!-- {folder} -->" in picture, f"run docs/gallery/make_architecture.py: {folder} is missing"
