@@ -21,14 +21,14 @@ Gilbert, Bell Syst. Tech. J. 39, 1960; Elliott, Bell Syst. Tech. J. 42, 1963.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from llm_bridge.transport.packets import HEADER_LEN, names_packet
+from llm_bridge.transport.packets import HEADER_LEN, different_bytes, names_packet
 from llm_bridge.transport.radio import CONTROL_STREAM, Arrival, Packet, packet_keys
 from lora_phy.random_streams import uniforms
 
@@ -97,9 +97,9 @@ def measure(packets: Sequence[Packet], arrivals: Sequence[Arrival]) -> LinkStati
         num_bytes += min(len(packet.payload), len(arrival.payload)) - HEADER_LEN
         if arrival.payload == packet.payload:
             continue
-        wrong = _differences(packet.payload[HEADER_LEN:], arrival.payload[HEADER_LEN:])
+        wrong = different_bytes(packet.payload[HEADER_LEN:], arrival.payload[HEADER_LEN:])
         bursts = find_bursts(wrong)
-        num_wrong += int(wrong.sum())
+        num_wrong += len(wrong) - wrong.count(0)
         num_bursts += len(bursts)
         covered += sum(end - start for start, end in bursts)
     return LinkStatistics(
@@ -111,21 +111,20 @@ def measure(packets: Sequence[Packet], arrivals: Sequence[Arrival]) -> LinkStati
     )
 
 
-def find_bursts(wrong: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Bursts ``(start, end)`` of a row of right and wrong bytes; `BURST_GAP` right bytes in a row end one.
+def find_bursts(wrong: Iterable[object]) -> list[tuple[int, int]]:
+    """Bursts ``(start, end)`` of a row of right (false, 0) and wrong bytes; `BURST_GAP` right bytes in a row end one.
 
     Examples
     --------
-    >>> find_bursts(np.array([0, 1, 0, 1, 0, 0, 0, 0, 1], dtype=bool))
+    >>> find_bursts([0, 1, 0, 1, 0, 0, 0, 0, 1])
     [(1, 4), (8, 9)]
     """
-    places = np.flatnonzero(wrong)
-    if places.size == 0:
-        return []
-    breaks = np.flatnonzero(np.diff(places) > BURST_GAP)
-    starts = places[np.concatenate([[0], breaks + 1])]
-    ends = places[np.concatenate([breaks, [-1]])] + 1
-    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+    bursts: list[tuple[int, int]] = []
+    for place, bad in enumerate(wrong):
+        if bad:
+            start = bursts.pop()[0] if bursts and place - bursts[-1][1] < BURST_GAP else place
+            bursts.append((start, place + 1))
+    return bursts
 
 
 def random_bytes(
@@ -200,10 +199,3 @@ def _disturb(
             data = np.frombuffer(packet.payload, np.uint8, offset=HEADER_LEN) ^ own
             arrivals.append(Arrival(payload=packet.payload[:HEADER_LEN] + data.tobytes(), crc_ok=False))
     return arrivals
-
-
-def _differences(sent: bytes, received: bytes) -> Mask:
-    """Mask of the received bytes that differ from those sent, over their common length."""
-    length = min(len(sent), len(received))
-    different = np.frombuffer(sent[:length], dtype=np.uint8) != np.frombuffer(received[:length], dtype=np.uint8)
-    return np.asarray(different)

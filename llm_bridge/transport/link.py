@@ -33,6 +33,7 @@ from llm_bridge.transport.packets import (
     HEADER_LEN,
     MAX_FRAGMENTS,
     FragmentPlan,
+    different_bytes,
     pack_packets,
     program_number,
     reassemble,
@@ -45,6 +46,7 @@ from llm_bridge.transport.settings import RadioSettings as RadioSettings
 from llm_bridge.transport.tokenizer import Tokenizer, adapt_tokenizer
 from llm_bridge.transport.tokens import SourceText
 from lora_phy import LoRaParams, airtime_s
+from lora_phy.params import MAX_PAYLOAD_LEN
 
 
 def send_items(
@@ -206,7 +208,7 @@ def _prepare(item: Item, radio: RadioSettings, params: LoRaParams, tokenizer: To
         plan=plan,
         fragments=tuple(fragments),
         payloads=payloads,
-        airtime_s=sum(_airtime_s(len(payload), params) for payload in payloads),
+        airtime_s=sum(map(_airtimes_s(params).__getitem__, map(len, payloads))),
     )
 
 
@@ -283,9 +285,11 @@ def _byte_errors(sent: bytes, received: bytes) -> int:
     """Number of bytes that differ, over the common length."""
     if sent == received:
         return 0
-    size = min(len(sent), len(received))
-    different = int.from_bytes(sent[:size], "big") ^ int.from_bytes(received[:size], "big")
-    return len(different.to_bytes(size, "big").replace(b"\0", b""))
+    different = different_bytes(sent, received)
+    return len(different) - different.count(0)
 
 
-_airtime_s = lru_cache(maxsize=1024)(airtime_s)
+@lru_cache(maxsize=64)
+def _airtimes_s(params: LoRaParams) -> tuple[float, ...]:
+    """Seconds on air of a frame by the length of its payload."""
+    return tuple(airtime_s(length, params) for length in range(MAX_PAYLOAD_LEN + 1))

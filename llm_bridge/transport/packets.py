@@ -212,6 +212,18 @@ def names_packet(received: bytes | None, sent: bytes) -> bool:
     return received is not None and len(received) >= HEADER_LEN and received[:HEADER_LEN] == sent[:HEADER_LEN]
 
 
+def different_bytes(sent: bytes, received: bytes) -> bytes:
+    """XOR of two rows of bytes over their common length: 0 where they agree.
+
+    Examples
+    --------
+    >>> different_bytes(b"abcd", b"abxde").hex()
+    '00001b00'
+    """
+    size = min(len(sent), len(received))
+    return (int.from_bytes(sent[:size], "big") ^ int.from_bytes(received[:size], "big")).to_bytes(size, "big")
+
+
 def split(units: Ints, plan: FragmentPlan) -> list[bytes]:
     """Fragments of a text's units, in order; inverse of `reassemble`."""
     ranges = [plan.unit_range(fragment) for fragment in range(plan.count)]
