@@ -35,7 +35,7 @@ from llm_bridge.training.models import ModelDownloadError
 
 INTERRUPTED = 130
 OWN_PACKAGES = ("llm_bridge", "lora_phy")
-BRIDGE_PACKAGES = ("matplotlib", "pandas", "pytest", "rich", "statsmodels", "typer")
+BRIDGE_PACKAGES = ("jinja2", "matplotlib", "pandas", "pydantic", "pytest", "rich", "statsmodels", "typer")
 """What the extra [bridge] brings; whatever else may be missing comes with [llm], [cluster] or [mutants]."""
 CLUSTER_PACKAGES = ("dask", "distributed")
 MUTANTS_PACKAGES = ("libcst", "mutmut")
@@ -72,9 +72,12 @@ def run(
     cache: Annotated[
         Path | None, typer.Option(help="Folder for links, models and scores that several studies share.")
     ] = None,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Add cells to a folder where lists of axes, seeds or methods have grown.")
+    ] = False,
 ) -> None:
     """Run a recipe: send, train, score, report. What is finished is skipped."""
-    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.run import run_recipe
     from llm_bridge.study.recipe_files import load_recipe
     from llm_bridge.training.distributed_training import (
         coordinate_workers,
@@ -92,7 +95,13 @@ def run(
         return
     with coordinate_workers():
         run_recipe(
-            load_recipe(recipe, set_ or []), Path(out), console=Console(), workers=workers, cluster=cluster, cache=cache
+            load_recipe(recipe, set_ or []),
+            Path(out),
+            console=Console(),
+            workers=workers,
+            cluster=cluster,
+            cache=cache,
+            extend=extend,
         )
 
 

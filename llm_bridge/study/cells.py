@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from llm_bridge.axes import LEVEL_COLUMNS, QUANTITIES
 from llm_bridge.files import digest
 from llm_bridge.link import Link, link_columns
-from llm_bridge.study.recipe import Recipe, as_plain
+from llm_bridge.study.provenance import code_identity, function_identity, simulator_version
+from llm_bridge.study.recipe import RadioConfig, Recipe, ScoreConfig, as_plain
+from llm_bridge.transport.policies import find_policy
+from llm_bridge.transport.tokens import find_coding
 
 RULES = "rules"
 UNTRAINED = ("zero-shot", "zero-shot-nf4", RULES)
@@ -38,14 +40,14 @@ class Cell:
     link: Link | None = None
 
     @property
-    def crosses_link_in_evaluation(self) -> bool:
-        """Whether the texts that are judged went over the radio."""
-        return self.corrupted_split in ("eval", "both")
+    def evaluation_link(self) -> Link | None:
+        """The link that the texts to judge crossed; None where they did not."""
+        return self.link if self.corrupted_split in ("eval", "both") else None
 
     @property
-    def crosses_link_in_training(self) -> bool:
-        """Whether the texts that the model learnt from went over the radio."""
-        return self.corrupted_split in ("train", "both")
+    def training_link(self) -> Link | None:
+        """The link that the texts to learn from crossed; None where they did not."""
+        return self.link if self.corrupted_split in ("train", "both") else None
 
     @property
     def trained(self) -> bool:
@@ -134,26 +136,32 @@ def cell_config(
         **{name: value for name, value in link.items() if value is not None or name not in LATER_COLUMNS},
         "recipe": recipe.name,
         "model": as_plain(recipe.model),
-        "score": as_plain(recipe.score),
+        "score": _score_settings(cell, recipe),
         "corpus_limit": recipe.corpus.limit,
         "corpus_hash": corpus_hashes[cell.corpus],
         "chirpbridge": simulator_version(),
+        "code": {"model": code_identity("model")},
     }
     if cell.link is not None:
-        plain = as_plain(recipe.radio)
-        config["radio"] = {name: plain[name] for name in (*RADIO_SETTINGS, *cell.link.setting_names)}
+        radio = as_plain(recipe.radio) | _unread(cell.link, recipe)
+        config["radio"] = {name: radio[name] for name in (*RADIO_SETTINGS, *cell.link.setting_names)}
+        config["code"]["link"] = link_code(cell.link.policy, cell.link.source_coding)
     if model_sha256 is not None and cell.method != RULES:
         config["model"]["sha256"] = model_sha256
     config["training_hash"] = corpus_hashes["mutants-validation"]  # the threshold of `detect` is fitted there
     if cell.trained:
         config["training"] = {**as_plain(recipe.training), "methods": None, "seeds": None}
+    if cell.trained or cell.method == RULES:  # rules are fitted on it too
         config["training_hash"] += "/" + corpus_hashes["mutants-train"]
     return config
 
 
 def cell_name(cell: Cell, config: dict[str, Any]) -> str:
-    """Folder of a cell: what a person looks for first, then the hash that makes it unique."""
-    identity = {key: value for key, value in config.items() if key != "recipe"}
+    """Folder of a cell: what a person looks for first, then the hash that makes it unique.
+
+    The code is no part of the name: a finished cell of other code is computed anew (`experiment`).
+    """
+    identity = {key: value for key, value in config.items() if key not in ("recipe", "code")}
     model = config["model"]
     if cell.method == RULES:  # no model answers
         del identity["model"]
@@ -164,11 +172,36 @@ def cell_name(cell: Cell, config: dict[str, Any]) -> str:
     return "-".join([*words, digest(identity, length=10)])
 
 
-def simulator_version() -> str:
-    """Version of this distribution and of its link simulation; part of every result's identity."""
-    from lora_phy.monte_carlo.results_file import LINK_VERSION
+def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
+    """Tasks that are scored in a cell: a fine-tuned model over a link may be asked for fewer; rules repair nothing."""
+    fewer = cell.trained and cell.evaluation_link and recipe.score.trained_tasks
+    tasks = recipe.score.trained_tasks if fewer else recipe.score.tasks
+    return tuple(task for task in tasks if not (task == "repair" and cell.method == RULES))
 
-    try:
-        return f"{version('chirpbridge')}, link {LINK_VERSION}"
-    except PackageNotFoundError:
-        return f"unknown, link {LINK_VERSION}"
+
+def link_code(policy: str, source_coding: str) -> list[Any]:
+    """What the code of a link does: all that carries frames, and this policy's and coding's own functions."""
+    kept, coding = find_policy(policy), find_coding(source_coding)
+    own = [kept.keep, kept.control, coding.encode, coding.pieces]
+    return [code_identity("link"), digest([*map(function_identity, own), kept.parity, coding.unit_bits])]
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _unread(link: Link, recipe: Recipe) -> dict[str, Any]:
+    """Settings that a link does not read, at their defaults: a change of them is no change of its cells."""
+    default, found = RadioConfig(), dict[str, Any]()
+    if not find_policy(link.policy).parity:
+        found["redundancy"] = default.redundancy
+    if link.axis != "equal_airtime" or recipe.radio.period_s:
+        found["airtime_reference_sf"] = default.airtime_reference_sf
+    return found
+
+
+def _score_settings(cell: Cell, recipe: Recipe) -> dict[str, Any]:
+    """The recipe's section ``score``; the settings of *repair* at their defaults where it is not scored."""
+    default, found = ScoreConfig(), as_plain(recipe.score)
+    if "repair" not in tasks_of(cell, recipe):
+        found |= {"repair_form": default.repair_form, "repair_candidates": default.repair_candidates}
+    return dict(found)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_bridge.study.cells import RULES, SHUFFLED, UNTRAINED, base_method, expand, links
-from llm_bridge.study.learning import learner_settings
+from llm_bridge.study.model_runs import run_settings
 from llm_bridge.study.recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def check_training(recipe: Recipe) -> None:
         if method not in UNTRAINED:
             from llm_bridge.training.finetune import TrainSettings
 
-            settings = learner_settings(recipe, method, seed)
+            settings = run_settings(recipe, method, seed)
             AdapterSettings(**settings["adapter"])
             TrainSettings(**settings["training"])
 

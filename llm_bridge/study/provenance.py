@@ -1,17 +1,119 @@
-"""Where a number comes from: versions, commit, machine, corpora, model. Stored beside every result, shapes none."""
+"""Where a number comes from: the code and the model that shape it, and the machine that computed it.
+
+`code_identity` and `model_hashes` are part of identities: other code, or other weights, make other numbers. What
+`provenance` tells is stored beside every result and shapes none.
+"""
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
+from llm_bridge.files import StoreError, canonical_json, digest, read_json, write_json
+from lora_phy.monte_carlo.results_file import LINK_VERSION
+
 PACKAGES = ("chirpbridge", "numpy", "scipy", "numba", "torch", "transformers", "peft", "bitsandbytes", "tokenizers")
+ROOT = Path(__file__).resolve().parents[2]
+RADIO_CODE = (
+    "params",
+    "coding",
+    "modem",
+    "channel",
+    "frames",
+    "receiver",
+    "monte_carlo",
+    "kernels",
+    "resampling",
+    "theory",
+)
+CODE: Mapping[str, tuple[str, ...]] = {
+    "link": (*(f"lora_phy/{name}" for name in RADIO_CODE), *(f"llm_bridge/{x}" for x in ("axes", "link", "transport"))),
+    "model": ("llm_bridge/training", "llm_bridge/scoring", "llm_bridge/study/shuffling"),
+}
+"""Modules and packages that shape what arrives over a link, and what a model makes of it."""
+MODEL_PARTS: Mapping[str, tuple[str, ...]] = {
+    "weights": ("*.safetensors", "*.safetensors.index.json", "*.bin"),
+    "config": ("config.json", "generation_config.json", "quantization_config.json"),
+    "tokenizer": ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model"),
+}
+
+
+def simulator_version() -> str:
+    """Version of this distribution and of its link simulation; part of every result's identity."""
+    return f"{_version('chirpbridge') or 'unknown'}, link {LINK_VERSION}"
+
+
+@lru_cache(maxsize=4)
+def code_identity(part: str) -> str:
+    """Hash of the source files of a part of `CODE`; comments, docstrings and layout do not count.
+
+    Examples
+    --------
+    >>> len(code_identity("model"))
+    16
+    """
+    found = hashlib.sha256()
+    for place in CODE[part]:
+        path = ROOT / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]:
+            found.update(f"{file.relative_to(ROOT).as_posix()}\0{_bare(file)}\0".encode())
+    return found.hexdigest()[:16]
+
+
+def function_identity(function: Any) -> Any:
+    """What a function does, as plain values: its byte code and constants, wherever it was written."""
+    code = getattr(function, "__code__", None)
+    return _plain_code(code) if isinstance(code, CodeType) else repr(getattr(function, "__qualname__", function))
+
+
+def model_hashes(name: str, directory: Path) -> dict[str, str]:
+    """Hash of each of the `MODEL_PARTS` of a model, so that a moved model is the same one and a changed model another.
+
+    Hashing gigabytes takes minutes; a file's hash is remembered by its path, size and time of change.
+
+    Parameters
+    ----------
+    name
+        Name as in a recipe; a model that is not there yet is fetched. The toy model is its source text.
+    directory
+        Folder of the study, where hashes of files are remembered.
+    """
+    from llm_bridge.training.fetching import TOY, fetch_model
+
+    if name == TOY:
+        from llm_bridge.training import toy
+
+        return dict.fromkeys(MODEL_PARTS, hashlib.sha256(Path(toy.__file__).read_bytes()).hexdigest())
+    folder, memory = fetch_model(name), directory / "cache" / "file_hashes.json"
+    before = _remembered(memory)
+    known, hashes = dict(before), {}
+    for part, patterns in MODEL_PARTS.items():
+        files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+        hashes[part] = digest([[path.name, _file_sha256(path, known)] for path in files], length=64)
+    if known != before:
+        write_json(memory, known)
+    return hashes
+
+
+def model_sha256(hashes: Mapping[str, str]) -> str:
+    """One hash for the model.
+
+    Examples
+    --------
+    >>> len(model_sha256({"weights": "a", "config": "b", "tokenizer": "c"}))
+    64
+    """
+    return hashlib.sha256(canonical_json(dict(hashes)).encode()).hexdigest()
 
 
 def provenance() -> dict[str, Any]:
@@ -36,6 +138,44 @@ def provenance() -> dict[str, Any]:
     }
 
 
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _bare(file: Path) -> str:
+    """A source file without comments, docstrings and layout."""
+    tree = ast.parse(file.read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            body[:] = [x for x in body if not (isinstance(x, ast.Expr) and isinstance(x.value, ast.Constant))]
+    return ast.unparse(tree)
+
+
+def _plain_code(code: CodeType) -> list[Any]:
+    constants = [_plain_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return [code.co_code.hex(), constants, list(code.co_names)]
+
+
+def _remembered(path: Path) -> dict[str, Any]:
+    try:
+        return dict(read_json(path)) if path.exists() else {}
+    except (StoreError, ValueError, TypeError):  # a memory that cannot be read is no memory
+        return {}
+
+
+def _file_sha256(file: Path, known: dict[str, Any]) -> str:
+    file = file.resolve()
+    status = file.stat()
+    stamp = [status.st_size, status.st_mtime_ns]
+    entry = known.get(str(file))
+    if isinstance(entry, list) and entry[:2] == stamp:
+        return str(entry[2])
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    known[str(file)] = [*stamp, found]
+    return found
+
+
 def _accelerator() -> dict[str, Any]:
     """What torch computes with: its threads and the GPU's name; nothing where no model was used in this process."""
     torch = sys.modules.get("torch")
@@ -58,13 +198,12 @@ def _commit() -> str | None:
 
     As it was when first asked for: what runs was read then.
     """
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
+    if not (ROOT / ".git").exists():
         return None
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True, timeout=20
         ).stdout.strip()
 
     try:

@@ -1,30 +1,30 @@
 """The task *repair* inside a study: candidates generated once for each text, every test run once for each candidate.
 
-    DIR/cache/repairs/<learner>.jsonl            a line per received text: its candidates
-    DIR/cache/repairs/<learner>.verdicts.jsonl   a line per program and candidate: what the sandbox said
+    DIR/cache/repairs/<model run>.jsonl    a line per received text: its candidates
+    DIR/cache/verdicts/<model run>.jsonl   a line per program and candidate: what the sandbox said
 
-The line to be replaced is the one that the same model finds most suspicious. A text that would still have a hole after
-that cannot become a program, so nothing is generated for it. Torch is imported when a text has no candidates yet.
+The line to be replaced is the one with the highest bug score of the same model. A text that would still have an erasure
+after that cannot become a program, so nothing is generated for it. Torch is imported when a text has no candidates yet.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
-from llm_bridge.files import StoreError, append_jsonl, signed, verified
+from llm_bridge.files import StoreError, text_digest
 from llm_bridge.scoring.decisions import Row, pairs_by_name
 from llm_bridge.scoring.localise import rank_lines
+from llm_bridge.study.cache import CachedRows
 from llm_bridge.study.recipe import ScoreConfig
 from llm_bridge.transport.items import REPLACEMENT_CHARACTER, ReceivedItem
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.text_scores import TextScores
-    from llm_bridge.study.learning import Learner
+    from llm_bridge.study.model_runs import ModelRun
 
 Progress = Callable[[int, int], None]
 
@@ -47,35 +47,29 @@ def suspicious_lines(
 
 
 def candidates_of(
-    learner: Learner, lines: Mapping[str, int | None], config: ScoreConfig, *, progress: Progress | None = None
+    model_run: ModelRun, lines: Mapping[str, int | None], config: ScoreConfig, *, progress: Progress | None = None
 ) -> dict[str, tuple[str, ...]]:
     """Candidates for every text: from the file where they are there, from the model where not."""
     form, count = config.repair_form, config.repair_candidates
-    path = learner.directory / "cache" / "repairs" / f"{learner.key}.jsonl"
-    known = {
-        row["text_sha256"]: tuple(row["candidates"])
-        for row in verified(path)
-        if (row["form"], row["count"]) == (form, count)
-    }
-    missing = [text for text in lines if _sha256(text) not in known]
+    kept = model_run.cache.rows("repairs", model_run.key, "key")
+    keys = {text: f"{form} {count} {text_digest(text)}" for text in lines}
+    missing = [text for text in lines if keys[text] not in kept.known]
     for number, text in enumerate(missing, start=1):
         made: tuple[str, ...] = (text,)
-        if form == "program" or not _hole_stays(text, lines[text]):
+        if form == "program" or not _erasure_stays(text, lines[text]):
             from llm_bridge.scoring.repair import GenerationSettings, generate_repairs
 
-            max_lines = MAX_FIX_LINES if learner.learns_repair else 1
+            max_lines = MAX_FIX_LINES if model_run.learns_repair else 1
             settings = GenerationSettings(what=form, num_candidates=count, max_lines=max_lines)
-            made = generate_repairs(learner.model(), {text: lines[text]}, settings)[text]
-        row = {"text_sha256": _sha256(text), "form": form, "count": count, "candidates": made}
-        append_jsonl(path, [signed(row)])
-        known[_sha256(text)] = made
+            made = generate_repairs(model_run.model(), {text: lines[text]}, settings)[text]
+        kept.add([{"key": keys[text], "candidates": made}])
         if progress is not None:
             progress(number, len(missing))
-    return {text: known[_sha256(text)] for text in lines}
+    return {text: tuple(kept.known[keys[text]]["candidates"]) for text in lines}
 
 
 def repair_rows(
-    learner: Learner,
+    model_run: ModelRun,
     received: Sequence[ReceivedItem],
     pairs: Sequence[ProgramPair],
     candidates: Mapping[str, Sequence[str]],
@@ -89,37 +83,26 @@ def repair_rows(
     """
     from llm_bridge.scoring.repair import repair
 
-    path = learner.directory / "cache" / "repairs" / f"{learner.key}.verdicts.jsonl"
-    return repair(received, pairs, candidates, run=_Judge(path))
+    known = model_run.cache.rows("verdicts", model_run.key, "key")
+    return repair(received, pairs, candidates, run=partial(_verdict, known))
 
 
-class _Judge:
-    """`sandbox.run_tests` with its verdicts on file."""
+def _verdict(kept: CachedRows, source: str, entry_point: str, tests: TestSuite) -> Any:
+    """Outcome of `sandbox.run_tests` with its verdict, which is kept on file."""
+    key = text_digest("\0".join([source, entry_point, repr(tests)]))
+    if key not in kept.known:
+        from llm_bridge.scoring.sandbox import run_tests
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.known = {row["key"]: row["verdict"] for row in verified(path)}
-
-    def __call__(self, source: str, entry_point: str, tests: TestSuite) -> Any:
-        key = _sha256("\0".join([source, entry_point, repr(tests)]))
-        if key not in self.known:
-            from llm_bridge.scoring.sandbox import run_tests
-
-            outcome = run_tests(source, entry_point, tests)
-            if outcome.verdict == "refused":
-                raise StoreError(
-                    f"the task 'repair' runs generated programs, and nothing here shuts them in ({outcome.isolation}):"
-                    " leave it out of 'score.tasks', or run on a system with user namespaces or Landlock"
-                )
-            append_jsonl(self.path, [signed({"key": key, "program": entry_point, "verdict": outcome.verdict})])
-            self.known[key] = outcome.verdict
-        return SimpleNamespace(verdict=self.known[key])
+        outcome = run_tests(source, entry_point, tests)
+        if outcome.verdict == "refused":
+            raise StoreError(
+                f"the task 'repair' runs generated programs, and nothing here shuts them in ({outcome.isolation}):"
+                " leave it out of 'score.tasks', or run on a system with user namespaces or Landlock"
+            )
+        kept.add([{"key": key, "program": entry_point, "verdict": outcome.verdict}])
+    return SimpleNamespace(verdict=kept.known[key]["verdict"])
 
 
-def _hole_stays(text: str, line: int | None) -> bool:
-    """Whether a hole would be left after one line was replaced: then no candidate is a program."""
+def _erasure_stays(text: str, line: int | None) -> bool:
+    """Whether an erasure would be left after one line was replaced: then no candidate is a program."""
     return any(REPLACEMENT_CHARACTER in row for index, row in enumerate(text.splitlines()) if index != line)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()

@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 from llm_bridge.corpora.programs import ProgramPair
-from llm_bridge.link import Link, link_columns
+from llm_bridge.link import link_columns
 from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
 from llm_bridge.scoring.localise import localise
 from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.paired import paired
-from llm_bridge.study.cells import LATER_COLUMNS, RULES, UNTRAINED, Cell
+from llm_bridge.study.cells import LATER_COLUMNS, RULES, Cell
 from llm_bridge.transport.link import ReceivedItem
 
 Row = dict[str, Any]
@@ -32,37 +32,39 @@ def texts_needed(
 
 
 def cell_rows(
-    cell: str,
+    name: str,
+    cell: Cell,
     tasks: Sequence[str],
     pairs: Sequence[ProgramPair],
     received: Sequence[ReceivedItem],
     scores: Mapping[str, Any],
     validation: Sequence[ProgramPair],
     *,
-    method: str,
-    link: Link | None = None,
     repaired: Sequence[Row] = (),
 ) -> dict[str, list[Row]]:
     """Item rows of each task. A trained model localises by its verdicts, an untrained one by likelihood.
 
-    Every row tells the axis of its `link`, and whether what arrived `parses`. `repaired` are the rows of *repair*
-    (`repairing`).
+    Every row tells the cell's `name` and where it belongs, and whether what arrived `parses`. `repaired` are the rows
+    of *repair* (`repairing`).
     """
+    place = {
+        "cell": name,
+        **{key: getattr(cell, key) for key in ("method", "train_seed", "corpus")},
+        **{key: link_columns(cell.link)[key] for key in ("axis", "sf", "channel_seed")},
+    }
     readable = {(one.item.program, one.item.version): one.delivered and parses(one.text) for one in received}
-    trained = method not in UNTRAINED
     rows: dict[str, list[Row]] = {}
     for task in tasks:
         if task == "localise":
-            found = localise(received, pairs, scores, by="verdict" if trained else "nll")
+            found = localise(received, pairs, scores, by="verdict" if cell.trained else "nll")
         elif task == "paired":
             found = paired(received, pairs, scores, by="mean")
         elif task == "repair":
             found = list(repaired)
         else:
-            threshold = 0.0 if method == RULES else validation_threshold(validation, scores, trained)
-            found = detect(received, pairs, scores, threshold=threshold, by=_by(trained))
-        axis = link.axis if link is not None else None
-        rows[task] = [{"cell": cell, **row, "axis": axis, "parses": _row_parses(row, readable)} for row in found]
+            threshold = 0.0 if cell.method == RULES else validation_threshold(validation, scores, cell.trained)
+            found = detect(received, pairs, scores, threshold=threshold, by=_by(cell.trained))
+        rows[task] = [{**row, **place, "parses": _row_parses(row, readable)} for row in found]
     return rows
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
+from llm_bridge.corpora.programs import ProgramPair, line_spans
 from llm_bridge.link import FIELDS, Link
-from llm_bridge.study.cells import Cell
-from llm_bridge.study.links import (
-    delivery_row,
-    equal_airtime,
-    items_of,
-    perfect_arrival,
-    transmit_items,
-)
-from llm_bridge.study.loading import Study
-from llm_bridge.transport.items import Item, ReceivedItem
+from llm_bridge.study.cache import Cache
+from llm_bridge.study.cells import Cell, link_code
+from llm_bridge.study.workspace import Workspace
+from llm_bridge.transport.controls import LinkStatistics
+from llm_bridge.transport.items import Damage, Item, ReceivedItem, pair_fates
+from llm_bridge.transport.link import measure_link, send_items, within_budget
+from llm_bridge.transport.policies import find_policy
 from llm_bridge.transport.settings import RadioSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+Progress = Callable[[int, int], None]
 TRAINING = "training set"
 """In the place of a test corpus' name: what the model learns from."""
 
@@ -34,7 +36,7 @@ class Arrivals:
     learnt: list[ReceivedItem]
 
 
-def transmit_all(study: Study, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
+def transmit_all(study: Workspace, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
     """First stage: everything that has to cross a link crosses it; the delivery table is shown at once."""
     arrivals: dict[Cell, Arrivals] = {}
     clean = {name: perfect_arrival(items_of(pairs)) for name, pairs in study.test.items()}
@@ -43,15 +45,13 @@ def transmit_all(study: Study, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
     delivered: dict[tuple[str, Link], dict[str, Any]] = {}
     with study.phase("radio links: frames over the air") as advance:
         for number, cell in enumerate(cells):
-            for link in links_of(cell):
-                if link not in crossed:
-                    crossed[link] = cross(study, *link)
-            evaluated, learnt = clean[cell.corpus], clean_training
-            if cell.link is not None and cell.crosses_link_in_evaluation:
-                evaluated = crossed[cell.link, cell.corpus]
-                delivered[cell.corpus, cell.link] = delivery_row(evaluated)
-            if cell.link is not None and cell.crosses_link_in_training:
-                learnt = crossed[cell.link, TRAINING]
+            for link, corpus in links_of(cell):
+                if (link, corpus) not in crossed:
+                    crossed[link, corpus] = cross(study, link, corpus)
+                if corpus != TRAINING:
+                    delivered[corpus, link] = delivery_row(crossed[link, corpus])
+            evaluated = crossed[cell.evaluation_link, cell.corpus] if cell.evaluation_link else clean[cell.corpus]
+            learnt = crossed[cell.training_link, TRAINING] if cell.training_link else clean_training
             arrivals[cell] = Arrivals(evaluated=evaluated, learnt=learnt)
             advance(number + 1, len(cells))
     if delivered:
@@ -61,13 +61,11 @@ def transmit_all(study: Study, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
 
 def links_of(cell: Cell) -> list[tuple[Link, str]]:
     """What a cell sends: a link, and the name of a test corpus or `TRAINING`."""
-    if cell.link is None:
-        return []
-    sent = [(cell.link, cell.corpus)] if cell.crosses_link_in_evaluation else []
-    return sent + ([(cell.link, TRAINING)] if cell.crosses_link_in_training else [])
+    sent = ((cell.evaluation_link, cell.corpus), (cell.training_link, TRAINING))
+    return [(link, corpus) for link, corpus in sent if link is not None]
 
 
-def cross(study: Study, link: Link, corpus: str) -> list[ReceivedItem]:
+def cross(study: Workspace, link: Link, corpus: str) -> list[ReceivedItem]:
     """A corpus over a link, from the file where it crossed it before.
 
     The airtime budget is that of the texts to be judged; a training set is sent once, in its fixed order, on any axis.
@@ -75,20 +73,132 @@ def cross(study: Study, link: Link, corpus: str) -> list[ReceivedItem]:
     items = items_of(study.train if corpus == TRAINING else study.test[corpus])
     radio, tokenizer = settings_of(study, link, items, judged=corpus != TRAINING)
     name = study.model.get("tokenizer") or study.recipe.model.name
-    return transmit_items(items, radio, study.directory, tokenizer=tokenizer, tokenizer_name=name)
+    return transmit_items(items, radio, study.cache, tokenizer=tokenizer, tokenizer_name=name)
 
 
 def settings_of(
-    study: Study, link: Link, items: Sequence[Item], *, judged: bool = True
+    study: Workspace, link: Link, items: Sequence[Item], *, judged: bool = True
 ) -> tuple[RadioSettings, object | None]:
     """Settings of a link for the texts that it is to carry, and the tokenizer, where ids are sent."""
-    radio = study.recipe.radio.settings_of(link)
+    radio, config = study.recipe.radio.settings_of(link), study.recipe.radio
     tokenizer = study.tokenizer if radio.source_coding == "token_ids" else None
     if judged and link.axis == "equal_airtime":
-        settings = study.recipe.radio
-        budget_s = settings.period_s * settings.allowed_duty_cycle
-        radio = equal_airtime(items, radio, settings.airtime_reference_sf, tokenizer, budget_s=budget_s)
+        budget_s = config.period_s * config.allowed_duty_cycle
+        radio = equal_airtime(items, radio, config.airtime_reference_sf, tokenizer, budget_s=budget_s)
     return radio, tokenizer
+
+
+def items_of(pairs: Sequence[ProgramPair]) -> list[Item]:
+    """Both versions of every program, as sent: the code and nothing else."""
+    return [
+        Item(corpus=pair.corpus, program=pair.name, version=version, text=text)
+        for pair in pairs
+        for version, text in (("buggy", pair.buggy), ("correct", pair.correct))
+    ]
+
+
+def perfect_arrival(items: Sequence[Item]) -> list[ReceivedItem]:
+    """What arrives where no link is crossed: the texts themselves, no frame sent, nothing on air."""
+    none = Damage(bytes_sent=0, byte_errors=0, symbol_errors=0, fragments_sent=0, fragments_lost=0, airtime_s=0.0)
+    return [
+        ReceivedItem(
+            item=item, text=item.text, erasures=(), line_spans=tuple(line_spans(item.text)), delivered=True,
+            intact=True, damage=none,
+        )
+        for item in items
+    ]  # fmt: skip
+
+
+def equal_airtime(
+    items: Sequence[Item], radio: RadioSettings, reference_sf: int, tokenizer: object, *, budget_s: float = 0.0
+) -> RadioSettings:
+    """The same link with `budget_s` seconds on air, or (0) with what `reference_sf` needs to send all items once."""
+    if not budget_s:
+        reference = replace(radio, sf=reference_sf)
+        on_air = send_items(items, replace(reference, snr_db=float("inf"), policy="drop"), tokenizer=tokenizer)
+        budget_s = sum(arrival.damage.airtime_s for arrival in on_air)
+    return within_budget(items, radio, budget_s, tokenizer=tokenizer)
+
+
+def transmit_items(
+    items: Sequence[Item],
+    radio: RadioSettings,
+    cache: Cache,
+    *,
+    tokenizer: object = None,
+    tokenizer_name: str = "",
+    progress: Progress | None = None,
+    workers: int = 1,
+) -> list[ReceivedItem]:
+    """Send items over a link, or read what arrived when they were sent before.
+
+    The rates of a control are measured once on the real link with these settings, for all controls of the link.
+    """
+
+    def identity(settings: RadioSettings) -> dict[str, Any]:
+        return {
+            "radio": asdict(settings),
+            "items": [[item.corpus, item.program, item.version, item.text] for item in items],
+            "tokenizer": tokenizer_name if settings.source_coding != "utf8" else "",
+            "code": link_code(settings.policy, settings.source_coding),
+        }
+
+    def measured() -> LinkStatistics:
+        real = replace(radio, policy="deliver")
+        return cache.get_or_make(
+            "rates",
+            identity(real),
+            lambda: measure_link(items, real, tokenizer=tokenizer, workers=workers),
+            read=lambda rows: LinkStatistics(**rows[0]),
+            write=lambda rates: [asdict(rates)],
+        )
+
+    def send() -> list[ReceivedItem]:
+        settings = radio
+        if find_policy(radio.policy).control is not None and radio.control is None:
+            settings = replace(radio, control=measured())
+        return send_items(items, settings, tokenizer=tokenizer, progress=progress, workers=workers)
+
+    return cache.get_or_make(
+        "links",
+        identity(radio),
+        send,
+        read=lambda rows: [_from_row(row, item) for row, item in zip(rows, items, strict=True)],
+        write=lambda received: [_to_row(arrival) for arrival in received],
+    )
+
+
+def delivery_row(received: Sequence[ReceivedItem]) -> dict[str, Any]:
+    """Counts of one link: items, delivered, intact, fragments sent, lost and unequal in a pair, bytes, airtime."""
+    fates = pair_fates(received)
+    counts = ("fragments_sent", "fragments_lost", "byte_errors", "airtime_s")
+    return {
+        "n": len(received),
+        "delivered": sum(arrival.delivered for arrival in received),
+        "intact": sum(arrival.intact for arrival in received),
+        "pair_fragments": fates.fragments,
+        "pair_fragments_unequal": fates.unequal,
+        **{name: sum(getattr(arrival.damage, name) for arrival in received) for name in counts},
+    }
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _to_row(arrival: ReceivedItem) -> dict[str, Any]:
+    row = asdict(arrival)
+    item = row.pop("item")
+    return {"program": item["program"], "version": item["version"], **row}
+
+
+def _from_row(row: dict[str, Any], item: Item) -> ReceivedItem:
+    values = {name: value for name, value in row.items() if name not in ("program", "version")}
+    return _received().validate_python({**values, "item": item})
+
+
+@lru_cache(maxsize=1)
+def _received() -> TypeAdapter[ReceivedItem]:
+    return TypeAdapter(ReceivedItem)
 
 
 def _print_delivery(console: Console, rows: Mapping[tuple[str, Link], dict[str, Any]]) -> None:
@@ -102,7 +212,7 @@ def _print_delivery(console: Console, rows: Mapping[tuple[str, Link], dict[str, 
     fixed = ", ".join(f"{name} {value}" for name, value in common.items() if value is not None)
     table = Table(title=f"What arrived ({fixed})", title_justify="left")
     for name in (*varying, "SF", "texts", "any byte", "whole", "frames", "lost", "unequal", "airtime"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name == "SF")
     for link, row in zip(spelt, rows.values(), strict=True):
         lost = row["fragments_lost"] / row["fragments_sent"] if row["fragments_sent"] else 0.0
         pairs = row["pair_fragments"]  # fragment i of both versions: the share of which one alone was lost

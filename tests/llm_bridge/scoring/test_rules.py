@@ -10,7 +10,7 @@ from llm_bridge.scoring.localise import localise
 from llm_bridge.scoring.metrics import score_cell
 from llm_bridge.scoring.paired import paired
 from llm_bridge.scoring.rules import fit_position, rule_scores
-from llm_bridge.study.links import items_of, perfect_arrival
+from llm_bridge.study.transmission import items_of, perfect_arrival
 
 
 def test_the_rules_score_what_they_must_on_minibugs() -> None:

@@ -98,7 +98,8 @@ def test_training_and_test_texts_lose_that_share_at_both_spreading_factors(tmp_p
     """Exact intervals at 1 - 1e-6 each; the last frame of a text is shorter and lost a little less: 0.02 in all."""
     from rich.console import Console
 
-    from llm_bridge.study.experiment import load_study, transmit_all
+    from llm_bridge.study.transmission import transmit_all
+    from llm_bridge.study.workspace import open_workspace
 
     overrides = [
         "radio.axis=equal_loss",
@@ -108,7 +109,7 @@ def test_training_and_test_texts_lose_that_share_at_both_spreading_factors(tmp_p
         "training.methods=full",
     ]
     recipe = load_recipe("toy", overrides)
-    study = load_study(recipe, tmp_path, Console(quiet=True))
+    study = open_workspace(recipe, tmp_path, Console(quiet=True))
     crossed = []
     for cell, arrived in transmit_all(study, expand(recipe)).items():
         crossed += [arrived.learnt, *([arrived.evaluated] if cell.corrupted_split == "both" else [])]

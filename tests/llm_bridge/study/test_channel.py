@@ -11,13 +11,14 @@ import pytest
 from rich.console import Console
 
 from llm_bridge.results_format import CHANNEL_COLUMNS
+from llm_bridge.run import run_recipe
+from llm_bridge.study.cache import Cache
 from llm_bridge.study.cells import channel_links
 from llm_bridge.study.channel import radios
-from llm_bridge.study.experiment import run_recipe
-from llm_bridge.study.links import delivery_row, items_of, transmit_items
-from llm_bridge.study.loading import load_study
 from llm_bridge.study.recipe import Recipe
 from llm_bridge.study.recipe_files import load_recipe
+from llm_bridge.study.transmission import delivery_row, items_of, transmit_items
+from llm_bridge.study.workspace import open_workspace
 
 SMALL = [
     "corpus.limit=6",
@@ -65,11 +66,11 @@ def test_a_row_for_every_link_and_channel_seed_and_its_counts_hang_together(fini
 
 def test_frames_shared_between_policies_arrive_as_in_a_study_with_models(finished: Path, tmp_path: Path) -> None:
     recipe = recipe_of()
-    items = items_of(load_study(recipe, tmp_path, Console(quiet=True)).test["minibugs"])
+    items = items_of(open_workspace(recipe, tmp_path, Console(quiet=True)).test["minibugs"])
     by_link = {(row["sf"], row["snr_db"], row["policy"], row["channel_seed"]): row for row in rows(finished)}
     for _, link in channel_links(recipe):
         if (link.sf, link.snr_db, link.channel_seed) == (7, -10.0, 3):
-            alone = delivery_row(transmit_items(items, recipe.radio.settings_of(link), tmp_path))
+            alone = delivery_row(transmit_items(items, recipe.radio.settings_of(link), Cache(tmp_path)))
             shared = by_link["7", "-10.0", str(link.policy), "3"]
             assert {name: float(shared[name]) for name in alone} == pytest.approx(alone)
 
@@ -106,7 +107,7 @@ def test_two_processes_write_the_same_table_and_torch_is_not_imported(finished: 
         "from pathlib import Path\n"
         "from rich.console import Console\n"
         "from llm_bridge.study.recipe_files import load_recipe\n"
-        "from llm_bridge.study.experiment import run_recipe\n"
+        "from llm_bridge.run import run_recipe\n"
         "if __name__ == '__main__':\n"
         f"    run_recipe(load_recipe('channel', {SMALL!r}), Path({str(tmp_path / 'out')!r}),"
         " console=Console(quiet=True), workers=2)\n"

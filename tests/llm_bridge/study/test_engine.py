@@ -13,13 +13,14 @@ from scipy import stats
 
 from llm_bridge.corpora import minibugs
 from llm_bridge.files import read_json
+from llm_bridge.study.cache import Cache
 from llm_bridge.study.cells import expand
-from llm_bridge.study.experiment import load_study, transmit_all
-from llm_bridge.study.links import items_of, transmit_items
-from llm_bridge.study.model_files import model_hashes, model_sha256
+from llm_bridge.study.provenance import model_hashes, model_sha256
 from llm_bridge.study.recipe_files import load_recipe
 from llm_bridge.study.rows import parses
 from llm_bridge.study.shuffling import shuffled_labels
+from llm_bridge.study.transmission import items_of, transmit_all, transmit_items
+from llm_bridge.study.workspace import open_workspace
 from llm_bridge.transport import controls, radio
 from llm_bridge.transport.link import RadioSettings, send_items
 
@@ -38,7 +39,7 @@ def test_controls_are_cells_and_their_rates_are_those_of_the_real_link(tmp_path:
         "training.methods=rules",
     ]
     recipe = load_recipe("toy", overrides)
-    study = load_study(recipe, tmp_path, Console(quiet=True))
+    study = open_workspace(recipe, tmp_path, Console(quiet=True))
     arrived = {
         cell.link.policy: there.evaluated for cell, there in transmit_all(study, expand(recipe)).items() if cell.link
     }
@@ -60,12 +61,12 @@ def test_controls_are_cells_and_their_rates_are_those_of_the_real_link(tmp_path:
     assert stats.binomtest(total("random-bytes", "byte_errors"), round(arrived_bytes), wrong).pvalue > 1e-6 / 4
     assert total("bursts", "byte_errors") == pytest.approx(total("random-bytes", "byte_errors"), rel=0.35)
     assert total("drops", "byte_errors") == 0
-    assert len(list((tmp_path / "cache" / "links").glob("*.rates.jsonl"))) == 1, "measured once for three controls"
+    assert len(list((tmp_path / "cache" / "rates").glob("*.jsonl"))) == 1, "measured once for three controls"
 
 
 def test_measuring_a_link_once_gives_what_measuring_it_each_time_gives(tmp_path: Path) -> None:
     settings = RadioSettings(sf=7, snr_db=-9.0, fading="rayleigh", policy="bursts")
-    assert transmit_items(ITEMS, settings, tmp_path) == send_items(ITEMS, settings)
+    assert transmit_items(ITEMS, settings, Cache(tmp_path)) == send_items(ITEMS, settings)
 
 
 def test_shuffled_labels_keep_the_texts_and_lose_the_truth() -> None:
@@ -96,7 +97,7 @@ def test_shuffled_labels_keep_the_texts_and_lose_the_truth() -> None:
 
 def test_a_renamed_corpus_meets_the_same_noise_with_other_names(tmp_path: Path) -> None:
     recipe = load_recipe("toy", ["corpus.test=['minibugs', 'minibugs-renamed']", "corpus.limit=6"])
-    study = load_study(recipe, tmp_path, Console(quiet=True))
+    study = open_workspace(recipe, tmp_path, Console(quiet=True))
     plain, renamed = study.test["minibugs"], study.test["minibugs-renamed"]
     assert [pair.name for pair in plain] == [pair.name for pair in renamed]
     assert [len(pair.buggy) for pair in plain] == [len(pair.buggy) for pair in renamed]
@@ -135,7 +136,7 @@ def test_shadowing_flattens_the_cliff() -> None:
 def test_an_airtime_budget_is_what_the_duty_cycle_leaves_of_a_period(tmp_path: Path) -> None:
     overrides = ["radio.axis=equal_airtime", "radio.period_s=3600.0", "radio.duty_cycle=0.02", "radio.sf=[7, 11]"]
     recipe = load_recipe("toy", [*overrides, "radio.snr_db=inf", "training.methods=rules"])
-    study = load_study(recipe, tmp_path, Console(quiet=True))
+    study = open_workspace(recipe, tmp_path, Console(quiet=True))
     for cell, arrived in transmit_all(study, expand(recipe)).items():
         on_air = [arrival.damage.airtime_s for arrival in arrived.evaluated]
         assert 72.0 - max(on_air) < sum(on_air) <= 72.0 + 1e-6, cell.link  # whole items only

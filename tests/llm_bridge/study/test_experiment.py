@@ -103,7 +103,7 @@ def test_two_methods_meet_the_same_damage_where_channel_seeds_are_nested(tmp_pat
 
     from llm_bridge.report import load_study
     from llm_bridge.report.tests import primary_contrasts
-    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.run import run_recipe
     from llm_bridge.study.recipe_files import load_recipe
 
     overrides = [
@@ -272,9 +272,9 @@ def test_a_second_run_into_the_folder_of_the_first_is_refused(tmp_path: Path) ->
     from rich.console import Console
 
     from llm_bridge.files import StoreError
-    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.run import run_recipe
+    from llm_bridge.study.cache import locked
     from llm_bridge.study.recipe_files import load_recipe
-    from llm_bridge.study.store import locked
 
     with locked(tmp_path), pytest.raises(StoreError, match=rf"in use by process {os.getpid()}: wait for it, or choose"):
         run_recipe(load_recipe("toy", SMALL), tmp_path, console=Console(quiet=True))
@@ -289,7 +289,7 @@ def test_an_edit_of_a_finished_cell_is_seen_by_report_and_by_the_next_run(
 
     from llm_bridge.files import StoreError
     from llm_bridge.report import write_report
-    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.run import run_recipe
     from llm_bridge.study.recipe_files import load_recipe
 
     copy = tmp_path / "copy"
@@ -306,8 +306,9 @@ def test_an_edit_of_a_finished_cell_is_seen_by_report_and_by_the_next_run(
 def test_repair_is_scored_where_it_is_listed_and_shuffled_labels_are_a_method(tmp_path: Path) -> None:
     from rich.console import Console
 
-    from llm_bridge.study.experiment import run_recipe
-    from llm_bridge.study.learning import Learner
+    from llm_bridge.run import run_recipe
+    from llm_bridge.study.cache import Cache
+    from llm_bridge.study.model_runs import ModelRun
     from llm_bridge.study.recipe_files import load_recipe
     from llm_bridge.study.repairing import candidates_of
 
@@ -334,10 +335,10 @@ def test_repair_is_scored_where_it_is_listed_and_shuffled_labels_are_a_method(tm
     assert losses[0] != losses[1], "the same texts with other labels"
     (file,) = (path for path in (tmp_path / "cache" / "repairs").glob("*.jsonl") if "verdicts" not in path.name)
     known = [json.loads(line) for line in file.read_text().splitlines()]
-    learner = Learner(directory=tmp_path, recipe=recipe, method="zero-shot", seed=None)
-    learner.__dict__["key"] = file.stem  # no model: everything is on file
+    model_run = ModelRun(cache=Cache(tmp_path / "cache"), recipe=recipe, method="zero-shot", seed=None)
+    model_run.__dict__["key"] = file.stem  # no model: everything is on file
     texts = {pair_text: None for pair_text in _buggy_texts(2)}
-    assert [list(found) for found in candidates_of(learner, texts, recipe.score).values()] == [
+    assert [list(found) for found in candidates_of(model_run, texts, recipe.score).values()] == [
         row["candidates"] for row in known
     ]
 
@@ -345,8 +346,8 @@ def test_repair_is_scored_where_it_is_listed_and_shuffled_labels_are_a_method(tm
 def test_repair_is_refused_before_any_work_where_nothing_shuts_programs_in(tmp_path: Path, monkeypatch) -> None:
     from rich.console import Console
 
+    from llm_bridge.run import run_recipe
     from llm_bridge.scoring import sandbox
-    from llm_bridge.study.experiment import run_recipe
     from llm_bridge.study.recipe_files import load_recipe
 
     monkeypatch.setattr(sandbox, "isolation_level", lambda: "rlimits")
@@ -364,16 +365,17 @@ def _buggy_texts(count: int) -> list[str]:
 
 
 def test_an_interrupted_scoring_goes_on_in_the_same_batches(tmp_path: Path) -> None:
-    from llm_bridge.study.learning import SCORES_PER_LINE_FLUSH, Learner
+    from llm_bridge.study.cache import Cache
+    from llm_bridge.study.model_runs import SCORES_PER_LINE_FLUSH, ModelRun
     from llm_bridge.study.recipe_files import load_recipe
 
     texts = ["x" * (1 + n % 50) + str(n) for n in range(3 * SCORES_PER_LINE_FLUSH)]
-    learner = Learner(directory=tmp_path, recipe=load_recipe("toy"), method="zero-shot", seed=None)
-    planned = learner._parts(texts, texts)
+    model_run = ModelRun(cache=Cache(tmp_path), recipe=load_recipe("toy"), method="zero-shot", seed=None)
+    planned = model_run._parts(texts, texts)
     assert sorted(text for part in planned for text in part) == sorted(texts)
     rest = [text for text in texts if text not in planned[0] and text not in planned[1][:7]]  # killed in the second
-    assert learner._parts(rest, texts) == planned[1:]
-    other = learner._parts(rest, rest)  # a recipe that asks for less than the plan: parts of its own
+    assert model_run._parts(rest, texts) == planned[1:]
+    other = model_run._parts(rest, rest)  # a recipe that asks for less than the plan: parts of its own
     assert sorted(text for part in other for text in part) == sorted(rest)
 
 
@@ -404,8 +406,8 @@ def test_interrupting_says_that_the_same_command_continues(tmp_path: Path) -> No
         (["corpus.test=quixbugs", "corpus.quixbugs_path=nowhere"], "nowhere"),
         (["model.name=./no-such-model"], "no-such-model"),
         (["training.methods=['magic']"], "magic"),
-        (["radio.policy=guess"], "'policy' must be one of"),
-        (["training.schedule=guess"], "'schedule' must be one of"),
+        (["radio.policy=guess"], "'radio.policy' must be among"),
+        (["training.schedule=guess"], "'training.schedule' must be among"),
         (["training.learning_rate.qlroa=0.1"], "unknown key 'training.learning_rate.qlroa'"),
         (["training.methods=['zero-shot-shuffled']"], "has no labels to shuffle"),
         (["version=99"], "this program reads recipes of version 1 (got version 99)"),
@@ -451,7 +453,7 @@ def test_importing_the_bridge_imports_no_torch() -> None:
     program = (
         "import sys, lora_phy, llm_bridge, llm_bridge.corpora.minibugs, llm_bridge.transport.link,"
         " llm_bridge.scoring.metrics, llm_bridge.scoring.statistics, llm_bridge.scoring.sandbox,"
-        " llm_bridge.study.report, llm_bridge.study.experiment, llm_bridge.__main__\n"
+        " llm_bridge.report, llm_bridge.run, llm_bridge.study.experiment, llm_bridge.__main__\n"
         "heavy = {'torch', 'transformers', 'peft', 'bitsandbytes'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -464,12 +466,13 @@ def test_the_airtime_budget_is_spent_on_the_test_texts_alone(tmp_path: Path) -> 
     from rich.console import Console
 
     from llm_bridge.study.cells import expand
-    from llm_bridge.study.experiment import load_study, transmit_all
     from llm_bridge.study.recipe_files import load_recipe
+    from llm_bridge.study.transmission import transmit_all
+    from llm_bridge.study.workspace import open_workspace
 
     overrides = ["radio.axis=equal_airtime", "radio.corrupted_split=both", "radio.snr_db=inf", "training.methods=full"]
     recipe = load_recipe("toy", [*SMALL, *overrides])
-    study = load_study(recipe, tmp_path, Console(quiet=True))
+    study = open_workspace(recipe, tmp_path, Console(quiet=True))
     arrivals = transmit_all(study, expand(recipe))
     sent = {
         cell.link.sf: [

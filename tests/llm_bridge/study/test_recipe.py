@@ -323,7 +323,7 @@ def test_nested_seeds_that_do_not_fit_are_refused(change: str, message: str) -> 
 
 def learners(cells: list[Cell]) -> int:
     """Training runs that cells need."""
-    runs = ((c.method, c.train_seed, c.link if c.crosses_link_in_training else None) for c in cells if c.trained)
+    runs = ((c.method, c.train_seed, c.training_link) for c in cells if c.trained)
     return len(set(runs))
 
 

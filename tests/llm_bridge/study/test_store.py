@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llm_bridge import files
 from llm_bridge.files import StoreError, append_jsonl, read_jsonl, write_atomically, write_json
 from llm_bridge.results_format import finalise, is_finished
-from llm_bridge.study.store import locked
+from llm_bridge.study.cache import locked
 
 
 @given(st.integers(0, 200))

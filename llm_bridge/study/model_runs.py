@@ -1,4 +1,4 @@
-"""Middle stages: a model for each way of learning, and its scores of each text, computed once and kept as files.
+"""Middle stages: a model run for each method, seed and training set, and its scores of each text, kept as files.
 
     DIR/cache/models/<hash>/        record.json, and the checkpoint of an unfinished study
     DIR/cache/teachers/<hash>.pt    what the untrained model expects in a training set, for the objective "distil"
@@ -10,16 +10,19 @@ loaded only when a text has no score yet. Torch is imported here when a model is
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.files import append_jsonl, digest, read_json, signed, verified, write_json
-from llm_bridge.study.cells import SHUFFLED, Cell, base_method, simulator_version
+from pydantic import TypeAdapter
+
+from llm_bridge.files import digest, read_json, text_digest, write_json
+from llm_bridge.study.cache import Cache, CachedRows
+from llm_bridge.study.cells import SHUFFLED, Cell, base_method
+from llm_bridge.study.provenance import code_identity, simulator_version
 from llm_bridge.study.recipe import Recipe
 from llm_bridge.study.shuffling import shuffled_labels
 
@@ -39,10 +42,10 @@ class DivergedError(ValueError):
 
 
 @dataclass(kw_only=True)
-class Learner:
+class ModelRun:
     """One model of a study: how it is made, and where its files lie."""
 
-    directory: Path
+    cache: Cache
     recipe: Recipe
     method: str
     seed: int | None
@@ -59,10 +62,11 @@ class Learner:
                 **({"compute": self.recipe.model.compute} if self.recipe.model.compute else {}),
                 "method": self.method,
                 "seed": self.seed,
-                "settings": None if self.seed is None else learner_settings(self.recipe, self.method, self.seed),
+                "settings": None if self.seed is None else run_settings(self.recipe, self.method, self.seed),
                 "examples": [asdict(example) for example in self.examples],
                 **self._younger,
                 "chirpbridge": simulator_version(),
+                "code": code_identity("model"),
             }
         )
 
@@ -81,7 +85,7 @@ class Learner:
     @property
     def folder(self) -> Path:
         """Where the model's own files lie."""
-        return self.directory / "cache" / "models" / self.key
+        return self.cache.path("models", self.key, "")
 
     @property
     def learns_repair(self) -> bool:
@@ -111,7 +115,7 @@ class Learner:
             self._loaded = attach(loaded, method)
             self._remember(None)
             return self._loaded
-        settings = learner_settings(self.recipe, self.method, self.seed)
+        settings = run_settings(self.recipe, self.method, self.seed)
         job = TrainingJob(
             model=model.name,
             method=method,
@@ -136,18 +140,12 @@ class Learner:
 
     def known_scores(self) -> dict[str, TextScores]:
         """Scores on file, by the SHA-256 of their text."""
-        from llm_bridge.scoring.text_scores import TextScores
-
-        known = {}
-        for row in verified(self._scores_path):
-            values = {name: tuple(v) if isinstance(v, list) else v for name, v in row["scores"].items()}
-            known[row["text_sha256"]] = TextScores(**values)
-        return known
+        return {name: _scores().validate_python(row["scores"]) for name, row in self._rows().known.items()}
 
     def missing(self, texts: Iterable[str]) -> list[str]:
         """Distinct texts without a score."""
-        known = self.known_scores()
-        return [text for text in dict.fromkeys(texts) if _sha256(text) not in known]
+        known = self._rows().known
+        return [text for text in dict.fromkeys(texts) if text_digest(text) not in known]
 
     def scores(self, texts: Sequence[str], *, progress: Progress | None = None) -> dict[str, TextScores]:
         """Scores of every text: from the file where they are there, from the model where not."""
@@ -155,21 +153,18 @@ class Learner:
         if missing:
             from llm_bridge.scoring.likelihood import score_texts
 
-            loaded = self.model()
+            loaded, kept = self.model(), self._rows()
             unknown, done = set(missing), 0
             for part in self._parts(missing, texts):
                 found = score_texts(loaded, part, max_tokens=self.recipe.training.max_tokens)
                 fresh = [text for text in part if text in unknown]
-                append_jsonl(
-                    self._scores_path,
-                    [signed({"text_sha256": _sha256(text), "scores": asdict(found[text])}) for text in fresh],
-                )
+                kept.add({"text_sha256": text_digest(text), "scores": asdict(found[text])} for text in fresh)
                 done += len(fresh)
                 if progress is not None:
                     progress(done, len(missing))
             self._plan_path.unlink(missing_ok=True)
         known = self.known_scores()
-        return {text: known[_sha256(text)] for text in dict.fromkeys(texts)}
+        return {text: known[text_digest(text)] for text in dict.fromkeys(texts)}
 
     def release(self) -> None:
         """Forget the model in memory; its files stay."""
@@ -180,7 +175,7 @@ class Learner:
 
         A cache that other studies share keeps its models.
         """
-        if (self.directory / "cache").is_symlink():
+        if self.cache.directory.is_symlink():
             return
         for path in self.folder.glob("*"):
             if path.name != "record.json":
@@ -192,14 +187,14 @@ class Learner:
         A score's last digits depend on its batch, so the parts are written down: after an interruption they are the
         same, with what was scored before in them.
         """
-        by_hash = {_sha256(text): text for text in texts}
-        unknown = {_sha256(text) for text in missing}
+        by_hash = {text_digest(text): text for text in texts}
+        unknown = {text_digest(text) for text in missing}
         planned = read_json(self._plan_path) if self._plan_path.exists() else []
         parts = [part for part in planned if not unknown.isdisjoint(part) and by_hash.keys() >= set(part)]
         in_parts = {text for part in parts for text in part}
-        rest = sorted(text for text in missing if _sha256(text) not in in_parts)  # near copies side by side
+        rest = sorted(text for text in missing if text_digest(text) not in in_parts)  # near copies side by side
         for start in range(0, len(rest), SCORES_PER_LINE_FLUSH):
-            parts.append([_sha256(text) for text in rest[start : start + SCORES_PER_LINE_FLUSH]])
+            parts.append([text_digest(text) for text in rest[start : start + SCORES_PER_LINE_FLUSH]])
         write_json(self._plan_path, parts)
         return [[by_hash[name] for name in part] for part in parts]
 
@@ -207,15 +202,14 @@ class Learner:
     def _teacher_path(self) -> Path:
         texts = [example.text for example in self.examples]
         name = digest([self.model_sha256 or self.recipe.model.name, self.recipe.model.compute, texts])
-        return self.directory / "cache" / "teachers" / f"{name}.pt"
+        return self.cache.path("teachers", name, ".pt")
 
     @property
     def _plan_path(self) -> Path:
-        return self.directory / "cache" / "scores" / f"{self.key}.plan.json"
+        return self.cache.path("scores", self.key, ".plan.json")
 
-    @property
-    def _scores_path(self) -> Path:
-        return self.directory / "cache" / "scores" / f"{self.key}.jsonl"
+    def _rows(self) -> CachedRows:
+        return self.cache.rows("scores", self.key, "text_sha256")
 
     def _remember(self, training: dict[str, Any] | None) -> None:
         if self._loaded is None or (self.folder / "record.json").exists():
@@ -223,7 +217,7 @@ class Learner:
         write_json(self.folder / "record.json", {"fingerprint": self._loaded.fingerprint, "training": training})
 
 
-def learner_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str, dict[str, Any]]:
+def run_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str, dict[str, Any]]:
     """Arguments of `AdapterSettings` and of `TrainSettings`, as plain values: part of a model's identity."""
     from llm_bridge.training.methods import PRESETS, method_named
 
@@ -258,9 +252,9 @@ def learner_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str,
     }
 
 
-def learner_for(
-    cell: Cell, recipe: Recipe, directory: Path, examples: Sequence[Example], *, model_sha256: str | None = None
-) -> Learner:
+def model_run_for(
+    cell: Cell, recipe: Recipe, cache: Cache, examples: Sequence[Example], *, model_sha256: str | None = None
+) -> ModelRun:
     """The model that a cell needs; `examples` are what the training set became on its way.
 
     A control of shuffled labels learns from the same texts.
@@ -269,8 +263,8 @@ def learner_for(
         examples = ()
     elif cell.method.endswith(SHUFFLED):
         examples = shuffled_labels(examples, cell.train_seed or 0)
-    return Learner(
-        directory=directory,
+    return ModelRun(
+        cache=cache,
         recipe=recipe,
         method=cell.method,
         seed=cell.train_seed if cell.trained else None,
@@ -279,5 +273,8 @@ def learner_for(
     )
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+@lru_cache(maxsize=1)
+def _scores() -> TypeAdapter[TextScores]:
+    from llm_bridge.scoring.text_scores import TextScores
+
+    return TypeAdapter(TextScores)

@@ -1,26 +1,30 @@
-"""A study at its start: a recipe, the corpora that it names, its folder, and where it speaks to a person."""
+"""A study while it runs: a recipe, the corpora that it names, its folder and cache, and the console it reports to."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
-from llm_bridge.study.model_files import model_sha256
-from llm_bridge.study.recipe import RENAMED, CorpusConfig, Recipe, RecipeError
+from llm_bridge.files import canonical_json
+from llm_bridge.study.cache import Cache
+from llm_bridge.study.provenance import model_sha256
+from llm_bridge.study.recipe import RENAMED, CorpusConfig, Recipe, RecipeError, as_plain
+from llm_bridge.study.recipe_files import recipe_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 @dataclass(kw_only=True)
-class Study:
-    """A recipe with its corpora, its folder, and where it speaks to a person."""
+class Workspace:
+    """A recipe with its corpora, its folder, and the console that it reports to."""
 
     recipe: Recipe
     directory: Path
@@ -32,6 +36,11 @@ class Study:
     phases: list[tuple[str, float]] = field(default_factory=list)
 
     @property
+    def cache(self) -> Cache:
+        """What cells share."""
+        return Cache(self.directory / "cache")
+
+    @cached_property
     def corpus_hashes(self) -> dict[str, str]:
         """Hash of every corpus in use, by name."""
         hashes = {name: corpus_hash(pairs) for name, pairs in self.test.items()}
@@ -81,10 +90,10 @@ class Study:
         self.console.print(f"{name:<60}{seconds:7.1f} s", highlight=False)
 
 
-def load_study(recipe: Recipe, directory: Path, console: Console) -> Study:
+def open_workspace(recipe: Recipe, directory: Path, console: Console) -> Workspace:
     """Read the corpora that a recipe names; those to learn from only where there is a method."""
     config, learns = recipe.corpus, bool(recipe.training.methods)
-    return Study(
+    return Workspace(
         recipe=recipe,
         directory=directory,
         console=console,
@@ -92,6 +101,25 @@ def load_study(recipe: Recipe, directory: Path, console: Console) -> Study:
         train=_mutants("train", config, config.train_pairs) if learns else [],
         validation=_mutants("validation", config, config.validation_pairs) if learns else [],
     )
+
+
+def task_of(study: Workspace) -> tuple[str, str, dict[str, str]]:
+    """A workspace as plain values: what a worker process needs to open it again (`workspace_of`)."""
+    return canonical_json(as_plain(study.recipe)), str(study.directory.resolve()), study.model
+
+
+def workspace_of(recipe: str, directory: str, model: dict[str, str]) -> Workspace:
+    """The workspace of a task; a worker process opens it once."""
+    study = _opened(recipe, directory)
+    study.model = model
+    return study
+
+
+@lru_cache(maxsize=2)
+def _opened(recipe: str, directory: str) -> Workspace:
+    from rich.console import Console
+
+    return open_workspace(recipe_of(json.loads(recipe)), Path(directory), Console(quiet=True))
 
 
 def _test_corpus(name: str, config: CorpusConfig) -> list[ProgramPair]:
