@@ -148,11 +148,12 @@ def cell_config(
         config["code"]["link"] = link_code(cell.link.policy, cell.link.source_coding)
     if model_sha256 is not None and cell.method != RULES:
         config["model"]["sha256"] = model_sha256
-    config["training_hash"] = corpus_hashes["mutants-validation"]  # the threshold of `detect` is fitted there
+    fitted = ["mutants-validation"] if cell.method != RULES else []  # the threshold of `detect`
     if cell.trained:
         config["training"] = {**as_plain(recipe.training), "methods": None, "seeds": None}
     if cell.trained or cell.method == RULES:  # rules are fitted on it too
-        config["training_hash"] += "/" + corpus_hashes["mutants-train"]
+        fitted.append("mutants-train")
+    config["training_hash"] = "/".join(corpus_hashes[name] for name in fitted)
     return config
 
 

@@ -1,0 +1,252 @@
+"""Identity is everything that shapes a number, and nothing else: every key of a recipe, code, corpora, folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from llm_bridge.files import StoreError
+from llm_bridge.results_format import is_finished
+from llm_bridge.run import run_recipe
+from llm_bridge.study.cells import Cell, cell_config, cell_name, expand
+from llm_bridge.study.experiment import claim_folder
+from llm_bridge.study.recipe import Recipe
+from llm_bridge.study.recipe_files import json_schema, load_recipe
+from llm_bridge.study.workspace import open_workspace
+from llm_bridge.transport import policies
+
+BASE = [
+    "radio.axis=['fixed_snr', 'equal_airtime', 'distance']",
+    "radio.sf=[7, 12]",
+    "radio.snr_db=-10.0",
+    "radio.distance_km=2.0",
+    "radio.fading=['none', 'rician']",
+    "radio.k_factor_db=6.0",
+    "radio.policy=['drop', 'erasure']",
+    "radio.corrupted_split=['none', 'train', 'eval', 'both']",
+    "training.methods=['rules', 'zero-shot', 'full', 'qlora']",
+    "corpus.limit=4",
+    "corpus.train_pairs=6",
+    "corpus.validation_pairs=4",
+]
+Differs = Callable[[Cell], bool]
+
+
+def everything(cell: Cell) -> bool:
+    return True
+
+
+def nothing(cell: Cell) -> bool:
+    return False
+
+
+def asks_a_model(cell: Cell) -> bool:
+    return cell.method != "rules"
+
+
+def is_trained(cell: Cell) -> bool:
+    return cell.method in ("full", "qlora")
+
+
+def is_fitted(cell: Cell) -> bool:
+    return is_trained(cell) or cell.method == "rules"
+
+
+def crosses(cell: Cell) -> bool:
+    return cell.link is not None
+
+
+def crosses_with(**values: object) -> Differs:
+    return lambda cell: cell.link is not None and all(getattr(cell.link, k) == v for k, v in values.items())
+
+
+at_distance = crosses_with(quantity="distance_km")
+SETTINGS: dict[str, tuple[str, Differs]] = {
+    "version": ("1", nothing),
+    "name": ("other", nothing),
+    "description": ("other", nothing),
+    "model.name": ("other", asks_a_model),
+    "model.device": ("cpu", asks_a_model),
+    "model.compute": ("float32", asks_a_model),
+    "corpus.limit": ("5", everything),
+    "corpus.quixbugs_path": ("elsewhere", nothing),  # no QuixBugs here; where it is, its content counts
+    "corpus.train_pairs": ("7", is_fitted),
+    "corpus.validation_pairs": ("5", asks_a_model),
+    "corpus.mutants_seed": ("1", everything),
+    "corpus.train_max_chars": ("180", everything),
+    "radio.bandwidth_hz": ("250e3", crosses),
+    "radio.redundancy": ("0.75", crosses_with(policy="erasure")),
+    "radio.k_factor_db": ("3.0", crosses_with(fading="rician")),
+    "radio.fragment": ("32", crosses),
+    "radio.decoding": ("soft", crosses),
+    "radio.airtime_reference_sf": ("10", crosses_with(axis="equal_airtime")),
+    "radio.period_s": ("60.0", crosses_with(axis="equal_airtime")),
+    "radio.tx_power_dbm": ("10.0", at_distance),
+    "radio.path_loss_exponent": ("3.0", at_distance),
+    "radio.shadowing_db": ("4.0", at_distance),
+    "radio.noise_figure_db": ("3.0", at_distance),
+    "radio.region": ("US915", crosses),  # rows tell the duty cycle, the dwell time and the time that sending takes
+    "radio.duty_cycle": ("0.5", crosses),
+    "training.steps": ("7", is_trained),
+    "training.batch_programs": ("2", is_trained),
+    "training.learning_rate": ("{full=0.5}", is_trained),  # coarser than it could be: published names hold all rates
+    "training.objectives": ("{line=1.0}", is_trained),
+    "training.warmup_fraction": ("0.5", is_trained),
+    "training.schedule": ("constant", is_trained),
+    "training.clip_norm": ("2.0", is_trained),
+    "training.adapter_rank": ("4", is_trained),
+    "training.adapter_alpha": ("8", is_trained),
+    "training.adapter_dropout": ("0.1", is_trained),
+    "training.gradient_checkpointing": ("true", is_trained),
+    "score.tasks": ("['localise']", everything),
+    "score.trained_tasks": ("['localise']", everything),  # coarser than it could be, as published names are
+    "score.bootstrap": ("500", everything),
+    "score.repair_form": ("program", nothing),  # *repair* is not scored here
+    "score.repair_candidates": ("2", nothing),
+}
+"""Every key that is no list of the grid: another value, and the cells that it shapes."""
+GRID = {
+    "corpus.test": "['minibugs', 'minibugs-renamed']",
+    "radio.axis": "['fixed_snr', 'equal_airtime', 'distance', 'equal_loss']",
+    "radio.sf": "[7, 9, 12]",
+    "radio.snr_db": "[-10.0, -5.0]",
+    "radio.distance_km": "[2.0, 3.0]",
+    "radio.ebn0_db": "[10.0]",
+    "radio.frame_loss": "[0.3]",
+    "radio.fading": "['none', 'rician', 'rayleigh']",
+    "radio.cr": "[1, 4]",
+    "radio.policy": "['drop', 'erasure', 'deliver']",
+    "radio.source_coding": "['utf8', 'token_ids']",
+    "radio.corrupted_split": "['none', 'train', 'eval', 'both']",
+    "radio.channel_seeds": "[0, 1]",
+    "radio.channel_seeds_per_training_seed": "1",
+    "training.methods": "['rules', 'zero-shot', 'full', 'qlora', 'lora']",
+    "training.seeds": "[0, 1]",
+}
+"""Lists that span the grid, grown: cells are added, and those of before keep their names."""
+
+
+def recipe_with(*changes: str) -> Recipe:
+    return load_recipe("toy", [*BASE, *changes])
+
+
+HASHES: dict[str, dict[str, str]] = {}
+
+
+def names(recipe: Recipe, folder: Path) -> list[tuple[Cell, str]]:
+    corpus = repr(recipe.corpus)
+    if corpus not in HASHES:
+        HASHES[corpus] = open_workspace(recipe, folder, Console(quiet=True)).corpus_hashes
+    hashes = HASHES[corpus]
+    return [(cell, cell_name(cell, cell_config(cell, recipe, hashes))) for cell in expand(recipe)]
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Cell, str]]:
+    return names(recipe_with(), tmp_path_factory.mktemp("base"))
+
+
+def test_every_key_of_a_recipe_is_looked_at() -> None:
+    schema = json_schema()
+    keys = set()
+    for name, entry in schema["properties"].items():
+        section = schema["$defs"][entry["$ref"].rpartition("/")[2]]["properties"] if "$ref" in entry else None
+        keys |= {f"{name}.{key}" for key in section} if section else {name}
+    assert keys == SETTINGS.keys() | GRID.keys()
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_a_setting_renames_the_cells_that_it_shapes_and_no_other(
+    key: str, before: list[tuple[Cell, str]], tmp_path: Path
+) -> None:
+    value, differs = SETTINGS[key]
+    after = names(recipe_with(f"{key}={value}"), tmp_path)
+    assert (
+        len(after) == len(before) == 4 + 2 * 24 + 2 * 3 * 24
+    )  # no link; untrained models, rules; trained, three splits
+    for (cell, old), (_, new) in zip(before, after, strict=True):
+        assert (old != new) == differs(cell), (cell, old, new)
+
+
+def test_settings_of_repair_rename_the_cells_that_are_repaired(tmp_path: Path) -> None:
+    changes = ["score.tasks=['localise', 'repair']", "score.trained_tasks=['localise']"]
+    with_repair = names(recipe_with(*changes), tmp_path)
+    for key in ("score.repair_form=program", "score.repair_candidates=2"):
+        after = names(recipe_with(*changes, key), tmp_path)
+        for (cell, old), (_, new) in zip(with_repair, after, strict=True):
+            repaired = cell.method == "zero-shot" or (is_trained(cell) and cell.corrupted_split in ("none", "train"))
+            assert (old != new) == repaired, cell
+
+
+@pytest.mark.parametrize("key", GRID)
+def test_a_grown_list_adds_cells_and_renames_none(key: str, before: list[tuple[Cell, str]], tmp_path: Path) -> None:
+    more = [f"{key}={GRID[key]}"]
+    if key == "radio.axis":
+        more.append("radio.frame_loss=0.3")
+    after = {name for _, name in names(recipe_with(*more), tmp_path)}
+    assert {name for _, name in before} <= after
+    unchanged = key in ("radio.corrupted_split", "radio.channel_seeds_per_training_seed")
+    unchanged |= key in ("radio.ebn0_db", "radio.frame_loss")  # levels of axes that are not in the grid
+    assert (len(after) > len(before)) != unchanged
+
+
+# --- a folder belongs to one recipe
+
+
+def test_another_recipe_is_refused_with_the_difference_and_a_grown_one_asks_for_extend(tmp_path: Path) -> None:
+    claim_folder(recipe_with(), tmp_path)
+    claim_folder(recipe_with("name=another", "description=of the same numbers"), tmp_path)
+    with pytest.raises(StoreError, match="was filled by another recipe: choose another --out\n") as error:
+        claim_folder(recipe_with("training.steps=9", "radio.sf=[7, 9, 12]"), tmp_path, extend=True)
+    assert "  training.steps: 6 there, 9 here" in str(error.value)
+    assert "  radio.sf: [7, 12] there, [7, 9, 12] here" in str(error.value)
+    with pytest.raises(StoreError, match="only lists grew: --extend adds their cells"):
+        claim_folder(recipe_with("radio.sf=[7, 9, 12]"), tmp_path)
+    claim_folder(recipe_with("radio.sf=[7, 9, 12]", "training.seeds=[0, 1]"), tmp_path, extend=True)
+    with pytest.raises(StoreError, match="was filled by another recipe"):
+        claim_folder(recipe_with(), tmp_path, extend=True)  # lists that shrink would leave cells behind
+
+
+RULES_ALONE = ["training.methods=rules", "radio.sf=7", "radio.snr_db=-10.0", "corpus.limit=4", "corpus.train_pairs=6"]
+RULES_ALONE += ["corpus.validation_pairs=2", "score.bootstrap=100"]
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    return [row for path in folder.glob("*/result.json") for row in json.loads(path.read_text())["rows"]]
+
+
+def test_a_cell_of_other_code_is_computed_anew_and_a_copied_or_foreign_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, quiet = load_recipe("toy", RULES_ALONE), Console(quiet=True)
+    run_recipe(recipe, tmp_path, console=quiet)
+    (folder,) = (path.parent for path in tmp_path.glob("*/result.json"))
+    first, stamp = rows(tmp_path), (folder / "result.json").stat().st_mtime_ns
+    assert any(row["delivered"] for row in first)
+    run_recipe(recipe, tmp_path, console=quiet)
+    assert (folder / "result.json").stat().st_mtime_ns == stamp, "nothing to compute"
+    monkeypatch.setitem(policies.POLICIES, "drop", policies.Policy(keep=lambda arrival: False))
+    run_recipe(recipe, tmp_path, console=quiet)
+    assert [row["delivered"] for row in rows(tmp_path)] == [0] * len(first)
+    monkeypatch.undo()
+    run_recipe(recipe, tmp_path, console=quiet)
+    assert rows(tmp_path) == first
+    copy = folder.with_name("a-copy")
+    shutil.copytree(folder, copy)
+    with pytest.raises(StoreError, match=rf"a-copy is a copy of {folder.name}"):
+        is_finished(copy)
+    with pytest.raises(StoreError, match="holds 1 cells of other corpora, another model or another version, as a-copy"):
+        run_recipe(recipe, tmp_path, console=quiet)
+
+
+def test_rules_are_fitted_on_the_training_corpus_and_say_so(tmp_path: Path) -> None:
+    """In one folder another training corpus is refused; in a folder of its own the rule may answer otherwise."""
+    recipe = load_recipe("toy", RULES_ALONE)
+    run_recipe(recipe, tmp_path, console=Console(quiet=True))
+    with pytest.raises(StoreError, match=r"corpus\.train_pairs: 6 there, 4 here"):
+        run_recipe(load_recipe("toy", [*RULES_ALONE, "corpus.train_pairs=4"]), tmp_path, console=Console(quiet=True))
