@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def run_recipe(
     recipe: Recipe,
-    directory: Path,
+    directory: Path | str,
     *,
-    console: Console,
+    console: Console | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     cache: Path | None = None,
@@ -35,7 +35,7 @@ def run_recipe(
     recipe, directory
         What to run, and the folder of its results. What is finished there is not computed again.
     console
-        Where it speaks to a person.
+        Console of the package rich that it reports to; the default is standard output.
     workers, cluster
         As in `llm_bridge.study.parallel.open_executor`. The result does not depend on them, given one thread.
     cache
@@ -51,7 +51,10 @@ def run_recipe(
     RecipeError, CorpusError, ModelError, ModelDownloadError
         What the user asked for is not there, or not possible; nothing was written for it.
     """
+    from rich.console import Console
+
     check_links(recipe)
+    directory, console = Path(directory), console or Console()
     with locked(directory):
         if cache is not None:
             share_cache(directory, cache)

@@ -44,7 +44,8 @@ from typing import Any
 from llm_bridge.corpora.programs import TestSuite
 
 from ._isolation import compare, paths, wire
-from ._isolation.process import LEVELS, CageError, CageLost, Child, Ended, Job
+from ._isolation.process import LEVELS, CageLost, Child, Ended, Job
+from ._isolation.process import CageError as CageError
 
 DEFAULT_TIME_LIMIT_S = 10.0
 _REFERENCE_LOOP_S = 0.020  # what `machine_factor` measures on one core of the machine the limit was chosen on

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +121,33 @@ def test_training_and_test_texts_lose_that_share_at_both_spreading_factors(tmp_p
         low, high = binomial_interval(lost, sent, 1 - 1e-6)
         assert low - 0.02 < 0.3 < high + 0.02
         assert sent > 100
+
+
+def test_an_axis_is_added_in_one_place() -> None:
+    """An entry of each table before anything else is imported: recipe, cells, names, columns and words know it."""
+    program = """
+import llm_bridge.axes as axes
+margin = axes.Quantity(
+    name="margin_db", snr_db=lambda level, radio, site: level + 10.0 - 2.5 * radio.sf, words="{} dB of margin",
+    slug="margin{:g}dB",
+)
+axes.QUANTITIES = {**axes.QUANTITIES, "margin_db": margin}
+axes.LEVEL_COLUMNS = (*axes.LEVEL_COLUMNS, "margin_db")
+axes.AXES = {**axes.AXES, "equal_margin": axes.Axis(words="same margin at every SF", quantities=("margin_db",))}
+from llm_bridge.link import Link
+from llm_bridge.report.language import axis_name, level_words
+from llm_bridge.results_format import CHANNEL_COLUMNS, RESULT_COLUMNS
+from llm_bridge.study.cells import cell_config, cell_name, expand
+from llm_bridge.study.recipe_files import keys_table, load_recipe
+grid = ["radio.axis=equal_margin", "radio.margin_db=3.0", "radio.sf=[7, 12]", "training.methods=rules"]
+recipe = load_recipe("toy", grid)
+for cell, snr_db in zip(expand(recipe), (-4.5, -17.0), strict=True):
+    config = cell_config(cell, recipe, dict.fromkeys(("minibugs", "mutants-train", "mutants-validation"), "h"))
+    assert (cell.link.snr_db, config["margin_db"]) == (snr_db, 3.0)
+    assert f"-margin3dB-{snr_db:g}dB-drop-equal_margin-" in cell_name(cell, config)
+    assert Link.of_row(cell.link.columns()) == cell.link
+    assert level_words(cell.link) == ["3 dB of margin"] and axis_name("equal_margin") == "same margin at every SF"
+assert "margin_db" in RESULT_COLUMNS and "margin_db" in CHANNEL_COLUMNS and "`margin_db`" in keys_table()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

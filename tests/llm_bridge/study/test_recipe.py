@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -387,3 +389,16 @@ def test_a_cells_name_is_what_it_was_before_later_axes_came(monkeypatch: pytest.
     cell = next(cell for cell in expand(recipe) if cell.method == "qlora" and cell.link and cell.link.sf == 7)
     name = cell_name(cell, cell_config(cell, recipe, HASHES))
     assert name == "minibugs-qlora-seed0-eval-sf07--5.24dB-drop-equal_energy-d33f465895"
+
+
+def test_the_public_names_are_at_the_top_and_importing_them_is_light() -> None:
+    program = (
+        "import sys, llm_bridge\n"
+        "light = set(sys.modules) & {'numpy', 'numba', 'pydantic', 'pandas', 'lora_phy', 'torch'}\n"
+        "assert not light, light\n"
+        "found = [getattr(llm_bridge, name) for name in llm_bridge.__all__]\n"
+        "assert all(thing.__name__ == name for thing, name in zip(found, llm_bridge.__all__))\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
