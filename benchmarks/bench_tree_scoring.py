@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from _harness import machine
-from llm_bridge.study.links import items_of
 
 from llm_bridge.corpora import minibugs
 from llm_bridge.scoring.likelihood import _token_nll, score_texts
 from llm_bridge.scoring.prefix_trees import prefix_trees
+from llm_bridge.study.transmission import items_of
 from llm_bridge.training.examples import encode_text, length_batches, make_batch, verdict_ids
 from llm_bridge.training.models import LoadedModel, load_model
 from llm_bridge.training.objectives import hidden_states, line_verdicts, verdict_direction

@@ -151,6 +151,8 @@ def cell_config(
     fitted = ["mutants-validation"] if cell.method != RULES else []  # the threshold of `detect`
     if cell.trained:
         config["training"] = {**as_plain(recipe.training), "methods": None, "seeds": None}
+    elif cell.method != RULES and recipe.training.max_tokens:  # an untrained model is shown no more of a text either
+        config["max_tokens"] = recipe.training.max_tokens
     if cell.trained or cell.method == RULES:  # rules are fitted on it too
         fitted.append("mutants-train")
     config["training_hash"] = "/".join(corpus_hashes[name] for name in fitted)

@@ -83,10 +83,10 @@ def claim_folder(recipe: Recipe, directory: Path, *, extend: bool = False) -> No
         except (RecipeError, AttributeError, TypeError) as error:
             raise StoreError(f"{path} is no recipe of this program ({error}): choose another --out") from error
         after = _flat(as_plain(recipe))
-        differ = [key for key in after if before.get(key) != after[key] and key not in LABELS]
+        differ = [key for key in sorted(before | after) if before.get(key) != after.get(key) and key not in LABELS]
         grown = [key for key in differ if key in GROWING and set(before[key]) <= set(after[key])]
         if differ and not (extend and grown == differ):
-            lines = [f"  {key}: {before.get(key)!r} there, {after[key]!r} here" for key in differ]
+            lines = [f"  {key}: {before.get(key)!r} there, {after.get(key)!r} here" for key in differ]
             hint = "; only lists grew: --extend adds their cells" if grown == differ else ""
             difference = "\n".join(lines)
             raise StoreError(f"{directory} was filled by another recipe: choose another --out{hint}\n{difference}")

@@ -73,6 +73,7 @@ SETTINGS: dict[str, tuple[str, Differs]] = {
     "model.name": ("other", asks_a_model),
     "model.device": ("cpu", asks_a_model),
     "model.compute": ("float32", asks_a_model),
+    "model.chat_template": ("true", asks_a_model),
     "corpus.limit": ("5", everything),
     "corpus.quixbugs_path": ("elsewhere", nothing),  # no QuixBugs here; where it is, its content counts
     "corpus.train_pairs": ("7", is_fitted),
@@ -103,6 +104,10 @@ SETTINGS: dict[str, tuple[str, Differs]] = {
     "training.adapter_alpha": ("8", is_trained),
     "training.adapter_dropout": ("0.1", is_trained),
     "training.gradient_checkpointing": ("true", is_trained),
+    "training.max_tokens": ("300", asks_a_model),
+    "training.target_modules": ("['q_proj']", is_trained),  # coarser: without adapters none is there to place
+    "training.layers": ("[0]", is_trained),
+    "training.preset": ("qlora-paper", is_trained),
     "score.tasks": ("['localise']", everything),
     "score.trained_tasks": ("['localise']", everything),  # coarser than it could be, as published names are
     "score.bootstrap": ("500", everything),
