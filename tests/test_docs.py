@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import importlib
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from lora_phy import ChannelParams
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -14,7 +20,11 @@ NAV = (ROOT / "mkdocs.yml").read_text().split("nav:")[1]
 COVERED = {
     "tutorials": ("radio", "learning"),
     "how-to": ("own-model", "own-corpus", "own-channel", "cluster", "gpu"),
-    "reference": ("lora_phy", "llm_bridge"),
+    "reference": (
+        *("parameters", "frames-and-coding", "modem", "channel", "receiving", "monte-carlo", "theory"),
+        *("collisions-and-tables", "planning", "plotting", "presets"),
+        *("corpora", "transport", "training", "scoring", "study", "recipe"),
+    ),
     "explanation": ("conventions", "receiver", "lora-and-lora", "scores", "statistics", "left-out", "hypotheses"),
     "gallery": ("index",),
     "decisions": ("index",),
@@ -62,15 +72,63 @@ def test_every_picture_of_the_gallery_is_shown_and_drawn_by_a_script() -> None:
     assert {name for name in shown if name not in scripts and f'"{Path(name).stem}"' not in scripts} == set()
 
 
+def defined_in(module: Path) -> set[str]:
+    """Public names that a file defines: functions, classes and constants."""
+    names = set()
+    for node in ast.parse(module.read_bytes()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return {name for name in names if not name.startswith("_")}
+
+
+def file_of(dotted: str) -> Path | None:
+    """The file of a module or package."""
+    plain = ROOT.joinpath(*dotted.split("."))
+    return next((path for path in (plain.with_suffix(".py"), plain / "__init__.py") if path.exists()), None)
+
+
+def documented() -> dict[str, Path]:
+    """Every name that the reference documents, as ``module.name``, and the page it stands on."""
+    found = {}
+    for page in sorted((DOCS / "reference").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(r"^::: (\S+)\n(?: +options:\n +members: \[(.*?)\]\n?)?", text + "\n", re.M):
+            dotted, members = match.groups()
+            file = file_of(dotted)
+            if file is None:
+                owner, _, name = dotted.rpartition(".")
+                file = file_of(owner)
+                assert file is not None and name in defined_in(file), f"{page.name}: {dotted}"
+                found[dotted] = page
+            else:
+                wanted = [name.strip() for name in members.split(",")] if members else sorted(defined_in(file))
+                assert set(wanted) <= defined_in(file), f"{page.name}: {dotted}: {set(wanted) - defined_in(file)}"
+                found |= {f"{dotted}.{name}": page for name in wanted}
+    return found
+
+
+def home_of(package: str, name: str) -> str:
+    """The module that defines a public name."""
+    value = getattr(importlib.import_module(package), name)
+    return f"{value.__name__}" if isinstance(value, ModuleType) else f"{value.__module__}.{name}"
+
+
 @pytest.mark.parametrize("package", ["lora_phy", "llm_bridge"])
-def test_the_reference_names_modules_that_exist(package: str) -> None:
+def test_every_public_name_has_its_place_in_the_reference(package: str) -> None:
     """The reference is generated from docstrings, whose examples the test suite runs."""
-    named = re.findall(r"^::: (\S+)", (DOCS / f"reference/{package}.md").read_text(), re.M)
-    assert named
-    for dotted in named:
-        owner, _, name = dotted.rpartition(".")
-        module, parent = (ROOT.joinpath(*text.split(".")).with_suffix(".py") for text in (dotted, owner))
-        assert module.exists() or f"class {name}" in parent.read_text(encoding="utf-8"), dotted
+    known = documented()
+    modules = {name.rpartition(".")[0] for name in known}
+    public = importlib.import_module(package).__all__
+    assert len(public) == len(set(public)) > 6
+    missing = [name for name in public if (home := home_of(package, name)) not in known and home not in modules]
+    assert missing == []
+
+
+def test_every_field_of_the_channel_has_a_row() -> None:
+    table = (DOCS / "reference/channel.md").read_text()
+    assert [field.name for field in dataclasses.fields(ChannelParams) if f"\n| `{field.name}` |" not in table] == []
 
 
 def test_the_architecture_page_names_files_that_exist() -> None:

@@ -112,6 +112,8 @@ def cluster_bootstrap(
     seed
         Equal seeds resample equally many clusters alike: intervals of two methods share their random numbers.
 
+    Notes
+    -----
     Resamples in which the score is undefined are left out.
 
     Examples
@@ -158,6 +160,8 @@ def paired_difference(
     counts_a, counts_b : array (C, K)
         Row c of both belongs to the same cluster.
 
+    Notes
+    -----
     Where the difference is the same in every resample (two methods that never disagree), the half-width is the exact
     upper bound on the share of clusters that would tell otherwise, having seen none in C (for large C about 3.7 / C).
 
