@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -144,3 +145,14 @@ def test_the_picture_of_the_architecture_shows_every_folder() -> None:
         assert folders
         for folder in folders:
             assert f"<!-- {folder} -->" in picture, f"run docs/gallery/make_architecture.py: {folder} is missing"
+
+
+def test_the_page_of_commands_is_the_one_that_the_parsers_give() -> None:
+    pytest.importorskip("typer")
+    specification = importlib.util.spec_from_file_location("make_commands", DOCS / "reference/make_commands.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    text = module.page()
+    assert text.count("\n### `python -m ") > 12
+    assert (DOCS / "reference/commands.md").read_text(encoding="utf-8") == text, "run docs/reference/make_commands.py"
