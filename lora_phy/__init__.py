@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lora_phy.monte_carlo.keyed_frames import SentFrames as SentFrames
     from lora_phy.monte_carlo.keyed_frames import send_frames as send_frames
     from lora_phy.monte_carlo.points import LinkPoint as LinkPoint
+    from lora_phy.monte_carlo.saved_results import load_results as load_results
     from lora_phy.params import LoRaParams as LoRaParams
     from lora_phy.presets import preset as preset
     from lora_phy.receiver.channelizer import ChannelFrame as ChannelFrame
@@ -83,6 +84,7 @@ _HOME = {
     "SentFrames": "lora_phy.monte_carlo.keyed_frames",
     "send_frames": "lora_phy.monte_carlo.keyed_frames",
     "LinkPoint": "lora_phy.monte_carlo.points",
+    "load_results": "lora_phy.monte_carlo.saved_results",
     "LoRaParams": "lora_phy.params",
     "preset": "lora_phy.presets",
     "ChannelFrame": "lora_phy.receiver.channelizer",
@@ -120,6 +122,7 @@ __all__ = [
     "decode_symbols",
     "demodulate",
     "encode_payload",
+    "load_results",
     "modulate",
     "preset",
     "read_recording",

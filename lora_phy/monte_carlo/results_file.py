@@ -22,6 +22,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,9 @@ class ResultsFile:
         except BaseException:
             self.close()
             raise
-        self.ignored = 0
-        self._known: set[str] = set()
-        self._blocks: dict[str, dict[tuple[int, int], BlockResult]] = {}
-        disputed: set[tuple[str, tuple[int, int]]] = set()
-        for line in text.split(b"\n")[:-1] if text.endswith(b"\n") else text.split(b"\n"):
-            self._read(line, disputed)
-        for identity, block in disputed:
-            del self._blocks[identity][block]
+        records = read_records(text)
+        self.ignored = records.ignored
+        self._known, self._blocks = set(records.headers), records.blocks
 
     def blocks(self, identity: str, *, weighted: bool = False) -> dict[tuple[int, int], BlockResult]:
         """Stored blocks of a point: (number, frames) to result; of the kind that its engine gives."""
@@ -143,25 +139,6 @@ class ResultsFile:
         while data:
             data = data[os.write(self._descriptor, data) :]
 
-    def _read(self, line: bytes, disputed: set[tuple[str, tuple[int, int]]]) -> None:
-        if not line.strip():
-            return
-        try:
-            record = _checked(line)
-            identity = record["id"]
-            if not isinstance(identity, str):
-                raise ValueError("no identity")
-            if "block" not in record:
-                self._known.add(identity)
-                return
-            block, result = _block(record)
-        except (ArithmeticError, ValueError, KeyError, TypeError, RecursionError):
-            self.ignored += 1
-            return
-        if self._blocks.setdefault(identity, {}).setdefault(block, result) != result:
-            disputed.add((identity, block))
-            self.ignored += 1
-
     def _require_room(self) -> None:
         if not self.path.is_file():  # a device or a pipe: try the thing itself
             self._write(b"\n")
@@ -177,6 +154,54 @@ class ResultsFile:
                         error.errno, f"no room for results: {os.strerror(error.errno)}", str(self.path)
                     ) from error
                 raise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """What a results file holds.
+
+    Parameters
+    ----------
+    headers
+        By identity, the line that says what was simulated.
+    blocks
+        By identity and (block's number, frames), what became of them.
+    ignored
+        Number of lines that are no records, or contradict another.
+    """
+
+    headers: dict[str, dict[str, Any]]
+    blocks: dict[str, dict[tuple[int, int], BlockResult]]
+    ignored: int
+
+
+def read_records(text: bytes) -> Records:
+    """The records among the lines of a file; two lines that tell different results of one block are both left out."""
+    headers: dict[str, dict[str, Any]] = {}
+    blocks: dict[str, dict[tuple[int, int], BlockResult]] = {}
+    disputed: set[tuple[str, tuple[int, int]]] = set()
+    ignored = 0
+    for line in text.split(b"\n")[:-1] if text.endswith(b"\n") else text.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            record = _checked(line)
+            identity = record["id"]
+            if not isinstance(identity, str):
+                raise ValueError("no identity")
+            if "block" not in record:
+                headers[identity] = record
+                continue
+            block, result = _block(record)
+        except (ArithmeticError, ValueError, KeyError, TypeError, RecursionError):
+            ignored += 1
+            continue
+        if blocks.setdefault(identity, {}).setdefault(block, result) != result:
+            disputed.add((identity, block))
+            ignored += 1
+    for identity, block in disputed:
+        del blocks[identity][block]
+    return Records(headers=headers, blocks=blocks, ignored=ignored)
 
 
 def _signed(body: bytes) -> bytes:

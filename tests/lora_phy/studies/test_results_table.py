@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from lora_phy import ChannelParams, LinkPoint, LoRaParams, SymbolCounts, collect, results_table, symbol_errors, theory
+from lora_phy import (
+    ChannelParams,
+    LinkPoint,
+    LoRaParams,
+    Multipath,
+    SymbolCounts,
+    collect,
+    load_results,
+    results_table,
+    symbol_errors,
+    theory,
+)
+from lora_phy.channel import Interferer, PhaseNoise, Transmitter
 from lora_phy.monte_carlo.counts import binomial_interval
 from lora_phy.studies.tables import from_csv, per_table, save, to_csv
 
@@ -63,3 +76,41 @@ def test_no_bit_error_rate_where_wrong_symbols_are_not_alike():
     assert math.isnan(symbol_errors(LoRaParams(sf=7), ChannelParams(snr_db=-8.0, cfo_hz=300.0), 64, seed=1).ber)
     assert math.isnan(SymbolCounts(10, 1).ber)
     assert math.isnan((SymbolCounts(10, 1, sf=7) + SymbolCounts(10, 1, sf=8)).ber)
+
+
+def test_a_results_file_gives_back_what_was_collected(tmp_path):
+    file = tmp_path / "per.jsonl"
+    done = collect(POINTS, max_frames=450, seed=2, engine="bins", save_to=file)  # the last block is not full
+    weighed = collect(POINTS[:1], max_frames=400, seed=2, engine="importance", save_to=file)
+    assert load_results(file) == [*done, *weighed]
+    longer = collect(POINTS, max_frames=800, seed=2, engine="bins", save_to=file)
+    assert load_results(file)[: len(POINTS)] == longer
+
+
+def test_every_kind_of_channel_is_told_back(tmp_path):
+    channels = [
+        ChannelParams(),
+        ChannelParams(snr_db=-1.0, fading="rician", k_factor_db=-float("inf"), doppler_hz=3.0),
+        ChannelParams(snr_db=3.0, multipath=Multipath(taps=[(0.0, 0.0), (8e-6, -6.0)]), cfo_hz=100.0),
+        ChannelParams(
+            snr_db=9.0,
+            transmitter=Transmitter(dc_offset=0.1 - 0.2j, phase_noise=PhaseNoise(mask=((1e3, -90.0), (1e5, -110.0)))),
+        ),
+    ]
+    points = [LinkPoint(LoRaParams(sf=7, cr=4), channel, 4, sync="perfect") for channel in channels]
+    file = tmp_path / "per.jsonl"
+    done = collect(points, max_frames=3, seed=1, save_to=file)
+    assert load_results(file) == done
+
+
+def test_what_a_file_cannot_tell_is_left_out_and_counted(tmp_path):
+    channel = ChannelParams(snr_db=0.0, interferers=(Interferer(np.ones(64, np.complex64), 0),))
+    file = tmp_path / "per.jsonl"
+    collect([LinkPoint(LoRaParams(sf=7), channel, 4, sync="perfect")], max_frames=2, seed=1, save_to=file)
+    done = collect(POINTS[:1], max_frames=200, seed=1, engine="bins", save_to=file)
+    with file.open("a") as out:
+        out.write("no record\n")
+    with pytest.warns(UserWarning, match="left out 1 lines that are no records, and 1 points"):
+        assert load_results(file) == done
+    with pytest.raises(FileNotFoundError):
+        load_results(tmp_path / "none.jsonl")
