@@ -118,7 +118,8 @@ def _cancel(samples: IQ, params: LoRaParams, method: Method) -> list[RxFrame]:
     for _ in range(MAX_ROUNDS):
         fresh = [frame for frame in pending if _is_whole(frame) and not _known(frame, frames)]
         if not fresh and method == "segments":
-            fresh = [frame for frame in resolve(left, params) if not _known(frame, frames)]
+            resolved = (resolve(left, form) for form in _forms(params, frames))
+            fresh = [frame for found in resolved for frame in found if not _known(frame, frames)]
         if not fresh:
             break
         for frame in sorted(fresh, key=lambda item: -item.snr_db):
@@ -130,6 +131,14 @@ def _cancel(samples: IQ, params: LoRaParams, method: Method) -> list[RxFrame]:
     rest = [frame for frame in pending if not _is_whole(frame) and not _known(frame, frames)]
     frames += [frame for frame in rest if not any(_is_residue(frame, other, params) for other in frames)]
     return sorted(frames, key=lambda item: item.start_sample + item.sto_samples)
+
+
+def _forms(params: LoRaParams, frames: list[RxFrame]) -> list[LoRaParams]:
+    """Parameters to resolve with: waveform and LDRO of the frames read so far; before any, both waveforms."""
+    seen = dict.fromkeys((frame.params.waveform, frame.params.ldro) for frame in frames)
+    if not seen:
+        seen = dict.fromkeys([("chip", params.ldro), ("textbook", params.ldro)])
+    return [replace(params, waveform=waveform, ldro=ldro) for waveform, ldro in seen]
 
 
 def _is_whole(frame: RxFrame) -> bool:
