@@ -197,6 +197,12 @@ LAWS: tuple[Law, ...] = (
         inputs=_fixed(params=parameters(), payload=payloads(8)),
     ),
     Law(check=receiver_laws.frames_are_received, needs=("receive",), inputs=_receiver_inputs(), cost=2),
+    Law(
+        check=receiver_laws.offsets_of_either_sign_are_bridged,
+        needs=("receive",),
+        inputs=_fixed(vector=_receivable(), cfo_bins=st.sampled_from((0.0, -0.25, 0.25, -3.3, 3.3, -12.0, 12.0))),
+        cost=2,
+    ),
     Law(check=receiver_laws.place_and_offset_are_right, needs=("receive",), inputs=_receiver_inputs(), cost=3),
     Law(
         check=receiver_laws.what_is_transmitted_is_received,

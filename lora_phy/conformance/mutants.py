@@ -268,6 +268,11 @@ MUTANTS: tuple[Mutant, ...] = (
         functions={"receive": lambda iq, params: []},
     ),
     Mutant(
+        fault="lost above the nominal frequency",
+        broken=("offsets_of_either_sign_are_bridged",),
+        functions={"receive": lambda iq, params: [frame for frame in receive(iq, params) if frame.cfo_hz < 10.0]},
+    ),
+    Mutant(
         fault="every frame twice",
         broken=("frames_are_received",),
         functions={"receive": lambda iq, params: 2 * receive(iq, params)},

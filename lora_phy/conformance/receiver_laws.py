@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from lora_phy.conformance.adapter import Adapter
-from lora_phy.conformance.definition import frame
+from lora_phy.conformance.definition import continuous_phase, frame
 from lora_phy.conformance.strategies import Channel
 from lora_phy.conformance.vectors import Vector
 from lora_phy.params import LoRaParams
@@ -18,6 +19,16 @@ def frames_are_received(adapter: Adapter, params: LoRaParams, vector: Vector, ch
     found = _receive(adapter, frame(list(vector.symbols), params), params, channel)
     assert [f.payload for f in found] == [vector.payload], f"{[(str(f.status), f.payload.hex()) for f in found]}"
     assert str(found[0].status) == "ok", f"status {found[0].status}"
+
+
+def offsets_of_either_sign_are_bridged(adapter: Adapter, vector: Vector, cfo_bins: float) -> None:
+    """A carrier offset of either sign, whole bins or not, costs no frame: 25 dB above the noise, sync word 0x34."""
+    params = replace(vector.params, sync_word=0x34, oversampling=2, waveform="textbook")
+    channel = Channel(lead=1000, cfo_bins=cfo_bins, gain_db=0.0, snr_db=25.0, seed=1)
+    found = _receive(adapter, frame(list(vector.symbols), params), params, channel)
+    assert vector.payload in [f.payload for f in found], (
+        f"{cfo_bins:+.2f} bins: {[(str(f.status), f.payload.hex()) for f in found]} for {vector.payload.hex()}"
+    )
 
 
 def place_and_offset_are_right(adapter: Adapter, params: LoRaParams, vector: Vector, channel: Channel) -> None:
@@ -38,15 +49,11 @@ def what_is_transmitted_is_received(adapter: Adapter, params: LoRaParams, payloa
 
 def both_signs_of_a_sync_word_are_heard(adapter: Adapter, vector: Vector, channel: Channel) -> None:
     """A word with a nibble from 8 on is heard with its sign and without: both are on air."""
-    from dataclasses import replace
-
     params = replace(vector.params, sync_word=0x2B, sf=vector.params.sf)
     for word, second in (("signed", params.num_bins - 40), ("unsigned", 88)):
         sent = replace(params, sync_word=0x20)
         iq = frame(list(vector.symbols), sent)
         # the second chirp of the word by itself
-        from lora_phy.conformance.definition import continuous_phase
-
         at = (params.preamble_len + 1) * params.samples_per_symbol
         iq[at : at + params.samples_per_symbol] = continuous_phase(
             [(1, second, params.num_bins)], params.num_bins, params.oversampling
@@ -66,8 +73,6 @@ def noise_holds_no_frame(adapter: Adapter, sf: int, seed: int) -> None:
 
 def other_networks_are_not_received(adapter: Adapter, vector: Vector, channel: Channel) -> None:
     """A frame with another sync word is not received."""
-    from dataclasses import replace
-
     iq = frame(list(vector.symbols), replace(vector.params, sync_word=0x34))
     found = _receive(adapter, iq, replace(vector.params, sync_word=0x12), channel)
     assert found == [], f"{len(found)} frames of another network"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,11 +63,20 @@ def test_a_stranger_is_told_law_by_law(tmp_path: Path) -> None:
     assert "The law: `encode_payload` gives the symbols that another implementation sends." in done.stdout
     assert "'payload': b''" in done.stdout  # the smallest input that breaks the third law
     assert "my_modem has no receive" in done.stdout
-    assert "3 failed, 1 passed, 21 skipped" in done.stdout
+    assert "3 failed, 1 passed, 22 skipped" in done.stdout
+
+
+@pytest.mark.skipif("LORA_PHY_PEER" not in os.environ, reason="no interpreter with lora-phy 0.3.0 in LORA_PHY_PEER")
+def test_the_known_faults_of_the_published_package_come_out() -> None:
+    """A positive offset moves every symbol by one; 4/5 to 4/7 have the length of 4/8 (peers/published_lora_phy.py)."""
+    sys.path.insert(0, str(Path(__file__).parent / "peers"))
+    peer = load_adapter("published_lora_phy")
+    with pytest.raises(AssertionError, match=r"\+0\.25 bins: .*bad_crc"):
+        run_law(BY_NAME["offsets_of_either_sign_are_bridged"], peer)
+    with pytest.raises(AssertionError, match=r"\d+ symbols, the formula gives \d+"):
+        run_law(BY_NAME["frames_have_the_length_of_the_data_sheet"], peer)
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    import os
-
     root = Path(__file__).resolve().parents[3]
     return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"}
