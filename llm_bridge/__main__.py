@@ -31,7 +31,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 
 from llm_bridge.files import StoreError
 from llm_bridge.scoring.sandbox import CageError, IsolationError
-from llm_bridge.training.models import ModelDownloadError
+from llm_bridge.training.common import ModelDownloadError
 
 INTERRUPTED = 130
 OWN_PACKAGES = ("llm_bridge", "lora_phy")
@@ -108,6 +108,8 @@ def run(
 @app.command()
 def report(directory: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Write report.html, results.csv and items.jsonl from the finished cells of a run."""
+    # many small matrix products: threads of a BLAS would mostly wait for each other; read once, when numpy is imported
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from llm_bridge.report import write_report
 
     path = write_report(directory)

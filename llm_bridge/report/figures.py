@@ -143,6 +143,9 @@ def f1_against_errors(points: Sequence[Point]) -> str:
             mine = [p for p in known if p.sf == sf]
             _draw_points(axes, [max(p.byte_error_rate or 0.0, floor) for p in mine], mine, style)
         axes.set_xscale("log")
+        decades = range(math.ceil(math.log10(floor / 1.6)), 1)
+        axes.set_xticks([10.0**k for k in decades], [format_level(10.0**k) for k in decades])
+        axes.set_xticks([], minor=True)
         axes.set_xlim(floor / 1.6, 1.6)
         _finish(axes, "wrong or lost bytes / bytes sent (leftmost: none)", "F1")
 
@@ -322,8 +325,8 @@ def _finish(axes: Any, x_label: str, y_label: str, *, columns: int = 4, above_ax
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     names = axes.get_legend_handles_labels()[1]
-    columns = min(columns, 3 if any(len(name) > 14 for name in names) else columns)
-    roomy = columns < 5 and len(names) <= 4
+    columns = 3 if columns == 4 and max(map(len, names)) * 4 > 60 else columns  # a line holds about 60 characters
+    roomy = columns < 5 and len(names) <= 4 and sum(map(len, names)) <= 30
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.05 if above_axes else 1.0),
@@ -364,6 +367,7 @@ def _svg(draw: Callable[[Any], None], *, title: str, description: str) -> str:
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
+        "text.parse_math": False,
         "axes.facecolor": "none",
         "grid.color": LINE,
         "grid.linewidth": 0.8,

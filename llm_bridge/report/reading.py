@@ -13,11 +13,12 @@ import csv
 import gzip
 import itertools
 import json
-import math
 import types
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
@@ -119,7 +120,7 @@ def published_cells(directory: Path) -> list[CellFiles]:
     text = "" if source is None else _unpacked(source)
     items = [] if source is None else _item_rows(source, text, "publish the study again")
     lines = text.splitlines(keepends=True)
-    named = [(name, list(rows)) for name, rows in itertools.groupby(items, key=lambda row: row["cell"])]
+    named = [(name, list(rows)) for name, rows in itertools.groupby(items, key=itemgetter("cell"))]
     table = read_table(directory / RESULTS_TABLE)
     groups = [list(rows) for _, rows in itertools.groupby(table, key=lambda row: [row[name] for name in CELL_COLUMNS])]
     if named and len(named) != len(groups):
@@ -184,8 +185,8 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
     rows: list[Any] = [row for cell in cells for row in cell.items]
     sizes = [len(cell.items) for cell in cells]
 
-    def column(name: str, default: Any = None) -> list[Any]:
-        return [row.get(name, default) for row in rows]
+    def column(name: str) -> list[Any]:
+        return column_of(rows, name)
 
     task, version, decision, group = column("task"), column("version"), column("decision"), column("group")
     program, longer = column("program"), column("longer")
@@ -342,44 +343,57 @@ def _item_types() -> dict[str, tuple[tuple[type, ...], bool]]:
 
 def _check_items(path: Path, rows: Sequence[Any], advice: str) -> None:
     """Refuse rows whose fields are of another type than `ItemRow` has, or out of range."""
-    if not rows:
-        return
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for index, row in enumerate(rows):
+        alike.setdefault((repr(row.get("task")), *row), []).append(index)
+    for places in alike.values():
+        task = rows[places[0]].get("task")
+        if task not in TASKS:
+            raise _wrong(path, places[0] + 1, "task", f"one of {', '.join(TASKS)}", task, advice)
+        _check_task(path, task, [index + 1 for index in places], [rows[index] for index in places], advice)
 
-    def refuse(name: str, wrong: Any, bound: str) -> None:
-        number = next(i for i, row in enumerate(rows, start=1) if wrong(row.get(name, ...)))
-        value = rows[number - 1].get(name)
-        raise StoreError(f"{path}, line {number}: {name!r} must be {bound} (got {value!r}); {advice}")
+
+def _check_task(path: Path, task: str, numbers: Sequence[int], rows: Sequence[Any], advice: str) -> None:
+    """The same for rows of one task that have the same fields."""
+
+    def refuse(name: str, bound: str, wrong: Iterable[bool]) -> None:
+        index = next(i for i, flag in enumerate(wrong) if flag)
+        raise _wrong(path, numbers[index], name, bound, rows[index].get(name), advice)
 
     for name, (allowed, needed) in _item_types().items():
-        kinds = {type(row.get(name, ...)) for row in rows}  # an ellipsis: not there
-        if not needed or (name in YOUNGER and kinds == {type(...)}):
-            kinds.discard(type(...))
-        if not kinds <= set(allowed):
+        if name not in rows[0] and (not needed or name in YOUNGER):
+            continue
+        values = column_of(rows, name)
+        if not set(map(type, values)) <= set(allowed) or name not in rows[0]:
             words = " or ".join("null" if kind is type(None) else kind.__name__ for kind in allowed)
-            refuse(name, lambda value, allowed=allowed: type(value) not in allowed, f"of type {words}")
-    for name, known in (("task", TASKS), ("version", VERSIONS)):
-        if not {row[name] for row in rows} <= set(known):
-            refuse(name, lambda value, known=known: value not in known, f"one of {', '.join(known)}")
+            refuse(name, f"of type {words}", (type(value) not in allowed or name not in rows[0] for value in values))
+    versions = column_of(rows, "version")
+    if not set(versions) <= set(VERSIONS):
+        refuse("version", f"one of {', '.join(VERSIONS)}", (version not in VERSIONS for version in versions))
     for name in COUNTED:
-        values = np.array([row.get(name) or 0 for row in rows], dtype=np.float64)
-        if not np.all((values >= 0) & np.isfinite(values)):
-            refuse(
-                name,
-                lambda value: isinstance(value, int | float) and not 0 <= value < math.inf,
-                "finite and not negative",
-            )
-    lost = [row.get("fragments_lost") or 0 for row in rows]
-    sent = [row.get("fragments_sent") or 0 for row in rows]
-    if any(row.get("bytes_sent") and a > b for a, b, row in zip(lost, sent, rows, strict=True)):
-        number = next(i for i, (a, b) in enumerate(zip(lost, sent, strict=True), start=1) if a > b)
-        raise StoreError(
-            f"{path}, line {number}: 'fragments_lost' must be at most 'fragments_sent' = {sent[number - 1]} "
-            f"(got {lost[number - 1]}); {advice}"
-        )
-    for row in rows:
-        if row["task"] == "localise" and not 0 < (row.get("num_gold") or 0) <= (row.get("num_lines") or 0):
-            found = f"{row.get('num_gold')} of {row.get('num_lines')}"
-            raise StoreError(f"{path}: 'num_gold' must lie between 1 and 'num_lines' (got {found}); {advice}")
+        counts = np.array([0 if value is None else value for value in column_of(rows, name)], dtype=np.float64)
+        if not np.all((counts >= 0) & np.isfinite(counts)):
+            refuse(name, "finite and not negative", ~((counts >= 0) & np.isfinite(counts)))
+    sent, crossed = (np.array(column_of(rows, name)) for name in ("fragments_sent", "bytes_sent"))
+    lost = (np.array(column_of(rows, "fragments_lost")) > sent) & (crossed > 0)
+    if lost.any():
+        refuse("fragments_lost", f"at most 'fragments_sent' = {sent[lost][0]}", lost)
+    if task == "localise":
+        gold, lines = (np.array(column_of(rows, name, 0), dtype=np.float64) for name in ("num_gold", "num_lines"))
+        if not np.all((gold > 0) & (gold <= lines)):
+            refuse("num_gold", "between 1 and 'num_lines'", ~((gold > 0) & (gold <= lines)))
+
+
+def _wrong(path: Path, number: int, name: str, bound: str, value: Any, advice: str) -> StoreError:
+    return StoreError(f"{path}, line {number}: {name!r} must be {bound} (got {value!r}); {advice}")
+
+
+def column_of(rows: Sequence[Any], name: str, default: Any = None) -> list[Any]:
+    """A field of every row; `default` where a row does not have it."""
+    try:
+        return list(map(itemgetter(name), rows))
+    except KeyError:
+        return [row.get(name, default) for row in rows]
 
 
 YOUNGER = frozenset(("bytes_lost", "parses", "axis", "group"))
@@ -401,7 +415,8 @@ def _check_result(path: Path, row: Row) -> None:
 
 def _must_fit(directory: Path, name: str, items: Sequence[Row], rows: Sequence[Row]) -> None:
     counted = {row["task"]: row["n"] for row in rows}
-    found = {task: sum(item["task"] == task for item in items) for task in counted}
+    seen = Counter(map(itemgetter("task"), items))
+    found = {task: seen[task] for task in counted}
     if found != counted:
         raise StoreError(f"{directory}: the items of {name} are {found} by task, results.csv says {counted}")
 

@@ -181,7 +181,7 @@ class Point:
         """What a curve over spreading factors holds fixed: the link's condition, and which texts crossed it."""
         return (*(self.link.condition if self.link is not None else ()), self.corrupted_split)
 
-    @property
+    @cached_property
     def own_runs(self) -> list[Run]:
         """The run of each cell; without noise a channel seed means nothing."""
         return [(train, None) if self.noiseless else (train, channel) for train, channel in self.runs.values()]
@@ -347,7 +347,8 @@ def results_csv(cells: Iterable[CellFiles]) -> str:
     writer.writerow(RESULT_COLUMNS)
     for cell in cells:
         for row in cell.rows:
-            writer.writerow([_csv_value({**cell.config, **row}.get(column)) for column in RESULT_COLUMNS])
+            known = {**cell.config, **row}
+            writer.writerow([_csv_value(known.get(column)) for column in RESULT_COLUMNS])
     return text.getvalue()
 
 

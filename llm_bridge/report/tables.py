@@ -299,6 +299,8 @@ def _cell(value: Any) -> Cell:
         return Cell("∞", "Infinity")
     if isinstance(value, float):
         return Cell(format_number(value) if abs(value) < 2 else format_level(value), repr(value))
+    if isinstance(value, int) and value < 0:
+        return Cell(format_level(value), str(value))
     return Cell(str(value))
 
 

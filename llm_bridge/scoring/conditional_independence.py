@@ -204,7 +204,8 @@ def log_byte_error(byte_errors: npt.ArrayLike, bytes_sent: npt.ArrayLike) -> Any
     >>> round(float(log_byte_error(0, 199)), 3)
     -2.602
     """
-    return np.log10((np.asarray(byte_errors) + 0.5) / (np.asarray(bytes_sent) + 1))
+    rates = (np.asarray(byte_errors, dtype=np.float64) + 0.5) / (np.asarray(bytes_sent, dtype=np.float64) + 1)
+    return np.array([math.log10(rate) for rate in rates.ravel().tolist()]).reshape(rates.shape)
 
 
 class _Fit(NamedTuple):
@@ -247,7 +248,8 @@ def _design(items: Any, sf_terms: str = "slope") -> tuple[list[str], FloatArray]
     sf = frame["sf"].to_numpy(dtype=np.float64)
     method_of = frame["method"].to_numpy(dtype=str)
     seeds = frame["train_seed"].tolist() if "train_seed" in frame else [None] * len(frame)
-    seed_of = np.array([_seed_name(seed) for seed in seeds])
+    seed_names = {seed: _seed_name(seed) for seed in set(seeds)}
+    seed_of = np.array([seed_names[seed] for seed in seeds])
     columns: dict[str, FloatArray] = {"intercept": np.ones(len(frame))}
     methods = np.unique(method_of).tolist()
     for method in methods[1:]:
@@ -349,13 +351,14 @@ def _fit_mixed(right: FloatArray, design: FloatArray, program: Any) -> _Fit:
         return theta, gradient[:free], hessian, value
 
     start = np.r_[special.logit(right.sum() / trials.sum()), np.zeros(num_terms - 1), -0.5]
-    best, free = start, num_terms + 1
-    with contextlib.suppress(np.linalg.LinAlgError):
-        best, gradient, hessian, value = newton(start, free)
+    best, gradient, hessian, value = start, np.full(num_terms + 1, np.inf), np.eye(num_terms + 1), 0.0
+    if many:
+        with contextlib.suppress(np.linalg.LinAlgError):
+            best, gradient, hessian, value = newton(start, num_terms + 1)
     inner = LOG_SD_BOUNDS[0] + 1 < best[-1] < LOG_SD_BOUNDS[1]
-    if best is start or not inner or np.max(np.abs(gradient)) > 1e-5 or np.any(np.linalg.eigvalsh(hessian) <= 0):
-        mode[:] = 0.0
-        slower = optimize.minimize(
+    if not inner or np.max(np.abs(gradient)) > 1e-5 or np.any(np.linalg.eigvalsh(hessian) <= 0):
+        mode[:] = 0.0  # few rows, separated programs, or such that do not differ: slowly, and with bounds
+        found = optimize.minimize(
             lambda theta: quadrature(theta)[:2],
             start,
             jac=True,
@@ -364,8 +367,9 @@ def _fit_mixed(right: FloatArray, design: FloatArray, program: Any) -> _Fit:
             options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6},
         )
         # programs that do not differ put the spread at its bound, where it no longer has a curvature
-        inner = LOG_SD_BOUNDS[0] + 1 < slower.x[-1] < LOG_SD_BOUNDS[1]
-        best, gradient, hessian, value = newton(slower.x, num_terms + 1 if inner else num_terms)
+        inner = LOG_SD_BOUNDS[0] + 1 < found.x[-1] < LOG_SD_BOUNDS[1]
+        # the gradient is not that of the quadrature to the last digit: settle it by its zero
+        best, gradient, hessian, value = newton(found.x, num_terms + 1 if inner else num_terms)
     covariance = np.asarray(np.linalg.inv(hessian)[:num_terms, :num_terms], dtype=np.float64)
     if np.max(np.abs(gradient)) > 1e-3 or np.any(np.diag(covariance) <= 0):
         raise RuntimeError("the likelihood has no interior maximum")
@@ -384,11 +388,13 @@ class _Moments(NamedTuple):
 
 def _distinct(table: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Places of the distinct rows of a table, sorted by its first column, and for each row which of them it is."""
-    codes = np.zeros(len(table), dtype=np.int64)
-    for column in reversed(range(table.shape[1])):
+    flags = np.all((table == 0) | (table == 1), axis=0)  # these are digits of one binary number
+    flags[0] = False
+    codes = np.unique(table[:, flags] @ 2.0 ** np.arange(flags.sum()), return_inverse=True)[1].ravel()
+    for column in reversed(np.flatnonzero(~flags)):
         values, code = np.unique(table[:, column], return_inverse=True)
         if len(values) > 1:  # mixed radix, made small again after each column
-            codes = np.unique(code.ravel() * np.int64(codes.max() + 1) + codes, return_inverse=True)[1].ravel()
+            codes = np.unique(code.ravel() * (codes.max() + 1) + codes, return_inverse=True)[1].ravel()
     _, first, which = np.unique(codes, return_index=True, return_inverse=True)
     return first, which.ravel()
 

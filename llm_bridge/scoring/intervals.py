@@ -31,6 +31,8 @@ Statistic = Callable[[FloatArray], FloatArray]
 """Maps summed counts ``(..., K)`` to scores ``(...)``, broadcasting; NaN where a score is undefined."""
 
 NUM_RESAMPLES = 10_000
+SLICE = 500
+"""Resamples in one matrix product."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +135,7 @@ def cluster_bootstrap(
     if num_clusters == 0:
         return Interval(value=math.nan, low=bounds[0], high=bounds[1], num_clusters=0, level=level, method="range")
     value = float(_quiet(statistic, table.sum(axis=0)))
-    replicates = _quiet(statistic, resample_weights(num_clusters, num_resamples, seed) @ table)
+    replicates = _quiet(statistic, _resampled_sums(resample_weights(num_clusters, num_resamples, seed), table))
     replicates = replicates[np.isfinite(replicates)]
     if len(replicates) == 0 or np.ptp(replicates) < 1e-12:
         low, high = _exact_box(table, statistic, proportions, bounds, level)
@@ -253,6 +255,14 @@ def _table(counts: npt.ArrayLike) -> FloatArray:
     if table.ndim != 2:
         raise ValueError(f"'counts' must have two dimensions, (clusters, columns) (got {table.ndim})")
     return table
+
+
+def _resampled_sums(weights: FloatArray, table: FloatArray) -> FloatArray:
+    """``weights @ table`` in slices that a BLAS takes on one thread: several would mostly wait for each other."""
+    if len(weights) % SLICE:
+        return np.asarray(weights @ table)
+    sliced = weights.reshape(-1, SLICE, weights.shape[1]) @ table
+    return np.asarray(sliced.reshape(len(weights), -1))
 
 
 def _quiet(statistic: Statistic, sums: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ Sources: McNemar, Psychometrika 12, 1947; Holm, Scand. J. Statist. 6, 1979; Benj
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 from functools import lru_cache
@@ -124,7 +125,11 @@ def _adjusted(p_values: npt.ArrayLike, method: str) -> FloatArray:
     from statsmodels.stats.multitest import multipletests
 
     values = np.asarray(p_values, dtype=np.float64)
-    return np.asarray(multipletests(values, method=method)[1]) if values.size else values
+    gc.freeze()  # multipletests looks for garbage among all objects of the process; here it finds none to look at
+    try:
+        return np.asarray(multipletests(values, method=method)[1]) if values.size else values
+    finally:
+        gc.unfreeze()
 
 
 # --- power, and the sentence that goes with it ------------------------------------------------------------------------
@@ -148,14 +153,17 @@ def mcnemar_power(n: int, difference: float, *, extra_discordance: float = 0.1, 
         raise ValueError(f"'difference' + 'extra_discordance' must lie between 0 and 1 (got {discordant})")
     if discordant == 0:
         return 0.0
-    power = 0.0
-    for total in range(n + 1):
-        wins = np.arange(total + 1)
-        p_values = np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(wins, total - wins), total, 0.5))
-        power += stats.binom.pmf(total, n, discordant) * np.sum(
-            stats.binom.pmf(wins, total, better / discordant)[p_values < alpha]
-        )
-    return float(power)
+    total, wins = np.arange(n + 1)[:, None], np.arange(n + 1)
+    outcomes = stats.binom.pmf(total, n, discordant) * stats.binom.pmf(wins, total, better / discordant)
+    return float(outcomes[_significant(n, alpha)].sum())
+
+
+@lru_cache(maxsize=64)
+def _significant(n: int, alpha: float) -> npt.NDArray[np.bool_]:
+    """Whether so many wins (columns) of so many discordant pairs (rows), up to `n`, have an exact p below `alpha`."""
+    total, wins = np.arange(n + 1)[:, None], np.arange(n + 1)
+    fewer = np.minimum(wins, total - wins)
+    return np.asarray((fewer >= 0) & (np.minimum(1.0, 2 * stats.binom.cdf(fewer, total, 0.5)) < alpha))
 
 
 @lru_cache(maxsize=256)
