@@ -9,6 +9,9 @@ import numpy as np
 
 from lora_phy.modem._tone_kernels import JIT, log_bessel, tone_energy, tone_rotor
 
+MOVING_GAIN = 6.5
+"""Energy that a moving carrier must add to a preamble's to be believed: noise does so three times in 10,000."""
+
 
 @numba.njit(**JIT)
 def dechirp_preamble(rows, num_before, chirp, scale):  # type: ignore[no-untyped-def]
@@ -45,7 +48,7 @@ def zoom_energies(rows, shifts, zoom_re, zoom_im, scale, out):  # type: ignore[n
 
 
 @numba.njit(**JIT)
-def best_drift(energy, num_before, drifts, sigma, unit, result, at_peak):  # type: ignore[no-untyped-def]
+def best_drift(energy, num_before, drifts, sigma, carrier, unit, result, at_peak):  # type: ignore[no-untyped-def]
     """Maximise the rows' summed energy over drift, upward and downward tone.
 
     Row i is symbol i - num_before counted from the first downchirp; with a drift its tone is off by that number times
@@ -64,7 +67,7 @@ def best_drift(energy, num_before, drifts, sigma, unit, result, at_peak):  # typ
             centre = 0.5 * (low + high - 1)
             total[:] = 0.0
             for i in range(low, high):
-                shift = sign * (i - centre) * drift / unit
+                shift = (i - centre) * (sign * drift + carrier) / unit
                 whole = math.floor(shift)
                 fraction = shift - whole
                 for g in range(width):
@@ -84,12 +87,48 @@ def best_drift(energy, num_before, drifts, sigma, unit, result, at_peak):  # typ
             result[0] = drift
             result[1] = tones[0]
             result[2] = tones[1]
+    if best <= 0.0:
+        result[:] = 0.0
     for i in range(rows):
         part = 0 if i < num_before else 1
         centre = 0.5 * (num_before - 1) if part == 0 else 0.5 * (num_before + rows - 1)
         sign = 1.0 if part == 0 else -1.0
-        column = result[1 + part] + sign * (i - centre) * result[0] / unit
+        column = result[1 + part] + (i - centre) * (sign * result[0] + carrier) / unit
         at_peak[i] = energy[i, min(max(math.floor(column + 0.5), 0), width - 1)]
+    return best
+
+
+@numba.njit(**JIT)
+def best_carrier(energy, num_before, drifts, sigma, unit, result, at_peak):  # type: ignore[no-untyped-def]
+    """`best_drift` at the carrier's rate (bins a row) that makes the rows' energy largest; 0 unless another gains more
+    than `MOVING_GAIN`.
+    """
+    trial, peaks = np.empty(3), np.empty(energy.shape[0])
+    still = best_drift(energy, num_before, drifts, sigma, 0.0, unit, result, at_peak)
+    step, rate, middle = 0.06, 0.0, still
+    left = best_drift(energy, num_before, drifts, sigma, -step, unit, trial, peaks)
+    right = best_drift(energy, num_before, drifts, sigma, step, unit, trial, peaks)
+    # uphill, to at most 0.36 bins a row
+    for _ in range(5):
+        if left > middle:
+            rate, right, middle = rate - step, middle, left
+            left = best_drift(energy, num_before, drifts, sigma, rate - step, unit, trial, peaks)
+        elif right > middle:
+            rate, left, middle = rate + step, middle, right
+            right = best_drift(energy, num_before, drifts, sigma, rate + step, unit, trial, peaks)
+        else:
+            break
+    curvature = left - 2.0 * middle + right
+    if curvature >= 0.0:
+        return 0.0
+    vertex = 0.5 * (left - right) / curvature
+    if middle - 0.25 * (left - right) * vertex < still + MOVING_GAIN:
+        return 0.0
+    rate += vertex * step
+    if best_drift(energy, num_before, drifts, sigma, rate, unit, trial, peaks) < still + MOVING_GAIN:
+        return 0.0
+    best_drift(energy, num_before, drifts, sigma, rate, unit, result, at_peak)
+    return rate
 
 
 @numba.njit(**JIT)
@@ -123,9 +162,9 @@ def sync_decision(spectra, scale, alphabet, own):  # type: ignore[no-untyped-def
 def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zoom_im, drifts, sigma, unit):  # type: ignore[no-untyped-def]
     """All that the dechirped rows of a preamble say, once its two sync chirps are known.
 
-    Returns drift, upward and downward tone (columns of the zoom), matched energies of upchirps, sync chirps and
-    downchirps, the weakest of the last four, the energy of upchirps in the downchirps' place, signal and noise power a
-    sample, and the noise power that upchirps differ by.
+    Returns drift, the carrier's rate, upward and downward tone (columns of the zoom), matched energies of upchirps,
+    sync chirps and downchirps, the weakest of the last four, the energy of upchirps in the downchirps' place, signal
+    and noise power a sample, and the noise power that upchirps differ by.
     """
     num_bins = rows.shape[1]
     num_before = num_up + 2
@@ -134,7 +173,7 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
     energy = np.empty((len(rows), zoom_re.shape[0]), np.float32)
     zoom_energies(rows, shifts, zoom_re, zoom_im, scale, energy)
     result, at_peak = np.zeros(3), np.empty(len(rows))
-    best_drift(energy, num_before, drifts, sigma, unit, result, at_peak)
+    carrier = best_carrier(energy, num_before, drifts, sigma, unit, result, at_peak)
     floor = np.empty(len(rows))
     noise_floor(spectra, shifts, floor)
     # medians over the symbols: a neighbour's burst over part of the preamble must not count
@@ -147,15 +186,15 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
     for i in range(len(rows)):
         signal += min(peaks[i], most)
     signal = signal / len(rows) / num_bins**2 - noise / num_bins
-    going_on = upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, unit, scale)
+    going_on = upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, carrier, unit, scale)
     return (
-        result[0], result[1], result[2], at_peak[:num_up].sum(), at_peak[num_up:num_before].sum(),
+        result[0], carrier, result[1], result[2], at_peak[:num_up].sum(), at_peak[num_up:num_before].sum(),
         at_peak[num_before:].sum(), at_peak[num_up:].min(), going_on, signal, noise, repetition_noise(rows, num_up),
     )  # fmt: skip
 
 
 @numba.njit(**JIT)
-def upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, unit, scale):  # type: ignore[no-untyped-def]
+def upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, carrier, unit, scale):  # type: ignore[no-untyped-def]
     """Energy of the rows from `num_before` on as upchirps that go on with the tone of those before."""
     num_bins = rows.shape[1]
     wr, wi = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
@@ -164,7 +203,7 @@ def upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, unit, sc
         for n in range(num_bins):
             w = rows[i, n] * chirp[n] * chirp[n]
             wr[n], wi[n] = w.real, w.imag
-        at = math.floor(result[1] + (i - 0.5 * (num_before - 1)) * result[0] / unit + 0.5)
+        at = math.floor(result[1] + (i - 0.5 * (num_before - 1)) * (result[0] + carrier) / unit + 0.5)
         at = min(max(at, 0), zoom_re.shape[0] - 1)
         total += tone_energy(wr, wi, zoom_re[at], zoom_im[at]) * scale[i]
     return total

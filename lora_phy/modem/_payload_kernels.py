@@ -38,51 +38,126 @@ def read_symbols(z, strides, early, magnitude, best, lead):  # type: ignore[no-u
 
 
 @numba.njit(**JIT)
-def timing_errors(rows, chirp, symbols, rate, out, matched):  # type: ignore[no-untyped-def]
-    """How early each chirp of known symbol is, in chips: one Newton step on |sum_n y[n] conj(x_s[n])|^2.
+def tracking_errors(rows, chirp, symbols, rate, out, matched):  # type: ignore[no-untyped-def]
+    """How far each chirp of known symbol is off, by one Newton step on |sum_n y[n] conj(x_s[n])|^2.
 
-    An early chirp is turned by exp(2 pi j f e) at the instantaneous frequency f = ((n + s) mod N) / N - 1/2, hence
-    e = 12 / (2 pi) Im(Z' conj Z) / |Z|^2, Z = sum y conj x_s, Z' = sum f y conj x_s. `chirp` is conj(x_0),
-    and x_s that moved by s; matched[i] = Z.
+    A chirp early by e and off by f bins is turned by exp(2 pi j (e g[n] + f n / N)), g = ((n + s) mod N) / N - 1/2 its
+    instantaneous frequency. With Z = sum y conj x_s and the same sums weighted by g and by n / N - 1/2, Zg and Zn,
+
+        out[i] = 12 / (2 pi) Im(Zg conj Z, Zn conj Z) / |Z|^2 = (e + k f, k e + f),    k = 1 - 6 (s/N) (1 - s/N).
+
+    `chirp` is conj(x_0), and x_s that moved by s; matched[i] = Z.
     """
     length = chirp.size
     scale = np.float32(1.0 / length)
     for i in range(rows.shape[0]):
         shift = symbols[i] * rate
-        zr = zi = dr = di = np.float32(0.0)
+        zr = zi = dr = di = lr = li = np.float32(0.0)
         for part in range(2):
             low, high, move = (0, length - shift, shift) if part == 0 else (length - shift, length, shift - length)
+            pr = pi = np.float32(0.0)
             for n in range(low, high):
                 w = rows[i, n] * chirp[n + move]
                 f = np.float32(n + move) * scale - np.float32(0.5)
-                zr += w.real
-                zi += w.imag
+                pr += w.real
+                pi += w.imag
                 dr += f * w.real
                 di += f * w.imag
+            zr += pr
+            zi += pi
+            lr -= np.float32(move) * scale * pr
+            li -= np.float32(move) * scale * pi
+        lr += dr
+        li += di
         matched[i] = complex(zr, zi)
         size = zr * zr + zi * zi
-        out[i] = (12.0 / (2.0 * math.pi)) * (di * zr - dr * zi) / size if size > 0.0 else 0.0
+        unit = 12.0 / (2.0 * math.pi * size) if size > 0.0 else 0.0
+        out[i, 0] = unit * (di * zr - dr * zi)
+        out[i, 1] = unit * (li * zr - lr * zi)
 
 
 @numba.njit(**JIT)
-def read_and_time(z, rows, chirp, rate, early, strides, lead_needed, magnitude, best, matched):  # type: ignore[no-untyped-def]
-    """Magnitudes and best bins as of `read_symbols`, the matched sums of `timing_errors`; returns the mean of the
-    believable timing errors, and how many those are.
+def read_and_track(  # type: ignore[no-untyped-def]
+    z, rows, chirp, rate, early, strides, lead_needed, variance, magnitude, best, matched, information, push
+):
+    """Magnitudes and best bins as of `read_symbols`, the matched sums of `tracking_errors`, and what the believable
+    errors say about (earliness, drift, offset, rate) at the middle of the rows: information matrix and weighted sum.
 
-    Believable: the best bin leads by more than `lead_needed`, and the chirp is less than 0.8 chips off; else matched[i]
-    is 0.
+    Believable: the best bin leads by more than `lead_needed`, and the chirp is less than 0.8 chips and bins off; else
+    matched[i] is 0. `variance` is that of one error; where errors scatter by much more about their trend, by phase
+    steps at the fold that no timing explains or by wrong decisions, they count for less. Returns whether they do.
     """
-    lead, error = np.empty(len(z), np.float32), np.empty(len(z), np.float32)
+    count = len(z)
+    lead, error = np.empty(count, np.float32), np.empty((count, 2), np.float32)
     read_symbols(z, strides, early, magnitude, best, lead)
-    timing_errors(rows, chirp, best, rate, error, matched)
-    total, used = 0.0, 0
-    for i in range(len(z)):
-        if lead[i] > lead_needed and abs(error[i]) < 0.8:
-            total += error[i]
-            used += 1
-        else:
+    tracking_errors(rows, chirp, best, rate, error, matched)
+    information[:] = 0.0
+    push[:] = 0.0
+    middle = 0.5 * (count - 1)
+    num_bins = z.shape[1]
+    scattered = False
+    used, sum_y, sum_yy, sum_t, sum_tt, sum_ty = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(count):
+        if lead[i] <= lead_needed or abs(error[i, 0]) >= 0.8 or abs(error[i, 1]) >= 0.8:
             matched[i] = 0.0
-    return total / max(used, 1), used
+            continue
+        used += 1
+        t, share = i - middle, best[i] / num_bins
+        common = 1.0 - 6.0 * share * (1.0 - share)
+        for a in range(4):
+            at = t if a % 2 else 1.0
+            push[a] += at * error[i, a // 2]
+            for b in range(4):
+                weight = 1.0 if a // 2 == b // 2 else common
+                information[a, b] += weight * at * (t if b % 2 else 1.0)
+        y = error[i, 0]
+        sum_y += y
+        sum_yy += y * y
+        sum_t += t
+        sum_tt += t * t
+        sum_ty += t * y
+    if used >= 6:
+        trend = sum_tt - sum_t * sum_t / used
+        scatter = sum_yy - sum_y * sum_y / used
+        if trend > 0.0:
+            scatter -= (sum_ty - sum_t * sum_y / used) ** 2 / trend
+        scatter /= used - 2
+        scattered = scatter > 3.0 * variance
+        if scattered:
+            variance = scatter
+    for a in range(4):
+        push[a] /= variance
+        for b in range(4):
+            information[a, b] /= variance
+    return scattered
+
+
+@numba.njit(**JIT)
+def add_across_folds(rows, chirp, rate, strongest, magnitude):  # type: ignore[no-untyped-def]
+    """Replace the magnitudes of the `strongest` bins of each row, and of two bins to either side, by what they are
+    where the phase may step at the fold: |sum before it| + |sum behind it|.
+    """
+    length, num_bins = chirp.size, magnitude.shape[1]
+    for i in range(rows.shape[0]):
+        order = np.argsort(magnitude[i])[num_bins - strongest :]
+        wanted = np.zeros(num_bins, np.bool_)
+        for k in order:
+            for off in range(-2, 3):
+                wanted[(k + off) % num_bins] = True
+        for k in range(num_bins):
+            if not wanted[k]:
+                continue
+            shift = k * rate
+            total = np.float32(0.0)
+            for part in range(2):
+                low, high, move = (0, length - shift, shift) if part == 0 else (length - shift, length, shift - length)
+                re = im = np.float32(0.0)
+                for n in range(low, high):
+                    w = rows[i, n] * chirp[n + move]
+                    re += w.real
+                    im += w.imag
+                total += math.sqrt(re * re + im * im)
+            magnitude[i, k] = total / length
 
 
 @numba.njit(**JIT)

@@ -18,7 +18,7 @@ from lora_phy.modem.sync import NUM_UPCHIRPS, Sync
 from lora_phy.modem.sync_words import chirps_of_bytes, sync_alternatives
 from lora_phy.params import LoRaParams
 
-CLOCK_SIGMA_PPM = 20.0
+CLOCK_SIGMA_PPM = 12.0
 MAX_CLOCK_PPM = 60.0
 SYNC_MARGIN = 7.0
 """Nats by which another sync word must be likelier before a frame counts as another network's."""
@@ -48,18 +48,31 @@ def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -
     _kernels.dechirp_preamble(rows, num_before, reference_chirp(sf), scale)
     spectra = scipy.fft.fft(rows, axis=-1)
     symbols, own_network = decide_sync(spectra[num_up:num_before], scale[num_up:num_before], params)
-    # symbol i, counted from the first downchirp, begins i * drift chips before its place
-    drift, up_column, down_column, up_energy, sync_energy, down_energy, weakest, going_on, signal, noise, difference = (
-        _kernels.fit_preamble(
+    up_centre, down_centre = -0.5 * (num_before + 1), 0.5
+    for _ in range(2):
+        # symbol i, counted from the first downchirp, begins i * drift chips before its place
+        fit = _kernels.fit_preamble(
             rows, spectra, scale, num_up, *symbols, reference_chirp(sf), *zoom_table(sf, _zoom_tones()),
             _drift_grid(sf), CLOCK_SIGMA_PPM * 1e-6 * num_bins, _ZOOM_STEP,
+        )  # fmt: skip
+        drift, carrier, up_column, down_column, up_energy, sync_energy, down_energy, weakest, going_on = fit[:9]
+        if carrier == 0.0:
+            break
+        # a carrier that moves has moved the sync chirps' tones, which may have been misread
+        tones = up_column * _ZOOM_STEP - _ZOOM_RANGE + (np.array([-2.0, -1.0]) - up_centre) * (drift + carrier)
+        turned = rows[num_up:num_before] * np.exp(-2j * np.pi / num_bins * np.outer(tones, np.arange(num_bins)))
+        again, own_network = decide_sync(
+            scipy.fft.fft(turned.astype(np.complex64), axis=-1), scale[num_up:num_before], params
         )
-    )  # fmt: skip
+        if again == symbols:
+            break
+        symbols = again
+    signal, noise, difference = fit[9:]
     up_tone, down_tone = up_column * _ZOOM_STEP - _ZOOM_RANGE, down_column * _ZOOM_STEP - _ZOOM_RANGE
-    up_centre, down_centre = -0.5 * (num_before + 1), 0.5
-    # tones: cfo - D(up_centre), cfo + D(down_centre), with D(i) = D(0) - i drift
-    cfo_step = 0.5 * (up_tone + down_tone + (down_centre - up_centre) * drift)
-    delay = cfo_step - up_tone + up_centre * drift
+    # tones: cfo - D at up_centre, cfo + D at down_centre, with D(i) = D(0) - i drift and cfo(i) = cfo(0) + i carrier
+    between, both = down_centre - up_centre, down_centre + up_centre
+    cfo_step = 0.5 * (up_tone + down_tone + between * drift - both * carrier)
+    delay = cfo_step - up_tone + up_centre * (drift + carrier)
     signal = max(signal, 1e-4 * noise, 1e-37)
     least = CLEANEST * signal  # a recording without noise
     noise = max(noise, least)
@@ -69,6 +82,7 @@ def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -
         start=coarse.start + delay,
         cfo_bins=coarse.cfo_bins + cfo_step,
         drift=drift,
+        rate=carrier,
         sync_symbols=symbols,
         num_up=num_up,
         up_energy=up_energy,

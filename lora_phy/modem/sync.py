@@ -58,6 +58,9 @@ class Sync:
         Carrier offset in units of bandwidth / 2**sf.
     drift
         Chips by which each symbol is shorter than 2**sf: 2**sf times the clock offset.
+    rate
+        Bins by which the carrier offset moves from symbol to symbol, 0 unless the upchirps show it clearly; `cfo_bins`
+        is that at `start`.
     sync_symbols
         The two chirps of the sync word, as decided.
     up_energy, sync_energy, down_energy
@@ -77,6 +80,7 @@ class Sync:
     start: float
     cfo_bins: float
     drift: float = 0.0
+    rate: float = 0.0
     sync_symbols: tuple[int, int] = (0, 0)
     num_up: int = NUM_UPCHIRPS
     up_energy: float = 0.0

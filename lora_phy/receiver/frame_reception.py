@@ -28,13 +28,15 @@ from lora_phy.receiver.frame_decoding import (
     plausible_rates,
     read_head,
 )
-from lora_phy.receiver.timing_tracking import Timing, initial_timing, payload_bins
+from lora_phy.receiver.timing_tracking import Look, Timing, initial_timing, payload_bins
 
 LDRO_PROBE = 16
 WAVEFORM_MARGIN = 0.2
 """By how much more coherent the first symbols must be in the other waveform than in that of the parameters."""
 LARGEST_SCALE = 1e25
 """Of a magnitude within its likelihood, where a preamble of zeros leaves no noise."""
+SECOND_LOOK_ES = 16.0
+"""Energy of a symbol over the noise in a bin from which on a frame is read again where it cannot be decoded."""
 LARGE_OFFSET = 16
 """Part of the bandwidth beyond which an offset moves some of a chirp out of the band of an oversampled stream."""
 FILTERED_BEFORE = 20
@@ -130,6 +132,7 @@ class Reception:
     data: float
     end: float
     sfo_ppm: float
+    rate: float
     symbols: Symbols
     params: LoRaParams
 
@@ -166,6 +169,68 @@ def receive_frame(
     Reception, or int
         The number of samples (one per chip) without which nothing can be said yet.
     """
+    told, num_bins = params, params.num_bins
+    reading = _read_frame(samples, payload_samples, rate, sync, told, decoding, final=final)
+    if isinstance(reading, int):
+        return reading
+    # strong, and yet not read: its carrier may move as no usual one does, or the phase step at the chirps' folds
+    looks: tuple[Look, ...] = ("agile", "fold") if _is_doubtful(reading, sync, params) else ()
+    for look in looks:
+        again = _read_frame(samples, payload_samples, rate, sync, told, decoding, final=final, look=look)
+        if isinstance(again, int):
+            return again
+        if again.decoded.crc_ok:
+            reading = again
+            break
+    decoded, found, timing = reading.decoded, reading.params, reading.timing
+    unexpected = params.explicit_header and params.crc and decoded.header is not None and not decoded.header.crc
+    if decoded.header is not None and unexpected and decoded.status is not FrameStatus.UNSUPPORTED:
+        if not is_payload_evident(reading.bins, decoded.header, sync.signal_power, found):
+            decoded = Decoded(payload=b"", status=FrameStatus.BAD_HEADER, crc_ok=None, header=None)
+    origin = sync.start + (2.25 + params.extra_upchirps) * num_bins
+    return Reception(
+        decoded=decoded,
+        sync=sync,
+        start=_frame_start(samples, payload_samples, rate, sync, params, begin),
+        data=origin,
+        end=origin + reading.total * (num_bins - sync.drift),
+        sfo_ppm=timing.drift / num_bins * 1e6,
+        rate=timing.offset / max(reading.num_read + 2.25 + params.extra_upchirps, 1.0),
+        symbols=decide_symbols(reading.bins, found),
+        params=found,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """A frame's symbols and what was decoded from them."""
+
+    decoded: Decoded
+    params: LoRaParams
+    timing: Timing
+    bins: Bins
+    total: int
+    num_read: int
+
+
+def _is_doubtful(reading: _Reading, sync: Sync, params: LoRaParams) -> bool:
+    """Whether a frame this strong should have been read and was not."""
+    strong = params.num_bins * sync.signal_power >= SECOND_LOOK_ES * sync.noise_power
+    return strong and reading.decoded.status in (FrameStatus.BAD_CRC, FrameStatus.BAD_HEADER, FrameStatus.TRUNCATED)
+
+
+def _read_frame(
+    samples: IQ,
+    payload_samples: IQ,
+    rate: int,
+    sync: Sync,
+    params: LoRaParams,
+    decoding: Decoding,
+    *,
+    final: bool,
+    look: Look = "usual",
+) -> _Reading | int:
+    """Read and decode the symbols behind `sync`, or say how many samples are needed first."""
     num_bins = params.num_bins
     origin = sync.start + (2.25 + params.extra_upchirps) * num_bins
     # symbols in the stream; three quarters of the last one are enough to decide it
@@ -186,14 +251,14 @@ def receive_frame(
 
     def read(first: int, count: int, timing: Timing, settings: LoRaParams) -> tuple[Bins, Timing]:
         count = max(0, min(count, here - first))
-        return payload_bins(payload_samples, sync, timing, settings, first=first, count=count, rate=rate)
+        return payload_bins(payload_samples, sync, timing, settings, first=first, count=count, rate=rate, look=look)
 
     es = num_bins * sync.signal_power / sync.noise_power
     scale = min(2 * math.sqrt(sync.signal_power) * num_bins / sync.noise_power, LARGEST_SCALE)
-    bins, timing = read(0, opening, initial_timing(sync, params), params)
+    bins, timing = read(0, opening, initial_timing(sync, params, look=look), params)
     if timing.other_waveform > WAVEFORM_MARGIN:  # the waveform is not the one that was told
         params = replace(params, waveform="textbook" if params.waveform == "chip" else "chip")
-        bins, timing = read(0, opening, initial_timing(sync, params), params)
+        bins, timing = read(0, opening, initial_timing(sync, params, look=look), params)
     soft = decoding.soft and first_len == FIRST_BLOCK_LEN
     header, head = read_head(bins[:first_len], scale, params, soft=soft)
     rates = [params]
@@ -210,31 +275,14 @@ def receive_frame(
         if len(rates) > 1:
             rates = by_likelihood(bins[first_len:], header, scale, es, rates)
             if rates[0].reduced_rate != params.reduced_rate:
-                bins, timing = read(0, total, initial_timing(sync, params), rates[0])
+                bins, timing = read(0, total, initial_timing(sync, params, look=look), rates[0])
     decoded, found_params = decode_frame(
         bins, head, header, scale, rates, soft_bins=decoding.soft, joint=soft, num_trials=decoding.num_trials
     )
+    num_read = len(bins)
     total = first_len if header is None else frame_symbols(header, found_params)
     bins = bins[: total if decoded.status is not FrameStatus.UNSUPPORTED else first_len]
-    unexpected = params.explicit_header and params.crc and decoded.header is not None and not decoded.header.crc
-    if (
-        header is not None
-        and unexpected
-        and decoded.status is not FrameStatus.UNSUPPORTED
-        and not is_payload_evident(bins, header, sync.signal_power, found_params)
-    ):
-        decoded = Decoded(payload=b"", status=FrameStatus.BAD_HEADER, crc_ok=None, header=None)
-    step = num_bins - sync.drift
-    return Reception(
-        decoded=decoded,
-        sync=sync,
-        start=_frame_start(samples, payload_samples, rate, sync, params, begin),
-        data=origin,
-        end=origin + total * step,
-        sfo_ppm=timing.drift / num_bins * 1e6,
-        symbols=decide_symbols(bins, found_params),
-        params=found_params,
-    )
+    return _Reading(decoded=decoded, params=found_params, timing=timing, bins=bins, total=total, num_read=num_read)
 
 
 def _frame_start(samples: IQ, fine: IQ, rate: int, sync: Sync, params: LoRaParams, begin: int) -> float:

@@ -239,6 +239,7 @@ class PreambleDetector:
             power_dbfs=10 * math.log10(max(sync.signal_power, 1e-37)),
             preamble_len=outcome.preamble_len,
             symbols=outcome.symbols,
+            drift_hz_per_s=sign * outcome.rate * (params.bandwidth_hz / params.num_bins) ** 2,
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.special
+import scipy.stats
 
 from lora_phy import LoRaParams, modulate
 from lora_phy.modem import (
@@ -16,6 +18,7 @@ from lora_phy.modem import (
 from lora_phy.modem.candidates import zoom_table
 from lora_phy.modem.chirps import downchirp
 from lora_phy.modem.interpolation import delayed, extract
+from lora_phy.receiver import _tracking_kernels
 from lora_phy.resampling import fractional_delay
 
 SF, N = 6, 64
@@ -190,9 +193,22 @@ def test_best_drift_finds_tones_and_drift() -> None:
     place = np.where(index < 0, 14.0, 9.0) + centre * drift / unit
     energy = (10 - (columns - place[:, np.newaxis]) ** 2 / 10).astype(np.float32)
     result, at_peak = np.empty(3), np.empty(12)
-    _fine_sync_kernels.best_drift(energy, 10, np.linspace(-0.1, 0.1, 5), 1.0, unit, result, at_peak)
+    _fine_sync_kernels.best_drift(energy, 10, np.linspace(-0.1, 0.1, 5), 1.0, 0.0, unit, result, at_peak)
     assert np.allclose(result, [0.05, 14.0, 9.0], atol=0.05)
     assert np.all(at_peak > 9.9)
+
+
+def test_a_moving_carrier_moves_both_tones_the_same_way() -> None:
+    columns, unit, rate = np.arange(25.0), 0.125, 0.11
+    index = np.arange(-10, 2.0)
+    place = np.where(index < 0, 14.0 + (index - index[:10].mean()) * rate / unit, 9.0 + (index - 0.5) * rate / unit)
+    energy = (40 - (columns - place[:, np.newaxis]) ** 2).astype(np.float32)
+    result, at_peak = np.empty(3), np.empty(12)
+    found = _fine_sync_kernels.best_carrier(energy, 10, np.zeros(1), 1.0, unit, result, at_peak)
+    assert np.isclose(found, rate, atol=0.01)
+    assert np.allclose(result, [0.0, 14.0, 9.0], atol=0.05)
+    still = (40 - (columns - 12.0) ** 2 + 0.0 * place[:, np.newaxis]).astype(np.float32)
+    assert _fine_sync_kernels.best_carrier(still, 10, np.zeros(1), 1.0, unit, result, at_peak) == 0.0
 
 
 def test_zoom_noise_floor_and_tone_run(rng) -> None:
@@ -252,16 +268,20 @@ def test_symbols_are_read_with_their_lead(rng) -> None:
         assert np.allclose(lead, ordered[:, -1] - ordered[:, -2], atol=1e-5)
 
 
-def test_timing_error_of_interpolated_chirps() -> None:
+@pytest.mark.parametrize("early", [-0.15, 0.0, 0.2])
+@pytest.mark.parametrize("offset", [-0.2, 0.0, 0.1])
+def test_errors_of_chirps_that_are_early_and_on_another_carrier(early, offset) -> None:
+    """Both together, in the proportions that the fold's place dictates."""
     params = LoRaParams(sf=9)
-    symbols = np.array([0, 100, 300, 511])
-    for early in (-0.15, 0.0, 0.2):
-        chirps = np.concatenate([modulate([7], params), modulate(symbols, params), modulate([9], params)])
-        rows = fractional_delay(chirps, -early)[512:-512].reshape(4, 512)
-        out, matched = np.empty(4, np.float32), np.empty(4, np.complex64)
-        _payload_kernels.timing_errors(rows, downchirp(params), symbols, 1, out, matched)
-        assert np.allclose(out, early, atol=0.05)
-        assert np.allclose(np.abs(matched), 512 * np.sinc(early), rtol=0.01)
+    symbols = np.array([0, 100, 256, 511])
+    chirps = np.concatenate([modulate([7], params), modulate(symbols, params), modulate([9], params)])
+    rows = fractional_delay(chirps, -early)[512:-512].reshape(4, 512)
+    rows = (rows * np.exp(2j * np.pi * offset / 512 * np.arange(512))).astype(np.complex64)
+    out, matched = np.empty((4, 2), np.float32), np.empty(4, np.complex64)
+    _payload_kernels.tracking_errors(rows, downchirp(params), symbols, 1, out, matched)
+    common = 1 - 6 * symbols / 512 * (1 - symbols / 512)
+    assert np.allclose(out[:, 0], early + common * offset, atol=0.06)
+    assert np.allclose(out[:, 1], common * early + offset, atol=0.06)
 
 
 def test_likelihoods_are_bessel_functions(rng) -> None:
@@ -384,17 +404,46 @@ def test_evidence_for_the_reduced_rate() -> None:
     assert _payload_kernels.reduced_rate_evidence(likelihoods) < -20
 
 
-def test_mean_timing_error_of_believable_symbols(rng) -> None:
+def test_what_believable_symbols_say(rng) -> None:
     params = LoRaParams(sf=7)
-    rows = modulate(np.array([3, 90, 40, 7]), params).reshape(4, 128)
+    values = np.array([3, 90, 40, 7])
+    rows = modulate(values, params).reshape(4, 128)
     rows[2] = complex_noise(rng, 128)
     z = np.fft.fft(rows * downchirp(params)).astype(np.complex64) / 128
     magnitude = np.empty((4, 128), np.float32)
     best, found = np.empty(4, np.int64), np.empty(4, np.complex64)
-    mean, used = _payload_kernels.read_and_time(
-        z, rows, downchirp(params), 1, 0, np.ones(4, np.int64), 0.5, magnitude, best, found
+    information, push = np.empty((4, 4)), np.empty(4)
+    scattered = _payload_kernels.read_and_track(
+        z, rows, downchirp(params), 1, 0, np.ones(4, np.int64), 0.5, 0.01, magnitude, best, found, information, push
     )
-    error, matched = np.empty(4, np.float32), np.empty(4, np.complex64)
-    _payload_kernels.timing_errors(rows, downchirp(params), np.array([3, 90, 40, 7]), 1, error, matched)
-    assert used == 3 and np.isclose(mean, error[[0, 1, 3]].mean(), atol=1e-6)
-    assert best[[0, 1, 3]].tolist() == [3, 90, 7] and np.all(found == matched * [1, 1, 0, 1])
+    error, matched = np.empty((4, 2), np.float32), np.empty(4, np.complex64)
+    _payload_kernels.tracking_errors(rows, downchirp(params), values, 1, error, matched)
+    good = [0, 1, 3]
+    assert not scattered and best[good].tolist() == [3, 90, 7] and np.all(found == matched * [1, 1, 0, 1])
+    expected_push, expected = np.zeros(4), np.zeros((4, 4))
+    for i in good:
+        common = 1 - 6 * values[i] / 128 * (1 - values[i] / 128)
+        design = np.array([[1, i - 1.5, 0, 0], [0, 0, 1, i - 1.5]])
+        expected += design.T @ np.array([[1, common], [common, 1]]) @ design / 0.01
+        expected_push += design.T @ error[i] / 0.01
+    assert np.allclose(information, expected, rtol=1e-5, atol=1e-5)
+    assert np.allclose(push, expected_push, rtol=1e-4, atol=1e-4)
+
+
+def test_the_trackers_step_is_bayes_rule(rng) -> None:
+    """Against inverses of matrices, and the normal density of the measurement."""
+    root = rng.standard_normal((4, 4))
+    covariance = root @ root.T * 0.01
+    design = rng.standard_normal((7, 4))
+    information, residual = design.T @ design / 0.04, rng.standard_normal(7) * 0.3
+    push, out = design.T @ residual / 0.04, np.empty((4, 4))
+    evidence = _tracking_kernels.posterior(covariance, information, push, out)
+    assert np.allclose(out, np.linalg.inv(np.linalg.inv(covariance) + information))
+    normal = scipy.stats.multivariate_normal
+    spread = design @ covariance @ design.T + 0.04 * np.eye(7)
+    gain = normal.logpdf(residual, cov=spread) - normal.logpdf(residual, cov=0.04 * np.eye(7))
+    assert np.isclose(evidence, gain)
+    mean, later, later_covariance = rng.standard_normal(4), np.empty(4), np.empty((4, 4))
+    _tracking_kernels.moved(mean, covariance, 3.0, later, later_covariance)
+    step = np.eye(4) + 3.0 * (np.eye(4, k=1) * [[1], [0], [1], [0]])
+    assert np.allclose(later, step @ mean) and np.allclose(later_covariance, step @ covariance @ step.T)
