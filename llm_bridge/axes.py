@@ -32,7 +32,7 @@ SNR_DECIMALS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where and how strongly a transmitter sends: what turns a distance into an SNR.
+    """Power, path loss and noise figure of a transmitter's place, by which a distance becomes an SNR.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Quantity:
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """What a study holds equal between spreading factors.
+    """Axis of a study: the condition that is held equal between spreading factors.
 
     Parameters
     ----------

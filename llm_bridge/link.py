@@ -85,12 +85,12 @@ class Link:
 
     @property
     def held(self) -> Quantity:
-        """What the link holds equal between spreading factors."""
+        """Quantity that the link holds equal between spreading factors."""
         return QUANTITIES[self.quantity]
 
     @property
     def condition(self) -> tuple[Any, ...]:
-        """What a curve over spreading factors holds fixed: the link without spreading factor, its SNR and its seed."""
+        """Condition that a curve over spreading factors holds fixed: the link without SF, its SNR and its seed."""
         return self.axis, self.level, self.fading, self.cr, self.policy, self.source_coding, self.quantity
 
     @property
@@ -120,7 +120,7 @@ class Link:
         Parameters
         ----------
         bandwidth_hz, redundancy, fragment_len, decoding
-            As in `RadioSettings`.
+            The parameters of the same names of `RadioSettings`.
         k_factor_db
             K factor in dB; it is used under Rician fading alone.
         shadowing_db

@@ -131,13 +131,13 @@ def is_finished(cell_dir: Path) -> bool:
     result = read_json(path)
     if not isinstance(result, dict) or not isinstance(result.get("sealed", {}), dict):
         raise StoreError(f"{path} is no cell's result: delete {cell_dir} and run again")
-    if result.get("cell", cell_dir.name) != cell_dir.name:
-        raise StoreError(f"{cell_dir} is a copy of {result['cell']}: a cell is counted once, so delete the copy")
     for name, expected in result.get("sealed", {}).items():
         file = cell_dir / name
         found = _content_digest(result) if name == RESULT_FILE else file_digest(file) if file.exists() else None
         if found != expected:
             raise StoreError(f"{file} was changed after its result was written: delete {cell_dir} and run again")
+    if result.get("cell", cell_dir.name) != cell_dir.name:
+        raise StoreError(f"{cell_dir} is a copy of {result['cell']}: a cell is counted once, so delete the copy")
     return True
 
 

@@ -1,4 +1,4 @@
-"""What cells share is made once: a file for each kind and identity, under ``DIR/cache``; and who may write there.
+"""Cache of what cells share, a file for each kind and identity under ``DIR/cache``; and the locks of a folder.
 
     links     what arrived over a radio link                 rates    a real link's rates, for its controls
     channel   a radio's rows of ``channel.csv``              scores   a model's scores of each text, a line each
@@ -30,7 +30,7 @@ class Cache:
     directory: Path
 
     def path(self, kind: str, identity: object, ending: str = ".jsonl") -> Path:
-        """Where content of a kind lies; an identity that is a word is the file's name."""
+        """Path of content of a kind; an identity that is a word is the file's name."""
         return self.directory / kind / f"{identity if isinstance(identity, str) else digest(identity)}{ending}"
 
     def get_or_make(

@@ -183,7 +183,7 @@ def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
 
 
 def link_code(policy: str, source_coding: str) -> list[Any]:
-    """What the code of a link does: all that carries frames, and this policy's and coding's own functions."""
+    """Identity of a link's code: all that carries frames, and this policy's and coding's own functions."""
     kept, coding = find_policy(policy), find_coding(source_coding)
     own = [kept.keep, kept.control, coding.encode, coding.pieces]
     return [code_identity("link"), digest([*map(function_identity, own), kept.parity, coding.unit_bits])]

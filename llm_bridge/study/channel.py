@@ -76,7 +76,7 @@ def radios(links: Iterable[tuple[str, Link]]) -> list[tuple[str, list[Link]]]:
 
 
 def send_over(study: Workspace, corpus: str, links: Sequence[Link]) -> list[dict[str, Any]]:
-    """One corpus over one radio, its row for each policy and source coding; from their file where it crossed before."""
+    """Rows of one corpus over one radio, one for each policy and source coding, from their file where there is one."""
     items = items_of(study.test[corpus])
 
     def send() -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def send_over(study: Workspace, corpus: str, links: Sequence[Link]) -> list[dict
 
 
 def channel_row(link: Link, received: Sequence[ReceivedItem], duty_cycle: float) -> dict[str, Any]:
-    """What one link did to a corpus: counts, the two rates made of them, and the time it took."""
+    """Row of one link and one corpus: counts, the two rates made of them, and the time on air."""
     counts = delivery_row(received)
     sent = sum(len(arrival.item.text.encode()) for arrival in received)
     lost = sum(_bytes_lost(arrival) for arrival in received)

@@ -290,7 +290,7 @@ def write_cell(
 
 
 def _on_air(study: Workspace, cell: Cell, evaluated: Sequence[ReceivedItem]) -> dict[str, Any]:
-    """What sending the corpus over a cell's link takes; nothing where no link was crossed."""
+    """Time on air of the corpus over a cell's link; nothing where no link was crossed."""
     if cell.evaluation_link is None:
         return {}
     radio = study.recipe.radio

@@ -84,7 +84,7 @@ class ModelRun:
 
     @property
     def folder(self) -> Path:
-        """Where the model's own files lie."""
+        """Folder of the model's own files."""
         return self.cache.path("models", self.key, "")
 
     @property

@@ -34,7 +34,7 @@ ONE_JOB = threading.Lock()
 
 @contextlib.contextmanager
 def open_executor(*, workers: int | None = None, cluster: str | None = None) -> Iterator[Executor | None]:
-    """Where jobs run; None where the caller is to do them itself.
+    """Executor of the jobs; None where the caller is to do them itself.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where a number comes from: the code and the model that shape it, and the machine that computed it.
+"""Provenance of a number: the code and the model that shape it, and the machine that computed it.
 
 `code_identity` and `model_hashes` are part of identities: other code, or other weights, make other numbers. What
 `provenance` tells is stored beside every result and shapes none.
@@ -71,7 +71,7 @@ def code_identity(part: str) -> str:
 
 
 def function_identity(function: Any) -> Any:
-    """What a function does, as plain values: its byte code and constants, wherever it was written."""
+    """Identity of a function: its byte code and constants as plain values, whichever file it was written in."""
     code = getattr(function, "__code__", None)
     return _plain_code(code) if isinstance(code, CodeType) else repr(getattr(function, "__qualname__", function))
 
@@ -152,8 +152,12 @@ def _bare(file: Path) -> str:
 
 
 def _plain_code(code: CodeType) -> list[Any]:
-    constants = [_plain_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    return [code.co_code.hex(), constants, list(code.co_names)]
+    def plain(constant: object) -> Any:
+        if isinstance(constant, CodeType):
+            return _plain_code(constant)
+        return sorted(map(repr, constant)) if isinstance(constant, frozenset) else repr(constant)
+
+    return [code.co_code.hex(), [plain(constant) for constant in code.co_consts], list(code.co_names)]
 
 
 def _remembered(path: Path) -> dict[str, Any]:
@@ -177,7 +181,7 @@ def _file_sha256(file: Path, known: dict[str, Any]) -> str:
 
 
 def _accelerator() -> dict[str, Any]:
-    """What torch computes with: its threads and the GPU's name; nothing where no model was used in this process."""
+    """Threads of torch and the GPU's name; nothing where no model was used in this process."""
     torch = sys.modules.get("torch")
     if torch is None:
         return {"threads": None, "gpu": None}

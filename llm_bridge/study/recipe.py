@@ -120,7 +120,7 @@ Task = Annotated[Text, OneOf(TASKS)]
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class ModelConfig:
-    """Which language model, where it computes, and in which precision."""
+    """Language model, the device that it computes on, and its precision."""
 
     name: Text = "smollm2-135m-instruct"
     """A known name, a hub id, or a path."""
@@ -135,7 +135,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class CorpusConfig:
-    """What is tested, and what the model is trained on.
+    """Test corpora, and the corpus that the model is trained on.
 
     Training and validation pairs are mutants of the installed standard library.
     """
@@ -293,7 +293,7 @@ class RadioConfig:
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class TrainingConfig:
-    """What is trained and how; the same steps, batches and schedule for every method, a learning rate for each."""
+    """Methods and their training: the same steps, batches and schedule for all, a learning rate for each."""
 
     methods: Many[Text] = ("zero-shot",)
     """Ways of learning (`llm_bridge.training.adapters.METHODS`, and "rules"). With none (``methods = []``) the channel
@@ -338,7 +338,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class ScoreConfig:
-    """Which tasks are scored, and how intervals are made.
+    """Tasks that are scored, and the making of intervals.
 
     *repair* is expensive (it generates `repair_candidates` fixes of the most suspicious line, or, with ``repair_form =
     "program"``, whole programs, and runs every test on each), so it is scored only where it is listed.

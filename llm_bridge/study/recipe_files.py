@@ -78,7 +78,7 @@ def recipe_of(tree: Mapping[str, Any]) -> Recipe:
 
 
 def recipes_dir() -> Path:
-    """Where the published recipes lie."""
+    """Folder of the published recipes."""
     return Path(__file__).resolve().parents[1] / "recipes"
 
 

@@ -148,5 +148,5 @@ def damage_example(received: Sequence[ReceivedItem]) -> Row | None:
 
 
 def _by(trained: bool) -> str:
-    """What *detect* reads: the trained line verdicts, or the untrained model's answer at the end of the text."""
+    """Measure of *detect*: the trained line verdicts, or the untrained model's answer at the end of the text."""
     return "lines" if trained else "program"

@@ -30,7 +30,7 @@ TRAINING = "training set"
 
 @dataclass(frozen=True, kw_only=True)
 class Arrivals:
-    """What arrived for a cell: the texts to judge, and the texts to learn from."""
+    """Arrivals of a cell: the texts to evaluate, and the texts to learn from."""
 
     evaluated: list[ReceivedItem]
     learnt: list[ReceivedItem]
@@ -60,13 +60,13 @@ def transmit_all(study: Workspace, cells: Sequence[Cell]) -> dict[Cell, Arrivals
 
 
 def links_of(cell: Cell) -> list[tuple[Link, str]]:
-    """What a cell sends: a link, and the name of a test corpus or `TRAINING`."""
+    """Transmissions of a cell: a link with the name of a test corpus or `TRAINING`, each."""
     sent = ((cell.evaluation_link, cell.corpus), (cell.training_link, TRAINING))
     return [(link, corpus) for link, corpus in sent if link is not None]
 
 
 def cross(study: Workspace, link: Link, corpus: str) -> list[ReceivedItem]:
-    """A corpus over a link, from the file where it crossed it before.
+    """Arrivals of a corpus over a link, from their file where there is one.
 
     The airtime budget is that of the texts to be judged; a training set is sent once, in its fixed order, on any axis.
     """
@@ -98,7 +98,7 @@ def items_of(pairs: Sequence[ProgramPair]) -> list[Item]:
 
 
 def perfect_arrival(items: Sequence[Item]) -> list[ReceivedItem]:
-    """What arrives where no link is crossed: the texts themselves, no frame sent, nothing on air."""
+    """Arrivals where no link is crossed: the texts themselves, no frame sent, nothing on air."""
     none = Damage(bytes_sent=0, byte_errors=0, symbol_errors=0, fragments_sent=0, fragments_lost=0, airtime_s=0.0)
     return [
         ReceivedItem(
@@ -130,7 +130,7 @@ def transmit_items(
     progress: Progress | None = None,
     workers: int = 1,
 ) -> list[ReceivedItem]:
-    """Send items over a link, or read what arrived when they were sent before.
+    """Send items over a link; what was sent already is read from its file.
 
     The rates of a control are measured once on the real link with these settings, for all controls of the link.
     """
@@ -202,7 +202,7 @@ def _received() -> TypeAdapter[ReceivedItem]:
 
 
 def _print_delivery(console: Console, rows: Mapping[tuple[str, Link], dict[str, Any]]) -> None:
-    """What each link brought over; columns in which all links agree are said once, above the table."""
+    """Table of deliveries; columns in which all links agree are said once, above it."""
     from rich.table import Table
 
     names = ("corpus", *(name for name in FIELDS if name != "sf"))

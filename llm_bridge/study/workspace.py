@@ -1,4 +1,4 @@
-"""A study while it runs: a recipe, the corpora that it names, its folder and cache, and the console it reports to."""
+"""Workspace of a running study: recipe, corpora, folder, cache, and the console of its messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Workspace:
-    """A recipe with its corpora, its folder, and the console that it reports to."""
+    """Recipe, corpora, folder and console of a running study."""
 
     recipe: Recipe
     directory: Path
@@ -37,7 +37,7 @@ class Workspace:
 
     @property
     def cache(self) -> Cache:
-        """What cells share."""
+        """Cache of what cells share."""
         return Cache(self.directory / "cache")
 
     @cached_property

@@ -6,12 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NotRequired, get_origin, get_type_hints
 
 import pytest
 from rich.console import Console
 
 from llm_bridge.files import StoreError
-from llm_bridge.results_format import is_finished
+from llm_bridge.results_format import ItemRow, is_finished
 from llm_bridge.run import run_recipe
 from llm_bridge.study.cells import Cell, cell_config, cell_name, expand
 from llm_bridge.study.experiment import claim_folder
@@ -233,6 +234,12 @@ def test_a_cell_of_other_code_is_computed_anew_and_a_copied_or_foreign_one_is_re
     (folder,) = (path.parent for path in tmp_path.glob("*/result.json"))
     first, stamp = rows(tmp_path), (folder / "result.json").stat().st_mtime_ns
     assert any(row["delivered"] for row in first)
+    fields = get_type_hints(ItemRow, include_extras=True)
+    required = {name for name, hint in fields.items() if get_origin(hint) is not NotRequired}
+    for line in (folder / "items.jsonl").read_text().splitlines():
+        item = json.loads(line)
+        assert required <= item.keys() <= fields.keys(), "what is written is what the format says"
+        assert (item["method"], item["sf"], item["corpus"], item["channel_seed"]) == ("rules", 7, "minibugs", 0)
     run_recipe(recipe, tmp_path, console=quiet)
     assert (folder / "result.json").stat().st_mtime_ns == stamp, "nothing to compute"
     monkeypatch.setitem(policies.POLICIES, "drop", policies.Policy(keep=lambda arrival: False))
