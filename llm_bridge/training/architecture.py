@@ -12,18 +12,19 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm_bridge.training.common import ModelError, quiet
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 HEAD_SCALES = ("final_logit_softcapping", "logits_soft_cap", "logit_scale", "logits_scaling", "lm_head_multiplier")
 """Configuration fields by which an architecture changes the logits after the product with the head."""
 
 
-def read_config(folder: Path, *, gguf_file: str | None = None) -> Any:
+def read_config(folder: Path, *, gguf_file: str | None = None) -> PreTrainedConfig:
     """Configuration of a causal language model in a folder, or in the header of a GGUF file there.
 
     Raises
@@ -35,11 +36,12 @@ def read_config(folder: Path, *, gguf_file: str | None = None) -> Any:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     raw = _raw_config(folder) if gguf_file is None else {}
-    own_code = ", ".join(str(value) for value in (raw.get("auto_map") or {}).values())
+    auto_map = raw.get("auto_map")
+    own_code = ", ".join(map(str, auto_map.values())) if isinstance(auto_map, dict) else ""
     options = {} if gguf_file is None else {"gguf_file": gguf_file}
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
+            config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
     except Exception as error:  # the library raises whatever its parsers raise
         if own_code:
             raise ModelError(f"{folder} needs Python code of its own ({own_code}), which is never run") from error
@@ -55,17 +57,17 @@ def read_config(folder: Path, *, gguf_file: str | None = None) -> Any:
     return config
 
 
-def meta_model(config: Any) -> torch.nn.Module:
+def meta_model(config: PreTrainedConfig) -> PreTrainedModel:
     """The model's modules with shapes and no memory."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"), quiet():
-        model: torch.nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     return model
 
 
-def decoder_blocks(model: Any) -> tuple[str, Sequence[torch.nn.Module]]:
+def decoder_blocks(model: PreTrainedModel) -> tuple[str, Sequence[torch.nn.Module]]:
     """Name of the decoder's list of transformer blocks, and the blocks.
 
     Examples
@@ -90,7 +92,7 @@ def decoder_blocks(model: Any) -> tuple[str, Sequence[torch.nn.Module]]:
     return next(iter(lists.items()))
 
 
-def linear_shapes(model: Any) -> list[dict[str, tuple[int, int]]]:
+def linear_shapes(model: PreTrainedModel) -> list[dict[str, tuple[int, int]]]:
     """For each block, the shapes (out, in) of its linear layers by the last part of their names."""
     import torch
 
@@ -104,7 +106,7 @@ def linear_shapes(model: Any) -> list[dict[str, tuple[int, int]]]:
     ]
 
 
-def head_problem(model: Any) -> str | None:
+def head_problem(model: PreTrainedModel) -> str | None:
     """Reason why scores cannot be read from the output head; `None` for a plain product with a matrix."""
     head = model.get_output_embeddings()
     name = type(model).__name__
@@ -116,7 +118,7 @@ def head_problem(model: Any) -> str | None:
     return f"{name} rescales its logits ({', '.join(scales)}); only a plain output head is read" if scales else None
 
 
-def positions_problem(model: Any) -> str | None:
+def positions_problem(model: PreTrainedModel) -> str | None:
     """Reason why a decoder cannot read a prefix tree of texts; `None` where it takes positions and a mask."""
     decoder = model.get_decoder()
     missing = {"position_ids", "attention_mask"} - set(inspect.signature(decoder.forward).parameters)
@@ -125,7 +127,7 @@ def positions_problem(model: Any) -> str | None:
     )
 
 
-def target_problem(model: Any, target_modules: Sequence[str]) -> str | None:
+def target_problem(model: PreTrainedModel, target_modules: Sequence[str]) -> str | None:
     """Linear layers that adapters were asked for and that are missing, as a sentence; `None` where all are there."""
     found = linear_shapes(model)
     missing = [name for name in target_modules if not all(name in block for block in found)]
@@ -138,7 +140,7 @@ def target_problem(model: Any, target_modules: Sequence[str]) -> str | None:
     )
 
 
-def _raw_config(folder: Path) -> Mapping[str, Any]:
+def _raw_config(folder: Path) -> Mapping[str, object]:
     """``config.json`` as it stands."""
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))

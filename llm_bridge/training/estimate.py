@@ -29,12 +29,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_bridge.training.architecture import linear_shapes, meta_model, read_config
 from llm_bridge.training.fetching import TOY, ModelDownloadError, ModelError, cache_root, fetch_config
 from llm_bridge.training.methods import AdapterSettings, method_named
 from llm_bridge.training.settings import DEFAULT_OBJECTIVES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 NF4_BYTES = 4.127 / 8
 HEAD_TOKENS = 512
@@ -263,7 +266,7 @@ def render_estimate(estimate: MemoryEstimate) -> str:
 # -------------------------------------------------------------------------------------------------------------- helpers
 
 
-def config_of(name: str) -> Any:
+def config_of(name: str) -> PreTrainedConfig:
     """Configuration of a model by known shape, folder, GGUF header or hub id; no weight is read or fetched."""
     from transformers import LlamaConfig
 
@@ -298,7 +301,7 @@ def _trained(
     linear: Sequence[Mapping[str, tuple[int, int]]],
     total: int,
     width: int,
-    config: Any,
+    config: PreTrainedConfig,
 ) -> tuple[int, int]:
     """Count and width of the trained numbers: adapters in float32, all weights as they are stored."""
     if kind == "nothing":
@@ -316,7 +319,7 @@ def _trained(
     return adapter.rank * one * count, 4
 
 
-def _activations(config: Any, tokens: int, width: int, training: bool, checkpointing: bool) -> float:
+def _activations(config: PreTrainedConfig, tokens: int, width: int, training: bool, checkpointing: bool) -> float:
     """Bytes of what a step keeps for the way back; without training one block's worth."""
     heads = config.num_attention_heads
     head_width = getattr(config, "head_dim", None) or config.hidden_size // heads

@@ -16,6 +16,7 @@ import numpy as np
 from llm_bridge.training.common import ModelError, quiet, require_all_weights
 
 if TYPE_CHECKING:
+    from gguf import GGUFReader
     from transformers import PreTrainedTokenizerBase
 
 ROPE_FACTORS = "rope_freqs.weight"
@@ -53,7 +54,7 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
         gguf_tokenizer(header, gguf_file, model.config.vocab_size).save_pretrained(folder)
 
 
-def read_gguf(gguf_file: Path) -> Any:
+def read_gguf(gguf_file: Path) -> GGUFReader:
     """Reader of a GGUF file's fields and tensors; a `ModelError` for what is none, or torn."""
     from gguf import GGUFReader
 
@@ -64,7 +65,7 @@ def read_gguf(gguf_file: Path) -> Any:
         raise ModelError(f"{gguf_file} is no whole GGUF file ({reason})") from error
 
 
-def rope_parameters(header: Any, gguf_file: Path) -> dict[str, Any] | None:
+def rope_parameters(header: GGUFReader, gguf_file: Path) -> dict[str, str | float] | None:
     """Parameters of the rotary embedding's scaling that the library does not read; `None` where there is none."""
     architecture = _field(header, "general.architecture") or "llama"
     kind = _field(header, f"{architecture}.rope.scaling.type")
@@ -78,7 +79,7 @@ def rope_parameters(header: Any, gguf_file: Path) -> dict[str, Any] | None:
     factors = np.asarray(tensor.data, dtype=np.float64).reshape(-1)
     theta = float(_field(header, f"{architecture}.rope.freq_base") or 10_000.0)
     factor = round(float(factors.max()), 6)
-    rope = {
+    rope: dict[str, str | float] = {
         "rope_type": "llama3",
         "factor": factor,
         "low_freq_factor": LOW_FREQUENCY_FACTOR,
@@ -104,7 +105,7 @@ def llama3_factors(num_pairs: int, theta: float, factor: float) -> np.ndarray:
     return np.asarray(1.0 / ((1 - smooth) / factor + smooth))
 
 
-def gguf_tokenizer(header: Any, gguf_file: Path, vocab_size: int) -> PreTrainedTokenizerBase:
+def gguf_tokenizer(header: GGUFReader, gguf_file: Path, vocab_size: int) -> PreTrainedTokenizerBase:
     """Tokenizer of a GGUF file without the tokens that the library adds beyond the file's own list.
 
     Parameters
@@ -133,7 +134,7 @@ def gguf_tokenizer(header: Any, gguf_file: Path, vocab_size: int) -> PreTrainedT
     return made
 
 
-def _field(header: Any, name: str) -> Any:
+def _field(header: GGUFReader, name: str) -> Any:
     """Value of a field; `None` where it is not there."""
     field = header.fields.get(name)
     return None if field is None else field.contents()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm_bridge.training.architecture import head_problem, meta_model, positions_problem, read_config, target_problem
 from llm_bridge.training.common import ModelError, quiet
@@ -19,7 +19,7 @@ from llm_bridge.training.examples import chat_frame
 from llm_bridge.training.methods import LLAMA_LINEARS, method_named
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 LFS_POINTER = b"version https://git-lfs"
 LOGIT_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
@@ -145,7 +145,7 @@ def _pointer_problem(path: Path) -> str | None:
     return f"{path} is a git-lfs pointer, not the file: run `git lfs pull` there" if found == LFS_POINTER else None
 
 
-def storage_problem(config: Any, folder: Path, storage: str) -> str | None:
+def storage_problem(config: PreTrainedConfig, folder: Path, storage: str) -> str | None:
     """Reason why a model cannot be loaded with this storage: its weights were saved quantised."""
     saved = getattr(config, "quantization_config", None)
     if saved is None:
@@ -175,7 +175,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def tokenizer_problems(tokenizer: PreTrainedTokenizerBase, config: Any) -> list[str]:
+def tokenizer_problems(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> list[str]:
     """Problems of a tokenizer: it must be fast, have a begin or end token, and fit the embedding."""
     problems = []
     if not tokenizer.is_fast:
