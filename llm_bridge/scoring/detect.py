@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llm_bridge.scoring.likelihood import TextScores
     from llm_bridge.transport.link import ReceivedItem
 
-MEASURES = ("program", "lines")
+BUG_SCORES = ("program", "lines")
 
 
 def detect(
@@ -63,8 +63,8 @@ def detect(
 
 def bug_score(text: str, scores: TextScores, *, by: str = "program") -> float:
     """Bug score of a text: a verdict or log-odds in nats; larger is likelier buggy."""
-    if by not in MEASURES:
-        raise ValueError(f"'by' must be one of {', '.join(MEASURES)} (got {by!r})")
+    if by not in BUG_SCORES:
+        raise ValueError(f"'by' must be one of {', '.join(BUG_SCORES)} (got {by!r})")
     if by == "program":
         return scores.program_verdict
     readable = readable_lines(text)[: len(scores.line_verdict)]

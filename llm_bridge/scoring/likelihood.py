@@ -24,10 +24,10 @@ from llm_bridge.scoring.text_scores import TextScores as TextScores
 from llm_bridge.training.examples import Encoding, encode_text, verdict_ids
 from llm_bridge.training.models import LoadedModel, Progress
 from llm_bridge.training.objectives import head_logits, node_verdicts, verdict_direction
+from llm_bridge.training.settings import HEAD_TOKENS
 
 MAX_NODES = 512
 """Tokens read at once by default; each attends to all others under the mask, so that more are not cheaper."""
-HEAD_TOKENS = 512  # tokens whose logits exist at once: 100 MB with 49,152 entries, 260 MB with 128,256
 
 
 def score_texts(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llm_bridge.scoring.likelihood import TextScores
     from llm_bridge.transport.link import ReceivedItem
 
-MEASURES = ("mean", "sum")
+PAIR_SCORES = ("mean", "sum")
 
 
 def paired(
@@ -68,8 +68,8 @@ def paired(
 
 def margin(buggy: str, correct: str, scores: Mapping[str, TextScores], *, by: str) -> float:
     """Negative log-likelihood of the first text minus that of the second; exactly 0 for equal texts."""
-    if by not in MEASURES:
-        raise ValueError(f"'by' must be one of {', '.join(MEASURES)} (got {by!r})")
+    if by not in PAIR_SCORES:
+        raise ValueError(f"'by' must be one of {', '.join(PAIR_SCORES)} (got {by!r})")
     if buggy == correct:
         return 0.0
     a, b = scores[buggy], scores[correct]

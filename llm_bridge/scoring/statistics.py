@@ -39,7 +39,6 @@ __all__ = [
     "benjamini_hochberg",
     "clopper_pearson",
     "cluster_bootstrap",
-    "contrast_sentence",
     "holm",
     "mcnemar_exact",
     "mcnemar_power",
@@ -132,7 +131,7 @@ def _adjusted(p_values: npt.ArrayLike, method: str) -> FloatArray:
         gc.unfreeze()
 
 
-# --- power, and the sentence that goes with it ------------------------------------------------------------------------
+# --- power ------------------------------------------------------------------------
 
 
 def mcnemar_power(n: int, difference: float, *, extra_discordance: float = 0.1, alpha: float = 0.05) -> float:
@@ -201,62 +200,3 @@ def smallest_detectable_mean(differences: npt.ArrayLike, *, power: float = 0.8, 
         return None
     reach = stats.t.ppf([1 - alpha / 2, power], len(values) - 1).sum()
     return float(reach * values.std(ddof=1) / math.sqrt(len(values)))
-
-
-def contrast_sentence(
-    name_a: str,
-    name_b: str,
-    difference: Interval,
-    *,
-    num_seeds: int = 1,
-    seeds: str = "",
-    margin: float | None = None,
-    say_smallest: bool = False,
-) -> str:
-    """Sentence about ``score(a) - score(b)``: a direction, or that n cannot tell them apart; never "equal".
-
-    Parameters
-    ----------
-    difference
-        Interval of `paired_difference`; its clusters are the n of the sentence.
-    num_seeds
-        Training seeds behind both scores.
-    seeds
-        The seeds in words, where their number does not say enough.
-    margin
-        A margin set before the data were seen: an interval inside ``(-margin, margin)`` reads "equivalent".
-    say_smallest
-        Add the smallest difference that n could have shown where the two are not distinguishable.
-
-    Examples
-    --------
-    >>> d = Interval(value=0.024, low=-0.07, high=0.12, num_clusters=42)
-    >>> contrast_sentence("QLoRA", "full", d)
-    'QLoRA against full: difference 0.02 [-0.07, 0.12], n = 42, one seed: not distinguishable'
-    >>> contrast_sentence("QLoRA", "full", d, say_smallest=True)[-65:]
-    'not distinguishable (smallest difference that n could show: 0.27)'
-    """
-    n = difference.num_clusters
-    if math.isnan(difference.value):
-        return f"{name_a} against {name_b}: no programs, nothing can be said"
-    seeds = seeds or ("one seed" if num_seeds == 1 else f"{num_seeds} seeds")
-    spelled = f"{_two_digits(difference.value)} [{_two_digits(difference.low)}, {_two_digits(difference.high)}]"
-    if difference.excludes(0.0):
-        verdict = f"{name_a} scores {'higher' if difference.value > 0 else 'lower'}"
-    else:
-        verdict = "not distinguishable"
-    if margin is not None and -margin < difference.low and difference.high < margin:
-        verdict = (
-            f"equivalent within {margin:.2f}"
-            if verdict == "not distinguishable"
-            else f"{verdict}, by less than {margin:.2f}"
-        )
-    elif say_smallest and verdict == "not distinguishable":
-        smallest = smallest_detectable_difference(n)
-        verdict += f" (smallest difference that n could show: {'none' if smallest is None else f'{smallest:.2f}'})"
-    return f"{name_a} against {name_b}: difference {spelled}, n = {n}, {seeds}: {verdict}"
-
-
-def _two_digits(value: float) -> str:
-    """Two decimals, without a negative zero."""
-    return f"{round(value, 2) + 0.0:.2f}"

@@ -85,8 +85,8 @@ def prepare_model(
     from llm_bridge.training.models import TOY, fetch_model, resolve_device
 
     check_training(recipe)
-    resolve_device(recipe.model.device)
     if recipe.model.name == TOY:
+        resolve_device(recipe.model.device)
         return
     if (folder := Path(recipe.model.name).expanduser()).is_dir():
         _check_folder(recipe, folder)
@@ -94,6 +94,7 @@ def prepare_model(
         if console is not None:
             console.print(estimate_line(estimate), highlight=False, soft_wrap=True)
         require_fit(estimate)
+    resolve_device(recipe.model.device)
     with phase(f"model: {recipe.model.name}") as advance:
         _check_folder(recipe, fetch_model(recipe.model.name, progress=advance))
 

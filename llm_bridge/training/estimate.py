@@ -34,13 +34,12 @@ from typing import TYPE_CHECKING, Any
 from llm_bridge.training.architecture import linear_shapes, meta_model, read_config
 from llm_bridge.training.fetching import TOY, ModelDownloadError, ModelError, cache_root, fetch_config
 from llm_bridge.training.methods import AdapterSettings, method_named
-from llm_bridge.training.settings import DEFAULT_OBJECTIVES
+from llm_bridge.training.settings import DEFAULT_OBJECTIVES, HEAD_TOKENS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 NF4_BYTES = 4.127 / 8
-HEAD_TOKENS = 512
 TEACHER_TOKENS = 2048
 VERDICTS_ALONE = ("line", "localise")
 LIBRARY_BYTES = {"cpu": 0.6e9, "cuda": 0.8e9}
@@ -163,7 +162,9 @@ def estimate_memory(
 
     row = method_named(method)
     adapter = adapter or AdapterSettings()
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = (device or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")[0]
+    if device not in LIBRARY_BYTES:
+        raise ModelError(f"'device' must be cpu or cuda (got {device!r})")
     dtype = dtype or ("bfloat16" if device == "cuda" and row.trained != "everything" else "float32")
     width = {"float32": 4, "bfloat16": 2}[dtype]
     config = config_of(name)

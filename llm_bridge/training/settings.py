@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 MAX_TOKENS = 1024
+HEAD_TOKENS = 512
+"""Tokens whose logits exist at once in scoring: 100 MB with 49,152 entries, 260 MB with 128,256."""
 OBJECTIVES = ("line", "distil", "likelihood", "localise", "detect", "repair")
 DEFAULT_OBJECTIVES: Mapping[str, float] = MappingProxyType({"line": 1.0, "distil": 3.0})
 SCHEDULES = ("cosine", "constant")

@@ -191,7 +191,7 @@ class _Transmission:
 
 
 def _prepare(item: Item, radio: RadioSettings, params: LoRaParams, tokenizer: Tokenizer | None) -> _Transmission:
-    source = tokens.encode_text(item.text, radio.source_coding, tokenizer)
+    source = tokens.encode_units(item.text, radio.source_coding, tokenizer)
     plan = FragmentPlan(num_units=source.units.size, unit_bits=source.unit_bits, fragment_len=radio.max_fragment_len)
     fragments = split(source.units, plan)
     num_parity = math.ceil(radio.redundancy * plan.count) if find_policy(radio.policy).parity else 0

@@ -114,7 +114,7 @@ def adapt_tokenizer(tokenizer: Any) -> Tokenizer:
     return adapted
 
 
-def load_tokenizer(path: str) -> Tokenizer:
+def read_tokenizer_json(path: str) -> Tokenizer:
     """Read a ``tokenizer.json`` with the `tokenizers` library, imported here and only here."""
     from tokenizers import Tokenizer as JsonTokenizer
 

@@ -2,7 +2,7 @@ r"""Program text to units that cross the link, and back to text with the place o
 
 A *unit* is what a fragment is cut into: a byte (``utf8``) or a token id of 17 bits (``token_ids``)::
 
-    text ── encode_text ──► units, spans ── pack_units ──► bytes │ link │ bytes ── unpack_units ──► units, mask
+    text ── encode_units ──► units, spans ── pack_units ──► bytes │ link │ bytes ── unpack_units ──► units, mask
     DecodedText(text, spans, erasures) ◄── decode_units ────────────┘
 
 `spans` says, in bytes of the transmitted text's UTF-8 form, what each unit stands for; after the link it says what each
@@ -27,7 +27,7 @@ from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 from llm_bridge.transport.tokenizer import TOKEN_ID_BITS, Tokenizer
 from llm_bridge.transport.tokenizer import ByteTokenizer as ByteTokenizer
 from llm_bridge.transport.tokenizer import adapt_tokenizer as adapt_tokenizer
-from llm_bridge.transport.tokenizer import load_tokenizer as load_tokenizer
+from llm_bridge.transport.tokenizer import read_tokenizer_json as read_tokenizer_json
 
 NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 
@@ -82,7 +82,7 @@ class SourceCoding:
     pieces: Callable[[Ints, Mask, Tokenizer | None], tuple[list[str], Mask]] = field(repr=False)
 
 
-def encode_text(text: str, coding: str, tokenizer: Tokenizer | None = None) -> SourceText:
+def encode_units(text: str, coding: str, tokenizer: Tokenizer | None = None) -> SourceText:
     r"""Units of a text.
 
     Parameters
@@ -101,7 +101,7 @@ def encode_text(text: str, coding: str, tokenizer: Tokenizer | None = None) -> S
 
     Examples
     --------
-    >>> encode_text("a\n", "utf8").units.tolist()
+    >>> encode_units("a\n", "utf8").units.tolist()
     [97, 10]
     """
     return find_coding(coding).encode(text, tokenizer)
@@ -164,7 +164,7 @@ def decode_units(
 
     Examples
     --------
-    >>> source = encode_text("abcdef", "utf8")
+    >>> source = encode_units("abcdef", "utf8")
     >>> decode_units(source.units, [1, 0, 0, 1, 1, 1], source, "utf8")
     DecodedText(text='a\ufffddef', spans=array([[0, 1], [1, 3], [3, 4], [4, 5], [5, 6]]), erasures=((1, 3),))
     """

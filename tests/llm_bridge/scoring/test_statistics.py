@@ -284,22 +284,6 @@ def test_smallest_detectable_difference_is_where_the_power_crosses():
     assert st.smallest_detectable_difference(4) is None
 
 
-def test_contrast_sentence_says_no_more_than_the_interval():
-    def interval(value, low, high, n=42):
-        return st.Interval(value=value, low=low, high=high, num_clusters=n)
-
-    assert st.contrast_sentence("QLoRA", "full", interval(-0.001, -0.1, 0.1)) == (
-        "QLoRA against full: difference 0.00 [-0.10, 0.10], n = 42, one seed: not distinguishable"
-    )
-    assert st.contrast_sentence("a", "b", interval(0.3, 0.1, 0.5), num_seeds=5).endswith("5 seeds: a scores higher")
-    assert st.contrast_sentence("a", "b", interval(-0.3, -0.5, -0.1)).endswith("a scores lower")
-    assert st.contrast_sentence("a", "b", interval(0.0, -0.04, 0.05), margin=0.1).endswith("equivalent within 0.10")
-    assert st.contrast_sentence("a", "b", interval(0.0, -0.14, 0.05), margin=0.1).endswith("not distinguishable")
-    assert "by less than 0.10" in st.contrast_sentence("a", "b", interval(0.05, 0.01, 0.09), margin=0.1)
-    assert "could show: none" in st.contrast_sentence("a", "b", interval(0.0, -1, 1, n=3), say_smallest=True)
-    assert "nothing can be said" in st.contrast_sentence("a", "b", interval(math.nan, -1, 1, n=0))
-
-
 # --- does SF matter beyond the residual error rate? -------------------------------------------------------------------
 
 

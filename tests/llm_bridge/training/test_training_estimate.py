@@ -124,6 +124,11 @@ def test_an_unknown_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*args: object, **options: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", offline)
-    with pytest.raises(ModelDownloadError, match=r"no configuration of 'no/such' is at hand"):
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    with pytest.raises(ModelDownloadError, match=r"no configuration of 'no/such' can be read"):
         estimate_memory("no/such", "lora", device="cpu")
+
+
+def test_a_device_that_cannot_be_planned_for_is_named() -> None:
+    with pytest.raises(ModelError, match=r"'device' must be cpu or cuda \(got 'mps'\)"):
+        estimate_memory("toy", "lora", device="mps")

@@ -34,7 +34,7 @@ from llm_bridge.training.methods import LLAMA_LINEARS, PRESETS, AdapterSettings
 from llm_bridge.training.models import LoadedModel, load_model
 from llm_bridge.training.objectives import BugLoss, gold_mask
 from llm_bridge.training.toy import byte_tokenizer, toy_model
-from llm_bridge.transport.tokens import adapt_tokenizer, decode_units, encode_text, pack_units, unpack_units
+from llm_bridge.transport.tokens import adapt_tokenizer, decode_units, encode_units, pack_units, unpack_units
 
 LLAMA = "meta-llama/Meta-Llama-3-8B"
 GPU_80GB = 80e9
@@ -141,7 +141,7 @@ def test_the_real_vocabulary_crosses_the_link_in_17_bits_a_token() -> None:
     assert adapted.vocab_size == 128_256 and set(range(128_000, 128_256)) <= adapted.special_ids
     as_ids = as_bytes = 0
     for text in [pair.buggy for pair in minibugs.load()] + ["é😀\n", "x = '<|eot_id|>'\n", "\ufffd"]:
-        source = encode_text(text, "token_ids", adapted)
+        source = encode_units(text, "token_ids", adapted)
         assert source.unit_bits == 17 and int(source.units.max()) < 128_000
         packed = pack_units(source.units, 17)
         assert len(packed) == -(-17 * len(source.units) // 8)

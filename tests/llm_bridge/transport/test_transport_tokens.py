@@ -11,9 +11,9 @@ from llm_bridge.transport.tokens import (
     SourceText,
     adapt_tokenizer,
     decode_units,
-    encode_text,
-    load_tokenizer,
+    encode_units,
     pack_units,
+    read_tokenizer_json,
     unpack_units,
 )
 
@@ -87,7 +87,7 @@ def test_utf8_without_holes_is_errors_replace(data):
 def test_each_utf8_hole_is_one_replacement_and_the_rest_is_in_place(case):
     text, mask = case
     raw = text.encode()
-    source = encode_text(text, "utf8")
+    source = encode_units(text, "utf8")
     garbage = np.where(mask, source.units, 0xFF)
     decoded = decode_units(garbage, mask, source, "utf8")
     assert decoded.text.count(REPLACEMENT_CHARACTER) == len(decoded.erasures)
@@ -106,14 +106,14 @@ def test_each_utf8_hole_is_one_replacement_and_the_rest_is_in_place(case):
 @given(text_and_mask(alphabet=st.text(st.characters(max_codepoint=127), max_size=60)))
 def test_holes_of_ascii_are_the_missing_bytes(case):
     text, mask = case
-    decoded = decode_units(*(encode_text(text, "utf8").units, mask, encode_text(text, "utf8")), "utf8")
+    decoded = decode_units(*(encode_units(text, "utf8").units, mask, encode_units(text, "utf8")), "utf8")
     assert list(decoded.erasures) == runs_of(mask, False)
 
 
 @pytest.mark.parametrize("tokenizer", [ByteTokenizer(), WordTokenizer()], ids=["bytes", "words"])
 @given(text=st.text(st.sampled_from("ab \n()xédefrtun"), max_size=60))
 def test_token_ids_round_trip_with_places(tokenizer, text):
-    source = encode_text(text, "token_ids", tokenizer)
+    source = encode_units(text, "token_ids", tokenizer)
     decoded = decode_units(source.units, np.ones(source.units.size, bool), source, "token_ids", tokenizer)
     assert decoded.text == text
     assert b"".join(text.encode()[a:b] for a, b in decoded.spans.tolist()) == text.encode()
@@ -124,7 +124,7 @@ def test_each_token_hole_is_one_replacement(data):
     tokenizer = WordTokenizer()
     count = lambda text: len(tokenizer.tokenize(text))  # noqa: E731
     text, mask = data.draw(text_and_mask(st.text(st.sampled_from("ab \n(x)def"), max_size=60), count))
-    source = encode_text(text, "token_ids", tokenizer)
+    source = encode_units(text, "token_ids", tokenizer)
     decoded = decode_units(source.units, mask, source, "token_ids", tokenizer)
     pieces = [text.encode()[a:b].decode() for a, b in source.spans.tolist()]
     expected = "".join(
@@ -142,7 +142,7 @@ def test_each_token_hole_is_one_replacement(data):
 def test_a_newline_inside_a_token_is_placed_in_its_own_line():
     tokenizer = WordTokenizer()
     text = "def\n    return"
-    source = encode_text(text, "token_ids", tokenizer)
+    source = encode_units(text, "token_ids", tokenizer)
     assert source.units.size == 3
     decoded = decode_units(source.units, np.ones(3, bool), source, "token_ids", tokenizer)
     assert decoded.spans[3].tolist() == [3, 4]  # the newline alone, not the indentation behind it
@@ -150,7 +150,7 @@ def test_a_newline_inside_a_token_is_placed_in_its_own_line():
 
 def test_ids_that_are_no_text_become_replacements_and_never_reach_the_tokenizer():
     tokenizer = WordTokenizer()
-    source = encode_text("ab", "token_ids", tokenizer)
+    source = encode_units("ab", "token_ids", tokenizer)
     received = [tokenizer.vocab_size - 1, 2**17 - 1]  # a special id; an id beyond the vocabulary
     decoded = decode_units(received, [True, True], source, "token_ids", tokenizer)
     assert decoded.text == 2 * REPLACEMENT_CHARACTER
@@ -160,7 +160,7 @@ def test_ids_that_are_no_text_become_replacements_and_never_reach_the_tokenizer(
 
 def test_half_characters_beside_a_token_hole_belong_to_it():
     tokenizer = ByteTokenizer()
-    source = encode_text("aé→b", "token_ids", tokenizer)  # 1 + 2 + 3 + 1 bytes, one token each
+    source = encode_units("aé→b", "token_ids", tokenizer)  # 1 + 2 + 3 + 1 bytes, one token each
     mask = np.array([True, True, False, True, True, True, True])
     decoded = decode_units(source.units, mask, source, "token_ids", tokenizer)
     assert decoded.text == f"a{REPLACEMENT_CHARACTER}→b"
@@ -184,13 +184,13 @@ def byte_level_bpe():
 def test_byte_level_bpe_of_the_tokenizers_library(tmp_path):
     path = tmp_path / "tokenizer.json"
     byte_level_bpe().save(str(path))
-    tokenizer = load_tokenizer(path)
+    tokenizer = read_tokenizer_json(path)
     assert tokenizer.special_ids == {0}
 
     @settings(max_examples=50, deadline=None)
     @given(st.one_of(texts, st.just("def f(x):\n    return '→𝄞' + x\n")))
     def check(text):
-        source = encode_text(text, "token_ids", tokenizer)
+        source = encode_units(text, "token_ids", tokenizer)
         decoded = decode_units(source.units, np.ones(source.units.size, bool), source, "token_ids", tokenizer)
         assert decoded.text == text
         assert [text.encode()[a:b].decode() for a, b in decoded.spans.tolist()] == list(text)
@@ -206,19 +206,19 @@ def test_a_tokenizer_of_the_transformers_library():
     assert tokenizer.vocab_size == len(fast)
     assert tokenizer.special_ids == set(fast.all_special_ids)
     text = "def f(x) :\n    return '→𝄞' , x\n"  # spaces before punctuation: nothing is tidied
-    source = encode_text(text, "token_ids", tokenizer)
+    source = encode_units(text, "token_ids", tokenizer)
     assert decode_units(source.units, np.ones(source.units.size, bool), source, "token_ids", tokenizer).text == text
 
 
 def test_bad_parameters_are_named():
     with pytest.raises(ValueError, match=r"'source_coding' must be one of utf8, token_ids \(got 'zlib'\)"):
-        encode_text("a", "zlib")
+        encode_units("a", "zlib")
     with pytest.raises(ValueError, match="'tokenizer' must be given"):
-        encode_text("a", "token_ids")
+        encode_units("a", "token_ids")
     with pytest.raises(ValueError, match="'tokenizer' must give the text back"):
         lossy = WordTokenizer()
         lossy.detokenize = lambda ids: "?" * len(ids)
-        encode_text("ab", "token_ids", lossy)
+        encode_units("ab", "token_ids", lossy)
     with pytest.raises(ValueError, match=r"at most 131072 ids \(got 151936\)"):
         adapt_tokenizer(ByteTokenizer(vocab_size=151_936))
     with pytest.raises(ValueError, match="'tokenizer' must offer"):
