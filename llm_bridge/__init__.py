@@ -9,8 +9,8 @@ Importing this package stays light: a name is imported from its module when it i
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # `typing` is a file, and `python -m llm_bridge` looks for it in the caller's folder first
 if TYPE_CHECKING:
     from llm_bridge.corpora.programs import ProgramPair
     from llm_bridge.report import load_study
