@@ -416,7 +416,13 @@ def method_sentences(comparison: MethodComparison) -> list[str]:
 
 
 def contrast_sentence(
-    name_a: str, name_b: str, difference: Interval, *, seeds: str = "one seed", say_smallest: bool = False
+    name_a: str,
+    name_b: str,
+    difference: Interval,
+    *,
+    seeds: str = "one seed",
+    say_smallest: bool = False,
+    margin: float | None = None,
 ) -> str:
     """What may be said about ``score(a) - score(b)``: a direction, or that n cannot tell them apart; never "equal".
 
@@ -428,6 +434,8 @@ def contrast_sentence(
         The interval; its clusters are the n of the sentence.
     seeds
         The seeds in words.
+    margin
+        A margin set before the data were seen: an interval inside ``(-margin, margin)`` reads "equivalent".
     say_smallest
         Add the smallest difference that n could have shown where the two are not distinguishable.
 
@@ -444,9 +452,12 @@ def contrast_sentence(
         said = f"{name_a} scores {'higher' if difference.value > 0 else 'lower'}"
     else:
         said = "not distinguishable"
-        if say_smallest:
-            smallest = smallest_detectable_difference(n)
-            said += _could_show(smallest) or " (smallest difference that n could show: none)"
+    if margin is not None and -margin < difference.low and difference.high < margin:
+        size = format_number(margin)
+        said = f"{said}, by less than {size}" if difference.excludes(0.0) else f"equivalent within {size}"
+    elif say_smallest and not difference.excludes(0.0):
+        smallest = smallest_detectable_difference(n)
+        said += _could_show(smallest) or " (smallest difference that n could show: none)"
     return f"{name_a} against {name_b}: difference {format_difference(difference)}, n = {n}, {seeds}: {said}"
 
 

@@ -131,7 +131,7 @@ def _adjusted(p_values: npt.ArrayLike, method: str) -> FloatArray:
         gc.unfreeze()
 
 
-# --- power ------------------------------------------------------------------------
+# --- power ------------------------------------------------------------------------------------------------------------
 
 
 def mcnemar_power(n: int, difference: float, *, extra_discordance: float = 0.1, alpha: float = 0.05) -> float:

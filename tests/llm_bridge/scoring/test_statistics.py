@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
-from llm_bridge.report.language import independence_sentence
+from llm_bridge.report.language import contrast_sentence, independence_sentence
 from llm_bridge.scoring import statistics as st
 from llm_bridge.scoring.conditional_independence import (
     _design,
@@ -282,6 +282,22 @@ def test_smallest_detectable_difference_is_where_the_power_crosses():
         smallest = st.smallest_detectable_difference(n)
         assert st.mcnemar_power(n, smallest) >= 0.8 > st.mcnemar_power(n, smallest - 0.01)
     assert st.smallest_detectable_difference(4) is None
+
+
+def test_contrast_sentence_says_no_more_than_the_interval():
+    def interval(value, low, high, n=42):
+        return st.Interval(value=value, low=low, high=high, num_clusters=n)
+
+    assert contrast_sentence("QLoRA", "full", interval(-0.001, -0.1, 0.1)) == (
+        "QLoRA against full: difference 0.00 [−0.10, 0.10], n = 42, one seed: not distinguishable"
+    )
+    assert contrast_sentence("a", "b", interval(0.3, 0.1, 0.5), seeds="5 seeds").endswith("5 seeds: a scores higher")
+    assert contrast_sentence("a", "b", interval(-0.3, -0.5, -0.1)).endswith("a scores lower")
+    assert contrast_sentence("a", "b", interval(0.0, -0.04, 0.05), margin=0.1).endswith("equivalent within 0.10")
+    assert contrast_sentence("a", "b", interval(0.0, -0.14, 0.05), margin=0.1).endswith("not distinguishable")
+    assert "by less than 0.10" in contrast_sentence("a", "b", interval(0.05, 0.01, 0.09), margin=0.1)
+    assert "could show: none" in contrast_sentence("a", "b", interval(0.0, -1, 1, n=3), say_smallest=True)
+    assert "nothing can be said" in contrast_sentence("a", "b", interval(math.nan, -1, 1, n=0))
 
 
 # --- does SF matter beyond the residual error rate? -------------------------------------------------------------------
