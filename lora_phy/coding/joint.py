@@ -31,6 +31,8 @@ from lora_phy.coding.header import Header, header_checks
 from lora_phy.coding.whitening import whiten
 from lora_phy.kernels.cache import CAN_KEEP
 
+_JIT: dict[str, Any] = {"cache": CAN_KEEP, "nogil": True, "no_cfunc_wrapper": True}
+
 MAX_ROUNDS = 8
 CERTAIN = 16.0
 """Nats by which every nibble of a block must lead its runner-up for one round to be enough."""
@@ -172,10 +174,10 @@ def _legal_headers() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     return np.array(words), np.array([header_checks(word) for word in words])
 
 
-@numba.njit(cache=CAN_KEEP, nogil=True)
+@numba.njit(**_JIT)
 def _best_header(  # type: ignore[no-untyped-def]
-    metrics: Any, words: Any, checks: Any, odd_penalty: float, no_crc_penalty: float, crc_penalty: float,
-    long_penalty: float,
+    metrics, words, checks, odd_penalty, no_crc_penalty, crc_penalty,
+    long_penalty,
 ):  # fmt: skip
     """Index of the header with the largest summed log-likelihood, its posterior, and the upper bits of its nibble 3.
 
@@ -210,8 +212,8 @@ def _best_header(  # type: ignore[no-untyped-def]
     return best, 1.0 / total, upper[checks[best] >> 4]
 
 
-@numba.njit(cache=CAN_KEEP, nogil=True)
-def _joint_blocks(likelihoods: Any, num_codewords: int, code: Any, rounds: int, metrics: Any):  # type: ignore[no-untyped-def]
+@numba.njit(**_JIT)
+def _joint_blocks(likelihoods, num_codewords, code, rounds, metrics):  # type: ignore[no-untyped-def]
     length = code.shape[1]
     nothing = np.empty(0, np.int64)
     for b in range(likelihoods.shape[0] // length):
@@ -225,9 +227,9 @@ def _joint_blocks(likelihoods: Any, num_codewords: int, code: Any, rounds: int, 
         )
 
 
-@numba.njit(cache=CAN_KEEP, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+@numba.njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, **_JIT)
 def _joint_rounds(  # type: ignore[no-untyped-def]
-    likelihoods: Any, num_codewords: int, code: Any, rounds: int, fixed: Any, metrics: Any
+    likelihoods, num_codewords, code, rounds, fixed, metrics
 ):
     """Fill `metrics`; stop when the decisions no longer change."""
     num_symbols, num_labels = likelihoods.shape
@@ -235,7 +237,9 @@ def _joint_rounds(  # type: ignore[no-untyped-def]
     tiny = np.float32(1e-30)
     prior = np.zeros((num_codewords, length), np.float32)
     channel = np.zeros((num_codewords, length), np.float32)
-    decisions = np.full(num_codewords, -1, np.int64)
+    decisions = np.empty(num_codewords, np.int64)
+    for c in range(num_codewords):
+        decisions[c] = -1
     weight = np.empty(num_labels, np.float32)
     factor = np.empty(num_labels, np.float32)
     posterior = np.empty(16, np.float32)

@@ -20,9 +20,11 @@ from pathlib import Path
 from numba.core import config
 from numba.misc.appdirs import AppDirs
 
+from lora_phy.kernels import compiling as compiling
+
 _log = logging.getLogger("lora_phy.kernels")
 _PACKAGE = Path(__file__).resolve().parents[1]
-_FOLDERS = (".", "coding", "kernels", "kernels/pipelines", "modem")
+_FOLDERS = (".", "coding", "kernels", "kernels/pipelines", "modem", "receiver")
 """Those with compiled functions."""
 
 

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from lora_phy.kernels.lanes import LANES, get_lane, load, maximum, splat, store
-from lora_phy.modem._tone_kernels import JIT, log_bessel, tone_energy, tone_rotor
+from lora_phy.modem._tone_kernels import JIT, index_of_largest, log_bessel, tone_energy, tone_rotor
 
 
 @numba.njit(**JIT)
@@ -198,10 +198,10 @@ def upchirps_back(  # type: ignore[no-untyped-def]
         for k in range(offsets.size):
             r[k, i] = tone_energy(wr, wi, zoom_re[k], zoom_im[k]) / power if power > 1e-36 else 0.0
             sums[k] += r[k, i]
-    at = int(np.argmax(sums)) if free else offsets.size // 2
+    at = index_of_largest(sums) if free else offsets.size // 2
     for i in range(count):
         evidence[i] = log_bessel(2 * math.sqrt(es * r[at, i])) - es
-    at = min(max(int(np.argmax(sums)), 1), offsets.size - 2)
+    at = min(max(index_of_largest(sums), 1), offsets.size - 2)
     left, middle, right = sums[at - 1], sums[at], sums[at + 1]
     curvature = left - 2 * middle + right
     moved = 0.5 * (left - right) / curvature if curvature < 0 else 0.0

@@ -7,7 +7,15 @@ import math
 import numba
 import numpy as np
 
-from lora_phy.modem._tone_kernels import JIT, log_bessel, tone_energy, tone_rotor
+from lora_phy.modem._tone_kernels import (
+    JIT,
+    index_of_largest,
+    log_bessel,
+    sort_and_take_median,
+    sort_in_place,
+    tone_energy,
+    tone_rotor,
+)
 
 MOVING_GAIN = 6.5
 """Energy that a moving carrier must add to a preamble's to be believed: noise does so three times in 10,000."""
@@ -38,7 +46,7 @@ def zoom_energies(rows, shifts, zoom_re, zoom_im, scale, out):  # type: ignore[n
                 wr[n] = rows[i, n].real
                 wi[n] = rows[i, n].imag
         else:
-            tone_rotor(shifts[i], rotor_re, rotor_im)
+            tone_rotor(float(shifts[i]), rotor_re, rotor_im)
             for n in range(num_bins):
                 y = rows[i, n]
                 wr[n] = y.real * rotor_re[n] - y.imag * rotor_im[n]
@@ -65,7 +73,8 @@ def best_drift(energy, num_before, drifts, sigma, carrier, unit, result, at_peak
             low, high = (0, num_before) if part == 0 else (num_before, rows)
             sign = 1.0 if part == 0 else -1.0
             centre = 0.5 * (low + high - 1)
-            total[:] = 0.0
+            for g in range(width):
+                total[g] = 0.0
             for i in range(low, high):
                 shift = (i - centre) * (sign * drift + carrier) / unit
                 whole = math.floor(shift)
@@ -74,7 +83,7 @@ def best_drift(energy, num_before, drifts, sigma, carrier, unit, result, at_peak
                     left = min(max(g + int(whole), 0), width - 1)
                     right = min(left + 1, width - 1)
                     total[g] += (1.0 - fraction) * energy[i, left] + fraction * energy[i, right]
-            at = int(np.argmax(total))
+            at = index_of_largest(total)
             score += total[at]
             place = float(at)
             if 0 < at < width - 1:
@@ -177,19 +186,31 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
     floor = np.empty(len(rows))
     noise_floor(spectra, shifts, floor)
     # medians over the symbols: a neighbour's burst over part of the preamble must not count
-    noise = np.median(floor) / num_bins
+    noise = sort_and_take_median(floor) / num_bins
     peaks = np.empty(len(rows))
     for i in range(len(rows)):
         peaks[i] = at_peak[i] / scale[i] if scale[i] > 0.0 else 0.0
-    most = 4.0 * np.sort(peaks)[len(peaks) // 2]
+    sort_in_place(peaks)
+    most = 4.0 * peaks[len(peaks) // 2]
     signal = 0.0
     for i in range(len(rows)):
         signal += min(peaks[i], most)
     signal = signal / len(rows) / num_bins**2 - noise / num_bins
     going_on = upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, carrier, unit, scale)
+    upward = word = downward = 0.0
+    weakest = at_peak[num_up]
+    for i in range(len(rows)):
+        if i < num_up:
+            upward += at_peak[i]
+            continue
+        weakest = min(weakest, at_peak[i])
+        if i < num_before:
+            word += at_peak[i]
+        else:
+            downward += at_peak[i]
     return (
-        result[0], carrier, result[1], result[2], at_peak[:num_up].sum(), at_peak[num_up:num_before].sum(),
-        at_peak[num_before:].sum(), at_peak[num_up:].min(), going_on, signal, noise, repetition_noise(rows, num_up),
+        result[0], carrier, result[1], result[2], upward, word, downward, weakest, going_on, signal, noise,
+        repetition_noise(rows, num_up),
     )  # fmt: skip
 
 
@@ -235,7 +256,7 @@ def repetition_noise(rows, num_up):  # type: ignore[no-untyped-def]
         for i in range(num_up - 1):
             gap = rows[i + 1, n] - rows[i, n] * turn
             residual[i] += gap.real * gap.real + gap.imag * gap.imag
-    return np.median(residual) / (2.0 * (num_bins - 2 * edge))
+    return sort_and_take_median(residual) / (2.0 * (num_bins - 2 * edge))
 
 
 @numba.njit(**JIT)

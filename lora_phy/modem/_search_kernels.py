@@ -11,7 +11,7 @@ import math
 import numba
 import numpy as np
 
-from lora_phy.modem._tone_kernels import JIT, tone_energy, tone_rotor
+from lora_phy.modem._tone_kernels import JIT, index_of_largest, tone_energy, tone_rotor
 
 
 @numba.njit(**JIT)
@@ -84,7 +84,8 @@ def joint_search(  # type: ignore[no-untyped-def]
     width = up.shape[1]
     num_bins = width // 2
     per_symbol = num_bins // hop
-    score[:] = 0.0
+    for cell in range(score.size):
+        score[cell] = 0.0
     half = hop // 2
     for window in range((low + half) // hop, (high - 1 + half) // hop + 1):
         row, down_row = window - first_up, window - first_down
@@ -179,7 +180,8 @@ def grid_search(  # type: ignore[no-untyped-def]
 def judge_hypotheses(samples, start, cfo, ups, chirp, zoom_re, zoom_im, sync, inside, kept):  # type: ignore[no-untyped-def]
     """The best `kept` by upchirps, sync word and downchirps in their own windows, and the most that the latter have."""
     energy = np.empty((start.size, 5, zoom_re.shape[0]), np.float32)
-    hypothesis_energies(samples, start, cfo, chirp, zoom_re, zoom_im, sync, 0, energy)
+    # np.int64: the kernel would be compiled once more for the literal 0
+    hypothesis_energies(samples, start, cfo, chirp, zoom_re, zoom_im, sync, np.int64(0), energy)
     order = np.empty(kept, np.int64)
     largest = rank_hypotheses(energy, ups, cfo, chirp.size, inside, order)
     return order, largest
@@ -195,11 +197,12 @@ def refine_hypotheses(samples, start, cfo, chirp, zoom_re, zoom_im, sync, num_up
     hypothesis_energies(samples, start, cfo, chirp, zoom_re, zoom_im, sync, num_up, energy)
     out = np.empty((start.size, 4))
     for k in range(start.size):
-        upward = energy[k, 0] + energy[k, 1]
-        at, down_at = np.argmax(upward), np.argmax(energy[k, 2])
+        for e in range(steps.size):
+            energy[k, 0, e] += energy[k, 1, e]
+        at, down_at = index_of_largest(energy[k, 0]), index_of_largest(energy[k, 2])
         out[k, 0] = start[k] + 0.5 * (steps[down_at] - steps[at])
         out[k, 1] = cfo[k] + 0.5 * (steps[down_at] + steps[at])
-        out[k, 2] = upward[at]
+        out[k, 2] = energy[k, 0, at]
         out[k, 3] = energy[k, 2, down_at]
     return out
 
@@ -210,7 +213,7 @@ def rank_hypotheses(energy, ups, cfo, num_bins, inside, order):  # type: ignore[
     score = np.empty(ups.size, np.float32)
     largest = np.float32(0.0)
     for k in range(ups.size):
-        rest = energy[k, 1].max() + energy[k, 2].max()
+        rest = energy[k, 1, index_of_largest(energy[k, 1])] + energy[k, 2, index_of_largest(energy[k, 2])]
         largest = max(largest, rest)
         score[k] = ups[k] + rest + (inside if abs(cfo[k]) <= 0.25 * num_bins + 2 else 0.0)
     for place in range(order.size):
@@ -245,7 +248,8 @@ def hypothesis_energies(samples, starts, cfo, chirp, zoom_re, zoom_im, sync, num
         whole = math.floor(starts[h] + 0.5)
         late = whole - starts[h]
         fold_re, fold_im = np.float32(math.cos(2 * math.pi * late)), np.float32(math.sin(2 * math.pi * late))
-        out[h] = 0.0
+        for e in range(steps):
+            out[h, 0, e] = out[h, 2, e] = 0.0
         for i in range(-num_up - 2, 2):
             is_sync = -2 <= i < 0
             first = whole + i * num_bins

@@ -277,6 +277,8 @@ def _run(
         meter = _Meter(jobs, rules)
         display.show(meter.reading())
         pool = executor if executor is not None else _Inline()
+        if _is_process_pool(executor):
+            _compile_first(job for job in jobs if not job.done)
         in_flight = 1 if executor is None else 2 * _num_workers(executor)
         pending: dict[Future[Any], tuple[_Job, list[tuple[int, int]]]] = {}
         queue = deque(job for job in jobs if not job.done)
@@ -308,6 +310,22 @@ def _run(
             for future in pending:
                 future.cancel()
     return [job.result() for job in jobs]
+
+
+def _is_process_pool(executor: Executor | None) -> bool:
+    module = sys.modules.get("concurrent.futures.process")  # slow to import, and there where there is such a pool
+    return module is not None and isinstance(executor, module.ProcessPoolExecutor)
+
+
+def _compile_first(jobs: Iterable[_Job]) -> None:
+    """Simulate one frame of each kind of point: what it needs is compiled here, once, and not by each process."""
+    known = set()
+    for job in jobs:
+        params = job.point.params
+        kind = (job.engine, params.sf, params.oversampling > 1, job.point.sync, job.point.decoding)
+        if kind not in known:
+            known.add(kind)
+            simulate_block(job.point, job.engine, job.seed, 0, 1)
 
 
 def _num_workers(executor: Executor) -> int:

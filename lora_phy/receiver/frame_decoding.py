@@ -201,7 +201,9 @@ def _common_symbols(header: Header, params: LoRaParams) -> int:
 
 @cache
 def _every_symbol(sf: int) -> npt.NDArray[np.int32]:
-    return np.arange(1 << sf, dtype=np.int32)
+    table = np.arange(1 << sf, dtype=np.int32)
+    table.flags.writeable = False  # as `symbol_of_label`: the kernel would be compiled once more for another type
+    return table
 
 
 def _likelihoods(bins: Bins, scale: float, reduced_rate: bool, sf: int) -> npt.NDArray[np.float32]:

@@ -348,3 +348,24 @@ def test_a_script_without_the_main_guard_is_told_so(tmp_path):
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and "BrokenProcessPool" in last and 'if __name__ == "__main__":' in last
+
+
+def test_a_process_pool_finds_everything_compiled(tmp_path):
+    """With an empty cache, what the points need is compiled before the processes start, and said once."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing\nfrom concurrent.futures import ProcessPoolExecutor\n"
+        "from lora_phy import LinkPoint, LoRaParams, collect\n"
+        "def compiled(_):\n"
+        "    from lora_phy.kernels.coding import frame_nibbles\n"
+        "    return sum(frame_nibbles.stats.cache_misses.values())\n"
+        "if __name__ == '__main__':\n"
+        "    point = LinkPoint(LoRaParams(sf=7), -8.0, 4, sync='perfect', decoding='hard')\n"
+        "    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context('spawn')) as pool:\n"
+        "        collect([point], max_frames=4000, seed=1, engine='bins', executor=pool)\n"
+        "        print(list(pool.map(compiled, range(4))), compiled(0))\n"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=200, env=environment)
+    assert done.stdout == "[0, 0, 0, 0] 1\n", done.stderr
+    assert done.stderr.count("compiling the coding chain") == 1
