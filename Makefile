@@ -2,6 +2,7 @@
 # make test   fresh clone to a green test suite
 # make radio  the radio alone, without torch: environment, style, types, its tests; about three minutes
 # make lint   style, types and import contracts alone
+# make soak   faults on purpose for an hour: kills, full disks, clocks; the table in docs/explanation/reliability.md
 # make docs   the documentation, built strictly into site/, in an environment of its own
 
 # the first interpreter of a supported version
@@ -17,7 +18,7 @@ TORCH := torch==2.13.0
 DEFAULT_TESTS := not slow and not gpu and not network and not model
 DEMO_DIR ?= runs/demo
 
-.PHONY: demo test radio lint slow bench docs clean
+.PHONY: demo test radio lint slow soak bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python benchmarks/f1_vs_sf.py --out $(DEMO_DIR)
@@ -40,6 +41,9 @@ lint: $(VENV)/.test
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m "slow or model"
+
+soak: $(VENV)/.test
+	$(BIN)/python benchmarks/soak.py --write
 
 docs: $(DOCS_VENV)/.done
 	$(DOCS_VENV)/bin/mkdocs build --strict

@@ -78,7 +78,7 @@ def read_json(path: Path) -> Any:
     """Read JSON; a file that is not JSON is a `StoreError` that names it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is not JSON ({error}); delete its folder and run again") from error
 
 
@@ -123,9 +123,12 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     whole = path.read_bytes()[: _whole_length(path)].decode("utf-8", errors="replace")
     for number, line in enumerate(whole.split("\n")[:-1], start=1):
         try:
-            rows.append(json.loads(line))
-        except ValueError as error:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
             raise StoreError(f"{path}, line {number}, is not JSON: the file was damaged or edited by hand") from error
+        if not isinstance(row, dict):
+            raise StoreError(f"{path}, line {number}, is no JSON object: the file was damaged or edited by hand")
+        rows.append(row)
     return rows
 
 
@@ -145,7 +148,11 @@ def verified(path: Path) -> list[dict[str, Any]]:
     rows = read_jsonl(path)
     for row in rows:
         found = row.pop("digest", None)
-        if found not in (None, digest(row)):
+        try:
+            changed = found is not None and found != digest(row)
+        except (ValueError, RecursionError):  # half of a surrogate pair, which is in no row that was written
+            changed = True
+        if changed:
             raise StoreError(f"{path} was changed after it was written: delete it and run again")
     return rows
 

@@ -131,7 +131,10 @@ def is_finished(cell_dir: Path) -> bool:
     result = read_json(path)
     if not isinstance(result, dict) or not isinstance(result.get("sealed", {}), dict):
         raise StoreError(f"{path} is no cell's result: delete {cell_dir} and run again")
-    for name, expected in result.get("sealed", {}).items():
+    sealed = result.get("sealed", {})
+    if any(Path(name).name != name for name in sealed):
+        raise StoreError(f"{path} is no cell's result: delete {cell_dir} and run again")
+    for name, expected in sealed.items():
         file = cell_dir / name
         found = _content_digest(result) if name == RESULT_FILE else file_digest(file) if file.exists() else None
         if found != expected:

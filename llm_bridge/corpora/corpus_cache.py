@@ -33,12 +33,20 @@ def cached(
         A function that makes the corpus where the cache has none.
     """
     path = folder() / f"{stem}-{_key(settings, files)}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or one that cannot be read
-        return tuple(ProgramPair(tests=TestSuite(), **row) for row in json.loads(path.read_text()))
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):  # none, or not to be read
+        pairs = tuple(ProgramPair(tests=TestSuite(), **row) for row in json.loads(path.read_text()))
+        if pairs and all(_is_whole(pair) for pair in pairs):
+            return pairs
     pairs = tuple(make())
     with contextlib.suppress(OSError):  # a cache that cannot be written is no cache
         _write_whole(path, json.dumps([{name: getattr(pair, name) for name in FIELDS} for pair in pairs]))
     return pairs
+
+
+def _is_whole(pair: ProgramPair) -> bool:
+    """Whether the fields of a pair from a file are of their types."""
+    texts = (pair.name, pair.buggy, pair.correct, pair.docstring, pair.corpus, pair.group, pair.defect_class or "")
+    return all(isinstance(text, str) for text in texts) and type(pair.buggy_line) is int
 
 
 def folder() -> Path:

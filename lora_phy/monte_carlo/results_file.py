@@ -136,8 +136,14 @@ class ResultsFile:
         self.close()
 
     def _write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            raise OSError(
+                error.errno, f"cannot write results, and what is there stays: {why}", str(self.path)
+            ) from error
 
     def _require_room(self) -> None:
         if not self.path.is_file():  # a device or a pipe: try the thing itself

@@ -268,9 +268,19 @@ def from_csv(text: str) -> Table:
     lines = text.splitlines()
     while lines and lines[0].startswith("# "):
         key, _, value = lines.pop(0)[2:].partition(": ")
-        provenance[key] = json.loads(value)
-    header, *rows = csv.reader(lines)
+        provenance[key] = _json(value)
+    try:
+        header, *rows = csv.reader(lines)
+    except csv.Error as error:
+        raise ValueError(f"no table: {error}") from error
     return Table(columns=tuple(header), rows=tuple(tuple(map(_value, row)) for row in rows), provenance=provenance)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("no table: its JSON is nested too deeply") from error
 
 
 def to_json(table: Table) -> str:
@@ -292,9 +302,12 @@ def from_json(text: str) -> Table:
     >>> from_json('{"provenance": {}, "columns": ["sf"], "rows": [[7]]}').rows
     ((7,),)
     """
-    found = json.loads(text)
-    rows = tuple(tuple(row) for row in found["rows"])
-    return Table(columns=tuple(found["columns"]), rows=rows, provenance=found["provenance"])
+    found = _json(text)
+    try:
+        rows = tuple(tuple(row) for row in found["rows"])
+        return Table(columns=tuple(found["columns"]), rows=rows, provenance=dict(found["provenance"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no table: it must have provenance, columns and rows ({error!r})") from error
 
 
 def save(table: Table, path: str | Path) -> Path:

@@ -2,7 +2,8 @@
 
     /usr/lib/python3.11/json            readable
     /usr/lib/python3.11/re              readable
-    /usr/lib/python3.11/site-packages   neither readable nor listed; over it lies an empty folder in a private root
+    /usr/lib/python3.11/site-packages   neither readable nor listed; in a private root something empty lies over it
+    /usr/lib/python3.11/stray.py        the same: a name that is not the library's (`sys.stdlib_module_names`)
 
 Landlock's rules hold for all that is beneath a folder, so a folder with ``site-packages`` in it cannot be granted as a
 whole: what belongs to the library is granted entry by entry, and the folder itself cannot be listed. The import system
@@ -19,7 +20,7 @@ TYPE_CHECKING = False  # `typing` costs a tenth of a start
 if TYPE_CHECKING:
     from typing import Any
 
-HIDDEN = frozenset({"site-packages", "dist-packages", "sitecustomize.py", "usercustomize.py"})
+_PARTS = ("lib-dynload", "__pycache__", "_sysconfigdata")  # of the library, and no modules' names
 
 
 def readable(library: Sequence[str]) -> list[str]:
@@ -31,9 +32,14 @@ def readable(library: Sequence[str]) -> list[str]:
 
 
 def hidden(library: Sequence[str]) -> list[str]:
-    """Folders inside the library that are not of it."""
-    found = [f"{folder}/{name}" for folder in _outer(library) for name in sorted(HIDDEN)]
-    return [path for path in found if os.path.isdir(path) and not os.path.islink(path)]
+    """Files and folders inside the library's folders that are not of it."""
+    found = [
+        f"{folder}/{name}"
+        for folder in filter(os.path.isdir, _outer(library))
+        for name in sorted(os.listdir(folder))
+        if not _belongs(name)
+    ]
+    return [path for path in found if not os.path.islink(path)]
 
 
 def keep_listing(library: Sequence[str]) -> None:
@@ -41,7 +47,7 @@ def keep_listing(library: Sequence[str]) -> None:
     for folder in filter(os.path.isdir, _outer(library)):
         finder: Any = next(filter(None, (_finder(hook, folder) for hook in sys.path_hooks)))
         finder._fill_cache()
-        finder._path_cache -= HIDDEN
+        finder._path_cache = {name for name in finder._path_cache if _belongs(name)}
         finder._fill_cache = lambda: None  # called when the folder's time of change differs, and the first time
         sys.path_importer_cache[folder] = finder
 
@@ -56,8 +62,13 @@ def _finder(hook: Any, folder: str) -> Any:
 def _entries(folder: str) -> list[str]:
     """Paths of what belongs to the library in one of its folders; links that lead out of the folder do not."""
     home = os.path.realpath(folder) + "/"
-    paths = [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name not in HIDDEN]
+    paths = [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if _belongs(name)]
     return [path for path in paths if not os.path.islink(path) or os.path.realpath(path).startswith(home)]
+
+
+def _belongs(name: str) -> bool:
+    """Whether an entry of a library's folder is the library's, by its name."""
+    return name.partition(".")[0] in sys.stdlib_module_names or name.startswith(_PARTS)
 
 
 def _outer(library: Sequence[str]) -> list[str]:

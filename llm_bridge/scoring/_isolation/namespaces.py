@@ -121,7 +121,10 @@ def build_root(
         if path not in inner and os.path.exists(path):
             _bind(path, base + path)
     for path in standard_library.hidden(library):
-        mount("tmpfs", base + path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=555")
+        if os.path.isdir(path):
+            mount("tmpfs", base + path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=555")
+        else:
+            mount("/dev/null", base + path, None, MS_BIND)
     for device in DEVICES:
         if os.path.exists(device):
             _bind(device, base + device)

@@ -4,7 +4,7 @@ The list is what CPython needs to run a pure function, use threads and read modu
 (fork, vfork, exec, clone without CLONE_THREAD), no socket, no ptrace, no signal to any other process, no memory file,
 no namespace, no mount. A few calls are allowed for some arguments only:
 
-    clone       with CLONE_THREAD                     kill, tgkill  to this very process
+    clone       CLONE_THREAD, no CLONE_NEW…           kill, tgkill  to this very process
     ioctl       questions about a terminal            fcntl         neither locks nor signals to others
     prlimit64   of this process                       madvise       what an allocator asks for
     open(at)    without a private root: not to empty a file, which Landlock cannot forbid before its version 3
@@ -26,7 +26,7 @@ from .syscalls import MACHINE, PR_SET_SECCOMP, prctl
 _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     # files that are open, and reading the file system
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
-    "pwrite64": (18, 68), "preadv": (295, 69), "pwritev": (296, 70), 
+    "pwrite64": (18, 68), "preadv": (295, 69), "pwritev": (296, 70),
     "close": (3, 57), "close_range": (436, 436), "lseek": (8, 62),
     "stat": (4, None), "fstat": (5, 80), "lstat": (6, None), "newfstatat": (262, 79), "statx": (332, 291),
     "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439),
@@ -65,6 +65,7 @@ _ALLOWED_PRIVATE_ROOT: dict[str, tuple[int | None, int | None]] = {
 _OPEN, _OPENAT, _MADVISE = (2, None), (257, 56), (28, 233)
 _CLONE, _KILL, _TGKILL, _IOCTL, _FCNTL, _PRLIMIT = (56, 220), (62, 129), (234, 131), (16, 29), (72, 25), (302, 261)
 _CLONE_THREAD = 0x10000
+_CLONE_NEW = 0x7E020080  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWTIME
 # TCGETS, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)
 # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ
@@ -108,13 +109,13 @@ def _build(pid: int, *, private_root: bool) -> bytes:
         number = numbers[column]
         if number is not None:
             code += [_op(_EQUAL, number, 0, 1), _op(_RETURN, _ALLOW)]
-    code += _where(_CLONE[column], 0, _ANY_BIT, (_CLONE_THREAD,))
+    code += _unless(_CLONE[column], 0, _CLONE_NEW, _where(_CLONE[column], 0, _ANY_BIT, (_CLONE_THREAD,))[1:])
     code += _where(_KILL[column], 0, _EQUAL, (pid,)) + _where(_TGKILL[column], 0, _EQUAL, (pid,))
     code += _where(_IOCTL[column], 1, _EQUAL, _IOCTLS) + _where(_FCNTL[column], 1, _EQUAL, _FCNTLS)
     code += _where(_PRLIMIT[column], 0, _EQUAL, (0, pid)) + _where(_MADVISE[column], 2, _EQUAL, _ADVICE)
     for number, argument in ((_OPEN[column], 1), (_OPENAT[column], 2)):
         if number is not None:
-            code += _unless(number, argument, 0 if private_root else _CHANGING)
+            code += _unless(number, argument, 0 if private_root else _CHANGING, [_op(_RETURN, _ALLOW)])
     return b"".join([*code, _op(_RETURN, _NO_SUCH_CALL)])
 
 
@@ -127,10 +128,14 @@ def _where(number: int, argument: int, test: int, values: tuple[int, ...]) -> li
     return [_op(_EQUAL, number, 0, len(body)), *body]
 
 
-def _unless(number: int, argument: int, bits: int) -> list[bytes]:
-    """Allow a call unless its argument has one of some bits."""
-    body = [_op(_LOAD, _OFFSET_ARGUMENTS + 8 * argument), _op(_ANY_BIT, bits, 0, 1)]
-    body += [_op(_RETURN, _NOT_PERMITTED), _op(_RETURN, _ALLOW)]
+def _unless(number: int, argument: int, bits: int, then: list[bytes]) -> list[bytes]:
+    """Refuse a call whose argument has one of some bits; of the others `then` decides."""
+    body = [
+        _op(_LOAD, _OFFSET_ARGUMENTS + 8 * argument),
+        _op(_ANY_BIT, bits, 0, 1),
+        _op(_RETURN, _NOT_PERMITTED),
+        *then,
+    ]
     return [_op(_EQUAL, number, 0, len(body)), *body]
 
 

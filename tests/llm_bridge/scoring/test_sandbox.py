@@ -565,8 +565,10 @@ def test_the_worker_as_the_kernel_sees_it(level: str, private: bool, monkeypatch
         pytest.skip("rlimits promises none of this")
     private = private or not paths.open_to_all(os.__file__, with_parents=level != "namespaces")
     monkeypatch.setattr(process, "_open_to_all", lambda *_: not private)
+    before = descendants()
     with process.Child(Job(level=level, entry_point="f", cpu_s=60)):
-        worker = max(descendants())
+        started = descendants() - before
+        (worker,) = started - {_parent(pid) for pid in started}
         status = dict(re.findall(r"^(\w+):[ \t]*(.*)$", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE))
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         root = os.geteuid() == 0
@@ -580,13 +582,17 @@ def test_the_worker_as_the_kernel_sees_it(level: str, private: bool, monkeypatch
             kinds = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
             assert len(kinds) == 5 and all(kind.startswith(("pipe:", "/dev/null")) for kind in kinds), kinds
         if level == "namespaces" and root:
-            chain = [os.readlink(f"/proc/{pid}/ns/user") for pid in (worker, worker - 1, os.getpid())]
+            chain = [os.readlink(f"/proc/{pid}/ns/user") for pid in (worker, _parent(worker), os.getpid())]
             assert len(set(chain)) == 3  # the worker's, the first process's, the machine's
             mounts = [line.split() for line in Path(f"/proc/{worker}/mountinfo").read_text().splitlines()]
             writable = [fields[4] for fields in mounts if "rw" in fields[5].split(",")]
             assert writable == ["/tmp"]
             places = {fields[4] for fields in mounts}
             assert not places & {"/usr", "/lib", "/lib64", sys.base_prefix, "/proc"}
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture
@@ -607,6 +613,9 @@ def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     shutil.copytree(library, copy, ignore=ignored, symlinks=True)
     (copy / "site-packages").mkdir()
+    (copy / "stray.py").write_text("ANSWER = 1\n")
+    (copy / "stray").mkdir()
+    (copy / "stray" / "data.txt").write_text("1")
     tmp_path.chmod(0o755)
     monkeypatch.setenv("PYTHONHOME", str(tmp_path / "prefix"))
     paths.needs.cache_clear()
@@ -621,6 +630,17 @@ def test_packages_beside_the_standard_library_are_not_in_the_cage(prefix: Path, 
     """As in a container, in conda, with the system's pip: the packages' folder is inside the library's."""
     (tmp_path / "world").mkdir()
     through = Counter()
+    stray = """
+        import os
+        def f(folder):
+            for path in ("stray.py", "stray/data.txt"):
+                try:
+                    if open(os.path.join(folder, path)).read():
+                        return path
+                except OSError:
+                    pass
+            import stray
+    """
     with world(tmp_path / "world") as scene:
         scene.packages = prefix
         for label in ("namespaces", "namespaces, no Landlock", "landlock+seccomp", "rlimits"):
@@ -631,6 +651,10 @@ def test_packages_beside_the_standard_library_are_not_in_the_cage(prefix: Path, 
                     outcome = attack(reader, scene, allow_weak_isolation=True)
                 assert outcome.verdict == ("pass" if label == "rlimits" and outcome.passed else "fail"), reader.name
                 through[label] += outcome.verdict == "pass"
+            with emulated(label):
+                answer = "stray.py" if label == "rlimits" else None
+                outcome = run(stray, "f", [[[str(prefix.parent)], answer]])
+                assert outcome.verdict == ("pass" if label == "rlimits" else "fail"), label
     assert through.pop("rlimits") >= 6  # the programs are right: with the cage open they find it
     assert not +through
 
@@ -847,6 +871,8 @@ def test_system_call_filter(machine: str, arch: int, private_root: bool, monkeyp
     for name in ("flock", "fsync", "sysinfo", "statfs", "mincore", "preadv2"):
         assert call(name) == deny
     assert call("mkdirat") == call("unlinkat") == call("fchmodat") == (allow if private_root else deny)
+    assert call("clone", 0x3D0F00) == allow  # what pthread_create asks for
+    assert call("clone", 0x10F00 | 0x10000000) == call("clone", 0x10F00 | 0x20000) == 0x0005000D  # CLONE_NEWUSER, NEWNS
     assert call("clone", 0x10F00) == allow and call("clone", 17) == deny and call("clone3") == deny
     assert call("kill", 77, 9) == allow
     assert [call("kill", pid & (1 << 64) - 1, 9) for pid in (1, 0, -1, -77, 78)] == [deny] * 5
