@@ -129,11 +129,18 @@ def read_and_track(  # type: ignore[no-untyped-def]
         push[a] /= variance
         for b in range(4):
             information[a, b] /= variance
+    # columns are symbols as sent: a chirp that began `early` chips before the window shows that many bins below
+    if early:
+        for i in range(count):
+            last = magnitude[i, num_bins - 1]
+            for k in range(num_bins - 1, 0, -1):
+                magnitude[i, k] = magnitude[i, k - 1]
+            magnitude[i, 0] = last
     return scattered
 
 
 @numba.njit(**JIT)
-def add_across_folds(rows, chirp, rate, strongest, magnitude):  # type: ignore[no-untyped-def]
+def add_across_folds(rows, chirp, rate, early, strongest, magnitude):  # type: ignore[no-untyped-def]
     """Replace the magnitudes of the `strongest` bins of each row, and of two bins to either side, by what they are
     where the phase may step at the fold: |sum before it| + |sum behind it|.
     """
@@ -143,7 +150,7 @@ def add_across_folds(rows, chirp, rate, strongest, magnitude):  # type: ignore[n
         wanted = np.zeros(num_bins, np.bool_)
         for k in order:
             for off in range(-2, 3):
-                wanted[(k + off) % num_bins] = True
+                wanted[(k - early + off) % num_bins] = True
         for k in range(num_bins):
             if not wanted[k]:
                 continue
@@ -157,7 +164,7 @@ def add_across_folds(rows, chirp, rate, strongest, magnitude):  # type: ignore[n
                     re += w.real
                     im += w.imag
                 total += math.sqrt(re * re + im * im)
-            magnitude[i, k] = total / length
+            magnitude[i, (k + early) % num_bins] = total / length
 
 
 @numba.njit(**JIT)

@@ -94,6 +94,12 @@ def decode_jointly(
     return Decoded(payload=payload, status=status, crc_ok=crc_ok, header=header if params.explicit_header else None)
 
 
+@cache
+def with_ldro(params: LoRaParams, ldro: bool) -> LoRaParams:
+    """The same parameters at the full or the reduced rate."""
+    return replace(params, ldro=ldro)
+
+
 def frame_symbols(header: Header, params: LoRaParams) -> int:
     """Data symbols of a frame with this header, at the rate of `params`; about as many with long interleaving."""
     return num_payload_symbols(header.payload_len, params, cr=header.parity_bits, crc=header.crc)
@@ -105,8 +111,8 @@ def plausible_rates(bins: Bins, header: Header, scale: float, params: LoRaParams
 
     `bins` are those of the symbols behind the header, as many as there are so far.
     """
-    by_rule = replace(params, ldro=params.reduced_rate)
-    other = replace(params, ldro=not params.reduced_rate)
+    by_rule = with_ldro(params, params.reduced_rate)
+    other = with_ldro(params, not params.reduced_rate)
     evidence = rate_evidence(bins[: _common_symbols(header, params)], scale, params.sf)
     # a symbol of 4k + 1 is legal at either rate, so full rate is never ruled out
     return [by_rule] if not params.reduced_rate and evidence < -RULED_OUT else [by_rule, other]
@@ -196,7 +202,7 @@ def rate_evidence(bins: Bins, scale: float, sf: int) -> float:
 
 def _common_symbols(header: Header, params: LoRaParams) -> int:
     """Symbols behind the header that a frame has at either rate."""
-    return max(frame_symbols(header, replace(params, ldro=False)) - header_symbols(params), 0)
+    return max(frame_symbols(header, with_ldro(params, False)) - header_symbols(params), 0)
 
 
 @cache

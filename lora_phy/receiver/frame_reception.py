@@ -12,6 +12,7 @@ from datetime import datetime
 import numpy as np
 
 from lora_phy.arrays import IQ, Bins, Symbols
+from lora_phy.checks import integer
 from lora_phy.coding.chain import FIRST_BLOCK_LEN, Decoded, FrameStatus
 from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.header import Header
@@ -27,6 +28,7 @@ from lora_phy.receiver.frame_decoding import (
     is_payload_evident,
     plausible_rates,
     read_head,
+    with_ldro,
 )
 from lora_phy.receiver.timing_tracking import Look, Timing, initial_timing, payload_bins
 
@@ -35,6 +37,7 @@ WAVEFORM_MARGIN = 0.2
 """By how much more coherent the first symbols must be in the other waveform than in that of the parameters."""
 LARGEST_SCALE = 1e25
 """Of a magnitude within its likelihood, where a preamble of zeros leaves no noise."""
+MOST_TRIALS = 1000
 SECOND_LOOK_ES = 16.0
 """Energy of a symbol over the noise in a bin from which on a frame is read again where it cannot be decoded."""
 LARGE_OFFSET = 16
@@ -120,6 +123,10 @@ class Decoding:
     soft: bool = True
     num_trials: int = 0
     detect_ldro: bool = True
+
+    def __post_init__(self) -> None:
+        """Bound the trials: with thousands of them any noise has a valid CRC."""
+        integer("num_trials", self.num_trials, 0, MOST_TRIALS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,7 +270,7 @@ def _read_frame(
     header, head = read_head(bins[:first_len], scale, params, soft=soft)
     rates = [params]
     if header is not None and not header.long_interleaving:
-        rates = [replace(params, ldro=params.reduced_rate)]
+        rates = [with_ldro(params, params.reduced_rate)]
         if decoding.detect_ldro and params.ldro is None:
             rates = plausible_rates(bins[first_len:], header, scale, params)
         total = max(frame_symbols(header, item) for item in rates)

@@ -15,6 +15,55 @@ from lora_phy.resampling import resample
 RATE_BLOCK = 4096
 RATE_HALF_WIDTH = 16
 DECIMATE_HALF_WIDTH = 32
+LARGEST_RATE_RATIO = 1024
+"""Samples a chip at the most."""
+DC_BLOCK_CHIPS = 1 << 14
+"""Chips over which a constant is estimated: four symbols of SF12, so that a chirp has next to none of its own."""
+DC_PARTS = 16
+DC_EVIDENCE = 50.0
+"""A block's constant is the median over its parts' means; energy of it over that of noise of the block's power, from
+which on it is believed: noise exceeds it with a probability below 1e-12."""
+
+
+class DcBlocker:
+    """A constant taken off, block by block, where it stands out of the block's other power.
+
+    Blocks lie at fixed places of the stream, so that chunks do not show. What is left over is passed on by `finish`.
+    """
+
+    def __init__(self, block: int) -> None:
+        """Take the block's length in samples."""
+        self.block = block
+        self.rest: IQ = np.empty(0, np.complex64)
+        self._constant = np.complex64(0.0)
+
+    def push(self, samples: IQ) -> IQ:
+        """The samples of all blocks that are whole by now, without their constants."""
+        held = np.concatenate([self.rest, samples]) if len(self.rest) else samples
+        whole = len(held) // self.block * self.block
+        self.rest = held[whole:].copy()
+        if not whole:
+            return held[:0]
+        blocks = held[:whole].reshape(-1, self.block)
+        constants = np.array([self._seen(block) for block in blocks], dtype=np.complex64)
+        self._constant = constants[-1]
+        return (blocks - constants[:, np.newaxis]).reshape(-1) if constants.any() else held[:whole]
+
+    def finish(self) -> None:
+        """Clear `rest` of its constant: of the block before it where it is short."""
+        if len(self.rest):
+            own = len(self.rest) >= self.block // 2 or self._constant == 0.0
+            self.rest = self.rest - (self._seen(self.rest) if own else self._constant)
+
+    @staticmethod
+    def _seen(block: IQ) -> np.complex64:
+        # medians over parts of the block: a burst is no constant
+        size = max(len(block) // DC_PARTS, 1)
+        parts = block[: len(block) // size * size].reshape(-1, size)
+        means = parts.mean(axis=1)
+        constant = complex(float(np.median(means.real)), float(np.median(means.imag)))
+        power = float(np.median((parts.real**2 + parts.imag**2).mean(axis=1)))
+        return np.complex64(constant if abs(constant) ** 2 * len(block) > DC_EVIDENCE * power else 0.0)
 
 
 class ResamplingFrontEnd:

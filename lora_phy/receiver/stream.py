@@ -22,11 +22,13 @@ import numpy.typing as npt
 from lora_phy.arrays import IQ
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
-from lora_phy.receiver.front_end import ResamplingFrontEnd
+from lora_phy.receiver.front_end import DC_BLOCK_CHIPS, LARGEST_RATE_RATIO, DcBlocker, ResamplingFrontEnd
 from lora_phy.receiver.preamble_detector import PreambleDetector
 from lora_phy.receiver.threads import Threads
 
 LARGEST_SAMPLE = 1e12
+LARGEST_PREAMBLE_CHIPS = 1 << 24
+"""Chips of a preamble that a receiver keeps in memory: 4096 upchirps at SF12."""
 
 
 def receive(
@@ -39,6 +41,7 @@ def receive(
     num_trials: int = 0,
     detect_ldro: bool = True,
     start_time: datetime | None = None,
+    remove_dc: bool = True,
     threads: int = 1,
 ) -> list[RxFrame]:
     """Every frame in a stream, in time order.
@@ -62,6 +65,9 @@ def receive(
         Where ``params.ldro`` is None: let the symbols themselves overrule the 16 ms rule.
     start_time
         Instant of the stream's first sample; frames then say when they began.
+    remove_dc
+        Whether a constant that stands out of a block of samples (16,384 chips of the narrowest bandwidth) is taken
+        off before anything else, as the leakage of a radio's own oscillator.
     threads
         Of several `params`, so many are worked on at once; the frames and their order do not depend on it.
 
@@ -92,6 +98,7 @@ def receive(
         num_trials=num_trials,
         detect_ldro=detect_ldro,
         start_time=start_time,
+        remove_dc=remove_dc,
         threads=threads,
     )
     return receiver.push(iq) + receiver.flush()
@@ -125,6 +132,7 @@ class Receiver:
         num_trials: int = 0,
         detect_ldro: bool = True,
         start_time: datetime | None = None,
+        remove_dc: bool = True,
         in_order: bool = True,
         threads: int = 1,
     ) -> None:
@@ -146,12 +154,24 @@ class Receiver:
                 raise ValueError(
                     f"'sample_rate_hz' must be at least the bandwidth {item.bandwidth_hz:g} Hz (got {rate!r})"
                 )
+            if rate > LARGEST_RATE_RATIO * item.bandwidth_hz:
+                raise ValueError(
+                    f"'sample_rate_hz' must be at most {LARGEST_RATE_RATIO} times the bandwidth"
+                    f" {item.bandwidth_hz:g} Hz (got {rate!r})"
+                )
+            if item.num_bins * item.preamble_len > LARGEST_PREAMBLE_CHIPS:
+                raise ValueError(
+                    f"'preamble_len' must be at most {LARGEST_PREAMBLE_CHIPS // item.num_bins} for a receiver at SF"
+                    f"{item.sf}, which finds longer ones all the same (got {item.preamble_len})"
+                )
             key = (float(item.bandwidth_hz), item.inverted_iq)
             if key not in front_ends:
                 front_ends[key] = ResamplingFrontEnd(rate, item.bandwidth_hz, float(center_offset_hz), item.inverted_iq)
             self._detectors.append(PreambleDetector(item, front_ends[key], decoding))
         if start_time is not None and not isinstance(start_time, datetime):
             raise TypeError(f"'start_time' must be a datetime (got {start_time!r})")
+        narrowest = min(item.bandwidth_hz for item in wanted)
+        self._dc = DcBlocker(math.ceil(DC_BLOCK_CHIPS * rate / narrowest)) if remove_dc else None
         self._start_time, self._rate, self._in_order = start_time, rate, bool(in_order)
         self._threads = Threads(threads)
         self._front_ends = list(front_ends.values())
@@ -175,6 +195,8 @@ class Receiver:
         frames: list[RxFrame] = []
         for start in range(0, len(samples), 1 << 20):
             piece = samples[start : start + (1 << 20)]
+            if self._dc is not None:
+                piece = self._dc.push(piece)
             self._threads.map(partial(_push, piece), self._front_ends)
             frames += self._collect(final=False)
         return frames
@@ -187,7 +209,11 @@ class Receiver:
         if self._ended:
             return []
         self._ended = True
+        if self._dc is not None:
+            self._dc.finish()
         for front in self._front_ends:
+            if self._dc is not None:
+                front.push(self._dc.rest)
             front.finish()
         frames = self._collect(final=True)
         self._threads.close()

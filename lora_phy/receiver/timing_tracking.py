@@ -7,6 +7,7 @@ two-state Kalman filter over (earliness, drift) follows it, and each stretch of 
 
 from __future__ import annotations
 
+import cmath
 import math
 from dataclasses import dataclass, replace
 from functools import cache
@@ -157,8 +158,6 @@ def payload_bins(
         num = min(num, max(int(MAX_STRETCH_OFFSET / max(abs(timing.state[3]), 1e-6)), SHORTEST_STRETCH))
         if look == "agile":
             num = min(num, SHORTEST_STRETCH)
-        if first + done < FIRST_BLOCK_LEN:  # its legal bins are apart: it shows where a moving carrier goes
-            num = min(num, FIRST_BLOCK_LEN - first - done)
         mean, covariance = np.empty(4), np.empty((4, 4))
         after, after_covariance = np.empty(4), np.empty((4, 4))
         read_at = None
@@ -177,7 +176,7 @@ def payload_bins(
                 bins[part], best[part], matched[part], information, push,
             )  # fmt: skip
             if look == "fold":
-                _kernels.add_across_folds(rows, downchirp(modem), rate, FOLD_BINS, bins[part])
+                _kernels.add_across_folds(rows, downchirp(modem), rate, lead_chips, FOLD_BINS, bins[part])
                 information[:], push[:], scattered = 0.0, 0.0, False
             # errors count from where the rows were read, the step from what was expected
             push += information @ (np.array([read_at[0], 0.0, read_at[2], slope]) - mean)
@@ -194,15 +193,14 @@ def payload_bins(
         here = math.floor(rate * begin)
         turns = math.fmod(turns + cycles * (here - last), 1.0)
         last = here
-        matched[part] *= np.exp(-2j * np.pi * turns)
+        matched[part] *= cmath.exp(-2j * math.pi * turns)
         after[1] = min(max(after[1], -most_drift), most_drift)
         state, next_covariance = np.empty(4), np.empty((4, 4))
         _tracking.moved(after, after_covariance, num - half, state, next_covariance)
         next_covariance += num * (_AGILE_WANDER if look == "agile" else _WANDER)
         timing = Timing(state=state, covariance=next_covariance)
         done += num
-    bins = np.roll(bins, lead_chips, axis=1) if lead_chips else bins
-    if look == "fold":
+    if first or look == "fold":  # the first symbols tell the waveform
         return bins, timing
     return bins, replace(timing, other_waveform=_other_waveform(matched, best, params))
 

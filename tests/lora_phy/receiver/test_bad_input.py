@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_phy import FrameStatus, LoRaParams, Receiver, receive, transmit
+from lora_phy import ChannelParams, FrameStatus, LoRaParams, Receiver, apply_channel, receive, transmit
 
 PARAMS = LoRaParams(sf=7, cr=4)
 FRAME = np.concatenate(
@@ -130,3 +130,46 @@ def test_bad_parameters_are_named() -> None:
     for params in (None, [], [PARAMS, 7]):
         with pytest.raises(TypeError, match="'params'"):
             Receiver(params)
+
+
+@pytest.mark.parametrize("oversampling", [1, 2])
+def test_a_constant_far_above_the_signal(oversampling) -> None:
+    """A radio's own oscillator, 20 dB above a signal at +10 dB: removed unless it is to stay."""
+    params = LoRaParams(sf=8, oversampling=oversampling)
+    rng = np.random.default_rng(1)
+    stream = np.pad(transmit(b"through the spike", params), (20_000, 30_000))
+    iq = apply_channel(stream, ChannelParams(snr_db=10.0, cfo_hz=700.0), params, rng=rng) + np.complex64(6 - 8j)
+    [frame] = receive(iq, params)
+    assert (frame.status, frame.payload) == ("ok", b"through the spike")
+    assert receive(iq, params, remove_dc=False) == []
+    receiver, frames = Receiver(params), []
+    for start in range(0, len(iq), 4999):
+        frames += receiver.push(iq[start : start + 4999])
+    assert frames + receiver.flush() == [frame]
+
+
+def test_without_a_constant_nothing_is_taken_off(hear) -> None:
+    heard = hear(LoRaParams(sf=7), snr_db=0.0)
+    assert receive(heard.iq, LoRaParams(sf=7)) == receive(heard.iq, LoRaParams(sf=7), remove_dc=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "params", "message"),
+    [
+        ({"num_trials": 1_000_000}, {}, "'num_trials' must be in"),
+        ({"num_trials": -1}, {}, "'num_trials' must be in"),
+        ({"sample_rate_hz": 1e9}, {}, "'sample_rate_hz' must be at most 1024 times the bandwidth 125000 Hz"),
+        ({}, {"sf": 12, "preamble_len": 65535}, "'preamble_len' must be at most 4096"),
+    ],
+)
+def test_receivers_refuse_what_would_cost_hours_or_gigabytes(settings, params, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        receive(np.zeros(1000, np.complex64), LoRaParams(**{"sf": 7, **params}), **settings)
+
+
+def test_samples_that_are_no_numbers_count_as_zeros() -> None:
+    params = LoRaParams(sf=7)
+    assert receive(np.full(20_000, np.nan + 1j * np.inf, np.complex64), params) == []
+    iq = np.pad(transmit(b"amid", params), 3000).astype(np.complex64)
+    iq[:500] = np.nan
+    assert receive(iq, params)[0].payload == b"amid"
