@@ -39,7 +39,7 @@ def preamble_start(
     best = 0
     while len(score) - 1 < most and best >= len(score) - 1 - 4:
         known = len(score) - 1
-        reach = min(most, known + 16 if known or expected is None else max(16, expected + 4))
+        reach = min(most, known + 16)
         # the sync's own estimate holds near it, further back the tone that the batch shows
         free = known > 0 or expected is None
         evidence, places = np.empty(reach - known), np.empty(reach - known)

@@ -168,3 +168,14 @@ def test_estimates_at_the_sensitivity_limit(hear) -> None:
             errors.append((frame.cfo_hz * 128 / 125e3 - 2345 * 128 / 125e3, start - heard.start, frame.snr_db + 10))
     cfo, start, snr = np.median(np.abs(errors), axis=0)
     assert len(errors) >= 55 and cfo < 0.1 and start < 0.2 and snr < 1.0
+
+
+@pytest.mark.parametrize(("sf", "length", "sfo_ppm"), [(12, 60, 2.0), (9, 300, 20.0), (7, 2000, 3.5)])
+@pytest.mark.parametrize("told", [True, False])
+def test_where_a_long_preamble_begins(hear, sf, length, sfo_ppm, told) -> None:
+    """Within half a chip, whatever the receiver was told: the clock is followed back from the downchirps."""
+    sent = LoRaParams(sf=sf, preamble_len=length)
+    heard = hear(sent, snr_db=0.0, sfo_ppm=sfo_ppm, lead=5000)
+    [frame] = receive(heard.iq, sent if told else replace(sent, preamble_len=8))
+    assert frame.payload == heard.payload and frame.preamble_len == length
+    assert abs(frame.start_sample + frame.sto_samples - heard.start) < 0.5
