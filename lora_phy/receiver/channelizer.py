@@ -20,7 +20,7 @@ from lora_phy.checks import integer
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.filter_bank import Plan, channel_streams, moved_by_hz, plan_blocks
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
-from lora_phy.receiver.front_end import Buffer, drop_chips, lead_in_chips
+from lora_phy.receiver.front_end import DC_BLOCK_CHIPS, Buffer, DcBlocker, drop_chips, lead_in_chips
 from lora_phy.receiver.preamble_detector import PreambleDetector
 from lora_phy.receiver.stream import checked_params, checked_stream, positive, receive
 from lora_phy.receiver.threads import Threads
@@ -46,6 +46,7 @@ def receive_channels(
     num_trials: int = 0,
     detect_ldro: bool = True,
     start_time: datetime | None = None,
+    remove_dc: bool = True,
     threads: int = 1,
 ) -> list[ChannelFrame]:
     """Every frame in every channel of a wide stream, in time order: a gateway.
@@ -63,7 +64,7 @@ def receive_channels(
         1`` of them; those outside the stream are left out. One at minus half the rate is shared by both edges.
     channels_hz
         Centres of the channels against that of the stream, in place of equally spaced ones.
-    soft, num_trials, detect_ldro, start_time
+    soft, num_trials, detect_ldro, start_time, remove_dc
         As of `lora_phy.receive`.
     threads
         Channels are worked on by so many threads; the frames and their order do not depend on it.
@@ -91,6 +92,12 @@ def receive_channels(
     rate = positive("sample_rate_hz", sample_rate_hz)
     centres = _centres(rate, num_channels, spacing_hz, channels_hz)
     decoding = Decoding(soft=bool(soft), num_trials=num_trials, detect_ldro=detect_ldro)
+    if remove_dc:
+        narrowest = min(item.bandwidth_hz for item in wanted)
+        blocker = DcBlocker(math.ceil(DC_BLOCK_CHIPS * rate / narrowest))
+        samples = blocker.push(samples)
+        blocker.finish()
+        samples = np.concatenate([samples, blocker.rest])
     found: list[ChannelFrame] = []
     kinds: dict[tuple[float, bool], list[LoRaParams]] = {}
     for item in wanted:
@@ -190,7 +197,7 @@ def _one_by_one(
     def work(centre: float) -> list[RxFrame]:
         return receive(
             iq, items, sample_rate_hz=rate, center_offset_hz=centre,
-            soft=decoding.soft, num_trials=decoding.num_trials, detect_ldro=decoding.detect_ldro,
+            remove_dc=False, soft=decoding.soft, num_trials=decoding.num_trials, detect_ldro=decoding.detect_ldro,
         )  # fmt: skip
 
     with closing(Threads(threads)) as workers:

@@ -138,3 +138,12 @@ def test_threads_give_the_same_frames_in_the_same_order(rng) -> None:
     alone = receive(iq, params, sample_rate_hz=500e3)
     assert [frame.params.sf for frame in alone] == [7, 7, 8, 8]
     assert receive(iq, params, sample_rate_hz=500e3, threads=2) == alone
+
+
+def test_a_constant_in_the_centre_channel_is_removed(rng) -> None:
+    """The leakage of the oscillator, 20 dB above a frame in the channel that it falls into."""
+    iq, [(_, _, payload, _)] = wide_scene(rng, 1.6e6, [0.0], [PARAMS], snr_db=10.0)
+    spoilt = iq + np.complex64(10.0)
+    [found] = receive_channels(spoilt, PARAMS, sample_rate_hz=1.6e6)
+    assert found.channel_hz == 0.0 and found.frame.payload == payload
+    assert receive_channels(spoilt, PARAMS, sample_rate_hz=1.6e6, remove_dc=False) == []
