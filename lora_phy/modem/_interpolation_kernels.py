@@ -38,6 +38,21 @@ def mix(samples, first, cycles, phase, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**JIT)
+def part_means(samples, means, powers):  # type: ignore[no-untyped-def]
+    """Mean and mean power of equal parts of the samples, as many as there are places; a remainder is left out."""
+    size = samples.size // means.size
+    for part in range(means.size):
+        re = im = power = np.float32(0.0)
+        for n in range(part * size, (part + 1) * size):
+            y = samples[n]
+            re += y.real
+            im += y.imag
+            power += y.real * y.real + y.imag * y.imag
+        means[part] = complex(re, im) / size
+        powers[part] = power / size
+
+
+@numba.njit(**JIT)
 def delay_ramp(spectrum, fraction):  # type: ignore[no-untyped-def]
     """Multiply bin k by exp(2 pi j fraction k / length), k from -length/2 to length/2: an advance by `fraction`."""
     length = spectrum.size

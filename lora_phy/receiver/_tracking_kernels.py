@@ -70,10 +70,21 @@ def posterior(covariance, information, push, out):  # type: ignore[no-untyped-de
 
 
 @numba.njit(**JIT)
-def update(mean, covariance, surprise, margin, information, push, new_mean, new_covariance):  # type: ignore[no-untyped-def]
+def update(mean, covariance, read_at, slope, surprise, margin, information, push, new_mean, new_covariance):  # type: ignore[no-untyped-def]
     """Bayes' step: fill the mean and covariance after the stretch; `surprise` is added to the covariance before it
     where that makes the measurement likelier by more than `margin` nats. Returns whether it was.
+
+    `push` counts errors from where the rows were read, the offsets of `read_at` and a rate of `slope`, and is moved to
+    count from `mean`.
     """
+    for k in range(4):
+        place = 0.0
+        if k % 2 == 0:
+            place = read_at[k]
+        elif k == 3:
+            place = slope
+        for i in range(4):
+            push[i] += information[i, k] * (place - mean[k])
     usual = posterior(covariance, information, push, new_covariance)
     wider = np.empty((4, 4))
     surprised = posterior(covariance + surprise, information, push, wider) > usual + margin

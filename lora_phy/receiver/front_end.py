@@ -58,11 +58,11 @@ class DcBlocker:
     @staticmethod
     def _seen(block: IQ) -> np.complex64:
         # medians over parts of the block: a burst is no constant
-        size = max(len(block) // DC_PARTS, 1)
-        parts = block[: len(block) // size * size].reshape(-1, size)
-        means = parts.mean(axis=1)
+        means, powers = np.zeros(DC_PARTS, np.complex128), np.zeros(DC_PARTS)
+        if len(block) >= DC_PARTS:
+            _kernels.part_means(block, means, powers)
         constant = complex(float(np.median(means.real)), float(np.median(means.imag)))
-        power = float(np.median((parts.real**2 + parts.imag**2).mean(axis=1)))
+        power = float(np.median(powers))
         return np.complex64(constant if abs(constant) ** 2 * len(block) > DC_EVIDENCE * power else 0.0)
 
 

@@ -150,6 +150,7 @@ def payload_bins(
     strides = np.full(count, 4 if params.reduced_rate else 1)
     strides[: max(FIRST_BLOCK_LEN - first, 0)] = 4 if params.header_reduced_rate else 1
     information, push = np.empty((4, 4)), np.empty(4)
+    mean, covariance, after, after_covariance = np.empty(4), np.empty((4, 4)), np.empty(4), np.empty((4, 4))
     variance = 0.25 / es + 0.002
     done, turns, last = 0, 0.0, origin * rate
     while done < count:
@@ -158,8 +159,6 @@ def payload_bins(
         num = min(num, max(int(MAX_STRETCH_OFFSET / max(abs(timing.state[3]), 1e-6)), SHORTEST_STRETCH))
         if look == "agile":
             num = min(num, SHORTEST_STRETCH)
-        mean, covariance = np.empty(4), np.empty((4, 4))
-        after, after_covariance = np.empty(4), np.empty((4, 4))
         read_at = None
         for attempt in range(MOST_READINGS):
             half, part = 0.5 * (num - 1), slice(done, done + num)
@@ -178,9 +177,9 @@ def payload_bins(
             if look == "fold":
                 _kernels.add_across_folds(rows, downchirp(modem), rate, lead_chips, FOLD_BINS, bins[part])
                 information[:], push[:], scattered = 0.0, 0.0, False
-            # errors count from where the rows were read, the step from what was expected
-            push += information @ (np.array([read_at[0], 0.0, read_at[2], slope]) - mean)
-            _tracking.update(mean, covariance, _SURPRISE, SURPRISE_MARGIN, information, push, after, after_covariance)
+            _tracking.update(
+                mean, covariance, read_at, slope, _SURPRISE, SURPRISE_MARGIN, information, push, after, after_covariance
+            )
             if attempt == MOST_READINGS - 1:
                 break
             if scattered and num >= 2 * SHORTEST_STRETCH:  # symbols decided one beside the truth look like this
