@@ -14,6 +14,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     caller = sys.path.pop(0)
     sys.path += [caller] if __file__ == f"{caller}/llm_bridge/__main__.py" else []
 
+import gc
 import os
 import re
 from collections.abc import Sequence
@@ -110,6 +111,7 @@ def report(directory: Annotated[Path, typer.Argument(help="Folder of a run.")]) 
     """Write report.html, results.csv and items.jsonl from the finished cells of a run."""
     # many small matrix products: threads of a BLAS would mostly wait for each other; read once, when numpy is imported
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.disable()  # a folder's rows live to the end, and a collection would go through all of them again and again
     from llm_bridge.report import write_report
 
     path = write_report(directory)

@@ -12,14 +12,14 @@ Kaiser window: F. J. Harris, Proc. IEEE 66(1), 1978.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
-from lora_phy.kernels.cache import CAN_KEEP
 
 KAISER_BETA = 8.0
 DELAY_HALF_WIDTH = 256
@@ -113,7 +113,7 @@ def resample(
     if num_out and n:
         for source, target in zip(x.reshape(-1, n), y.reshape(-1, num_out), strict=True):
             real, imag = np.ascontiguousarray(source.real), np.ascontiguousarray(source.imag)
-            _resample_kernel(real, imag, float(start), float(step), table, target)
+            _resample_kernel()(real, imag, float(start), float(step), table, target)
     return y
 
 
@@ -173,8 +173,18 @@ def _polyphase_table(half_width: int, cutoff: float) -> npt.NDArray[np.float32]:
     return result
 
 
-@numba.njit(cache=CAN_KEEP, fastmath=True, nogil=True)
-def _resample_kernel(real, imag, start, step, table, y):  # type: ignore[no-untyped-def]
+@lru_cache(maxsize=1)
+def _resample_kernel() -> Callable[..., Any]:
+    """`_resample_loop`, compiled."""
+    import numba  # slow to import, and needed here alone: a path loss needs no resampling
+
+    from lora_phy.kernels.cache import CAN_KEEP
+
+    compiled: Callable[..., Any] = numba.njit(cache=CAN_KEEP, fastmath=True, nogil=True)(_resample_loop)
+    return compiled
+
+
+def _resample_loop(real, imag, start, step, table, y):  # type: ignore[no-untyped-def]
     """t_m = start + m step is split into a whole sample and a row of the table; contiguous planes become SIMD lanes."""
     n = real.size
     num_taps = table.shape[1]

@@ -307,11 +307,11 @@ def _item_rows(path: Path, text: str, advice: str, *, cell: str | None = None) -
         rows = [_line(path, number, line, advice) for number, line in enumerate(lines, start=1)]
     if len(rows) != len(lines):
         raise StoreError(f"{path} must hold one JSON object a line; {advice}")
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise StoreError(f"{path}, line {number}, must be a JSON object; {advice}")
-        if cell is not None:
-            row.setdefault("cell", cell)
+    if not set(map(type, rows)) <= {dict}:
+        number = next(number for number, row in enumerate(rows, start=1) if not isinstance(row, dict))
+        raise StoreError(f"{path}, line {number}, must be a JSON object; {advice}")
+    for row in rows if cell is not None else ():
+        row.setdefault("cell", cell)
     _check_items(path, rows, advice)
     return rows
 
@@ -343,49 +343,38 @@ def _item_types() -> dict[str, tuple[tuple[type, ...], bool]]:
 
 def _check_items(path: Path, rows: Sequence[Any], advice: str) -> None:
     """Refuse rows whose fields are of another type than `ItemRow` has, or out of range."""
-    alike: dict[tuple[str, ...], list[int]] = {}
-    for index, row in enumerate(rows):
-        alike.setdefault((repr(row.get("task")), *row), []).append(index)
-    for places in alike.values():
-        task = rows[places[0]].get("task")
-        if task not in TASKS:
-            raise _wrong(path, places[0] + 1, "task", f"one of {', '.join(TASKS)}", task, advice)
-        _check_task(path, task, [index + 1 for index in places], [rows[index] for index in places], advice)
 
+    def refuse(name: str, bound: str, wrong: Iterable[Any]) -> None:
+        index = next((i for i, flag in enumerate(wrong) if flag), None)
+        if index is not None:
+            value = rows[index].get(name)
+            raise StoreError(f"{path}, line {index + 1}: {name!r} must be {bound} (got {value!r}); {advice}")
 
-def _check_task(path: Path, task: str, numbers: Sequence[int], rows: Sequence[Any], advice: str) -> None:
-    """The same for rows of one task that have the same fields."""
-
-    def refuse(name: str, bound: str, wrong: Iterable[bool]) -> None:
-        index = next(i for i, flag in enumerate(wrong) if flag)
-        raise _wrong(path, numbers[index], name, bound, rows[index].get(name), advice)
-
+    columns: dict[str, list[Any]] = {}
+    given = set().union(*rows)
     for name, (allowed, needed) in _item_types().items():
-        if name not in rows[0] and (not needed or name in YOUNGER):
+        if not needed and name not in given and name not in NUMERIC:
             continue
-        values = column_of(rows, name)
-        if not set(map(type, values)) <= set(allowed) or name not in rows[0]:
+        columns[name] = values = column_of(rows, name, ABSENT)
+        fine = allowed if needed and name not in YOUNGER else (*allowed, object)
+        if not set(map(type, values)) <= set(fine):
             words = " or ".join("null" if kind is type(None) else kind.__name__ for kind in allowed)
-            refuse(name, f"of type {words}", (type(value) not in allowed or name not in rows[0] for value in values))
-    versions = column_of(rows, "version")
-    if not set(versions) <= set(VERSIONS):
-        refuse("version", f"one of {', '.join(VERSIONS)}", (version not in VERSIONS for version in versions))
+            refuse(name, f"of type {words}", (type(value) not in fine for value in values))
+    for name, known in (("task", TASKS), ("version", VERSIONS)):
+        if not set(columns[name]) <= set(known):
+            refuse(name, f"one of {', '.join(known)}", (value not in known for value in columns[name]))
+    numbers = {
+        name: np.array([0 if x is None or x is ABSENT else x for x in columns[name]], dtype=np.float64)
+        for name in (*COUNTED, "num_gold", "num_lines")
+    }
     for name in COUNTED:
-        counts = np.array([0 if value is None else value for value in column_of(rows, name)], dtype=np.float64)
-        if not np.all((counts >= 0) & np.isfinite(counts)):
-            refuse(name, "finite and not negative", ~((counts >= 0) & np.isfinite(counts)))
-    sent, crossed = (np.array(column_of(rows, name)) for name in ("fragments_sent", "bytes_sent"))
-    lost = (np.array(column_of(rows, "fragments_lost")) > sent) & (crossed > 0)
-    if lost.any():
-        refuse("fragments_lost", f"at most 'fragments_sent' = {sent[lost][0]}", lost)
-    if task == "localise":
-        gold, lines = (np.array(column_of(rows, name, 0), dtype=np.float64) for name in ("num_gold", "num_lines"))
-        if not np.all((gold > 0) & (gold <= lines)):
-            refuse("num_gold", "between 1 and 'num_lines'", ~((gold > 0) & (gold <= lines)))
-
-
-def _wrong(path: Path, number: int, name: str, bound: str, value: Any, advice: str) -> StoreError:
-    return StoreError(f"{path}, line {number}: {name!r} must be {bound} (got {value!r}); {advice}")
+        refuse(name, "finite and not negative", ~((numbers[name] >= 0) & np.isfinite(numbers[name])))
+    sent, lost = numbers["fragments_sent"], numbers["fragments_lost"] * (numbers["bytes_sent"] > 0)
+    if np.any(lost > sent):
+        refuse("fragments_lost", f"at most 'fragments_sent' = {sent[lost > sent][0]:g}", lost > sent)
+    gold = numbers["num_gold"]
+    wrong = (np.array(columns["task"]) == "localise") & ~((gold > 0) & (gold <= numbers["num_lines"]))
+    refuse("num_gold", "between 1 and 'num_lines'", wrong)
 
 
 def column_of(rows: Sequence[Any], name: str, default: Any = None) -> list[Any]:
@@ -398,6 +387,8 @@ def column_of(rows: Sequence[Any], name: str, default: Any = None) -> list[Any]:
 
 YOUNGER = frozenset(("bytes_lost", "parses", "axis", "group"))
 """Fields that a study of an older version may lack altogether."""
+ABSENT = object()
+"""Stands for a field that a row does not have."""
 
 
 def _check_result(path: Path, row: Row) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
-from lora_phy.kernels.modem import modulate_batch
 from lora_phy.modem.chirps import downchirp, symbol_phases, upchirp
 from lora_phy.params import LoRaParams
 
@@ -56,6 +55,8 @@ def modulate(symbols: npt.ArrayLike, params: LoRaParams) -> IQ:
     values = checked_symbols(symbols, params)
     length = params.samples_per_symbol
     if params.oversampling == 1 and values.size * length >= KERNEL_SAMPLES:
+        from lora_phy.kernels.modem import modulate_batch  # brings numba, which counting samples does not need
+
         return modulate_batch(values, params.sf, conjugate=params.inverted_iq)
     doubled = np.concatenate([upchirp(params), upchirp(params)])
     shifts = np.lib.stride_tricks.sliding_window_view(doubled, length)

@@ -37,7 +37,7 @@ def test_rows_of_the_product_and_of_the_fixture_are_item_rows(tmp_path):
     """A run's rows and the made-up ones of these tests have the fields and types of `ItemRow`, no more and no fewer."""
     from rich.console import Console
 
-    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.run import run_recipe
     from llm_bridge.study.recipe_files import load_recipe
 
     overrides = ["radio.sf=7", "radio.snr_db=-10.0", "training.methods=['rules']", "corpus.limit=3"]
@@ -218,7 +218,7 @@ def test_published_intervals_are_what_they_were():
 def test_a_channel_study_is_reported_from_its_table(tmp_path):
     from rich.console import Console
 
-    from llm_bridge.study.experiment import run_recipe
+    from llm_bridge.run import run_recipe
     from llm_bridge.study.recipe_files import load_recipe
 
     overrides = ["training.methods=[]", "radio.sf=[7, 8]", "radio.snr_db=[-15.0, -5.0]", "corpus.limit=2"]
