@@ -127,13 +127,18 @@ def by_likelihood(bins: Bins, header: Header, scale: float, es: float, rates: li
     by_rule, other = rates
     common = _common_symbols(header, by_rule)
     longer = max(frame_symbols(header, item) for item in rates) - header_symbols(by_rule)
-    evidence = rate_evidence(bins[:common], scale, by_rule.sf)
+    seen = min(common if by_rule.reduced_rate else longer, len(bins))
+    within = bins[:common]
+    if not by_rule.reduced_rate:
+        # zeros, once whitened, are symbols of value 1 at either rate: they speak for neither
+        within = within[within.argmax(axis=1) != symbol_of_label(by_rule.sf, False)[0]]
+        seen -= min(common, len(bins)) - len(within)
+    evidence = rate_evidence(within, scale, by_rule.sf)
     beyond = scale * bins[common:longer, 1::4].astype(np.float64)
     if beyond.size:
         bessel = scipy.special.logsumexp(beyond + np.log(scipy.special.i0e(beyond)), axis=1)
         evidence += float(np.minimum(bessel - math.log(beyond.shape[1]) - es, FOR_REDUCED).sum())
     # each symbol can speak for the reduced rate by ln 4 at most: nearly all must
-    seen = min(common if by_rule.reduced_rate else longer, len(bins))
     needed = max(LDRO_CONFIDENCE * FOR_REDUCED * seen, AMPLE)
     overruled = evidence < -needed if by_rule.reduced_rate else evidence > needed
     return [other, by_rule] if overruled else rates

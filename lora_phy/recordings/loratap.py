@@ -2,7 +2,8 @@
 
     packet    version 1, length 35 │ frequency, bandwidth / 125 kHz, SF │ RSSI, SNR │ sync word │ flags, CR … │ payload
 
-RSSI stands in the field in dBm; a recording knows no dBm, so it holds dB over full scale: 0 dBFS reads 0 dBm.
+RSSI stands in the field in dBm; a recording knows no dBm, so it holds dB over full scale: 0 dBFS reads 0 dBm. Below
+0 dB SNR the field counts quarters and ends at -75.5 dBm: what lies above it reads "not available".
 Bandwidths that are no multiple of 125 kHz read 0. A frame of a recording without a date is dated from 1970 on.
 
 Source: https://github.com/eriknl/LoRaTap and its version 1, https://github.com/alpov/LoRaTap; the pcap file format,
@@ -18,7 +19,7 @@ from lora_phy.receiver.frame_reception import RxFrame
 
 LINK_TYPE = 270
 _LENGTH = 35
-_RSSI_OF_0 = 139
+_RSSI_OF_0, _NOT_AVAILABLE = 139, 255
 _INVERTED, _IMPLICIT, _CRC_OK, _CRC_BAD, _NO_CRC = 0x02, 0x04, 0x08, 0x10, 0x20
 
 
@@ -51,22 +52,19 @@ def loratap(frame: RxFrame, *, frequency_hz: float = 0.0) -> bytes:
     flags = _INVERTED * params.inverted_iq | _IMPLICIT * (not params.explicit_header)
     flags |= _NO_CRC if frame.crc_ok is None else _CRC_OK if frame.crc_ok else _CRC_BAD
     steps = params.bandwidth_hz / 125e3
-    # below 0 dB SNR the field counts quarters of a dB
-    quarter = 1 if frame.snr_db >= 0 else 4
-    rssi = _byte((frame.power_dbfs + _RSSI_OF_0) * quarter, 254)
-    snr = max(-128, min(round(4 * frame.snr_db), 127)) & 0xFF
+    # the field's unit is a dB, or a quarter of one where the SNR is negative as written
+    snr = max(-128, min(round(4 * frame.snr_db), 127))
+    level = round((frame.power_dbfs + _RSSI_OF_0) * (1 if snr >= 0 else 4))
+    rssi = max(level, 0) if level < _NOT_AVAILABLE else _NOT_AVAILABLE
     return (
         struct.pack(
             ">BBHIBBBBBBB", 1, 0, _LENGTH, _clipped(frequency_hz + frame.cfo_hz if frequency_hz else 0.0),
-            int(steps) if steps in range(1, 256) else 0, params.sf, rssi, 255, 255, snr, frame.sync_word or 0,
+            int(steps) if steps in range(1, 256) else 0, params.sf, rssi,
+            _NOT_AVAILABLE, _NOT_AVAILABLE, snr & 0xFF, frame.sync_word or 0,
         )
         + struct.pack(">QIBBHBBH", 0, 0, flags, 4 + cr if 1 <= cr <= 4 else 0, 0, 0, 0, 0)
         + frame.payload
     )  # fmt: skip
-
-
-def _byte(value: float, high: int) -> int:
-    return max(0, min(round(value), high))
 
 
 def _clipped(frequency_hz: float) -> int:

@@ -214,6 +214,8 @@ def _wav_samples(handle: BinaryIO, sample_format: str, num_bytes: int | None, na
 
 
 def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise OSError("the standard input is closed")
     return io.BufferedReader(io.FileIO(os.dup(sys.stdin.fileno())), 1 << 16)
 
 
@@ -226,4 +228,6 @@ def _is_pipe(path: Path) -> bool:
 
 
 def _has_metadata(path: Path) -> bool:
-    return path.suffix in (".sigmf-meta", ".sigmf-data", ".sigmf") or path.with_suffix(".sigmf-meta").exists()
+    named = path.suffix in (".sigmf-meta", ".sigmf-data", ".sigmf")
+    # a file that is there is read itself, even where a SigMF recording of the same stem lies beside it
+    return named or (not path.is_file() and path.with_suffix(".sigmf-meta").exists())

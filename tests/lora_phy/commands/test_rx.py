@@ -9,6 +9,7 @@ import select
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -139,6 +140,23 @@ def test_loratap_tells_a_bad_crc_from_none() -> None:
     bare = LoRaParams(sf=7, crc=False, inverted_iq=True, sync_word=0x34)
     [frame] = receive(air(b"no crc", params=bare), bare)
     assert loratap(frame)[15 + 12] == 0x22
+
+
+@pytest.mark.parametrize(
+    "power_dbfs,snr_db,rssi",
+    # of the format's description: dBm = -139 + rssi where snr >= 0, else -139 + rssi / 4; 255 is "not available"
+    [
+        (-39.0, 3.0, 100),
+        (-20.0, 0.0, 119),
+        (-100.0, -6.0, 156),
+        (-75.5, -1.0, 254),
+        (-40.0, -6.0, 255),
+        (-160.0, 2.0, 0),
+    ],
+)
+def test_the_rssi_of_loratap(power_dbfs, snr_db, rssi) -> None:
+    [frame] = receive(air(b"strong"), PARAMS)
+    assert loratap(replace(frame, power_dbfs=power_dbfs, snr_db=snr_db))[10] == rssi
 
 
 def test_what_cannot_be_is_said_before_the_work(tmp_path, capsys) -> None:

@@ -51,6 +51,20 @@ def test_without_a_crc_the_rule_stands_unless_enough_speaks_against_it(sf, size)
     assert (frame.payload, frame.params.ldro) == (bytes(range(40)), True), "forty bytes are enough"
 
 
+@pytest.mark.parametrize("sf,cr", [(7, 4), (8, 2), (9, 1), (10, 1)])
+def test_zeros_once_whitened_speak_for_no_rate(sf, cr) -> None:
+    """Their symbols are 1 at either rate; the recording ends with the frame, so nothing tells where it ends."""
+    params = LoRaParams(sf=sf, cr=cr, crc=False)
+    state, zeros = 0xFF, bytearray()
+    for _ in range(40):  # x^8 + x^6 + x^5 + x^4 + 1
+        zeros.append(state)
+        state = (state << 1 | (state >> 7 ^ state >> 5 ^ state >> 4 ^ state >> 3) & 1) & 0xFF
+    assert bytes(zeros[:16]) == WHITENING
+    iq = heard(bytes(zeros), params)
+    [frame] = receive(iq[: len(iq) - 58 * params.num_bins], params)
+    assert (frame.status, frame.payload, frame.params.ldro) == ("ok", bytes(zeros), False)
+
+
 def test_full_rate_against_the_rule_without_a_crc() -> None:
     """As the water meter of the real recordings sends: SF11, 125 kHz, no LDRO."""
     params = LoRaParams(sf=11, cr=4, crc=False, ldro=False)

@@ -206,6 +206,21 @@ def test_a_recording_that_is_not_there_or_says_nothing(tmp_path) -> None:
     assert len(read_recording(tmp_path / "x.dat", sample_format="cs8", sample_rate_hz=1e6).iq) == 40
 
 
+def test_the_file_that_is_named_is_read_whatever_lies_beside_it(tmp_path, iq) -> None:
+    write_sigmf(tmp_path / "x", np.zeros(10, np.complex64), PARAMS)
+    scipy.io.wavfile.write(tmp_path / "x.wav", 250_000, components(iq, np.float32))
+    iq.tofile(tmp_path / "x.cf32")
+    assert len(read_recording(tmp_path / "x.wav").iq) == len(iq)
+    assert len(read_recording(tmp_path / "x.cf32", sample_rate_hz=250e3).iq) == len(iq)
+    assert len(read_recording(tmp_path / "x").iq) == 10, "the common stem of a SigMF recording"
+
+
+def test_no_standard_input_is_an_error_of_its_own(monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)  # what Python makes of a descriptor that is closed at its start
+    with pytest.raises(OSError, match="standard input is closed"):
+        open_recording("-")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes as on Unix")
 def test_a_pipe_hands_over_what_has_come(tmp_path, iq) -> None:
     pipe = tmp_path / "pipe"
