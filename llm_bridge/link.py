@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from llm_bridge.axes import AXES, LEVEL_COLUMNS, QUANTITIES, Quantity
 
@@ -111,7 +111,10 @@ class Link:
         bandwidth_hz: float = 125e3,
         redundancy: float = 0.5,
         fragment_len: int | Literal["max"] = 48,
-        decoding: Literal["hard", "soft"] = "hard",
+        decoding: str = "hard",
+        sync: str = "perfect",
+        pair_noise: str = "same",
+        engine: str | None = None,
         k_factor_db: float | None = None,
         shadowing_db: float = 0.0,
     ) -> RadioSettings:
@@ -119,7 +122,7 @@ class Link:
 
         Parameters
         ----------
-        bandwidth_hz, redundancy, fragment_len, decoding
+        bandwidth_hz, redundancy, fragment_len, decoding, sync, pair_noise, engine
             The parameters of the same names of `RadioSettings`.
         k_factor_db
             K factor in dB; it is used under Rician fading alone.
@@ -140,7 +143,10 @@ class Link:
             redundancy=redundancy,
             fragment_len=fragment_len,
             channel_seed=self.channel_seed or 0,
-            decoding=decoding,
+            decoding=cast("Any", decoding),  # the settings check the values of all four
+            sync=cast("Any", sync),
+            pair_noise=cast("Any", pair_noise),
+            engine=cast("Any", engine),
             shadowing_db=shadowing_db if "shadowing_db" in self.held.settings else 0.0,
         )
 

@@ -25,6 +25,8 @@ UNTRAINED = ("zero-shot", "zero-shot-nf4", RULES)
 SHUFFLED = "-shuffled"
 RADIO_SETTINGS = ("bandwidth_hz", "redundancy", "fragment", "decoding", "airtime_reference_sf", "region", "duty_cycle")
 """Of the recipe's section: what shapes or labels every link and is not a field of one."""
+LATER_SETTINGS = {"sync": "perfect", "pair_noise": "same", "engine": None}
+"""Keys of the section that are younger than published results, with their defaults: in a name where they differ."""
 LATER_COLUMNS = tuple(name for name in LEVEL_COLUMNS if not QUANTITIES[name].written_where_none)
 """Columns that are younger than published results: left out of a cell's configuration where they are None."""
 
@@ -144,7 +146,9 @@ def cell_config(
     }
     if cell.link is not None:
         radio = as_plain(recipe.radio) | _unread(cell.link, recipe)
-        config["radio"] = {name: radio[name] for name in (*RADIO_SETTINGS, *cell.link.setting_names)}
+        names = (*RADIO_SETTINGS, *cell.link.setting_names)
+        later = {name for name, default in LATER_SETTINGS.items() if radio[name] != default}
+        config["radio"] = {name: radio[name] for name in (*names, *sorted(later))}
         config["code"]["link"] = link_code(cell.link.policy, cell.link.source_coding)
     if model_sha256 is not None and cell.method != RULES:
         config["model"]["sha256"] = model_sha256

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.dataclasses import dataclass
@@ -218,6 +218,14 @@ class RadioConfig:
     """Most bytes of text in a packet, 3 to 251, or "max": the longest that EU868 permits at each spreading factor."""
     decoding: Annotated[Text, OneOf(("hard", "soft"))] = "hard"
     """How a frame's symbols are decoded."""
+    sync: Annotated[Text, OneOf(("perfect", "receiver"))] = "perfect"
+    """Synchronisation: "perfect", or "receiver", which finds each frame itself and takes hundreds of times longer."""
+    pair_noise: Annotated[Text, OneOf(("same", "independent"))] = "same"
+    """Noise of the two versions of a program: the same relative to what each sends, so that both lose the same
+    fragments, or independent."""
+    engine: Annotated[Text, OneOf(("bins", "waveform"))] | None = None
+    """What is simulated: the bins of a matched filter, or every sample. Left out, bins wherever they are exact; the
+    results have the same distribution."""
     airtime_reference_sf: SpreadingFactor = 9
     """Spreading factor whose airtime for the test corpus is everyone's budget on the axis "equal_airtime"."""
     period_s: NotNegative = 0.0
@@ -280,12 +288,14 @@ class RadioConfig:
 
     def settings_of(self, link: Link) -> RadioSettings:
         """The radio of a link, on which each item is sent once."""
-        decoding: Literal["hard", "soft"] = "soft" if self.decoding == "soft" else "hard"
         return link.radio_settings(
             bandwidth_hz=self.bandwidth_hz,
             redundancy=self.redundancy,
             fragment_len="max" if self.fragment == "max" else int(self.fragment),
-            decoding=decoding,
+            decoding=self.decoding,
+            sync=self.sync,
+            pair_noise=self.pair_noise,
+            engine=self.engine,
             k_factor_db=self.k_factor_db,
             shadowing_db=self.shadowing_db,
         )
