@@ -12,7 +12,9 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 
 import argparse
 import os
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from lora_phy import __version__
 from lora_phy.commands import collided, planning, rx, tx, warmup, waterfall
@@ -25,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
     options = parser().parse_args(with_plain_numbers(sys.argv[1:] if arguments is None else arguments))
     try:
-        return int(options.run(options))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return int(options.run(options))
     except BrokenPipeError:
         # whoever read the output has gone; what is left in the buffer must not raise again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -33,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:

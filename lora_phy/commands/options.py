@@ -99,7 +99,10 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _sf(text: str) -> int | str:
-    return "any" if text.lower() == "any" else int(text)
+    try:
+        return "any" if text.lower() == "any" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a spreading factor, 5 to 12, or 'any' (got {text!r})") from None
 
 
 def _sync_word(text: str) -> int | None:

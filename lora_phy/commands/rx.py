@@ -60,8 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Print every frame as it is found; where there is none, say what to look at."""
     from lora_phy.commands.diagnosis import FirstSecond, diagnose
 
-    with ExitStack() as opened, warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+    with ExitStack() as opened:
         pcap = _open_pcap(options.pcap, opened)  # before the work, so that it is not in vain
         stream, wanted, settings = open_input(options)
         settings |= {"soft": not options.hard, "num_trials": options.num_trials, "in_order": not stream.live}
@@ -178,7 +177,3 @@ def _open_pcap(name: str | None, opened: ExitStack) -> BinaryIO | None:
     write_pcap_header(handle)
     handle.flush()
     return handle
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)

@@ -173,6 +173,18 @@ def test_what_cannot_be_is_said_before_the_work(tmp_path, capsys) -> None:
         assert out == "" and err.startswith("error:") and words in err
 
 
+def test_a_warning_is_one_line_of_every_command(capsys) -> None:
+    assert main(["airtime", "20", "--sf", "7", "--bandwidth-hz", "15600"]) == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: 'bandwidth_hz'") and "15625" in line
+
+
+def test_a_spreading_factor_that_is_none(capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["rx", "x.cf32", "--sf", "seven"])
+    assert "argument --sf: must be a spreading factor, 5 to 12, or 'any' (got 'seven')" in capsys.readouterr().err
+
+
 def test_negative_numbers_are_values() -> None:
     given = ["--snr-db", "-10", "-1.5e1", "-.5", "--sf", "7", "-o", "-x"]
     assert with_plain_numbers(given) == ["--snr-db", "-10", "-15", "-0.5", "--sf", "7", "-o", "-x"]
