@@ -8,7 +8,7 @@ lies in a stretch of noise, at a place drawn for it, and `lora_phy`'s receiver h
 but the receiver does not know that. Fading is flat, one fade a frame.
 
 The noise and the fade of a frame are drawn from its key: a function of (channel seed, corpus, program, fragment,
-attempt) and of nothing else. So all methods, policies, training seeds and SNRs meet the same luck. By default **both
+attempt) and of nothing else. So all methods, policies, training seeds and SNRs meet the same noise. By default **both
 versions of a program** do too, relative to the chirps that are sent: fragment i of both is lost or not together, and
 damage says nothing about which is which. With ``pair_noise="independent"`` the version is part of the key.
 """

@@ -99,14 +99,14 @@ def send_batch(
     sent, received = np.empty((width, columns), np.uint8), np.zeros((width, columns), np.uint8)
     keyed_frames.close_frames(rows, sizes, headers, params.crc, whitening, CRC_REMAINDERS, sent)
     num_symbols = _num_symbols(params)[sizes]
-    luck = _luck(engine, params, flat, gains[where], keys[where], num_symbols)
+    realisation = _realisation(engine, params, flat, gains[where], keys[where], num_symbols)
     errors = np.zeros((sections[-1].stop, width), np.uint32)
     observed: list[npt.NDArray[Any]] = []
     for section in sections:
         labels = _labels(sent, section)
         part = errors[section.start : section.stop]
         if soft:
-            metrics = _draw_metrics(luck, section, part)
+            metrics = _draw_metrics(realisation, section, part)
             keyed_frames.turn_metrics(metrics, labels)
             signs = codebook_signs(section.codeword_len - 4)
             kernels.decode_blocks_soft(
@@ -114,7 +114,7 @@ def send_batch(
             )
             observed.append(metrics)
         else:
-            _draw_labels(luck, section, part)
+            _draw_labels(realisation, section, part)
             hard = labels ^ part
             table = hard_table(section.codeword_len - 4)
             kernels.decode_blocks(
@@ -149,7 +149,7 @@ def send_batch(
 
 # ---- errors from an engine ------------------------------------------------------------------------------------------
 @dataclass(frozen=True, eq=False)
-class _Luck:
+class _Realisation:
     """What the frames of a batch draw from: a generator for each lane, which goes on from section to section."""
 
     engine: str
@@ -164,19 +164,19 @@ class _Luck:
         return np.minimum(self.stops, section.stop) - section.start
 
 
-def _luck(
+def _realisation(
     engine: str,
     params: LoRaParams,
     flat: FlatChannel,
     gains: npt.NDArray[np.complex128],
     keys: Keys,
     num_symbols: npt.NDArray[np.int64],
-) -> _Luck:
+) -> _Realisation:
     groups = len(keys) // LANES
     words = random_words(keys, 4, stream=NOISE_STREAM).reshape(groups, LANES, 4)
     lanes = np.empty((groups, 2, LANES), np.float32)
     lanes[:, 0], lanes[:, 1] = gains.real.reshape(groups, LANES), gains.imag.reshape(groups, LANES)
-    return _Luck(
+    return _Realisation(
         engine=engine,
         sf=params.sf,
         flat=flat,
@@ -186,50 +186,63 @@ def _luck(
     )
 
 
-def _draw_labels(luck: _Luck, section: Section, errors: Labels) -> None:
+def _draw_labels(realisation: _Realisation, section: Section, errors: Labels) -> None:
     """Fill `errors` ``(num_symbols, frames)`` of a section."""
-    stops = luck.rows(section)
-    if math.isinf(luck.flat.snr_db):
+    stops = realisation.rows(section)
+    if math.isinf(realisation.flat.snr_db):
         return  # no noise, no error
-    if luck.engine == "bins":
-        amplitude = luck.flat.amplitude(luck.sf)
-        keyed_frames.draw_labels(luck.states, luck.gains, amplitude, stops, 1 << section.rows, errors)
+    if realisation.engine == "bins":
+        amplitude = realisation.flat.amplitude(realisation.sf)
+        keyed_frames.draw_labels(realisation.states, realisation.gains, amplitude, stops, 1 << section.rows, errors)
         return
-    kernel = pipeline("link", luck.sf)
+    kernel = pipeline("link", realisation.sf)
     legal = (1, 4) if section.reduced else (0, 1)
-    labels = _labels_of_symbols(luck.sf, section.reduced)
-    common = (offset_factors(luck.sf, 0.0), luck.flat.noise_power, *legal, tables(luck.sf), buffers(luck.sf))
+    labels = _labels_of_symbols(realisation.sf, section.reduced)
+    common = (
+        offset_factors(realisation.sf, 0.0),
+        realisation.flat.noise_power,
+        *legal,
+        tables(realisation.sf),
+        buffers(realisation.sf),
+    )
     decided = aligned_empty(LANES * section.num_symbols, np.uint32)
     for g, stop in enumerate(stops.tolist()):
         if stop > 0:
             part = decided[: LANES * stop]
-            kernel(luck.states[g], _ones(LANES * stop), luck.gains[g], 0, *common, part)
+            kernel(realisation.states[g], _ones(LANES * stop), realisation.gains[g], 0, *common, part)
             errors[:stop, LANES * g : LANES * (g + 1)] = labels[part].reshape(stop, LANES)
 
 
-def _draw_metrics(luck: _Luck, section: Section, errors: Labels) -> Floats:
+def _draw_metrics(realisation: _Realisation, section: Section, errors: Labels) -> Floats:
     """Bit metrics ``(num_symbols, frames, bits)`` of the errors of a section; fills `errors` beside."""
     bits = section.rows
     metrics: Floats = aligned_empty(errors.size * bits).reshape(*errors.shape, bits)
     metrics[:] = -1.0  # every bit of an error is 0: there is none
-    stops = luck.rows(section)
-    if math.isinf(luck.flat.snr_db):
+    stops = realisation.rows(section)
+    if math.isinf(realisation.flat.snr_db):
         return metrics
-    if luck.engine == "bins":
+    if realisation.engine == "bins":
         order = np.arange(1 << bits, dtype=np.uint32)
-        amplitude, work = luck.flat.amplitude(luck.sf), soft_buffer(luck.sf)
-        keyed_frames.draw_metrics(luck.states, luck.gains, amplitude, stops, bits, order, work, errors, metrics)
+        amplitude, work = realisation.flat.amplitude(realisation.sf), soft_buffer(realisation.sf)
+        keyed_frames.draw_metrics(
+            realisation.states, realisation.gains, amplitude, stops, bits, order, work, errors, metrics
+        )
         return metrics
-    again = replace(luck, states=luck.states.copy())
+    again = replace(realisation, states=realisation.states.copy())
     _draw_labels(again, section, errors)  # the same noise, decided
-    kernel = pipeline("link_soft", luck.sf)
-    common = (offset_factors(luck.sf, 0.0), luck.flat.noise_power, tables(luck.sf), buffers(luck.sf))
-    tail = (soft_buffer(luck.sf), bin_of_label(luck.sf, section.reduced), bits)
+    kernel = pipeline("link_soft", realisation.sf)
+    common = (
+        offset_factors(realisation.sf, 0.0),
+        realisation.flat.noise_power,
+        tables(realisation.sf),
+        buffers(realisation.sf),
+    )
+    tail = (soft_buffer(realisation.sf), bin_of_label(realisation.sf, section.reduced), bits)
     out = aligned_empty(LANES * section.num_symbols * bits)
     for g, stop in enumerate(stops.tolist()):
         if stop > 0:
             part = out[: LANES * stop * bits]
-            kernel(luck.states[g], _ones(LANES * stop), luck.gains[g], 0, *common, *tail, part)
+            kernel(realisation.states[g], _ones(LANES * stop), realisation.gains[g], 0, *common, *tail, part)
             metrics[:stop, LANES * g : LANES * (g + 1)] = part.reshape(stop, LANES, bits)
     return metrics
 

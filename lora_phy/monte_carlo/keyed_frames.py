@@ -1,4 +1,4 @@
-r"""Payloads of one's own over a simulated link: `send_frames`, each frame with luck of its own.
+r"""Payloads of one's own over a simulated link: `send_frames`, each frame with noise and a fade of its own.
 
     payloads, keys ─ encode ─► symbols ─ channel, noise by key ─► decisions or metrics ─ decode ─► payloads, statuses
 

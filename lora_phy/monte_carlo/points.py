@@ -1,6 +1,6 @@
 """`LinkPoint`: one point of an experiment, and its identity.
 
-A point says everything about a link but its luck; the SHA-256 of what it says seeds its frames and names its results.
+A point says everything about a link but its random draws; the SHA-256 of what it says seeds its frames and names its results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Decoding = Literal["soft", "hard"]
 
 @dataclass(frozen=True)
 class LinkPoint:
-    """One point of an experiment: everything about a link but its luck.
+    """One point of an experiment: everything about a link but its random draws.
 
     Parameters
     ----------

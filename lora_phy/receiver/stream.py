@@ -1,10 +1,10 @@
 """Streams: every frame in IQ of unknown content, whole or in chunks.
 
-    IQ ─ to one sample per chip ─ hunt for preambles ─ synchronise each ─ decode ─► frames in time order
+    IQ ─ to one sample per chip ─ detect preambles ─ synchronise each ─ decode ─► frames in time order
                 └ to two per chip, for the payload of an oversampled stream: its matched filter sees the full band
 
 Each step works on blocks that lie at fixed places in the stream, so that chunks give the same frames as the whole, to
-the last bit. Hunting never stops: a frame may begin inside a damaged one, or inside another network's.
+the last bit. Detection never stops: a frame may begin inside a damaged one, or inside another network's.
 Memory is bounded by the longest frame (255 bytes at the highest coding rate) plus the preamble.
 """
 

@@ -112,7 +112,7 @@ def test_preambles_on_top_of_one_another_are_all_found():
 
 
 def test_each_method_reads_more_than_the_one_before():
-    # fixed seeds, so no luck is involved; 16, 56 and 60 of 60 frames when this was written
+    # fixed seeds, so nothing is random; 16, 56 and 60 of 60 frames when this was written
     read = dict.fromkeys(("plain", "sic", "segments"), 0)
     for seed in range(10):
         sent, heard = crowd(SF7, 6, seed)
