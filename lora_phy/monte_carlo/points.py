@@ -1,6 +1,7 @@
 """`LinkPoint`: one point of an experiment, and its identity.
 
-A point says everything about a link but its random draws; the SHA-256 of what it says seeds its frames and names its results.
+A point says everything about a link but its random draws; the SHA-256 of what it says seeds its frames and names its
+results.
 """
 
 from __future__ import annotations
