@@ -23,6 +23,7 @@ from lora_phy.arrays import IQ
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
 from lora_phy.receiver.front_end import DC_BLOCK_CHIPS, LARGEST_RATE_RATIO, DcBlocker, ResamplingFrontEnd
+from lora_phy.receiver.ghosts import Ghosts
 from lora_phy.receiver.preamble_detector import PreambleDetector
 from lora_phy.receiver.threads import Threads
 
@@ -176,6 +177,7 @@ class Receiver:
         self._threads = Threads(threads)
         self._front_ends = list(front_ends.values())
         self._waiting: list[RxFrame] = []
+        self._ghosts = Ghosts(rate)
         self._ended = False
 
     def push(self, iq: npt.ArrayLike) -> list[RxFrame]:
@@ -230,7 +232,7 @@ class Receiver:
         self._waiting.sort(key=_time_order)
         ready = [frame for frame in self._waiting if frame.start_sample < horizon]
         self._waiting = self._waiting[len(ready) :]
-        return [self._dated(frame) for frame in ready]
+        return [self._dated(frame) for frame in self._ghosts.without(ready)]
 
     def _dated(self, frame: RxFrame) -> RxFrame:
         if self._start_time is None:

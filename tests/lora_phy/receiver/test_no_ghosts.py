@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from lora_phy import ChannelParams, LoRaParams, apply_channel, encode_payload, receive, transmit
+from lora_phy import ChannelParams, LoRaParams, Receiver, apply_channel, encode_payload, receive, transmit
 from lora_phy.modem.modulation import modulate_frame
+from lora_phy.receiver.ghosts import is_ghost_of
 
 
 @pytest.mark.parametrize("sync_word", [0x12, None])
@@ -33,6 +36,36 @@ def test_traffic_of_the_same_slope_gives_no_frames() -> None:
     assert receive(iq, LoRaParams(sf=7, bandwidth_hz=125e3), sample_rate_hz=250e3) == []
     assert receive(iq, LoRaParams(sf=7, bandwidth_hz=125e3, sync_word=None), sample_rate_hz=250e3) == []
     assert len(receive(iq, params)) == 25
+
+
+@pytest.mark.parametrize("sent,ghosts", [((7, 500e3), (5, 250e3)), ((9, 500e3), (5, 125e3))])
+def test_a_scan_does_not_list_what_slope_alikes_make_of_a_frame(sent, ghosts) -> None:
+    """SF5 reads headers into chirps of the same slope; beside the receiver that reads them, it says nothing."""
+    rng = np.random.default_rng(45)
+    params = LoRaParams(sf=sent[0], bandwidth_hz=sent[1])
+    wanted = [LoRaParams(sf=sf, bandwidth_hz=bandwidth, sync_word=None) for sf, bandwidth in (ghosts, sent)]
+    payloads = [rng.bytes(int(rng.integers(5, 60))) for _ in range(12)]
+    parts = [np.pad(transmit(payload, params), (2000, 8000)) for payload in payloads]
+    iq = apply_channel(np.concatenate(parts), ChannelParams(snr_db=20.0, cfo_hz=9e3), params, rng=rng)
+    frames = receive(iq, wanted, sample_rate_hz=500e3)
+    assert [(frame.payload, frame.status, frame.params.sf) for frame in frames] == [
+        (payload, "ok", sent[0]) for payload in payloads
+    ]
+    receiver, pieces = Receiver(wanted, sample_rate_hz=500e3), []
+    for piece in np.array_split(iq, 9):
+        pieces += receiver.push(piece)
+    assert [frame.payload for frame in pieces + receiver.flush()] == payloads
+
+
+def test_a_damaged_frame_that_is_the_stronger_is_no_ghost() -> None:
+    strong, weak = LoRaParams(sf=7, bandwidth_hz=500e3), LoRaParams(sf=9, bandwidth_hz=1e6)
+    [frame] = receive(np.pad(transmit(b"over it", strong), (500, 4000)), strong)
+    damaged = replace(frame, crc_ok=False, start_sample=frame.start_sample + 9)
+    surrounding = replace(frame, params=weak, power_dbfs=frame.power_dbfs - 1)
+    assert not is_ghost_of(damaged, surrounding)
+    assert is_ghost_of(damaged, replace(surrounding, power_dbfs=frame.power_dbfs + 1))
+    assert not is_ghost_of(damaged, replace(surrounding, params=replace(weak, inverted_iq=True)))
+    assert not is_ghost_of(damaged, replace(surrounding, params=replace(weak, sf=8)))
 
 
 @pytest.mark.parametrize("cr", [1, 2, 4])
