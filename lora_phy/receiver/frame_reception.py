@@ -60,7 +60,8 @@ class RxFrame:
     cfo_hz
         Carrier offset against the receiver's centre (`center_offset_hz` not included).
     sfo_ppm
-        Clock offset, positive: the transmitter's clock is fast.
+        Clock offset, positive: the transmitter's clock is fast. Near zero is taken for likelier, so that short frames
+        read low (SF7, 5 bytes, 30 ppm at +10 dB: 4 to 20); from 20 bytes on it is right to 5 ppm there.
     snr_db
         Signal over noise in the bandwidth, measured on the preamble: where the signal is stronger, as what equal chirps
         differ by. Right to 1 dB up to +40 dB; above, what interpolation leaves of a strong signal counts as noise (+50
