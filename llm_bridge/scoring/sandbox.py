@@ -321,7 +321,8 @@ def _run_module(source: str, entry_point: str, suite: TestSuite, clock: _Clock, 
         outcomes: list[str] = []
 
         def judge(answer: dict[str, Any], deadline: float) -> bool:
-            outcomes.append(str(answer.get("outcome")))
+            outcome = answer.get("outcome")
+            outcomes.append(outcome if isinstance(outcome, str) else "")
             return True
 
         clock.ask(child, {"run": index}, judge)

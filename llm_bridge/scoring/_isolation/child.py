@@ -12,6 +12,7 @@ its parent: by the kernel where there is a process namespace; elsewhere by the k
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -142,6 +143,10 @@ def _work(job: Any, requests: int, replies: int, lifeline: int, base: str) -> No
     os.setsid()
     serve = worker.prepare(job, base)  # imports what it needs, and nothing of the program's, before the doors close
     private_root = base == ""
+    if private_root:  # the machine's own /dev/null could still be touched by what the parent has opened
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
     os.chdir("/tmp" if private_root else base)
     _drop_privileges(job)
     for name, value in job["limits"].items():
@@ -175,7 +180,8 @@ def _drop_privileges(job: Any) -> None:
 
     Root's interpreter may lie where nobody cannot read. Behind a private root or Landlock the worker then keeps the one
     capability that reads it, for what can be read is confined anyhow; without either it stays root, and can do harm.
-    Root that may not become somebody else (a container's, without CAP_SETUID) stays root in name, with no capability.
+    Root that may not become somebody else (a container's, without CAP_SETUID) stays root in name, with no capability;
+    in a private root, which it would own, it is refused.
     """
     keep = None
     if sys.platform == "linux":
@@ -188,9 +194,9 @@ def _drop_privileges(job: Any) -> None:
             os.setresgid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
             os.setresuid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
             keep = None if job["open_to_all"] else syscalls.CAP_DAC_READ_SEARCH
-        except PermissionError:
-            if os.geteuid() != 0:
-                raise
+        except PermissionError as error:
+            if job["level"] == "namespaces" or os.geteuid() != 0:
+                raise OSError("root without CAP_SETUID and CAP_SETGID cannot become nobody") from error
     if sys.platform == "linux":
         try:
             syscalls.drop_capabilities(keep=keep)
@@ -201,15 +207,21 @@ def _drop_privileges(job: Any) -> None:
 
 
 def _fork(action: Callable[[], None], replies: int) -> int:
-    """Fork; the new process runs `action`, reports what goes wrong and exits."""
+    """Fork; the new process runs `action`, reports what goes wrong and exits.
+
+    It exits even where nobody takes the report: further up the stack the keeper removes its folder, under which the
+    first process of the namespaces has mounted the machine's standard library.
+    """
     pid = os.fork()
     if pid:
         return pid
     try:
         action()
     except BaseException as error:
-        wire.write_frame(replies, {"error": f"{type(error).__name__}: {error}"})
-    os._exit(70)
+        with contextlib.suppress(BaseException):
+            wire.write_frame(replies, {"error": f"{type(error).__name__}: {error}"})
+    finally:
+        os._exit(70)
 
 
 def _wait(pid: int) -> None:

@@ -25,6 +25,7 @@ _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _NUM_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 _NUM_RIGHTS_LATEST = 16
 _TCP, _SCOPES = 0b11, 0b11  # bind and connect; abstract sockets and signals
+_LOG_SAME_EXEC_OFF = 1  # since version 7 (6.15): what is refused would be written to the machine's audit log
 
 
 def version(at_most: int | None = None) -> int:
@@ -57,7 +58,7 @@ def restrict(
             _allow(ruleset, path, _READ_FILE | _WRITE_FILE)
         for path in writable_folders:
             _allow(ruleset, path, handled)
-        syscall("landlock_restrict_self", _RESTRICT_SELF, ruleset, 0)
+        syscall("landlock_restrict_self", _RESTRICT_SELF, ruleset, _LOG_SAME_EXEC_OFF if abi >= 7 else 0)
     finally:
         os.close(ruleset)
 

@@ -1,8 +1,8 @@
 """The parent's end: start a caged child, ask it questions with a deadline, and leave nothing behind.
 
 The parent never blocks on a child: requests, replies and the program's output go through one poll loop, so neither a
-full pipe, nor a slow drip, nor a flood can hold it. It reads at most one frame of bounded size per question and at
-most `MAX_OUTPUT_BYTES` of output, which it throws away.
+full pipe, nor a slow drip, nor a flood can hold it, nor a program that takes back what `poll` has announced. For each
+question it reads at most one frame of bounded size and at most `MAX_OUTPUT_BYTES` of output, which it throws away.
 """
 
 from __future__ import annotations
@@ -125,15 +125,22 @@ class Child:
         return self
 
     def _start(self) -> None:
-        their_requests, self._requests = os.pipe()
-        self._replies, their_replies = os.pipe()
-        self._output, their_output = os.pipe()
-        their_lifeline, self._lifeline = os.pipe()
+        pipes: list[tuple[int, int]] = []
+        try:
+            for _ in range(4):
+                pipes.append(os.pipe())
+        except OSError:
+            self._open = [fd for pipe in pipes for fd in pipe]
+            raise
+        (their_requests, self._requests), (their_lifeline, self._lifeline) = pipes[:2]
+        (self._replies, their_replies), (self._output, their_output) = pipes[2:]
         self._open = [self._requests, self._replies, self._output, self._lifeline]
         theirs = [their_requests, their_replies, their_lifeline]
         options = [*paths.OPTIONS, *(["-B"] if sys.dont_write_bytecode else [])]
         try:
-            os.set_blocking(self._requests, False)
+            # also those to read from: a program that has a way to its own pipe takes back what `poll` has announced
+            for fd in (self._requests, self._replies, self._output):
+                os.set_blocking(fd, False)
             self._process = subprocess.Popen(
                 [paths.interpreter(), *options, "-c", _START, _FOLDER, self._base, *map(str, theirs)],
                 stdin=subprocess.DEVNULL,
@@ -210,14 +217,18 @@ class Child:
                         raise Ended("crash") from error
                     if not to_send:
                         poll.unregister(fd)
-                elif fd == self._output:
-                    flood += (size := len(os.read(fd, 1 << 16)))
+                    continue
+                try:
+                    part = os.read(fd, 1 << 16)
+                except BlockingIOError:
+                    continue
+                if fd == self._output:
+                    flood += len(part)
                     if flood > MAX_OUTPUT_BYTES:
                         raise Ended("crash")
-                    if not size:
+                    if not part:
                         poll.unregister(fd)
                 else:
-                    part = os.read(fd, 1 << 16)
                     received += part
                     if not part or (answer := _complete(received)) is None:
                         if not part:

@@ -7,6 +7,7 @@ no namespace, no mount. A few calls are allowed for some arguments only:
     clone       CLONE_THREAD, no CLONE_NEW…           kill, tgkill  to this very process
     ioctl       questions about a terminal            fcntl         neither locks nor signals to others
     prlimit64   of this process                       madvise       what an allocator asks for
+    clock_…     not the CPU time of other processes   mmap          not from the machine's pool of huge pages
     open(at)    without a private root: not to empty a file, which Landlock cannot forbid before its version 3
 
 Left out on purpose although they change nothing: locks on files and `fsync` (others notice them), `sysinfo` and
@@ -36,9 +37,9 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     # waiting
     "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72), "epoll_create1": (291, 20),
     "epoll_ctl": (233, 21), "epoll_wait": (232, None), "epoll_pwait": (281, 22), "epoll_pwait2": (441, 441),
-    "eventfd2": (290, 19), "nanosleep": (35, 101), "clock_nanosleep": (230, 115), "pause": (34, None),
+    "eventfd2": (290, 19), "nanosleep": (35, 101), "pause": (34, None),
     # memory and threads
-    "mmap": (9, 222), "mprotect": (10, 226), "munmap": (11, 215), "brk": (12, 214), "mremap": (25, 216),
+    "mprotect": (10, 226), "munmap": (11, 215), "brk": (12, 214), "mremap": (25, 216),
     "msync": (26, 227), "futex": (202, 98), "set_robust_list": (273, 99),
     "rseq": (334, 293), "membarrier": (324, 283), "set_tid_address": (218, 96), "arch_prctl": (158, None),
     "sched_yield": (24, 124), "sched_getaffinity": (204, 123), "sched_getparam": (143, 121),
@@ -46,8 +47,8 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     # signals to oneself, clocks, identity
     "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "rt_sigpending": (127, 136),
     "rt_sigtimedwait": (128, 137), "rt_sigsuspend": (130, 133), "sigaltstack": (131, 132), "alarm": (37, None),
-    "getitimer": (36, 102), "setitimer": (38, 103), "restart_syscall": (219, 128), "clock_gettime": (228, 113),
-    "clock_getres": (229, 114), "gettimeofday": (96, 169), "time": (201, None), "times": (100, 153),
+    "getitimer": (36, 102), "setitimer": (38, 103), "restart_syscall": (219, 128),
+    "gettimeofday": (96, 169), "time": (201, None), "times": (100, 153),
     "getrusage": (98, 165), "getrlimit": (97, 163), "getpriority": (140, 141), "uname": (63, 160),
     "getrandom": (318, 278), "getpid": (39, 172), "getppid": (110, 173), "gettid": (186, 178), "getuid": (102, 174),
     "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177), "getgroups": (115, 158),
@@ -62,7 +63,10 @@ _ALLOWED_PRIVATE_ROOT: dict[str, tuple[int | None, int | None]] = {
     "ftruncate": (77, 46), "fallocate": (285, 47), "copy_file_range": (326, 285),
     "fchmod": (91, 52), "fchmodat": (268, 53), "utimes": (235, None), "utimensat": (280, 88),
 }  # fmt: skip
-_OPEN, _OPENAT, _MADVISE = (2, None), (257, 56), (28, 233)
+_OPEN, _OPENAT, _MADVISE, _MMAP = (2, None), (257, 56), (28, 233), (9, 222)
+_CLOCKS = ((228, 113), (229, 114), (230, 115))  # clock_gettime, clock_getres, clock_nanosleep
+_CLOCK_OF_A_PROCESS = 1 << 31  # the id of such a clock is negative: it holds the complement of a process id
+_MAP_HUGETLB = 0x40000
 _CLONE, _KILL, _TGKILL, _IOCTL, _FCNTL, _PRLIMIT = (56, 220), (62, 129), (234, 131), (16, 29), (72, 25), (302, 261)
 _CLONE_THREAD = 0x10000
 _CLONE_NEW = 0x7E020080  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWTIME
@@ -116,6 +120,9 @@ def _build(pid: int, *, private_root: bool) -> bytes:
     for number, argument in ((_OPEN[column], 1), (_OPENAT[column], 2)):
         if number is not None:
             code += _unless(number, argument, 0 if private_root else _CHANGING, [_op(_RETURN, _ALLOW)])
+    code += _unless(_MMAP[column], 3, _MAP_HUGETLB, [_op(_RETURN, _ALLOW)])
+    for numbers in _CLOCKS:
+        code += _unless(numbers[column], 0, _CLOCK_OF_A_PROCESS, [_op(_RETURN, _ALLOW)])
     return b"".join([*code, _op(_RETURN, _NO_SUCH_CALL)])
 
 

@@ -133,7 +133,7 @@ def _listed_calls() -> set[int]:
     """Numbers of the system calls that are allowed, if only for some arguments."""
     column = 0 if seccomp.MACHINE == "x86_64" else 1
     special = [seccomp._OPEN, seccomp._OPENAT, seccomp._MADVISE, seccomp._CLONE, seccomp._KILL, seccomp._TGKILL]
-    special += [seccomp._IOCTL, seccomp._FCNTL, seccomp._PRLIMIT]
+    special += [seccomp._IOCTL, seccomp._FCNTL, seccomp._PRLIMIT, seccomp._MMAP, *seccomp._CLOCKS]
     all_calls = [*seccomp._ALLOWED.values(), *seccomp._ALLOWED_PRIVATE_ROOT.values(), *special]
     return {numbers[column] for numbers in all_calls if numbers[column] is not None}
 

@@ -227,6 +227,19 @@ def solve(x):
     done.append(call((261, None), -100, b"@CANARY@", 0))
     return x + 1 if 0 in done else 0
     """),
+    Attack("touch_what_was_left_open", """
+        import os, stat
+        def solve(x):
+            done = 0
+            for fd in range(64):
+                try:
+                    if not stat.S_ISFIFO(os.fstat(fd).st_mode):    # the pipes are nobody else's
+                        os.utime(fd)
+                        done += 1
+                except OSError:
+                    pass
+            return x + 1 if done else 0
+    """),
     Attack("flush_a_library_file_to_the_disk", """
         import os
         def solve(x):
@@ -255,6 +268,19 @@ def solve(x):
     Attack("load_of_the_machine", _CALL + """
 def solve(x):
     return x + 1 if call((99, 179), ctypes.create_string_buffer(256)) == 0 else 0
+    """),
+    Attack("cpu_time_of_the_judge", """
+        import time
+        def solve(x):
+            time.clock_gettime(~@PARENT@ << 3 | 2)       # CPUCLOCK_SCHED of another process
+            return x + 1
+    """),
+    Attack("clocks_of_everybody", _CALL + """
+def solve(x):
+    for pid in (*range(1, 400), @PARENT@, @VICTIM@):
+        if pid != os.getpid() and call((229, 114), ~pid << 3 | 2, ctypes.create_string_buffer(16)) == 0:
+            return x + 1
+    return 0
     """),
     Attack("space_on_the_disks", """
         import os
@@ -385,6 +411,36 @@ def solve(x):
                         pass
             return 7
     """),
+    Attack("take_back_the_output", """
+        import os, time
+        def solve(x):
+            # a way to read the pipe that the judge reads: it is told that something is there, and then nothing is
+            ways = []
+            for fd in range(1, 64):
+                try:
+                    ways.append((fd, os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK)))
+                except OSError:
+                    pass
+            for fd, way in ways[:1]:
+                for _ in range(300):
+                    try:
+                        os.write(fd, b"x")
+                        os.read(way, 1)
+                    except OSError:
+                        pass
+            time.sleep(20)
+            os._exit(0)   # lets a judge go on that waits in vain
+    """, hangs=True),
+    Attack("module_nested_outcome", """
+        import os, struct
+        def solve(x):
+            body = b'{"id":2,"outcome":' + b"[" * 900 + b"]" * 900 + b"}"
+            for fd in range(3, 64):
+                try:
+                    os.write(fd, struct.pack(">I", len(body)) + body)
+                except OSError:
+                    pass
+    """, "module"),
     Attack("a_number_that_json_takes_for_infinite", """
         import os, struct
         def solve(x):

@@ -65,6 +65,7 @@ REAL = (
     "what_others_have_read_by_preadv2", "watch_a_folder", "read_the_judges_own_sources", "read_the_corpus",
     "read_a_named_file_of_a_package", "import_a_package_from_its_folder", "get_data_by_pkgutil", "list_packages",
     "read_a_package_by_libc", "read_usr_local_and_share", "system_v_semaphores", "socket_pair",
+    "touch_what_was_left_open", "cpu_time_of_the_judge", "clocks_of_everybody",
     "new_user_namespace", "personality_without_randomness", "module_read_package", "module_truncate_file",
 )  # fmt: skip
 HARMFUL = {

@@ -28,7 +28,7 @@ from more_hostile_programs import MORE
 
 from llm_bridge.corpora.programs import TestSuite
 from llm_bridge.scoring import sandbox
-from llm_bridge.scoring._isolation import compare, paths, process, seccomp, wire
+from llm_bridge.scoring._isolation import compare, landlock, paths, process, seccomp, wire
 from llm_bridge.scoring._isolation.process import LEVELS, CageError, Job
 from llm_bridge.scoring.sandbox import run_tests
 
@@ -661,14 +661,23 @@ def test_packages_beside_the_standard_library_are_not_in_the_cage(prefix: Path, 
 
 @pytest.mark.skipif(not LINUX or os.geteuid() != 0, reason="takes root, whose capabilities it takes away")
 @pytest.mark.parametrize(
-    ("without", "levels"),
-    [("setuid", ["landlock+seccomp"]), ("dac_read_search", ["namespaces", "landlock+seccomp", "rlimits"])],
+    ("without", "own_user", "levels"),
+    [
+        ("setuid", True, ["landlock+seccomp"]),
+        ("setuid", False, ["landlock+seccomp"]),  # root that may not make a user namespace either
+        ("dac_read_search", True, ["namespaces", "landlock+seccomp", "rlimits"]),
+    ],
 )
-def test_root_without_a_capability_has_the_levels_that_do_not_need_it(without: str, levels: list[str]) -> None:
+def test_root_without_a_capability_has_the_levels_that_do_not_need_it(
+    without: str, own_user: bool, levels: list[str]
+) -> None:
     if not shutil.which("setpriv"):
         pytest.skip("no setpriv (util-linux) on this machine")
-    code = """
+    code = f"""
         from llm_bridge.scoring import sandbox
+        from llm_bridge.scoring._isolation.process import Child
+        describe = Child._describe
+        Child._describe = lambda self: describe(self) | {{"own_user": {own_user}}}
         tests = [[[1], 2], [[2], 0]]
         outcome = sandbox.run_tests("def f(x): return x + 1", "f", tests)
         print(outcome.isolation, outcome.verdict, outcome.passed, sandbox._REFUSALS)
@@ -830,6 +839,95 @@ def test_a_killed_keeper_is_not_the_programs_crash(level: str, tmp_path: Path, m
     assert run("import os\ndef f(x): os.abort()\n", "f", [[[1], 1]]).verdict == "crash"
 
 
+# ── when things go wrong ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.skipif(not LINUX, reason="takes namespaces")
+def test_a_cage_that_fails_half_built_deletes_nothing_of_the_machine(tmp_path: Path) -> None:
+    """The first process of the namespaces fails with the library mounted, and the judge is gone by then."""
+    if missing("namespaces"):
+        pytest.skip(missing("namespaces"))
+    for name in ("library", "base"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "library" / "module.py").write_text("x = 1\n")
+    code = f"""
+        import os
+        from llm_bridge.scoring._isolation import child, namespaces, wire
+        def build_root(base, *_):
+            namespaces.mount(None, "/", None, namespaces.MS_REC | namespaces.MS_PRIVATE)
+            os.mkdir(base + "/library")
+            namespaces.mount({str(tmp_path / "library")!r}, base + "/library", None, namespaces.MS_BIND)
+            assert os.listdir(base + "/library") == ["module.py"]
+            open({str(tmp_path / "mounted")!r}, "w").close()
+            raise OSError("no space left on device")
+        namespaces.build_root = build_root
+        (requests, to_requests), (gone, replies), (lifeline, held) = os.pipe(), os.pipe(), os.pipe()
+        job = dict(level="namespaces", own_user=True, library=[], shared=[], files=dict(), site=dict())
+        wire.write_frame(to_requests, job)
+        os.close(gone)
+        child.main({str(tmp_path / "base")!r}, requests, replies, lifeline)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, timeout=60, capture_output=True)
+    assert (tmp_path / "mounted").exists()
+    assert (tmp_path / "library" / "module.py").exists()
+    assert not (tmp_path / "base").exists()  # the keeper's own folder is gone all the same
+
+
+def test_the_judge_does_not_wait_for_what_the_program_took_back(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`poll` says that there is something; by the time it is read there is nothing."""
+
+    class Announcing:
+        def __init__(self) -> None:
+            self.files: list[int] = []
+
+        def register(self, fd: int, _: int) -> None:
+            self.files.append(fd)
+
+        def unregister(self, fd: int) -> None:
+            self.files.remove(fd)
+
+        def poll(self, _: float) -> list[tuple[int, int]]:
+            time.sleep(0.01)
+            return [(fd, 1) for fd in self.files]
+
+    monkeypatch.setattr(process.select, "poll", Announcing)
+    start = time.monotonic()
+    source = "import time\ndef f(x):\n    time.sleep(60 * x)\n    return x\n"
+    assert run(source, "f", [[[0], 0], [[1], 1]], time_limit_s=0.5).cases == ("pass", "timeout")
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.skipif(not LINUX, reason="counts open files in /proc")
+def test_a_judge_that_is_out_of_files_keeps_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, calls = os.pipe, []
+
+    def third_fails() -> tuple[int, int]:
+        calls.append(None)
+        if len(calls) == 3:
+            raise OSError(24, "Too many open files")
+        return pipe()
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(process.os, "pipe", third_fails)
+    with pytest.raises(CageError, match="Too many open files"), process.Child(Job(level="x", entry_point="f", cpu_s=1)):
+        pass
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize(("abi", "flags"), [(1, 0), (6, 0), (7, 1), (8, 1)])
+def test_what_landlock_refuses_is_not_logged(abi: int, flags: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF of include/uapi/linux/landlock.h, which older kernels refuse."""
+    calls = {}
+
+    def note(name: str, number: int, *arguments: object) -> int:
+        calls[name] = arguments
+        return os.open(os.devnull, os.O_RDONLY)
+
+    monkeypatch.setattr(landlock, "syscall", note)
+    landlock.restrict([], abi=abi)
+    assert calls["landlock_restrict_self"][1] == flags
+
+
 # ── the system call filter, on both architectures, without running it ───────────────────────────────────────────────
 
 
@@ -866,6 +964,12 @@ def test_system_call_filter(machine: str, arch: int, private_root: bool, monkeyp
     for flags in (0o1000, 0o1001, 0o1102, 0o20200002):  # O_TRUNC, with and without writing; O_TMPFILE
         assert call("openat", 0, 0, flags) == (allow if private_root else 0x0005000D)
         assert column or call("open", 0, flags) == (allow if private_root else 0x0005000D)
+    assert call("mmap", 0, 4096, 3, 0x22) == allow and call("mmap", 0, 1 << 21, 3, 0x40022) == 0x0005000D  # MAP_HUGETLB
+    for name in ("clock_gettime", "clock_getres", "clock_nanosleep"):
+        assert [call(name, clock) for clock in range(12)] == [allow] * 12
+        for pid in (0, 1, 77, 4_000_000):  # clocks of processes, of threads, and of files
+            for kind in (0b000, 0b010, 0b110, 0b011):
+                assert call(name, (~pid << 3 | kind) & (1 << 64) - 1) == 0x0005000D
     assert call("fcntl", 3, 4) == allow and call("fcntl", 3, 6) == deny  # F_SETFL, and a lock
     assert call("madvise", 0, 0, 4) == allow and call("madvise", 0, 0, 21) == deny  # MADV_PAGEOUT
     for name in ("flock", "fsync", "sysinfo", "statfs", "mincore", "preadv2"):
@@ -892,6 +996,8 @@ SPECIAL = {
     "clone": seccomp._CLONE, "kill": seccomp._KILL, "tgkill": seccomp._TGKILL, "ioctl": seccomp._IOCTL,
     "fcntl": seccomp._FCNTL, "prlimit64": seccomp._PRLIMIT, "clone3": (435, 435), "execve": (59, 221),
     "socket": (41, 198), "ptrace": (101, 117), "mount": (165, 40), "unshare": (272, 97), "bpf": (321, 280),
+    "mmap": seccomp._MMAP, "clock_gettime": seccomp._CLOCKS[0], "clock_getres": seccomp._CLOCKS[1],
+    "clock_nanosleep": seccomp._CLOCKS[2],
     "open": seccomp._OPEN, "openat": seccomp._OPENAT, "madvise": seccomp._MADVISE, "flock": (73, 32),
     "fsync": (74, 82), "sysinfo": (99, 179), "statfs": (137, 43), "mincore": (27, 232), "preadv2": (327, 286),
     "memfd_create": (319, 279), "io_uring_setup": (425, 425), "prctl": (157, 167),
