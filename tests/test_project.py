@@ -74,6 +74,8 @@ def test_the_examples_of_the_documents_run(page: str, program: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, f"{page}\n{done.stderr}"
     assert done.stdout.strip(), f"{page} shows nothing"
+    for shown in re.findall(r"^```text\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S):
+        assert shown in done.stdout, f"{page} shows other output than its examples print:\n{shown}"
 
 
 def test_importing_the_radio_imports_neither_torch_nor_a_plotting_library() -> None:

@@ -3,7 +3,7 @@
     table            columns                                     read by
     results_table    a row for each `LinkResult`                 a spreadsheet, pandas
     per_table        sf, snr_db, per                             any simulator with an SNR-driven error model
-    rejection_table  sf, interferer_sf, sir_db                   capture models (ns-3 lorawan, FLoRa, LoRaSim)
+    rejection_table  sf, interferer_sf, sir_db                   capture models (ns-3 lorawan, FLoRa)
     sensitivity_table sf, bandwidth_hz, sensitivity_dbm          threshold models (LoRaSim's sf7 = [7, …] rows)
 
 CSV carries the provenance as comment lines before the header, JSON as an object beside the rows; both give back the
@@ -219,7 +219,10 @@ def rejection_table(matrix: RejectionMatrix) -> Table:
 
 
 def rejection_source(matrix: RejectionMatrix, style: Literal["c++", "python"]) -> str:
-    """The matrix as a literal: ``{{…}, …}`` for ns-3 lorawan and FLoRa, numpy rows for LoRaSim.
+    """The matrix as a literal: ``{{…}, …}`` for ns-3 lorawan and FLoRa, nested lists for Python.
+
+    LoRaSim itself has no such matrix, some of its descendants do (`IsoThresholds`). FLoRa declares its own as `int`:
+    make it `double`.
 
     Examples
     --------
