@@ -120,6 +120,7 @@ def frame_as_dict(frame: RxFrame) -> dict[str, Any]:
         "inverted_iq": frame.params.inverted_iq,
         "preamble_len": frame.preamble_len,
         "sync_word": frame.sync_word,
+        "sync_symbols": [int(symbol) for symbol in frame.sync_symbols],
         "header": None if header is None else {"payload_len": header.payload_len, "cr": header.cr, "crc": header.crc},
         "symbols": [int(symbol) for symbol in frame.symbols],
     }

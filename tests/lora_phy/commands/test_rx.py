@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from lora_phy import ChannelParams, FrameStatus, LoRaParams, apply_channel, receive, transmit
+from lora_phy import ChannelParams, FrameStatus, LoRaParams, apply_channel, encode_payload, receive, transmit
 from lora_phy.__main__ import main
 from lora_phy.commands.options import with_plain_numbers
+from lora_phy.modem.modulation import modulate_frame
 from lora_phy.recordings import write_raw, write_sigmf
 from lora_phy.recordings.loratap import loratap
 
@@ -113,6 +114,14 @@ def test_the_time_of_a_frame(tmp_path, capsys) -> None:
     assert abs((datetime.fromisoformat(frame["time"]) - start).total_seconds() - 0.1) < 1e-4
     assert main(["rx", str(tmp_path / "x.sigmf-meta"), "--start-time", "2020-01-01T00:00:00Z"]) == 0
     assert capsys.readouterr().out.startswith("2020-01-01T00:00:00.100")
+
+
+def test_a_sync_word_that_is_no_byte_is_told_as_chirps(tmp_path, capsys) -> None:
+    sent = modulate_frame(encode_payload(b"odd", PARAMS), PARAMS, sync_symbols=(13, 91))
+    write_raw(tmp_path / "x.cf32", np.pad(0.3 * sent, (3000, 6000)))
+    assert main(["rx", str(tmp_path / "x.cf32"), "--sync", "any", "--json"]) == 0
+    frame = json.loads(capsys.readouterr().out)
+    assert (frame["payload"], frame["sync_word"], frame["sync_symbols"]) == (b"odd".hex(), None, [13, 91])
 
 
 def test_a_pcap_of_loratap(tmp_path, capsys) -> None:
