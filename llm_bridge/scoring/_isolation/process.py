@@ -128,7 +128,7 @@ class Child:
         pipes: list[tuple[int, int]] = []
         try:
             for _ in range(4):
-                pipes.append(os.pipe())
+                pipes.append(_pipe())
         except OSError:
             self._open = [fd for pipe in pipes for fd in pipe]
             raise
@@ -257,6 +257,21 @@ class Child:
                 self._process.wait()
             self._process = None
         shutil.rmtree(self._base, ignore_errors=True)
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe whose ends are none of the standard files: in a judge that was started without those, the next to open."""
+    ends = os.pipe()
+    if min(ends) > 2:
+        return ends
+    import fcntl  # which only Unix has
+
+    try:
+        read, write = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in ends)
+    finally:
+        for fd in ends:
+            os.close(fd)
+    return read, write
 
 
 @functools.cache

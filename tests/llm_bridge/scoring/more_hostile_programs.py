@@ -516,6 +516,15 @@ def solve(x):
                     pass
             return 0
     """),
+    Attack("leave_only_a_thread_behind", _CALL + """
+import threading, time
+def again():
+    while True:
+        time.sleep(0.01)
+def solve(x):
+    threading.Thread(target=again).start()
+    LIBC.syscall(ctypes.c_long((60, 93)[COLUMN]), 0)     # exit, of the first thread alone: the process goes on
+    """, hangs=True),
     Attack("a_timer_that_outlives", """
         import ctypes, os, signal, threading, time
         def again():

@@ -914,6 +914,28 @@ def test_a_judge_that_is_out_of_files_keeps_none(monkeypatch: pytest.MonkeyPatch
     assert os.listdir("/proc/self/fd") == before
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_judge_without_standard_files_has_its_cage(closed: tuple[int, ...], tmp_path: Path) -> None:
+    """A pipe would else get their numbers, under which the child's own standard files are put."""
+    code = f"""
+        import os
+        for fd in {closed}:
+            os.close(fd)
+        from llm_bridge.scoring import sandbox
+        outcome = sandbox.run_tests("def f(x): return x", "f", [[[1], 1], [[1], 2]])
+        with open({str(tmp_path / "told")!r}, "w") as file:
+            file.write(f"{{outcome.isolation}} {{outcome.cases}}")
+        for fd in {closed}:
+            try:
+                os.fstat(fd)
+            except OSError:
+                os.open({str(tmp_path / "closed")!r} + str(fd), os.O_CREAT)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, timeout=60, capture_output=True)
+    assert (tmp_path / "told").read_text() == f"{sandbox.isolation_level()} ('pass', 'fail')"
+    assert len(list(tmp_path.glob("closed*"))) >= 1  # and they stay closed
+
+
 @pytest.mark.parametrize(("abi", "flags"), [(1, 0), (6, 0), (7, 1), (8, 1)])
 def test_what_landlock_refuses_is_not_logged(abi: int, flags: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF of include/uapi/linux/landlock.h, which older kernels refuse."""
