@@ -9,7 +9,7 @@ import numpy as np
 
 from lora_phy.kernels.cache import CAN_KEEP
 from lora_phy.kernels.lanes import LANES, load, splat, store
-from lora_phy.modem._tone_kernels import JIT
+from lora_phy.modem._tone_kernels import JIT, sort_in_place
 
 _BLOCK = 64
 
@@ -38,18 +38,58 @@ def mix(samples, first, cycles, phase, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**JIT)
-def part_means(samples, means, powers):  # type: ignore[no-untyped-def]
-    """Mean and mean power of equal parts of the samples, as many as there are places; a remainder is left out."""
-    size = samples.size // means.size
-    for part in range(means.size):
-        re = im = power = np.float32(0.0)
-        for n in range(part * size, (part + 1) * size):
-            y = samples[n]
-            re += y.real
-            im += y.imag
-            power += y.real * y.real + y.imag * y.imag
-        means[part] = complex(re, im) / size
-        powers[part] = power / size
+def constants(blocks, evidence, work, lanes, out):  # type: ignore[no-untyped-def]
+    """Fill `out` with the constant of each block, or with 0 where that is not evident.
+
+    Parameters
+    ----------
+    blocks
+        ``(num_blocks, 2 block)`` float32, complex values as pairs.
+    evidence
+        Energy of a constant over that of noise of the block's power, from which on it is believed.
+    work, lanes
+        Work space: ``(3, parts)``, and sixteen numbers, float32. A block's constant and power are the upper medians
+        over its equal parts; a remainder is left out.
+    """
+    count, pairs = blocks.shape
+    num_parts = work.shape[1]
+    size = pairs // (2 * num_parts)
+    whole = 2 * size // (2 * LANES) * (2 * LANES)
+    for i in range(count):
+        row = blocks[i]
+        for part in range(num_parts):
+            first = 2 * part * size
+            a = b = p = q = splat(np.float32(0.0))
+            for at in range(first, first + whole, 2 * LANES):
+                x, y = load(row, at), load(row, at + LANES)
+                a, b = a + x, b + y
+                p, q = p + x * x, q + y * y
+            store(lanes, 0, a + b)
+            store(lanes, LANES, p + q)
+            re = im = power = np.float32(0.0)
+            for n in range(0, LANES, 2):
+                re += lanes[n]
+                im += lanes[n + 1]
+                power += lanes[LANES + n] + lanes[LANES + n + 1]
+            for n in range(first + whole, first + 2 * size, 2):
+                re += row[n]
+                im += row[n + 1]
+                power += row[n] * row[n] + row[n + 1] * row[n + 1]
+            work[0, part], work[1, part], work[2, part] = re / size, im / size, power / size
+        for k in range(3):
+            sort_in_place(work[k])
+        re, im, power = work[0, num_parts // 2], work[1, num_parts // 2], work[2, num_parts // 2]
+        believed = (re * re + im * im) * (pairs // 2) > evidence * power
+        out[i] = complex(re, im) if believed else complex(0.0, 0.0)
+
+
+@numba.njit(cache=CAN_KEEP, nogil=True)
+def all_within(values, limit):  # type: ignore[no-untyped-def]
+    """Whether all of a vector are numbers from -limit to limit."""
+    beyond = np.uint32(0)
+    for i in range(values.size):
+        beyond |= np.uint32(not abs(values[i]) <= limit)
+    return beyond == 0
 
 
 @numba.njit(**JIT)

@@ -31,8 +31,8 @@ def read_symbols(z, strides, early, magnitude, best, lead):  # type: ignore[no-u
                 at = k
         second = np.float32(0.0)
         for k in range(first, width, stride):
-            if k != at:
-                second = max(second, magnitude[i, k])
+            if k != at and magnitude[i, k] > second:
+                second = magnitude[i, k]
         best[i] = at
         lead[i] = top - second
 
@@ -78,7 +78,21 @@ def tracking_errors(rows, chirp, symbols, rate, out, matched):  # type: ignore[n
 
 @numba.njit(**JIT)
 def read_and_track(  # type: ignore[no-untyped-def]
-    z, rows, chirp, rate, early, strides, lead_needed, variance, magnitude, best, matched, information, push
+    z,
+    rows,
+    chirp,
+    rate,
+    early,
+    strides,
+    lead_needed,
+    variance,
+    lead,
+    error,
+    magnitude,
+    best,
+    matched,
+    information,
+    push,
 ):
     """Magnitudes and best bins as of `read_symbols`, the matched sums of `tracking_errors`, and what the believable
     errors say about (earliness, drift, offset, rate) at the middle of the rows: information matrix and weighted sum.
@@ -86,13 +100,15 @@ def read_and_track(  # type: ignore[no-untyped-def]
     Believable: the best bin leads by more than `lead_needed`, and the chirp is less than 0.8 chips and bins off; else
     matched[i] is 0. `variance` is that of one error; where errors scatter by much more about their trend, by phase
     steps at the fold that no timing explains or by wrong decisions, they count for less. Returns whether they do.
+    `lead` and `error`: work space, ``(rows)`` and ``(rows, 2)`` float32.
     """
     count = len(z)
-    lead, error = np.empty(count, np.float32), np.empty((count, 2), np.float32)
     read_symbols(z, strides, early, magnitude, best, lead)
     tracking_errors(rows, chirp, best, rate, error, matched)
-    information[:] = 0.0
-    push[:] = 0.0
+    for a in range(4):
+        push[a] = 0.0
+        for b in range(4):
+            information[a, b] = 0.0
     middle = 0.5 * (count - 1)
     num_bins = z.shape[1]
     scattered = False

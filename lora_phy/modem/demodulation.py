@@ -155,7 +155,7 @@ def demodulate_frame(
 def correlate(rows: npt.NDArray[np.complex64], params: LoRaParams) -> npt.NDArray[np.complex64]:
     """Matched-filter output ``(n, 2**sf)`` complex64 of chirps ``(n, samples_per_symbol)``; a clean chirp gives 1."""
     if params.oversampling == 1:
-        dechirped = rows * _scaled_downchirp(params)
+        dechirped = rows * scaled_downchirp(params)
         if params.inverted_iq:  # the conjugate frame: its tones run backwards
             np.conjugate(dechirped, out=dechirped)
         return np.asarray(scipy.fft.fft(dechirped, axis=-1, overwrite_x=True))
@@ -202,7 +202,8 @@ def _checked_iq(iq: npt.ArrayLike, params: LoRaParams) -> IQ:
 
 
 @cache
-def _scaled_downchirp(params: LoRaParams) -> IQ:
+def scaled_downchirp(params: LoRaParams) -> IQ:
+    """The downchirp over its number of samples: dechirped with it, a clean chirp gives 1."""
     return np.asarray(downchirp(params) * np.float32(1 / params.samples_per_symbol))
 
 

@@ -7,7 +7,12 @@ import math
 import numba
 import numpy as np
 
-from lora_phy.modem._tone_kernels import JIT
+from lora_phy.modem._interpolation_kernels import interpolate, mix
+from lora_phy.modem._payload_kernels import read_and_track
+from lora_phy.modem._tone_kernels import JIT, tone_rotor
+
+DONE, SHORTER, AGAIN = 0, 1, 2
+"""What `track_stretch` says of a stretch: read, to be read in halves, to be read elsewhere."""
 
 
 @numba.njit(**JIT)
@@ -28,14 +33,15 @@ def moved(mean, covariance, symbols, next_mean, next_covariance):  # type: ignor
 
 
 @numba.njit(**JIT)
-def posterior(covariance, information, push, out):  # type: ignore[no-untyped-def]
+def posterior(covariance, information, push, left, right, out):  # type: ignore[no-untyped-def]
     """out = (covariance^-1 + information)^-1; returns the log-evidence of `push`, the information's weighted residual.
 
-    By elimination of (1 + covariance information) out = covariance: no inverse of either is needed.
+    By elimination of (1 + covariance information) out = covariance, in the work space `left` and `right`: no inverse of
+    either is needed.
     """
-    left, right = np.empty((4, 4)), covariance.copy()
     for i in range(4):
         for k in range(4):
+            right[i, k] = covariance[i, k]
             total = 1.0 if i == k else 0.0
             for m in range(4):
                 total += covariance[i, m] * information[m, k]
@@ -49,7 +55,8 @@ def posterior(covariance, information, push, out):  # type: ignore[no-untyped-de
         for m in range(4):
             left[i, m], left[pivot, m] = left[pivot, m], left[i, m]
             right[i, m], right[pivot, m] = right[pivot, m], right[i, m]
-        log_determinant += math.log(max(abs(left[i, i]), 1e-300))
+        size = abs(left[i, i])
+        log_determinant += math.log(size if size > 1e-300 else 1e-300)
         for k in range(4):
             if k != i:
                 factor = left[k, i] / left[i, i]
@@ -70,12 +77,14 @@ def posterior(covariance, information, push, out):  # type: ignore[no-untyped-de
 
 
 @numba.njit(**JIT)
-def update(mean, covariance, read_at, slope, surprise, margin, information, push, new_mean, new_covariance):  # type: ignore[no-untyped-def]
+def update(  # type: ignore[no-untyped-def]
+    mean, covariance, read_at, slope, surprise, margin, information, push, work, new_mean, new_covariance
+):
     """Bayes' step: fill the mean and covariance after the stretch; `surprise` is added to the covariance before it
     where that makes the measurement likelier by more than `margin` nats. Returns whether it was.
 
     `push` counts errors from where the rows were read, the offsets of `read_at` and a rate of `slope`, and is moved to
-    count from `mean`.
+    count from `mean`. `work` ``(4, 4, 4)``: work space.
     """
     for k in range(4):
         place = 0.0
@@ -85,14 +94,147 @@ def update(mean, covariance, read_at, slope, surprise, margin, information, push
             place = slope
         for i in range(4):
             push[i] += information[i, k] * (place - mean[k])
-    usual = posterior(covariance, information, push, new_covariance)
-    wider = np.empty((4, 4))
-    surprised = posterior(covariance + surprise, information, push, wider) > usual + margin
-    if surprised:
-        new_covariance[:] = wider
+    left, right, before, wider = work[0], work[1], work[2], work[3]
+    usual = posterior(covariance, information, push, left, right, new_covariance)
+    for i in range(4):
+        for k in range(4):
+            before[i, k] = covariance[i, k] + surprise[i, k]
+    surprised = posterior(before, information, push, left, right, wider) > usual + margin
     for i in range(4):
         total = mean[i]
         for k in range(4):
+            if surprised:
+                new_covariance[i, k] = wider[i, k]
             total += new_covariance[i, k] * push[k]
         new_mean[i] = total
     return surprised
+
+
+@numba.njit(**JIT)
+def read_stretch(  # type: ignore[no-untyped-def]
+    samples, origin, cfo, rate, half_width, little, chirp, state, covariance, fresh, mean, spread, read_at, rotor,
+    parts, stretch, rows, dechirped,
+):  # fmt: skip
+    """Read the chirps of a stretch where the state says that they are, without their carrier, and dechirp them.
+
+    Parameters
+    ----------
+    origin, cfo
+        Chip at which a chirp of no earliness begins, and carrier offset in bins.
+    state, covariance
+        At the stretch's beginning; `mean` and `spread` are filled with those at its middle.
+    fresh
+        Read at the middle's state, and note it in `read_at`; else at `read_at`.
+    rotor, parts, stretch
+        Work space: ``(2, chirp)`` float32; ``(rows + 2 half_width)`` complex64 as pairs and as numbers, one memory.
+
+    Returns
+    -------
+    first whole sample that was read, cycles a sample and bins a row that were removed
+    """
+    count, length = rows.shape
+    half = 0.5 * (count - 1)
+    moved(state, covariance, half, mean, spread)
+    if fresh:
+        for i in range(4):
+            read_at[i] = mean[i]
+    start = rate * (origin - read_at[0])
+    cycles = (cfo + read_at[2]) / length
+    whole, lead = math.floor(start), half_width - 1
+    num = count * length
+    here, pairs = stretch[: num + 2 * half_width], parts[: 2 * (num + 2 * half_width)]
+    mix(samples, whole - lead, -cycles, cycles * lead, here)
+    flat = rows.reshape(num)
+    interpolate(pairs, start - whole, half_width, flat.view(np.float32))
+    slope = read_at[3] if abs(read_at[3]) * half > little else 0.0
+    if slope != 0.0:
+        re, im = rotor[0], rotor[1]
+        for i in range(count):
+            tone_rotor(slope * (i - half), re, im)
+            for n in range(length):
+                y = rows[i, n]
+                rows[i, n] = complex(y.real * re[n] - y.imag * im[n], y.real * im[n] + y.imag * re[n])
+    for i in range(count):
+        for n in range(length):
+            dechirped[i, n] = rows[i, n] * chirp[n]
+    return whole, cycles, slope
+
+
+@numba.njit(**JIT)
+def track_stretch(  # type: ignore[no-untyped-def]
+    z, rows, chirp, rate, early, strides, lead_needed, variance, slope, turns, blind, last_try, shortest, reread,
+    most_drift, wander, surprise, margin, mean, spread, read_at, lead, error, work, magnitude, best, matched, state,
+    covariance,
+):  # fmt: skip
+    """Decide a stretch's symbols, and take what they say about timing and carrier into account.
+
+    Parameters
+    ----------
+    z, rows
+        The rows of `read_stretch`, and their matched-filter output.
+    turns
+        Phase of the carrier that was removed, at the rows' first sample, which `matched` is freed from.
+    blind
+        The symbols' errors say nothing.
+    last_try
+        The stretch is read, wherever it turns out to lie.
+    shortest, reread
+        Symbols that a stretch of scattered errors is not made shorter than; chips and bins by which one may turn out to
+        lie elsewhere.
+    mean, spread, read_at
+        As of `read_stretch`; `read_at` is moved where the stretch is to be read elsewhere.
+    lead, error, work
+        Work space: ``(rows)`` and ``(rows, 2)`` float32, ``(7, 4, 4)``.
+    state, covariance
+        Filled with those at the next stretch's beginning, if this one is done.
+
+    Returns
+    -------
+    `DONE`, `SHORTER` or `AGAIN`
+    """
+    count = len(z)
+    half = 0.5 * (count - 1)
+    information, new_covariance, push, after = work[4], work[5], work[6, 0], work[6, 1]
+    scattered = read_and_track(
+        z, rows, chirp, rate, early, strides, lead_needed, variance, lead, error, magnitude, best, matched, information,
+        push,
+    )  # fmt: skip
+    if blind:
+        scattered = False
+        for i in range(4):
+            push[i] = 0.0
+            for k in range(4):
+                information[i, k] = 0.0
+    update(mean, spread, read_at, slope, surprise, margin, information, push, work, after, new_covariance)
+    if not last_try:
+        if scattered and count >= 2 * shortest:  # symbols decided one beside the truth look like this
+            return SHORTER
+        moved_on = abs(after[0] - read_at[0]) >= reread or abs(after[2] - read_at[2]) >= reread
+        if moved_on or abs(after[3] - slope) * half >= reread:
+            for i in range(4):
+                read_at[i] = after[i]
+            return AGAIN
+    turn = complex(math.cos(2 * math.pi * turns), -math.sin(2 * math.pi * turns))
+    for i in range(count):
+        matched[i] *= turn
+    if abs(after[1]) > most_drift:
+        after[1] = math.copysign(most_drift, after[1])
+    moved(after, new_covariance, count - half, state, covariance)
+    for i in range(4):
+        covariance[i, i] += count * wander[i]
+    return DONE
+
+
+@numba.njit(**JIT)
+def coherence_of_other_waveform(matched, values, phases, sign):  # type: ignore[no-untyped-def]
+    """By how much neighbouring chirps agree better in phase if the waveform is the other one, over their magnitudes."""
+    total = gain = 0.0
+    for i in range(1, matched.size):
+        here = matched[i] * phases[values[i]].conjugate()
+        before = matched[i - 1] * phases[values[i - 1]].conjugate()
+        turn = here * before.conjugate()
+        angle = 2 * math.pi * sign * (values[i] - values[i - 1]) / phases.size
+        size = math.sqrt(turn.real * turn.real + turn.imag * turn.imag)
+        total += size
+        gain += turn.real * (math.cos(angle) - 1.0) - turn.imag * math.sin(angle)
+    return gain / total if total > 0.0 else 0.0

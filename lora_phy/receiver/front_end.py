@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from lora_phy.arrays import IQ
+from lora_phy.kernels.lanes import aligned_empty
 from lora_phy.modem import _interpolation_kernels as _kernels
 from lora_phy.resampling import resample
 
@@ -45,7 +46,7 @@ class DcBlocker:
         if not whole:
             return held[:0]
         blocks = held[:whole].reshape(-1, self.block)
-        constants = np.array([self._seen(block) for block in blocks], dtype=np.complex64)
+        constants = _constants(blocks)
         self._constant = constants[-1]
         return (blocks - constants[:, np.newaxis]).reshape(-1) if constants.any() else held[:whole]
 
@@ -53,19 +54,19 @@ class DcBlocker:
         """Clear `rest` of its constant: of the block before it where it is short."""
         if len(self.rest):
             own = len(self.rest) >= self.block // 2 or self._constant == 0.0
-            self.rest = self.rest - (self._seen(self.rest) if own else self._constant)
+            self.rest = self.rest - (_constants(self.rest[np.newaxis])[0] if own else self._constant)
 
-    @staticmethod
-    def _seen(block: IQ) -> np.complex64:
-        # medians over parts of the block: a burst is no constant
-        means, powers = np.zeros(DC_PARTS, np.complex128), np.zeros(DC_PARTS)
-        if len(block) >= DC_PARTS:
-            _kernels.part_means(block, means, powers)
-        # upper medians, by sorting: a call of np.median takes as long as the sums
-        middle = DC_PARTS // 2
-        constant = complex(np.sort(means.real)[middle], np.sort(means.imag)[middle])
-        power = float(np.sort(powers)[middle])
-        return np.complex64(constant if abs(constant) ** 2 * len(block) > DC_EVIDENCE * power else 0.0)
+
+def _constants(blocks: IQ) -> IQ:
+    """Each block's constant ``(num_blocks,)``, by medians over its parts (a burst is no constant), 0 where none is
+    evident.
+    """
+    found = np.zeros(len(blocks), np.complex64)
+    if blocks.shape[1] >= DC_PARTS:
+        work, lanes = np.empty((3, DC_PARTS), np.float32), aligned_empty(16)
+        pairs = np.ascontiguousarray(blocks).view(np.float32)
+        _kernels.constants(pairs, np.float32(DC_EVIDENCE), work, lanes, found)
+    return found
 
 
 class ResamplingFrontEnd:

@@ -168,7 +168,8 @@ class PreambleDetector:
                 end=origin + outcome.end,
                 symbols=outcome.symbols.astype(np.int64),
                 cfo_bins=item.sync.cfo_bins,
-                drift=outcome.sfo_ppm * 1e-6 * params.num_bins,
+                # an upchirp's tone moves with the clock and with the carrier
+                drift=outcome.sfo_ppm * 1e-6 * params.num_bins + outcome.rate,
                 certain=bool(outcome.decoded.crc_ok),
             )
         )
@@ -181,7 +182,12 @@ class PreambleDetector:
 
     def _known(self, candidate: Candidate) -> bool:
         """Whether a peak within three symbols, of the same tone, has been resolved: one long preamble has many."""
-        return any(_one_tone(candidate, old, 3, self.params.num_bins) for old in self.resolved)
+        n = self.params.num_bins
+        # the latest first: most of the others lie too far back
+        for old in reversed(self.resolved):
+            if abs(candidate.start - old.start) <= 3 * n and _one_tone(candidate, old, 3, n):
+                return True
+        return False
 
     def _run_of(self, candidate: Candidate) -> Run | None:
         n = self.params.num_bins

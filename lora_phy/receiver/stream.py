@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
+from lora_phy.modem import _interpolation_kernels as _kernels
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
 from lora_phy.receiver.front_end import DC_BLOCK_CHIPS, LARGEST_RATE_RATIO, DcBlocker, ResamplingFrontEnd
@@ -28,6 +29,8 @@ from lora_phy.receiver.preamble_detector import PreambleDetector
 from lora_phy.receiver.threads import Threads
 
 LARGEST_SAMPLE = 1e12
+PIECE = 1 << 18
+"""Samples worked through at a time: what one step leaves in the cache, the next finds there."""
 LARGEST_PREAMBLE_CHIPS = 1 << 24
 """Chips of a preamble that a receiver keeps in memory: 4096 upchirps at SF12."""
 
@@ -192,11 +195,11 @@ class Receiver:
         """
         if self._ended:
             raise RuntimeError("'push' after 'flush': the stream has ended, make a new Receiver for another one")
-        samples = checked_stream(iq)
+        samples = _as_stream(iq)
         # long input is worked through in pieces: the pieces do not show in the result, they bound the memory
         frames: list[RxFrame] = []
-        for start in range(0, len(samples), 1 << 20):
-            piece = samples[start : start + (1 << 20)]
+        for start in range(0, len(samples), PIECE):
+            piece = _bounded(samples[start : start + PIECE])
             if self._dc is not None:
                 piece = self._dc.push(piece)
             self._threads.map(partial(_push, piece), self._front_ends)
@@ -262,19 +265,25 @@ def checked_params(params: LoRaParams | Sequence[LoRaParams]) -> list[LoRaParams
 
 def checked_stream(iq: npt.ArrayLike) -> IQ:
     """A stream as complex64, what is no number set to zero; the error that names it where it is no complex vector."""
+    return _bounded(_as_stream(iq))
+
+
+def _as_stream(iq: npt.ArrayLike) -> IQ:
     samples = np.asarray(iq)
     if not np.issubdtype(samples.dtype, np.complexfloating):
         raise TypeError(f"'iq' must be complex64 or complex128 (got dtype {samples.dtype})")
     if samples.ndim != 1:
         raise ValueError(f"'iq' must have one dimension (got shape {samples.shape})")
     with np.errstate(over="ignore", invalid="ignore"):
-        samples = np.ascontiguousarray(samples, dtype=np.complex64)
-        limit = np.float32(LARGEST_SAMPLE)
-        parts = samples.view(np.float32)
-        if parts.size and not (np.min(parts) >= -limit and np.max(parts) <= limit):
-            parts = np.clip(np.nan_to_num(parts, nan=0.0, posinf=0.0, neginf=0.0), -limit, limit)
-            samples = parts.view(np.complex64)
-    return samples
+        return np.ascontiguousarray(samples, dtype=np.complex64)
+
+
+def _bounded(samples: IQ) -> IQ:
+    parts = samples.view(np.float32)
+    limit = np.float32(LARGEST_SAMPLE)
+    if not _kernels.all_within(parts, limit):
+        parts = np.clip(np.nan_to_num(parts, nan=0.0, posinf=0.0, neginf=0.0), -limit, limit)
+    return parts.view(np.complex64)
 
 
 def positive(name: str, value: float) -> float:

@@ -7,23 +7,22 @@ two-state Kalman filter over (earliness, drift) follows it, and each stretch of 
 
 from __future__ import annotations
 
-import cmath
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+import scipy.fft
 
 from lora_phy.arrays import IQ, Bins
 from lora_phy.coding.chain import FIRST_BLOCK_LEN
 from lora_phy.modem import _payload_kernels as _kernels
 from lora_phy.modem.candidates import FloatArray
 from lora_phy.modem.chirps import downchirp, symbol_phases
-from lora_phy.modem.demodulation import correlate
+from lora_phy.modem.demodulation import correlate, scaled_downchirp
 from lora_phy.modem.fine_sync import CLOCK_SIGMA_PPM, MAX_CLOCK_PPM
-from lora_phy.modem.interpolation import delayed
+from lora_phy.modem.interpolation import HALF_WIDTH
 from lora_phy.modem.sync import Sync
 from lora_phy.params import LoRaParams
 from lora_phy.receiver import _tracking_kernels as _tracking
@@ -37,14 +36,14 @@ MAX_STRETCH_OFFSET = 0.4
 USUAL_RATE, USUAL_RATE_HZ_PER_S, MOVING_RATE = 1.5e-3, 30.0, 0.02
 """Standard deviation of the carrier's rate in the payload, bins a symbol: where the preamble shows none (or what this
 many Hz/s make of it, where that is more), and where it shows one."""
-_WANDER = np.diag([1e-6, 1e-9, 1e-6, 1e-8])
-"""Variance that each symbol adds to the state."""
+_WANDER = np.array([1e-6, 1e-9, 1e-6, 1e-8])
+"""Variance that each symbol adds to the state's four parts."""
 Look = Literal["usual", "agile", "fold"]
 """How a payload is read: as usual; following a carrier that may move by a bin in ten symbols; or at the preamble's
 timing and carrier, whatever the phase does at each chirp's fold."""
 FOLD_BINS = 8
 AGILE_RATE = 0.04
-_AGILE_WANDER = np.diag([1e-5, 1e-9, 1e-4, 4e-3**2])
+_AGILE_WANDER = np.array([1e-5, 1e-9, 1e-4, 4e-3**2])
 """The same for a carrier that may move fast, several bins within a frame."""
 _SURPRISE = np.diag([0.01, 0.0, 0.04, 0.02**2]) + 0.06 * np.outer([1.0, 0.0, -1.0, 0.0], [1.0, 0.0, -1.0, 0.0])
 """Variance before a stretch that the usual one cannot explain: the carrier has begun to move, or a transmitter turns
@@ -149,80 +148,68 @@ def payload_bins(
     best, matched = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.complex64)
     strides = np.full(count, 4 if params.reduced_rate else 1)
     strides[: max(FIRST_BLOCK_LEN - first, 0)] = 4 if params.header_reduced_rate else 1
-    information, push = np.empty((4, 4)), np.empty(4)
-    mean, covariance, after, after_covariance = np.empty(4), np.empty((4, 4)), np.empty(4), np.empty((4, 4))
     variance = 0.25 / es + 0.002
+    wander = _AGILE_WANDER if look == "agile" else _WANDER
+    most = max(1, min(SAMPLES_PER_STRETCH // num_bins, count))
+    work = _Work(most, num_bins, rate)
+    state, covariance = timing.state.copy(), timing.covariance.copy()
     done, turns, last = 0, 0.0, origin * rate
     while done < count:
-        fits = int(MAX_STRETCH_DRIFT / max(abs(timing.drift), 1e-6))
-        num = max(1, min(SAMPLES_PER_STRETCH // num_bins, fits, count - done))
-        num = min(num, max(int(MAX_STRETCH_OFFSET / max(abs(timing.state[3]), 1e-6)), SHORTEST_STRETCH))
+        num = min(most, count - done)
+        if abs(state[1]) * num > MAX_STRETCH_DRIFT:
+            num = max(1, int(MAX_STRETCH_DRIFT / abs(state[1])))
+        if num > SHORTEST_STRETCH and abs(state[3]) * num > MAX_STRETCH_OFFSET:
+            num = max(SHORTEST_STRETCH, int(MAX_STRETCH_OFFSET / abs(state[3])))
         if look == "agile":
             num = min(num, SHORTEST_STRETCH)
-        read_at = None
+        verdict = _tracking.SHORTER
         for attempt in range(MOST_READINGS):
-            half, part = 0.5 * (num - 1), slice(done, done + num)
-            _tracking.moved(timing.state, timing.covariance, half, mean, covariance)
-            read_at = mean if read_at is None else read_at
-            begin = origin + (first + done) * num_bins - read_at[0]
-            cycles = (sync.cfo_bins + read_at[2]) / (num_bins * rate)
-            rows = delayed(samples, rate * begin, rate * num * num_bins, cycles).reshape(num, num_bins * rate)
-            slope = read_at[3] if abs(read_at[3]) * half > LITTLE else 0.0
-            if slope:
-                rows = _unswept(rows, slope)
-            scattered = _kernels.read_and_track(
-                correlate(rows, modem), rows, downchirp(modem), rate, lead_chips, strides[part], lead_needed, variance,
-                bins[part], best[part], matched[part], information, push,
+            part, rows = slice(done, done + num), work.rows[:num]
+            here, cycles, slope = _tracking.read_stretch(
+                samples, origin + (first + done) * num_bins, sync.cfo_bins, rate, HALF_WIDTH, LITTLE,
+                scaled_downchirp(modem), state, covariance, verdict == _tracking.SHORTER, work.mean, work.spread,
+                work.read_at, work.rotor, work.parts, work.stretch, rows, work.dechirped[:num],
             )  # fmt: skip
-            if look == "fold":
-                _kernels.add_across_folds(rows, downchirp(modem), rate, lead_chips, FOLD_BINS, bins[part])
-                information[:], push[:], scattered = 0.0, 0.0, False
-            _tracking.update(
-                mean, covariance, read_at, slope, _SURPRISE, SURPRISE_MARGIN, information, push, after, after_covariance
-            )
-            if attempt == MOST_READINGS - 1:
+            z = scipy.fft.fft(work.dechirped[:num], axis=-1, overwrite_x=True) if rate == 1 else correlate(rows, modem)
+            # phase 0 of the carrier that was removed is at the first whole sample
+            phase = math.fmod(turns + cycles * (here - last), 1.0)
+            verdict = _tracking.track_stretch(
+                z, rows, downchirp(modem), rate, lead_chips, strides[part], lead_needed, variance, slope, phase,
+                look == "fold", attempt == MOST_READINGS - 1, SHORTEST_STRETCH, REREAD, most_drift, wander, _SURPRISE,
+                SURPRISE_MARGIN, work.mean, work.spread, work.read_at, work.lead, work.error, work.small, bins[part],
+                best[part], matched[part], state, covariance,
+            )  # fmt: skip
+            if verdict == _tracking.DONE:
                 break
-            if scattered and num >= 2 * SHORTEST_STRETCH:  # symbols decided one beside the truth look like this
-                num, read_at = num // 2, None
-            elif max(abs(after[0] - read_at[0]), abs(after[2] - read_at[2]), abs(after[3] - slope) * half) >= REREAD:
-                read_at = after.copy()
-            else:
-                break
-        # phase 0 of `delayed` is at its first whole sample
-        here = math.floor(rate * begin)
-        turns = math.fmod(turns + cycles * (here - last), 1.0)
-        last = here
-        matched[part] *= cmath.exp(-2j * math.pi * turns)
-        after[1] = min(max(after[1], -most_drift), most_drift)
-        state, next_covariance = np.empty(4), np.empty((4, 4))
-        _tracking.moved(after, after_covariance, num - half, state, next_covariance)
-        next_covariance += num * (_AGILE_WANDER if look == "agile" else _WANDER)
-        timing = Timing(state=state, covariance=next_covariance)
+            if verdict == _tracking.SHORTER:
+                num //= 2
+        if look == "fold":
+            _kernels.add_across_folds(rows, downchirp(modem), rate, lead_chips, FOLD_BINS, bins[part])
+        turns, last = phase, here
         done += num
     if first or look == "fold":  # the first symbols tell the waveform
-        return bins, timing
-    return bins, replace(timing, other_waveform=_other_waveform(matched, best, params))
+        return bins, Timing(state=state, covariance=covariance)
+    # chirps follow one another without a jump of phase: read one chip late, as the textbook's, a chip's chirp of symbol
+    # s is turned by s / N (and a constant); read one chip early, as a chip's, the textbook's is turned by -s / N
+    other = _tracking.coherence_of_other_waveform(
+        matched, best, symbol_phases(params.sf), 1.0 if params.waveform == "chip" else -1.0
+    )
+    return bins, Timing(state=state, covariance=covariance, other_waveform=other)
 
 
-def _unswept(rows: IQ, slope: float) -> IQ:
-    """Rows of a carrier that moves by `slope` bins a row, brought to that of their middle."""
-    count, length = rows.shape
-    places = (np.arange(count) - 0.5 * (count - 1))[:, np.newaxis] * np.arange(length)
-    return np.asarray(rows * np.exp(-2j * np.pi * slope / length * places), dtype=np.complex64)
+class _Work:
+    """Work space for stretches of at most `count` symbols."""
 
-
-def _other_waveform(matched: IQ, values: npt.NDArray[np.int64], params: LoRaParams) -> float:
-    """By how much neighbouring chirps agree better in phase if the waveform is the other one, over their magnitudes.
-
-    Chirps follow one another without a jump of phase. Read one chip late, as the textbook's, a chip's chirp of symbol s
-    is turned by s / N (and a constant); read one chip early, as a chip's, the textbook's is turned by -s / N.
-    """
-    matched = matched * symbol_phases(params.sf)[values].conj()
-    turns = matched[1:] * matched[:-1].conj()
-    total = float(np.abs(turns).sum())
-    sign = 1 if params.waveform == "chip" else -1
-    moved = turns * np.exp(2j * np.pi * sign * np.diff(values) / params.num_bins)
-    return float((moved - turns).real.sum()) / total if total > 0 else 0.0
+    def __init__(self, count: int, num_bins: int, rate: int) -> None:
+        length = num_bins * rate
+        self.parts = np.empty(2 * (count * length + 2 * HALF_WIDTH), np.float32)
+        self.stretch = self.parts.view(np.complex64)
+        self.rows = np.empty((count, length), np.complex64)
+        self.dechirped = np.empty((count, length), np.complex64)
+        self.rotor = np.empty((2, length), np.float32)
+        self.lead, self.error = np.empty(count, np.float32), np.empty((count, 2), np.float32)
+        self.small = np.empty((8, 4, 4))
+        self.spread, (self.mean, self.read_at) = self.small[7], np.empty((2, 4))
 
 
 @cache

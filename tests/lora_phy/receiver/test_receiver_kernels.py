@@ -414,8 +414,9 @@ def test_what_believable_symbols_say(rng) -> None:
     best, found = np.empty(4, np.int64), np.empty(4, np.complex64)
     information, push = np.empty((4, 4)), np.empty(4)
     scattered = _payload_kernels.read_and_track(
-        z, rows, downchirp(params), 1, 0, np.ones(4, np.int64), 0.5, 0.01, magnitude, best, found, information, push
-    )
+        z, rows, downchirp(params), 1, 0, np.ones(4, np.int64), 0.5, 0.01, np.empty(4, np.float32),
+        np.empty((4, 2), np.float32), magnitude, best, found, information, push,
+    )  # fmt: skip
     error, matched = np.empty((4, 2), np.float32), np.empty(4, np.complex64)
     _payload_kernels.tracking_errors(rows, downchirp(params), values, 1, error, matched)
     good = [0, 1, 3]
@@ -437,7 +438,7 @@ def test_the_trackers_step_is_bayes_rule(rng) -> None:
     design = rng.standard_normal((7, 4))
     information, residual = design.T @ design / 0.04, rng.standard_normal(7) * 0.3
     push, out = design.T @ residual / 0.04, np.empty((4, 4))
-    evidence = _tracking_kernels.posterior(covariance, information, push, out)
+    evidence = _tracking_kernels.posterior(covariance, information, push, *np.empty((2, 4, 4)), out)
     assert np.allclose(out, np.linalg.inv(np.linalg.inv(covariance) + information))
     normal = scipy.stats.multivariate_normal
     spread = design @ covariance @ design.T + 0.04 * np.eye(7)
