@@ -16,7 +16,7 @@ from llm_bridge.axes import LEVEL_COLUMNS, QUANTITIES
 from llm_bridge.files import StoreError, read_json
 from llm_bridge.report.figures import share_against_level
 from llm_bridge.report.language import axis_name, corpus_name, format_level
-from llm_bridge.report.page import Entry, Figure, Part, Section, render
+from llm_bridge.report.page import Part, render
 from llm_bridge.report.tables import Column, make_table
 from llm_bridge.results_format import CHANNEL_COLUMNS, CHANNEL_TABLE, RECIPE_FILE
 
@@ -96,14 +96,14 @@ def render_channel_page(directory: Path) -> str:
         )
     ]
     sections = [
-        *([Section("levels", "Bytes wrong or lost by level", [Part(figures=figures)])] if figures else []),
-        Section("table", "Share of bytes wrong or lost", parts),
+        *([("levels", "Bytes wrong or lost by level", [Part(figures=figures)])] if figures else []),
+        ("table", "Share of bytes wrong or lost", parts),
     ]
     return render(
         title=f"{name}: the channel",
         kicker="chirpbridge channel report",
         heading=f"{name}: what the links do to program text",
-        answer=[Entry(text, style="") for text in (str(recipe.get("description") or ""), said) if text],
+        answer=[Part(text=text, style="") for text in (str(recipe.get("description") or ""), said) if text],
         facts=[],
         sections=sections,
         footer="Every link and channel seed is a line of channel.csv beside this page.",
@@ -121,7 +121,7 @@ def _pooled(rows: pd.DataFrame) -> pd.DataFrame:
     return pooled.assign(share=pooled["bad"] / pooled["bytes_sent"])
 
 
-def _figures(rows: pd.DataFrame) -> list[Figure]:
+def _figures(rows: pd.DataFrame) -> list[Part]:
     """A figure for each corpus, setting and policy of an axis with more than one level, a line for each SF."""
     pooled = _pooled(rows)
     pooled = pooled[pooled["level"].map(math.isfinite)]
@@ -136,7 +136,8 @@ def _figures(rows: pd.DataFrame) -> list[Figure]:
         channel = "AWGN" if fading == "none" else f"{fading} fading"
         where = f"{channel}, CR 4/{4 + int(cr)}, policy {policy}{'' if coding == 'utf8' else f', {coding}'}"
         label = LEVEL_NAMES.get(quantity) or QUANTITIES[quantity].heading.lower() or quantity
-        found.append(Figure(f"{corpus_name(corpus)}, {axis_name(axis)}", where, share_against_level(lines, label)))
+        svg = share_against_level(lines, label)
+        found.append(Part(title=f"{corpus_name(corpus)}, {axis_name(axis)}", where=where, svg=svg))
     return found
 
 

@@ -12,66 +12,17 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llm_bridge.link import Link
-from llm_bridge.report import figures
+from llm_bridge.report import curves, figures, tables, tests
+from llm_bridge.report import language as say
 from llm_bridge.report.controls import Control, controls
-from llm_bridge.report.curves import compared_methods, headline_curves, is_control, methods_of, panels, split_rows
-from llm_bridge.report.language import (
-    TASK_QUESTIONS,
-    axis_name,
-    condition_name,
-    corpus_name,
-    count_words,
-    format_runs,
-    independence_sentence,
-    limits,
-    link_words,
-    method_name,
-    method_sentences,
-    model_names,
-    plan_words,
-    primary_sentence,
-    sentence_case,
-    sf_sentence,
-    sf_span,
-    texture_sentence,
-    training_sentence,
-    warning_sentence,
-)
 from llm_bridge.report.planning import make_plan, measured_choice
 from llm_bridge.report.results import AXIS_ORDER, CORPUS_ORDER, Curve, Point, Study, delivery, rank
-from llm_bridge.report.tables import (
-    Table,
-    choice_table,
-    contrast_table,
-    control_table,
-    delivery_table,
-    independence_table,
-    program_test_table,
-    score_table,
-    seed_table,
-    split_table,
-    texture_table,
-)
-from llm_bridge.report.tests import (
-    METHODS,
-    Contrast,
-    IndependenceTest,
-    independence_tests,
-    method_comparisons,
-    method_tests,
-    neighbour_tests,
-    primary_contrasts,
-    seed_components,
-    texture_contrasts,
-    training_contrasts,
-    untrained_contrasts,
-)
 from llm_bridge.transport.packets import HEADER_LEN
 
 if TYPE_CHECKING:
@@ -85,12 +36,9 @@ WARNING_SIGN = "○"
 HYPOTHESES = "docs/explanation/hypotheses.md"
 
 
-class Figure(NamedTuple):
-    """A drawing under its title, with a line that says where it holds."""
-
-    title: str
-    where: str
-    svg: str
+Part = dict[str, Any]
+"""What the template shows of one thing (`templates/parts.html.jinja` has the fields): a part of a section, a figure, a
+line of the answer, a program as sent and received."""
 
 
 class Piece(NamedTuple):
@@ -100,69 +48,24 @@ class Piece(NamedTuple):
     mark: str = ""
 
 
-class Example(NamedTuple):
-    """A program as sent and as received, its damage marked."""
-
-    summary: str
-    where: str
-    sent: Sequence[Piece]
-    received: Sequence[Piece]
-    readable: bool
-
-
-class Entry(NamedTuple):
-    """A line of the answer, under a title of its own or under the one before."""
-
-    text: str
-    title: str = ""
-    style: str = "small"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """Part of a section, written in the order of its fields; with a `summary` it is folded away."""
-
-    title: str = ""
-    summary: str = ""
-    opened: bool = False
-    style: str = ""
-    note: str = ""
-    figures: Sequence[Figure] = ()
-    table: Table | None = None
-    examples: Sequence[Example] = ()
-    open_example: int = 0
-    sentences: Sequence[str] = ()
-    pairs: Sequence[tuple[str, str]] = ()
-    names: Sequence[str] = ()
-    after: str = ""
-
-
-class Section(NamedTuple):
-    """A section of the page."""
-
-    id: str
-    title: str
-    parts: Sequence[Part]
-
-
 def render_page(study: Study) -> str:
     """The whole page of a study as HTML text."""
-    found = independence_tests(study)
-    primary = primary_contrasts(study)
-    texture = texture_contrasts(study)
+    found = tests.independence_tests(study)
+    primary = tests.primary_contrasts(study)
+    texture = tests.texture_contrasts(study)
     sections = [
-        Section("scores", "F1 against spreading factor", list(score_parts(study))),
-        Section("damage", "Does the model do anything with damaged text?", list(damage_parts(study, found))),
-        Section("choice", "Which spreading factor should I use?", list(choice_parts(study))),
-        Section("tests", "The tests, as registered", list(test_parts(study, primary, texture, found))),
-        Section("splits", "What if training texts cross the link too?", list(split_parts(study))),
-        Section("controls", "Controls", list(control_parts(study))),
-        Section("seeds", "Where the scatter comes from", list(seed_parts(study))),
-        Section("delivery", "What the link delivered", list(delivery_parts(study))),
-        Section("program", "One program, before and after the link", list(example_parts(study))),
-        Section("table", "Every score", [_every_score(study)]),
-        Section("limits", "What this cannot show", [Part(sentences=limits(study))]),
-        Section("provenance", "Where the numbers come from", list(provenance_parts(study))),
+        ("scores", "F1 against spreading factor", list(score_parts(study))),
+        ("damage", "Does the model do anything with damaged text?", list(damage_parts(study, found))),
+        ("choice", "Which spreading factor should I use?", list(choice_parts(study))),
+        ("tests", "The tests, as registered", list(test_parts(study, primary, texture, found))),
+        ("splits", "What if training texts cross the link too?", list(split_parts(study))),
+        ("controls", "Controls", list(control_parts(study))),
+        ("seeds", "Where the scatter comes from", list(seed_parts(study))),
+        ("delivery", "What the link delivered", list(delivery_parts(study))),
+        ("program", "One program, before and after the link", list(example_parts(study))),
+        ("table", "Every score", [_every_score(study)]),
+        ("limits", "What this cannot show", [Part(sentences=say.limits(study))]),
+        ("provenance", "Where the numbers come from", list(provenance_parts(study))),
     ]
     return render(
         title="F1 against spreading factor",
@@ -171,7 +74,7 @@ def render_page(study: Study) -> str:
         "sent over it?",
         answer=list(answer(study, primary, texture)),
         facts=_facts(study),
-        sections=[section for section in sections if section.parts],
+        sections=[section for section in sections if section[2]],
         footer="Intervals are 95 % bootstrap intervals over programs (BCa; exact where all programs agree). An item "
         "that did not arrive counts as a miss. results.csv and items.jsonl beside this page hold every number and "
         "every decision.",
@@ -203,52 +106,55 @@ def environment() -> Environment:
 # --- the answer -------------------------------------------------------------------------------------------------------
 
 
-def answer(study: Study, primary: Sequence[Contrast], texture: Sequence[Contrast]) -> Iterator[Entry]:
+def answer(study: Study, primary: Sequence[tests.Contrast], texture: Sequence[tests.Contrast]) -> Iterator[Part]:
     """What the study says, axis by axis, and adapters against full fine-tuning."""
-    models = model_names(study)
+    models = say.model_names(study)
     if any(name.startswith("toy") for name in models):
         text = "A model with random weights: these numbers test the path and say nothing about language models."
-        yield Entry(f"{WARNING_SIGN} {text}", style="small warning")
-    registered = [(c, primary_sentence(c)) for c in primary] + [(c, texture_sentence(c)) for c in texture]
+        yield Part(text=f"{WARNING_SIGN} {text}", style="small warning")
+    registered = [(c, say.primary_sentence(c)) for c in primary] + [(c, say.texture_sentence(c)) for c in texture]
     first = min((c.first.corpus for c, _ in registered), key=lambda name: rank(CORPUS_ORDER, name), default=None)
-    curves = headline_curves(study)
-    for index, curve in enumerate(curves):
+    headlines = curves.headline_curves(study)
+    for index, curve in enumerate(headlines):
         p = curve.first
-        title = sentence_case(axis_name(p.axis))
-        yield Entry(sf_sentence(curve, " and ".join(models)), title, "small" if index else "")
-        yield Entry(f"{sentence_case(condition_name(p))}.", style="note")
-        warning = warning_sentence(curve)
+        title = say.sentence_case(say.axis_name(p.axis))
+        yield Part(text=say.sf_sentence(curve, " and ".join(models)), title=title, style="small" if index else "")
+        yield Part(text=f"{say.sentence_case(say.condition_name(p))}.", style="note")
+        warning = say.warning_sentence(curve)
         if warning:
-            yield Entry(f"{WARNING_SIGN} {warning}", style="small warning")
+            yield Part(text=f"{WARNING_SIGN} {warning}", style="small warning")
         said = [(c.first.task, text) for c, text in registered if (c.first.corpus, c.first.axis) == (first, p.axis)]
         chosen = next((text for task, text in said if task == p.task), said[0][1] if said else "")
         if chosen:
-            yield Entry(chosen)
-    if not curves:
+            yield Part(text=chosen)
+    if not headlines:
         text = "This study holds fewer than two spreading factors of one link: it cannot say how F1 goes with SF."
-        yield Entry(text, "Spreading factor", "")
+        yield Part(text=text, title="Spreading factor", style="")
     shown = False
-    for methods in compared_methods(study):
-        comparisons = method_comparisons(study, methods=methods)
-        names = " against ".join(method_name(method) for method in methods)
+    for methods in curves.compared_methods(study):
+        comparisons = tests.method_comparisons(study, methods=methods)
+        names = " against ".join(say.method_name(method) for method in methods)
         title = f"{names}{' fine-tuning' if methods[1] == 'full' else ''}, all spreading factors together"
-        for text in method_sentences(comparisons[0]) if comparisons else ():
-            yield Entry(text, title)
+        for text in say.method_sentences(comparisons[0]) if comparisons else ():
+            yield Part(text=text, title=title)
             title, shown = "", True
     if not shown:
         title = "QLoRA against full fine-tuning, all spreading factors together"
-        yield Entry("Not compared: this study does not hold both methods over the same link.", title)
+        yield Part(text="Not compared: this study does not hold both methods over the same link.", title=title)
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:
-    points = [point for point in study.points if not is_control(point)]
+    points = [point for point in study.points if not curves.is_control(point)]
     corpora = {p.corpus: max(q.num_programs for q in points if q.corpus == p.corpus) for p in points}
     return [
-        ("Model", ", ".join(model_names(study))),
-        ("Test programs", ", ".join(f"{corpus_name(name)} ({count})" for name, count in sorted(corpora.items()))),
-        ("Spreading factors", sf_span(sorted({p.sf for p in points if p.sf is not None}))),
-        ("Methods", ", ".join(dict.fromkeys(method_name(p.method) for p in points))),
-        ("Seeds", sentence_case(format_runs(sorted({run for p in points for run in p.runs.values()}, key=str)))),
+        ("Model", ", ".join(say.model_names(study))),
+        ("Test programs", ", ".join(f"{say.corpus_name(name)} ({count})" for name, count in sorted(corpora.items()))),
+        ("Spreading factors", say.sf_span(sorted({p.sf for p in points if p.sf is not None}))),
+        ("Methods", ", ".join(dict.fromkeys(say.method_name(p.method) for p in points))),
+        (
+            "Seeds",
+            say.sentence_case(say.format_runs(sorted({run for p in points for run in p.runs.values()}, key=str))),
+        ),
         ("Cells", str(len(study.cells))),
     ]
 
@@ -258,13 +164,13 @@ def _facts(study: Study) -> list[tuple[str, str]]:
 
 def score_parts(study: Study) -> Iterator[Part]:
     """F1 against spreading factor and SNR, the most telling condition of each axis first, the others folded away."""
-    styles = figures.method_styles(methods_of(study))
-    shown: dict[tuple[Any, ...], Figure] = {}
+    styles = figures.method_styles(curves.methods_of(study))
+    shown: dict[tuple[Any, ...], Part] = {}
     more = []
-    for panel in panels(study):
+    for panel in curves.panels(study):
         p = panel[0].first
-        title = f"{corpus_name(p.corpus)}, {p.task}: {TASK_QUESTIONS.get(p.task, '')}"
-        drawn = Figure(title, _where(p), figures.f1_against_sf(panel, styles))
+        title = f"{say.corpus_name(p.corpus)}, {p.task}: {say.TASK_QUESTIONS.get(p.task, '')}"
+        drawn = Part(title=title, where=_where(p), svg=figures.f1_against_sf(panel, styles))
         if (p.corpus, p.task, p.axis) in shown:
             more.append(drawn)
         else:
@@ -284,27 +190,27 @@ def score_parts(study: Study) -> Iterator[Part]:
         yield Part(summary=f"{len(more)} more conditions of the link", figures=more)
 
 
-def damage_parts(study: Study, found: Sequence[IndependenceTest]) -> Iterator[Part]:
+def damage_parts(study: Study, found: Sequence[tests.IndependenceTest]) -> Iterator[Part]:
     """F1 against the share intact and against residual errors, one pair of figures for each corpus and task."""
-    styles = figures.method_styles(methods_of(study))
+    styles = figures.method_styles(curves.methods_of(study))
     groups: dict[tuple[str, str], list[Curve]] = {}
-    for curve in (curve for panel in panels(study) for curve in panel):
+    for curve in (curve for panel in curves.panels(study) for curve in panel):
         if curve.first.corrupted_split in ("eval", "both"):
             groups.setdefault((curve.first.corpus, curve.first.task), []).append(curve)
     drawn = []
-    for (corpus, task), curves in groups.items():
-        points = [p for curve in curves for p in curve.points]
-        clean = [curve.clean for curve in curves if curve.clean]
-        head, lead = f"{corpus_name(corpus)}, {task}", points[0]
+    for (corpus, task), drawn_curves in groups.items():
+        points = [p for curve in drawn_curves for p in curve.points]
+        clean = [curve.clean for curve in drawn_curves if curve.clean]
+        head, lead = f"{say.corpus_name(corpus)}, {task}", points[0]
         first = [p for p in points if p.condition == lead.condition]
         tested = [p for p in points if p.policy == lead.policy and p.method == lead.method]
         svg = figures.f1_against_intact(first, clean, styles)
-        drawn.append(Figure(f"{head}: what arrived whole", _where(lead), svg))
+        drawn.append(Part(title=f"{head}: what arrived whole", where=_where(lead), svg=svg))
         if any(p.byte_error_rate is not None for p in tested):
             mine = [t.slope for t in found if (t.corpus, t.task, t.policy) == (corpus, task, lead.policy)]
-            said = independence_sentence(mine[0]) if mine else "No test of this task was registered"
-            title = f"{head}, {method_name(lead.method)}: residual errors"
-            drawn.append(Figure(title, said, figures.f1_against_errors(tested)))
+            said = say.independence_sentence(mine[0]) if mine else "No test of this task was registered"
+            title = f"{head}, {say.method_name(lead.method)}: residual errors"
+            drawn.append(Part(title=title, where=said, svg=figures.f1_against_errors(tested)))
     if drawn:
         yield Part(
             note="A slanted line is a receiver that uses only what arrived whole: F1 on clean texts, times the share "
@@ -320,20 +226,23 @@ def choice_parts(study: Study) -> Iterator[Part]:
     plan = make_plan(study)
     if plan is not None:
         p = plan.curve.first
-        title = f"Best spreading factor for {method_name(p.method)}, {corpus_name(p.corpus)}, {p.task}"
+        title = f"Best spreading factor for {say.method_name(p.method)}, {say.corpus_name(p.corpus)}, {p.task}"
         minutes = f"{plan.period_s / 60:.3g}"
         where = f"Computed by interpolation, not measured. One program every {minutes} minutes"
-        yield Part(figures=[Figure(title, where, figures.best_sf_map(plan.advice))])
-        yield Part(note=plan_words(plan))
+        yield Part(figures=[Part(title=title, where=where, svg=figures.best_sf_map(plan.advice))])
+        yield Part(note=say.plan_words(plan))
     measured = measured_choice(study)
     if measured:
         lead = measured[0][0].first
-        title = f"As measured: {method_name(lead.method)}, {corpus_name(lead.corpus)}, {lead.task}"
-        yield Part(title=title, table=choice_table(measured))
+        title = f"As measured: {say.method_name(lead.method)}, {say.corpus_name(lead.corpus)}, {lead.task}"
+        yield Part(title=title, table=tables.choice_table(measured))
 
 
 def test_parts(
-    study: Study, primary: Sequence[Contrast], texture: Sequence[Contrast], found: Sequence[IndependenceTest]
+    study: Study,
+    primary: Sequence[tests.Contrast],
+    texture: Sequence[tests.Contrast],
+    found: Sequence[tests.IndependenceTest],
 ) -> Iterator[Part]:
     """The registered tests, conditional independence, and the secondary families folded away."""
     if primary:
@@ -342,18 +251,18 @@ def test_parts(
             note="F1 with nothing lost minus F1 at the link, QLoRA minus full; above 0 the link costs QLoRA more. p by "
             'sign flips of programs, Holm over the two tasks of an axis; "n could show": the smallest difference that '
             f"so many programs show with 80 % power. {_registered_words(primary)}",
-            table=contrast_table("Primary contrasts", primary),
+            table=tables.contrast_table("Primary contrasts", primary),
         )
-    for methods in compared_methods(study):
-        contrasts = primary_contrasts(study, methods=methods) if methods != METHODS else []
+    for methods in curves.compared_methods(study):
+        contrasts = tests.primary_contrasts(study, methods=methods) if methods != tests.METHODS else []
         if contrasts:
-            names = [method_name(method) for method in methods]
+            names = [say.method_name(method) for method in methods]
             yield Part(
                 summary=f"Does the link cost {names[0]} more than {names[1]}? Exploratory: {len(contrasts)} contrasts",
                 note=f"The same difference, {names[0]} minus {names[1]}. Holm over the two tasks of an axis.",
-                table=contrast_table(f"{names[0]} against {names[1]}", contrasts),
+                table=tables.contrast_table(f"{names[0]} against {names[1]}", contrasts),
             )
-    untrained = untrained_contrasts(study)
+    untrained = tests.untrained_contrasts(study)
     if untrained:
         yield Part(
             summary="Does the link cost a fine-tuned model more than the untrained one? Exploratory: "
@@ -361,7 +270,7 @@ def test_parts(
             note="The same difference, fine-tuned minus zero-shot: each run of a training seed beside the untrained "
             "model on the same channel seed, on the channel seeds that both have. p corrected over this table "
             "(Benjamini-Hochberg).",
-            table=contrast_table("Fine-tuned against untrained", untrained, corrected="p, corrected"),
+            table=tables.contrast_table("Fine-tuned against untrained", untrained, corrected="p, corrected"),
         )
     if texture:
         yield Part(
@@ -369,7 +278,7 @@ def test_parts(
             note="F1 at the largest spreading factor minus F1 at the smallest one, where both lose the same share of "
             "frames, methods together. p by sign flips of programs, Holm over the two tasks. Registered before the "
             f"study ran ({HYPOTHESES}).",
-            table=texture_table(texture),
+            table=tables.contrast_table("Texture contrasts", texture, texture=True),
         )
     if found:
         yield Part(
@@ -379,34 +288,34 @@ def test_parts(
             "categories, p that allows for rows that share one damaged text (cluster-robust), and p over items that "
             "arrived damaged alone. Where several training seeds share a channel seed, p is too small: then only the "
             "robust one counts.",
-            table=independence_table(found),
+            table=tables.independence_table(found),
         )
     families = [
         (
-            f"{' against '.join(map(method_name, methods))} at each spreading factor",
-            method_tests(study, methods=methods),
+            f"{' against '.join(map(say.method_name, methods))} at each spreading factor",
+            tests.method_tests(study, methods=methods),
         )
-        for methods in compared_methods(study)
+        for methods in curves.compared_methods(study)
     ]
-    for title, tests in (*families, ("Neighbouring spreading factors", neighbour_tests(study))):
-        if tests:
+    for title, family in (*families, ("Neighbouring spreading factors", tests.neighbour_tests(study))):
+        if family:
             yield Part(
-                summary=f"{title}: {len(tests)} tests",
+                summary=f"{title}: {len(family)} tests",
                 note="Exact McNemar on programs (solved: by more than half of the runs, a run being a training seed on "
                 "a channel seed), Holm within each family.",
-                table=program_test_table(title, tests),
+                table=tables.program_test_table(title, family),
             )
 
 
 def split_parts(study: Study) -> Iterator[Part]:
     """F1 by what crossed the link, with the contrast of what clean training texts are worth to both methods."""
-    rows = split_rows(study)
+    rows = curves.split_rows(study)
     if rows:
         yield Part(
             note="F1 with 95 % intervals, by what crossed the link: nothing, training texts, the texts to judge, or "
             "both. Under training texts, the texts to judge are clean.",
-            table=split_table(rows),
-            sentences=[training_sentence(contrast) for contrast in training_contrasts(study)],
+            table=tables.split_table(rows),
+            sentences=[say.training_sentence(contrast) for contrast in tests.training_contrasts(study)],
         )
 
 
@@ -423,26 +332,26 @@ def control_parts(study: Study) -> Iterator[Part]:
     for corpus, found in shown.items():
         ran = [control for control in found if control.ran]
         missing = ", ".join(dict.fromkeys(control.name for control in found if not control.ran))
-        title = corpus_name(corpus) if corpus else "All corpora"
+        title = say.corpus_name(corpus) if corpus else "All corpora"
         odd = sum(control.holds is False for control in ran)
         yield Part(
-            summary=f"{title}: {count_words(len(ran), 'control')}, {odd or 'none'} not as they should be",
+            summary=f"{title}: {say.count_words(len(ran), 'control')}, {odd or 'none'} not as they should be",
             opened=corpus == first,
-            table=control_table(f"Controls, {title}", ran),
+            table=tables.control_table(f"Controls, {title}", ran),
             after=f"Not in this study: {missing}." if missing else "",
         )
 
 
 def seed_parts(study: Study) -> Iterator[Part]:
     """Where the scatter comes from, for every curve that is shown first and has more than one seed."""
-    rows = [(*key, part) for key, parts in seed_components(study).items() for part in parts]
+    rows = [(*key, part) for key, parts in tests.seed_components(study).items() for part in parts]
     if rows:
         yield Part(
             note="Analysis of variance of right and wrong over programs, training seeds and channel seeds, mean over "
             "the spreading factors of the curve shown first. Share of variance: of a single decision; SD of F1: what "
             "this source alone would scatter F1 by. Intervals in this report cover the programs; what the seeds add "
             "are the lines that name seeds alone.",
-            table=seed_table(rows),
+            table=tables.seed_table(rows),
         )
 
 
@@ -451,8 +360,10 @@ def delivery_parts(study: Study) -> Iterator[Part]:
     rows = delivery(study)
     if not len(rows):
         return
-    same = [(corpus, link.condition) for corpus, link in zip(rows["corpus"], rows["link"], strict=True)]
-    groups = [part.sort_values("link", key=lambda links: [link.sf for link in links]) for part in _grouped(rows, same)]
+    alike = rows.assign(condition=[link.condition for link in rows["link"]]).groupby(
+        ["corpus", "condition"], sort=False
+    )
+    groups = [part.sort_values("link", key=lambda links: [link.sf for link in links]) for _, part in alike]
     telling: dict[tuple[str, str], pd.DataFrame] = {}
     for group in sorted(groups, key=_delivery_spread, reverse=True):
         link: Link = group["link"].iloc[0]
@@ -460,7 +371,11 @@ def delivery_parts(study: Study) -> Iterator[Part]:
             telling.setdefault((group["corpus"].iloc[0], link.axis), group)
     ordered = sorted(telling.items(), key=lambda pair: (pair[0][0], rank(AXIS_ORDER, pair[0][1])))
     drawn = [
-        Figure(f"{corpus_name(corpus)}, {axis_name(axis)}", _link_text(group), figures.delivery_against_sf(group))
+        Part(
+            title=f"{say.corpus_name(corpus)}, {say.axis_name(axis)}",
+            where=_link_text(group),
+            svg=figures.delivery_against_sf(group),
+        )
         for (corpus, axis), group in ordered
     ]
     payload_len = _payload_len(study)
@@ -468,24 +383,26 @@ def delivery_parts(study: Study) -> Iterator[Part]:
         link = group["link"].iloc[0]
         in_theory = link.fading in ("none", "rayleigh") and link.policy == "drop" and math.isfinite(link.snr_db)
         if axis == "fixed_snr" and in_theory and payload_len:
-            where = f"Lines: theory, whole fragments; markers: frames of this study. {sentence_case(_link_text(group))}"
+            where = (
+                f"Lines: theory, whole fragments; markers: frames of this study. {say.sentence_case(_link_text(group))}"
+            )
             svg = figures.frames_lost_against_snr(group, payload_len)
-            drawn.append(Figure(f"{corpus_name(corpus)}: where on the waterfall", where, svg))
-    yield Part(figures=drawn, table=delivery_table(rows.itertuples(index=False)))
+            drawn.append(Part(title=f"{say.corpus_name(corpus)}: where on the waterfall", where=where, svg=svg))
+    yield Part(figures=drawn, table=tables.delivery_table(rows.itertuples(index=False)))
 
 
 def example_parts(study: Study) -> Iterator[Part]:
     """A program as sent and as received at each spreading factor, damage marked."""
     known = [(Link.of_row(cell.config), example) for cell in study.cells for example in cell.examples]
     known.sort(key=lambda pair: (rank(AXIS_ORDER, pair[0].axis), pair[0].sf) if pair[0] else (-1, 0))
-    seen: dict[int | None, Example] = {}
+    seen: dict[int | None, Part] = {}
     for link, example in known:
         if (link.axis if link else None) == (known[0][0].axis if known[0][0] else None):
             seen.setdefault(link.sf if link else None, _example(link, example))
     chosen = list(seen.values())[:MAX_EXAMPLES]
     if chosen:
         # open the first one that shows damage and still has something to read
-        opened = next((index for index, example in enumerate(chosen) if example.readable), 0)
+        opened = next((index for index, example in enumerate(chosen) if example["readable"]), 0)
         yield Part(
             note="Struck through: bytes that did not arrive. Dashed box: the erasure in their place. Wavy: characters "
             "that arrived wrong.",
@@ -554,55 +471,34 @@ def _every_score(study: Study) -> Part:
         "Pooled over seeds. The bar runs from 0 to 1: shaded the interval, solid the score, dashed the baseline. Click "
         "a head to sort, or reach it with the Tab key."
     )
-    return Part(note=note, table=score_table(study.points))
+    return Part(note=note, table=tables.score_table(study.points))
 
 
-def _snr_figures(study: Study) -> list[Figure]:
+def _snr_figures(study: Study) -> list[Part]:
     """F1 against SNR where a study has three SNRs or more: the first method of each corpus and task."""
     groups: dict[tuple[Any, ...], dict[int, list[Point]]] = {}
-    for curve in (curve for panel in panels(study) for curve in panel):
-        link = curve.link
-        p = curve.first
-        key = (
-            p.corpus,
-            p.task,
-            p.method,
-            p.corrupted_split,
-            link.axis,
-            link.fading,
-            link.cr,
-            link.policy,
-            link.source_coding,
-            link.quantity,
-        )
-        for p in curve.points:
-            if p.link is not None and math.isfinite(p.link.snr_db):
-                groups.setdefault(key, {}).setdefault(p.link.sf, []).append(p)
-    found: dict[tuple[str, str], Figure] = {}
+    for p in (p for panel in curves.panels(study) for curve in panel for p in curve.points):
+        if p.link is not None and math.isfinite(p.link.snr_db):
+            key = (p.corpus, p.task, p.method, p.corrupted_split, replace(p.link, sf=0, snr_db=0.0, level=0.0))
+            groups.setdefault(key, {}).setdefault(p.link.sf, []).append(p)
+    found: dict[tuple[str, str], Part] = {}
     for (corpus, task, method, *_), lines in groups.items():
         if (corpus, task) in found or max(len(points) for points in lines.values()) < 3:
             continue
         ordered = {sf: sorted(points, key=lambda p: p.link.snr_db if p.link else 0.0) for sf, points in lines.items()}
-        title = f"{corpus_name(corpus)}, {task}, {method_name(method)}: F1 against SNR"
-        found[corpus, task] = Figure(title, "a line for each spreading factor", figures.f1_against_snr(ordered))
+        title = f"{say.corpus_name(corpus)}, {task}, {say.method_name(method)}: F1 against SNR"
+        svg = figures.f1_against_snr(ordered)
+        found[corpus, task] = Part(title=title, where="a line for each spreading factor", svg=svg)
     return list(found.values())
 
 
-def _registered_words(contrasts: Sequence[Contrast]) -> str:
+def _registered_words(contrasts: Sequence[tests.Contrast]) -> str:
     if all(c.registered for c in contrasts):
         return f"Registered before the study ran ({HYPOTHESES})."
     return (
         f"The form was registered before the study ran ({HYPOTHESES}); where the setting is another one, the line is "
         "exploratory."
     )
-
-
-def _grouped(rows: pd.DataFrame, keys: Sequence[Any]) -> list[pd.DataFrame]:
-    """Rows of each key, in the order of their first ones."""
-    places: dict[Any, list[int]] = {}
-    for index, key in enumerate(keys):
-        places.setdefault(key, []).append(index)
-    return [rows.iloc[members] for members in places.values()]
 
 
 def _delivery_spread(group: pd.DataFrame) -> float:
@@ -612,7 +508,7 @@ def _delivery_spread(group: pd.DataFrame) -> float:
 
 
 def _link_text(group: pd.DataFrame) -> str:
-    return ", ".join(link_words(group["link"].iloc[0]))
+    return ", ".join(say.link_words(group["link"].iloc[0]))
 
 
 def _payload_len(study: Study) -> int | None:
@@ -622,7 +518,7 @@ def _payload_len(study: Study) -> int | None:
     return int(text) + HEADER_LEN if text.isdecimal() else None
 
 
-def _example(link: Link | None, example: Mapping[str, Any]) -> Example:
+def _example(link: Link | None, example: Mapping[str, Any]) -> Part:
     sent, received, holes = example["sent"], example["received"], example.get("holes") or []
     left, right = mark_damage(sent, received, holes)
     lost, size = sum(int(end) - int(start) for start, end in holes), len(sent.encode())
@@ -630,8 +526,9 @@ def _example(link: Link | None, example: Mapping[str, Any]) -> Example:
     if not received.strip("\ufffd\n "):
         right, state = [Piece("nothing arrived", "hole")], "nothing arrived"
     head = f"SF{link.sf}, " if link is not None else ""
-    where = f"{example.get('program', 'a program')}; {', '.join(link_words(link))}"
-    return Example(head + state, where, left, right, readable=state not in ("arrived whole", "nothing arrived"))
+    where = f"{example.get('program', 'a program')}; {', '.join(say.link_words(link))}"
+    readable = state not in ("arrived whole", "nothing arrived")
+    return Part(summary=head + state, where=where, sent=left, received=right, readable=readable)
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
@@ -648,4 +545,4 @@ def _text(raw: bytes) -> str:
 
 
 def _where(p: Point) -> str:
-    return f"{sentence_case(axis_name(p.axis))}; {condition_name(p)}"
+    return f"{say.sentence_case(say.axis_name(p.axis))}; {say.condition_name(p)}"

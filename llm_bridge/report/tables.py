@@ -9,25 +9,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from llm_bridge.axes import QUANTITIES
+from llm_bridge.report import language as say
 from llm_bridge.report.controls import Control
 from llm_bridge.report.curves import SplitRow, Verdict, verdict
-from llm_bridge.report.language import (
-    axis_short,
-    control_note,
-    control_should_be,
-    control_where,
-    corpus_name,
-    format_interval,
-    format_level,
-    format_number,
-    format_small,
-    held_equal,
-    link_words,
-    method_name,
-    seed_words,
-    texture_direction,
-    verdict_words,
-)
 from llm_bridge.report.results import Curve, Point
 from llm_bridge.report.tests import ALPHA, Contrast, IndependenceTest, ProgramTest
 from llm_bridge.scoring.intervals import Interval
@@ -37,22 +21,16 @@ SENT = {"none": "Nothing sent", "train": "Training texts", "eval": "Texts to jud
 SENT_SHORT = {"none": "nothing", "eval": "test", "train": "training"}
 
 
-class Bar(NamedTuple):
-    """Ends of an interval, the score and the baseline, each from 0 to 1."""
-
-    low: float
-    high: float
-    value: float
-    baseline: float | None
-
-
 class Cell(NamedTuple):
-    """What a cell shows, and the value that it is sorted by where that is not its text."""
+    """What a cell shows, and the value that it is sorted by where that is not its text.
+
+    `bar` draws an interval: its lower and upper end, the score and the baseline, each from 0 to 1.
+    """
 
     text: str
     sort: str | None = None
     verdict: Verdict | None = None
-    bar: Bar | None = None
+    bar: tuple[float, float, float, float | None] | None = None
 
 
 class Column(NamedTuple):
@@ -103,10 +81,10 @@ def make_table(caption: str, columns: Iterable[Column], rows: Iterable[Any], *, 
 def score_table(points: Sequence[Point]) -> Table:
     """Every score of the study, pooled over seeds."""
     columns = [
-        Column("Corpus", "setting", lambda p: corpus_name(p.corpus)),
+        Column("Corpus", "setting", lambda p: say.corpus_name(p.corpus)),
         Column("Task", "text", lambda p: p.task),
-        Column("Method", "text", lambda p: method_name(p.method)),
-        Column("Held equal", "setting", lambda p: "no link" if p.clean else axis_short(p.axis)),
+        Column("Method", "text", lambda p: say.method_name(p.method)),
+        Column("Held equal", "setting", lambda p: "no link" if p.clean else say.axis_short(p.axis)),
         Column("SF", "number", lambda p: p.sf),
         *_level_columns(lambda p: p.link),
         Column("SNR / dB", "setting", lambda p: None if p.link is None else _plain(p.link.snr_db)),
@@ -129,8 +107,8 @@ def score_table(points: Sequence[Point]) -> Table:
 def delivery_table(rows: Iterable[Any]) -> Table:
     """What each link delivered; `rows` are those of `llm_bridge.report.results.delivery`."""
     columns = [
-        Column("Corpus", "setting", lambda r: corpus_name(r.corpus)),
-        Column("Held equal", "setting", lambda r: axis_short(r.link.axis)),
+        Column("Corpus", "setting", lambda r: say.corpus_name(r.corpus)),
+        Column("Held equal", "setting", lambda r: say.axis_short(r.link.axis)),
         Column("SF", "number", lambda r: r.link.sf),
         *_level_columns(lambda r: r.link),
         Column("SNR / dB", "setting", lambda r: _plain(r.link.snr_db)),
@@ -151,7 +129,7 @@ def delivery_table(rows: Iterable[Any]) -> Table:
 def choice_table(rows: Sequence[tuple[Curve, Point, Sequence[Point]]]) -> Table:
     """The best spreading factor as measured, and those that n cannot tell from it."""
     columns = [
-        Column("Held equal", "text", lambda r: held_equal(r[0].first)),
+        Column("Held equal", "text", lambda r: say.held_equal(r[0].first)),
         Column("Best", "text", lambda r: f"SF{r[1].sf}"),
         Column("F1", "text", lambda r: _score(r[1])),
         Column("n", "number", lambda r: r[1].num_programs),
@@ -163,11 +141,11 @@ def choice_table(rows: Sequence[tuple[Curve, Point, Sequence[Point]]]) -> Table:
 def split_table(rows: Sequence[SplitRow]) -> Table:
     """F1 by what crossed the link, method by method."""
     columns = [
-        Column("Corpus", "setting", lambda r: corpus_name(r.linked.corpus)),
+        Column("Corpus", "setting", lambda r: say.corpus_name(r.linked.corpus)),
         Column("Task", "text", lambda r: r.linked.task),
-        Column("Link", "setting", lambda r: ", ".join(link_words(r.linked.link))),
+        Column("Link", "setting", lambda r: ", ".join(say.link_words(r.linked.link))),
         Column("SF", "number", lambda r: r.linked.sf),
-        Column("Method", "text", lambda r: method_name(r.linked.method)),
+        Column("Method", "text", lambda r: say.method_name(r.linked.method)),
         *(Column(head, "text", partial(_split_score, split)) for split, head in SENT.items()),
         Column("Training texts that arrived", "number", _train_delivered),
         Column("n", "number", lambda r: r.linked.num_programs),
@@ -178,52 +156,50 @@ def split_table(rows: Sequence[SplitRow]) -> Table:
 # --- tests and controls -----------------------------------------------------------------------------------------------
 
 
-def contrast_table(caption: str, contrasts: Sequence[Contrast], *, corrected: str = "p, Holm") -> Table:
-    """What the link costs one method more than the other."""
-    columns = [
-        Column("Corpus", "setting", lambda c: corpus_name(c.first.corpus)),
-        Column("Held equal", "setting", lambda c: held_equal(c.first)),
+def contrast_table(
+    caption: str, contrasts: Sequence[Contrast], *, corrected: str = "p, Holm", texture: bool = False
+) -> Table:
+    """What the link costs one method more than the other; `texture`: F1 at the largest minus at the smallest SF."""
+
+    def said(c: Contrast) -> str:
+        return say.verdict_words(c, f"texture matters: {say.texture_direction(c)}", say_smallest=False)
+
+    own = [
         Column("SF", "setting", lambda c: c.first.sf),
         Column("Task", "text", lambda c: c.first.task),
-        Column("Methods", "setting", lambda c: " − ".join(method_name(p.method) for p in c.linked)),
-        Column("Difference", "text", lambda c: _difference(c.difference)),
-        Column("n", "number", lambda c: c.difference.num_clusters),
-        Column("Seeds", "setting", lambda c: seed_words(*c.linked)),
-        Column("p", "number", lambda c: _small(c.p_value)),
-        Column(corrected, "number", lambda c: _small(c.p_holm)),
-        Column("n could show", "number", lambda c: c.smallest),
+        Column("Methods", "setting", lambda c: " − ".join(say.method_name(p.method) for p in c.linked)),
+    ]
+    last = [
         Column("Skill when clean", "text", lambda c: "yes" if c.informative else "no: says little"),
         Column("Registered", "setting", lambda c: "yes" if c.registered else "no"),
     ]
-    return make_table(caption, columns, contrasts)
-
-
-def texture_table(contrasts: Sequence[Contrast]) -> Table:
-    """F1 at the largest minus F1 at the smallest spreading factor, at equal losses."""
+    if texture:
+        own = [
+            Column("Policy", "setting", lambda c: c.first.policy),
+            Column("SF", "text", lambda c: f"{c.groups[0][0].sf} − {c.groups[0][1].sf}"),
+            Column("Task", "text", lambda c: c.first.task),
+            Column("Methods", "text", lambda c: ", ".join(say.method_name(group[0].method) for group in c.groups)),
+        ]
+        last = [Column("Said", "long", said)]
     columns = [
-        Column("Corpus", "setting", lambda c: corpus_name(c.first.corpus)),
-        Column("Held equal", "setting", lambda c: held_equal(c.first)),
-        Column("Policy", "setting", lambda c: c.first.policy),
-        Column("SF", "text", lambda c: f"{c.groups[0][0].sf} − {c.groups[0][1].sf}"),
-        Column("Task", "text", lambda c: c.first.task),
-        Column("Methods", "text", lambda c: ", ".join(method_name(group[0].method) for group in c.groups)),
+        Column("Corpus", "setting", lambda c: say.corpus_name(c.first.corpus)),
+        Column("Held equal", "setting", lambda c: say.held_equal(c.first)),
+        *own,
         Column("Difference", "text", lambda c: _difference(c.difference)),
         Column("n", "number", lambda c: c.difference.num_clusters),
-        Column("Seeds", "setting", lambda c: seed_words(*c.groups[0])),
+        Column("Seeds", "setting", lambda c: say.seed_words(*c.linked)),
         Column("p", "number", lambda c: _small(c.p_value)),
-        Column("p, Holm", "number", lambda c: _small(c.p_holm)),
+        Column(corrected, "number", lambda c: _small(c.p_holm)),
         Column("n could show", "number", lambda c: c.smallest),
-        Column(
-            "Said", "long", lambda c: verdict_words(c, f"texture matters: {texture_direction(c)}", say_smallest=False)
-        ),
+        *last,
     ]
-    return make_table("Texture contrasts", columns, contrasts)
+    return make_table(caption, columns, contrasts)
 
 
 def independence_table(found: Sequence[IndependenceTest]) -> Table:
     """Whether the spreading factor matters at equal residual error rates."""
     columns = [
-        Column("Corpus", "setting", lambda c: corpus_name(c.corpus)),
+        Column("Corpus", "setting", lambda c: say.corpus_name(c.corpus)),
         Column("Policy", "setting", lambda c: c.policy),
         Column("Task", "text", lambda c: c.task),
         Column("Effect of one SF", "text", _effect),
@@ -242,10 +218,10 @@ def independence_table(found: Sequence[IndependenceTest]) -> Table:
 def program_test_table(caption: str, tests: Sequence[ProgramTest]) -> Table:
     """McNemar's tests of a family."""
     columns = [
-        Column("Corpus", "setting", lambda t: corpus_name(t.first.corpus)),
+        Column("Corpus", "setting", lambda t: say.corpus_name(t.first.corpus)),
         Column("Task", "text", lambda t: t.first.task),
-        Column("Method", "setting", lambda t: " − ".join(map(method_name, t.methods))),
-        Column("Held equal", "setting", lambda t: held_equal(t.first)),
+        Column("Method", "setting", lambda t: " − ".join(map(say.method_name, t.methods))),
+        Column("Held equal", "setting", lambda t: say.held_equal(t.first)),
         Column("SF", "text", lambda t: " − ".join(map(str, dict.fromkeys((t.first.sf, t.second.sf))))),
         Column("Difference of F1", "text", lambda t: _difference(t.difference)),
         Column("Programs", "setting", lambda t: t.first.num_programs),
@@ -263,12 +239,12 @@ def control_table(caption: str, controls: Sequence[Control]) -> Table:
     columns = [
         Column("Control", "long", lambda c: c.name),
         Column("Task", "text", lambda c: c.task),
-        Column("Where", "long", control_where),
+        Column("Where", "long", say.control_where),
         Column("Value", "text", _control_value),
         Column("n", "setting", lambda c: c.n),
-        Column("Should be", "long", control_should_be),
+        Column("Should be", "long", say.control_should_be),
         Column("Is it?", "text", _holds),
-        Column("Note", "long", control_note),
+        Column("Note", "long", say.control_note),
     ]
     return make_table(caption, columns, controls)
 
@@ -276,9 +252,9 @@ def control_table(caption: str, controls: Sequence[Control]) -> Table:
 def seed_table(rows: Sequence[tuple[str, str, str, Component]]) -> Table:
     """Where the scatter comes from: corpus, task, method and one of its components a row."""
     columns = [
-        Column("Corpus", "setting", lambda r: corpus_name(r[0])),
+        Column("Corpus", "setting", lambda r: say.corpus_name(r[0])),
         Column("Task", "text", lambda r: r[1]),
-        Column("Method", "text", lambda r: method_name(r[2])),
+        Column("Method", "text", lambda r: say.method_name(r[2])),
         Column("Source", "text", lambda r: r[3].name.replace(" x ", " × ")),
         Column("Share of variance", "number", lambda r: round(r[3].share, 3)),
         Column("Draws", "number", lambda r: r[3].draws),
@@ -298,9 +274,9 @@ def _cell(value: Any) -> Cell:
     if value == math.inf:
         return Cell("∞", "Infinity")
     if isinstance(value, float):
-        return Cell(format_number(value) if abs(value) < 2 else format_level(value), repr(value))
+        return Cell(say.format_number(value) if abs(value) < 2 else say.format_level(value), repr(value))
     if isinstance(value, int) and value < 0:
-        return Cell(format_level(value), str(value))
+        return Cell(say.format_level(value), str(value))
     return Cell(str(value))
 
 
@@ -324,22 +300,22 @@ def _level_columns(link: Callable[[Any], Any]) -> list[Column]:
 
 
 def _score(p: Point | None) -> Cell | None:
-    return None if p is None or p.f1 is None else Cell(format_interval(p.f1, p.low, p.high), repr(p.f1))
+    return None if p is None or p.f1 is None else Cell(say.format_interval(p.f1, p.low, p.high), repr(p.f1))
 
 
 def _difference(d: Interval) -> Cell:
-    return Cell(format_interval(d.value, d.low, d.high, signed=True), repr(d.value))
+    return Cell(say.format_interval(d.value, d.low, d.high, signed=True), repr(d.value))
 
 
 def _small(value: float | None) -> Cell | None:
-    return None if value is None else Cell(format_small(value), repr(value))
+    return None if value is None else Cell(say.format_small(value), repr(value))
 
 
 def _interval_cell(p: Point) -> Cell | None:
     if p.f1 is None:
         return None
-    text = f"{format_number(p.low)} to {format_number(p.high)}"
-    return Cell(text, f"{p.low:.6f}", bar=Bar(p.low, p.high, p.f1, p.baseline))
+    text = f"{say.format_number(p.low)} to {say.format_number(p.high)}"
+    return Cell(text, f"{p.low:.6f}", bar=(p.low, p.high, p.f1, p.baseline))
 
 
 def _split_score(split: str, row: SplitRow) -> Cell | None:
@@ -354,7 +330,7 @@ def _train_delivered(row: SplitRow) -> float | None:
 def _effect(c: IndependenceTest) -> str:
     if c.slope.sf is None:
         return f"not estimable ({c.slope.reason or 'one SF only'})"
-    return format_interval(c.slope.sf.value, c.slope.sf.low, c.slope.sf.high, signed=True)
+    return say.format_interval(c.slope.sf.value, c.slope.sf.low, c.slope.sf.high, signed=True)
 
 
 def _sf_matters(c: IndependenceTest) -> str | None:
@@ -368,7 +344,9 @@ def _sf_matters(c: IndependenceTest) -> str | None:
 
 def _control_value(c: Control) -> Cell | None:
     return (
-        None if c.value is None else Cell(format_interval(c.value, c.low, c.high, signed=c.difference), repr(c.value))
+        None
+        if c.value is None
+        else Cell(say.format_interval(c.value, c.low, c.high, signed=c.difference), repr(c.value))
     )
 
 
