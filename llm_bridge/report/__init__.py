@@ -89,26 +89,21 @@ def print_results(console: Console, study: Study, path: Path) -> None:
 
 def closing_sentences(study: Study) -> list[str]:
     """What was found, then what cannot be told from it: the contrast of the methods stands last."""
-    from llm_bridge.report.curves import compared_methods, headline_curves
-    from llm_bridge.report.language import (
-        method_sentences,
-        model_names,
-        primary_sentence,
-        sf_sentence,
-        texture_sentence,
-        warning_sentence,
-    )
-    from llm_bridge.report.results import CORPUS_ORDER, rank
-    from llm_bridge.report.tests import method_comparisons, primary_contrasts, texture_contrasts
+    from llm_bridge.report import curves, results, tests
+    from llm_bridge.report import language as say
 
-    headlines = headline_curves(study)
-    warnings = [sentence for curve in headlines if (sentence := warning_sentence(curve))]
-    found = [(c.first.corpus, primary_sentence(c)) for c in primary_contrasts(study)]
-    found += [(c.first.corpus, texture_sentence(c)) for c in texture_contrasts(study)]
-    first = min((corpus for corpus, _ in found), key=lambda corpus: rank(CORPUS_ORDER, corpus), default=None)
+    headlines = curves.headline_curves(study)
+    warnings = [sentence for curve in headlines if (sentence := say.warning_sentence(curve))]
+    found = [(c.first.corpus, say.primary_sentence(c)) for c in tests.primary_contrasts(study)]
+    found += [(c.first.corpus, say.texture_sentence(c)) for c in tests.texture_contrasts(study)]
+    first = min(
+        (corpus for corpus, _ in found), key=lambda corpus: results.rank(results.CORPUS_ORDER, corpus), default=None
+    )
     registered = [sentence for corpus, sentence in found if corpus == first]
-    compared = [c for methods in compared_methods(study) for c in method_comparisons(study, methods=methods)]
-    others = [sentence for comparison in compared for sentence in method_sentences(comparison)]
+    compared = [
+        c for methods in curves.compared_methods(study) for c in tests.method_comparisons(study, methods=methods)
+    ]
+    others = [sentence for comparison in compared for sentence in say.method_sentences(comparison)]
     others.sort(key=lambda sentence: not sentence.startswith("F1 lost"))
-    model = " and ".join(model_names(study))
-    return [*(sf_sentence(curve, model=model) for curve in headlines), *warnings, *(registered or others)]
+    model = " and ".join(say.model_names(study))
+    return [*(say.sf_sentence(curve, model=model) for curve in headlines), *warnings, *(registered or others)]

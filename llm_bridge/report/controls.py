@@ -292,11 +292,13 @@ class Reception:
 
 def reception(curve: Curve) -> Reception | None:
     """The items of a curve beside the clean decisions; None where an item has no clean counterpart."""
+    import pandas as pd
+
     if curve.clean is None:
         return None
-    link = _stacked([_with_seed(point).assign(whole_share=point.share_intact) for point in curve.points])
+    link = pd.concat([p.seeded_items(whole_share=p.share_intact) for p in curve.points], ignore_index=True)
     keys = ["program", "version", "train_seed"]
-    decided = _with_seed(curve.clean)[[*keys, "correct", "says_buggy"]].drop_duplicates(keys, keep="last")
+    decided = curve.clean.seeded_items()[[*keys, "correct", "says_buggy"]].drop_duplicates(keys, keep="last")
     joined = link[keys].merge(decided, on=keys, how="left", validate="many_to_one")
     if joined["correct"].isna().any() or not len(joined):
         return None
@@ -365,17 +367,6 @@ def _same_link(p: Point, policy: str) -> tuple[Any, ...]:
     """What a point shares with one under another policy."""
     assert p.link is not None
     return p.corpus, p.task, p.corrupted_split, replace(p.link, policy=policy)
-
-
-def _with_seed(point: Point) -> pd.DataFrame:
-    seeds = [-1 if train is None else train for train, _ in point.runs.values()]
-    return point.items.assign(train_seed=[seeds[run] for run in point.run_of_item])
-
-
-def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat(frames, ignore_index=True)
 
 
 def _of_point(name: str, p: Point, *, holds: bool | None = None) -> Control:

@@ -296,31 +296,27 @@ def sf_sentence(curve: Curve, model: str = "") -> str:
     top = max(curve.points, key=lambda point: point.f1 or 0.0)
     ends = compare_points([high], [low]) if len(high.items) and len(low.items) else None
     peak = [compare_points([top], [end]) for end in (low, high)] if ends and top not in (low, high) else []
-    programs = f"n = {low.num_programs} programs, {seed_words(*curve.points)}"
+    behind = f"n = {low.num_programs} programs, {seed_words(*curve.points)}"
     whose = f"the F1 of {method_name(low.method)}{f' ({model})' if model else ''}"
+    first, last = (f"{format_score(p)} at SF{p.sf}" for p in (low, high))
     if peak and all(d is not None and d.low > 0 for d in peak):
-        said = (
-            f"{whose} peaks at SF{top.sf} with {format_score(top)}, against {format_score(low)} at SF{low.sf} and "
-            f"{format_score(high)} at SF{high.sf} ({programs})"
-        )
+        said = f"peaks at SF{top.sf} with {format_score(top)}, against {first} and {last}"
     elif ends is None:
-        said = f"{whose} is {format_score(low)} at SF{low.sf} and {format_score(high)} at SF{high.sf} ({programs})"
-    elif ends.excludes(0.0):
-        said = (
-            f"{whose} {'rises' if ends.value > 0 else 'falls'} from {format_score(low)} at SF{low.sf} to "
-            f"{format_score(high)} at SF{high.sf} (difference {format_difference(ends)}, {programs})"
-        )
+        said = f"is {first} and {last}"
     else:
-        said = (
-            f"{whose} at SF{low.sf}, {format_score(low)}, and at SF{high.sf}, {format_score(high)}, is not "
-            f"distinguishable (difference {format_difference(ends)}, {programs})"
-        )
+        behind = f"difference {format_difference(ends)}, {behind}"
+        said = f"{'rises' if ends.value > 0 else 'falls'} from {first} to {last}"
+        if not ends.excludes(0.0):
+            both = (f"at SF{p.sf}, {format_score(p)}," for p in (low, high))
+            said = f"{' and '.join(both)} is not distinguishable"
     question = TASK_QUESTIONS.get(low.task, low.task).rstrip("?")
     clean = curve.clean if curve.clean is not None and curve.clean.f1 is not None else None
     rest = [] if clean is None else [f"with nothing lost it is {format_score(clean)}"]
     rest += [] if low.baseline is None else [f"the baseline is {format_number(low.baseline)}"]
     tail = "; ".join(rest)
-    return f"On {corpus_name(low.corpus)}, asked {question}, {said}." + (f" {sentence_case(tail)}." if tail else "")
+    return f"On {corpus_name(low.corpus)}, asked {question}, {whose} {said} ({behind})." + (
+        f" {sentence_case(tail)}." if tail else ""
+    )
 
 
 def warning_sentence(curve: Curve) -> str | None:
@@ -349,17 +345,15 @@ def verdict_words(contrast: Contrast, direction: str, *, say_smallest: bool = Tr
 
 def primary_sentence(contrast: Contrast) -> str:
     """What may be said about a primary contrast, with interval, p, n and seeds."""
-    first, second = contrast.linked
-    names = [method_name(point.method) for point in (first, second)]
-    lost = [change_words(x) for x in contrast.losses]
-    d = contrast.difference
-    said = verdict_words(contrast, f"the link costs {names[0]} {'more' if d.value > 0 else 'less'}")
     tail = "" if contrast.informative else "; neither beats the baseline with nothing lost, so this says little"
-    return (
-        f"From nothing lost to SF{first.sf}, F1 in {first.task} {lost[0]} for {names[0]} and {lost[1]} for {names[1]} "
-        f"(difference {format_difference(d)}, {format_p(contrast.p_holm)} after Holm, {corpus_name(first.corpus)}, "
-        f"n = {d.num_clusters} programs, {seed_words(first, second)}): {said}{tail}."
-    )
+    return _loss_sentence(contrast, f"From nothing lost to SF{contrast.first.sf}", "the link costs", tail)
+
+
+def training_sentence(contrast: Contrast) -> str:
+    """What may be said about [F1(none) - F1(train)] of one method minus that of the other."""
+    factors = ", ".join(f"SF{group[1].sf}" for group in contrast.groups)
+    from_to = f"From clean training texts to those that crossed the link ({held_equal(contrast.linked[0])}, {factors})"
+    return _loss_sentence(contrast, from_to, "damaged training texts cost")
 
 
 def texture_sentence(contrast: Contrast) -> str:
@@ -379,22 +373,6 @@ def texture_sentence(contrast: Contrast) -> str:
 def texture_direction(contrast: Contrast) -> str:
     """Which way the largest spreading factor differs."""
     return f"SF{contrast.groups[0][0].sf} scores {'higher' if contrast.difference.value > 0 else 'lower'}"
-
-
-def training_sentence(contrast: Contrast) -> str:
-    """What may be said about [F1(none) - F1(train)] of one method minus that of the other."""
-    first, second = contrast.linked
-    names = [method_name(p.method) for p in (first, second)]
-    lost = [change_words(x) for x in contrast.losses]
-    d = contrast.difference
-    factors = ", ".join(f"SF{group[1].sf}" for group in contrast.groups)
-    said = verdict_words(contrast, f"damaged training texts cost {names[0]} {'more' if d.value > 0 else 'less'}")
-    return (
-        f"From clean training texts to those that crossed the link ({held_equal(first)}, {factors}), F1 in "
-        f"{first.task} {lost[0]} for {names[0]} and {lost[1]} for {names[1]} (difference {format_difference(d)}, "
-        f"{format_p(contrast.p_holm)} after Holm, {corpus_name(first.corpus)}, n = {d.num_clusters} programs, "
-        f"{seed_words(first, second)}): {said}."
-    )
 
 
 def method_sentences(comparison: MethodComparison) -> list[str]:
@@ -545,50 +523,56 @@ def control_note(control: Control) -> str:
 def limits(study: Study) -> list[str]:
     """What this study cannot show; drawn from what it holds."""
     points, models = study.points, model_names(study)
-    said = []
-    if not any(_is_llama_3_8b(name) for name in models):
-        said.append(
-            f"The numbers are those of {' and '.join(models)}. "
-            "They are not numbers of Llama 3 8B, and need not carry over to it."
-        )
-    if any(name.startswith("toy") for name in models):
-        said.append("The toy model has random weights: its scores test the path and say nothing about language models.")
-    for n in sorted({point.num_programs for point in points}):
-        smallest = smallest_detectable_difference(n)
-        corpora = " and ".join(sorted({corpus_name(p.corpus) for p in points if p.num_programs == n}))
-        shown = "no difference at all" if smallest is None else f"a difference of {format_number(smallest)} or more"
-        said.append(
-            f"{n} programs ({corpora}) show {shown} between two methods with 80 % power (exact McNemar test, 10 points "
-            "of extra disagreement); smaller ones stay hidden."
-        )
-    if max((len(point.train_seeds) for point in points), default=0) <= 1 and any(p.train_seeds for p in points):
-        said.append("One training seed: how much another seed would change a fine-tuned model is not known from here.")
-    if max((len(point.channel_seeds) for point in points), default=0) <= 1 and any(p.sf for p in points):
-        said.append(
-            "One channel seed: every curve is one draw of the noise; intervals cover programs, not channel draws."
-        )
-    if any(own_channels(point) for point in points):
-        said.append(
-            "Each training seed was scored on channel seeds of its own: over a link, training seeds differ by their "
-            "channels too."
-        )
-    weak = sorted(
-        {
-            f"{p.task} ({method_name(p.method)})"
-            for p in points
-            if p.clean and not is_control(p) and verdict(p).key in ("at", "below")
-        }
-    )
-    if weak:
-        said.append(f"Not above the baseline even with nothing lost, hence no evidence of skill: {', '.join(weak)}.")
-    if not any(point.lossless for point in points):
-        said.append("No cell without losses: what the model could do on clean text is not known from here.")
-    if any(point.sf for point in points):
-        said.append("The link is simulated; the largest of several F1 along a curve was picked after looking.")
-    return said
+    toy = "The toy model has random weights: its scores test the path and say nothing about language models."
+    weak = (p for p in points if p.clean and not is_control(p) and verdict(p).key in ("at", "below"))
+    unskilled = ", ".join(sorted({f"{p.task} ({method_name(p.method)})" for p in weak}))
+    linked, trained = any(p.sf for p in points), any(p.train_seeds for p in points)
+    said = {
+        f"The numbers are those of {' and '.join(models)}. They are not numbers of Llama 3 8B, and need not carry over "
+        "to it.": not any(_is_llama_3_8b(name) for name in models),
+        toy: any(name.startswith("toy") for name in models),
+        **{_power_words(points, n): True for n in sorted({point.num_programs for point in points})},
+        "One training seed: how much another seed would change a fine-tuned model is not known from here.": trained
+        and max(len(point.train_seeds) for point in points) <= 1,
+        "One channel seed: every curve is one draw of the noise; intervals cover programs, not channel draws.": linked
+        and max(len(point.channel_seeds) for point in points) <= 1,
+        "Each training seed was scored on channel seeds of its own: over a link, training seeds differ by their "
+        "channels too.": any(own_channels(point) for point in points),
+        f"Not above the baseline even with nothing lost, hence no evidence of skill: {unskilled}.": bool(unskilled),
+        "No cell without losses: what the model could do on clean text is not known from here.": not any(
+            point.lossless for point in points
+        ),
+        "The link is simulated; the largest of several F1 along a curve was picked after looking.": linked,
+    }
+    return [text for text, holds in said.items() if holds]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _loss_sentence(contrast: Contrast, from_to: str, cost: str, tail: str = "") -> str:
+    """What two methods lose between two conditions, and what may be said of the difference."""
+    first, second = contrast.linked
+    names = [method_name(point.method) for point in (first, second)]
+    lost = [change_words(x) for x in contrast.losses]
+    d = contrast.difference
+    said = verdict_words(contrast, f"{cost} {names[0]} {'more' if d.value > 0 else 'less'}")
+    return (
+        f"{from_to}, F1 in {first.task} {lost[0]} for {names[0]} and {lost[1]} for {names[1]} (difference "
+        f"{format_difference(d)}, {format_p(contrast.p_holm)} after Holm, {corpus_name(first.corpus)}, "
+        f"n = {d.num_clusters} programs, {seed_words(first, second)}): {said}{tail}."
+    )
+
+
+def _power_words(points: Iterable[Point], n: int) -> str:
+    """Which difference so many programs show."""
+    smallest = smallest_detectable_difference(n)
+    corpora = " and ".join(sorted({corpus_name(p.corpus) for p in points if p.num_programs == n}))
+    shown = "no difference at all" if smallest is None else f"a difference of {format_number(smallest)} or more"
+    return (
+        f"{n} programs ({corpora}) show {shown} between two methods with 80 % power (exact McNemar test, 10 points of "
+        "extra disagreement); smaller ones stay hidden."
+    )
 
 
 def _could_show(smallest: float | None) -> str:

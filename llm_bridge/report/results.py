@@ -181,6 +181,11 @@ class Point:
         """What a curve over spreading factors holds fixed: the link's condition, and which texts crossed it."""
         return (*(self.link.condition if self.link is not None else ()), self.corrupted_split)
 
+    def seeded_items(self, **columns: Any) -> pd.DataFrame:
+        """The items with the training seed of each, -1 without one, and further columns."""
+        seeds = np.array([-1 if train is None else train for train, _ in self.runs.values()])
+        return self.items.assign(train_seed=seeds[self.run_of_item], **columns)
+
     @cached_property
     def own_runs(self) -> list[Run]:
         """The run of each cell; without noise a channel seed means nothing."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from llm_bridge.report.curves import (
     FINE_TUNED,
@@ -49,9 +49,6 @@ from llm_bridge.scoring.variance import (
     nested_table,
     variance_components,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 METHODS = ("qlora", "full")
 """The methods of the registered contrasts."""
@@ -268,6 +265,8 @@ def neighbour_tests(study: Study, *, methods: Iterable[str] = METHODS) -> list[P
 
 def independence_tests(study: Study) -> list[IndependenceTest]:
     """One test for each corpus, policy and task, over all links and fine-tuned methods; over all models without any."""
+    import pandas as pd
+
     families: dict[tuple[str, str], dict[str, list[pd.DataFrame]]] = {}
     linked = [
         p
@@ -276,28 +275,21 @@ def independence_tests(study: Study) -> list[IndependenceTest]:
     ]
     trained = any(p.method in FINE_TUNED for p in linked)
     for p in linked:
-        if is_rule(p.method) or (trained and p.method not in FINE_TUNED):
-            continue
-        seeds = [train for train, _ in p.runs.values()]
-        items = p.items.assign(method=p.method, sf=p.sf, train_seed=[seeds[run] for run in p.run_of_item])
-        items = items[items["bytes_sent"] > 0]
-        families.setdefault((p.corpus, str(p.policy)), {}).setdefault(p.task, []).append(items)
+        if p.method in FINE_TUNED or not (trained or is_rule(p.method)):
+            items = p.seeded_items(method=p.method, sf=p.sf)
+            of_link = families.setdefault((p.corpus, str(p.policy)), {})
+            of_link.setdefault(p.task, []).append(items[items["bytes_sent"] > 0])
     found = []
     for (corpus, policy), parts in families.items():
-        by_task = {task: _stacked(frames) for task, frames in parts.items()}
+        by_task = {task: pd.concat(frames, ignore_index=True) for task, frames in parts.items()}
         fits = independence_family(by_task)
         for task, items in by_task.items():
-            found.append(
-                IndependenceTest(
-                    corpus=corpus,
-                    policy=policy,
-                    task=task,
-                    slope=fits[task],
-                    categories=fit_independence(items, sf_terms="categories"),
-                    in_part=fit_independence(items[items["delivered"] & ~items["intact"]]),
-                    robust=fit_independence(items, engine="gee"),
-                )
-            )
+            further = {
+                "categories": fit_independence(items, sf_terms="categories"),
+                "in_part": fit_independence(items[items["delivered"] & ~items["intact"]]),
+                "robust": fit_independence(items, engine="gee"),
+            }
+            found.append(IndependenceTest(corpus=corpus, policy=policy, task=task, slope=fits[task], **further))
     return sorted(found, key=lambda c: (rank(CORPUS_ORDER, c.corpus), c.corpus, c.policy, c.task))
 
 
@@ -419,12 +411,6 @@ def _family(methods: tuple[str, ...], pairs: Sequence[tuple[Point, Point]]) -> l
             )
         )
     return _corrected(tests, lambda test: test.methods)
-
-
-def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat(frames, ignore_index=True)
 
 
 def _components(point: Point) -> list[Component]:
