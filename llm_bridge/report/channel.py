@@ -5,7 +5,6 @@ channel.csv  ->  counts over channel seeds  ->  a figure for each corpus, axis a
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -17,6 +16,7 @@ from llm_bridge.files import StoreError, read_json
 from llm_bridge.report.figures import share_against_level
 from llm_bridge.report.language import axis_name, corpus_name, format_level
 from llm_bridge.report.page import Part, render
+from llm_bridge.report.reading import read_lines
 from llm_bridge.report.tables import Column, make_table
 from llm_bridge.results_format import CHANNEL_COLUMNS, CHANNEL_TABLE, RECIPE_FILE
 
@@ -40,13 +40,9 @@ def read_channel(directory: Path) -> pd.DataFrame:
     import pandas as pd
 
     path = directory / CHANNEL_TABLE
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    rows = list(csv.DictReader(text.splitlines(), delimiter=delimiter))
-    missing = [name for name in NEEDED if not rows or name not in rows[0]]
-    if missing:
-        raise StoreError(f"{path} is no table of links: it lacks the column {missing[0]!r}; run the recipe again")
+    rows, delimiter = read_lines(path, needed=NEEDED, kind="links")
+    if not rows:
+        raise StoreError(f"{path} holds no link; run the recipe again")
     frame = pd.DataFrame({name: [row.get(name) or None for row in rows] for name in CHANNEL_COLUMNS})
     for name in frame.columns.difference(sorted(TEXTS)):
         column = frame[name].str.replace(",", ".") if delimiter != "," else frame[name]

@@ -370,14 +370,10 @@ def delivery_parts(study: Study) -> Iterator[Part]:
         if len(group) > 1:
             telling.setdefault((group["corpus"].iloc[0], link.axis), group)
     ordered = sorted(telling.items(), key=lambda pair: (pair[0][0], rank(AXIS_ORDER, pair[0][1])))
-    drawn = [
-        Part(
-            title=f"{say.corpus_name(corpus)}, {say.axis_name(axis)}",
-            where=_link_text(group),
-            svg=figures.delivery_against_sf(group),
-        )
-        for (corpus, axis), group in ordered
-    ]
+    drawn = []
+    for (corpus, axis), group in ordered:
+        title, svg = f"{say.corpus_name(corpus)}, {say.axis_name(axis)}", figures.delivery_against_sf(group)
+        drawn.append(Part(title=title, where=_link_text(group), svg=svg))
     payload_len = _payload_len(study)
     for (corpus, axis), group in ordered:
         link = group["link"].iloc[0]

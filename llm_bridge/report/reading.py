@@ -157,20 +157,31 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     StoreError
         A number that is none, or a file without the columns that name a cell.
     """
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
-    missing = {"method", "task", "corpus", "n"} - set(reader.fieldnames or ())
-    if missing:
-        raise StoreError(f"{path} is no table of results: it lacks the column {sorted(missing)[0]!r}")
+    lines, delimiter = read_lines(path, needed=("corpus", "method", "n", "task"), kind="results")
     rows = []
-    for number, line in enumerate(reader, start=2):
+    for number, line in enumerate(lines, start=2):
         try:
             rows.append({name: _cell_value(name, line.get(name) or "", delimiter) for name in RESULT_COLUMNS})
         except ValueError as error:
             raise StoreError(f"{path}, line {number}: {error}") from error
     return rows
+
+
+def read_lines(path: Path, *, needed: Iterable[str], kind: str) -> tuple[list[dict[str, str]], str]:
+    """Lines of a table of CSV as texts, and the delimiter that it has: a comma, or what a spreadsheet put there.
+
+    Raises
+    ------
+    StoreError
+        A column of `needed` is not there: this is no table of that `kind`.
+    """
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
+    missing = [name for name in needed if name not in (reader.fieldnames or ())]
+    if missing:
+        raise StoreError(f"{path} is no table of {kind}: it lacks the column {missing[0]!r}; restore it, or run again")
+    return list(reader), delimiter
 
 
 def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:

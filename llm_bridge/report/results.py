@@ -353,7 +353,8 @@ def results_csv(cells: Iterable[CellFiles]) -> str:
     for cell in cells:
         for row in cell.rows:
             known = {**cell.config, **row}
-            writer.writerow([_csv_value(known.get(column)) for column in RESULT_COLUMNS])
+            values = (known.get(column) for column in RESULT_COLUMNS)
+            writer.writerow(["" if value != value else value for value in values])  # floats in their shortest form
     return text.getvalue()
 
 
@@ -366,25 +367,19 @@ def delivery(study: Study) -> pd.DataFrame:
     """
     import pandas as pd
 
-    sizes = study.items.groupby(["cell", "task"], observed=True).indices
-    chosen: dict[tuple[Any, ...], npt.NDArray[np.intp]] = {}
-    links: dict[tuple[Any, ...], Link] = {}
-    for (cell, _), places in sizes.items():
+    blocks = study.items.groupby(["cell", "task"], observed=True)
+    counts = blocks[["delivered", "intact", "residual", *DELIVERY_COUNTS]].sum()
+    counts.insert(0, "n", blocks.size())
+    chosen: dict[tuple[Any, ...], pd.Series] = {}
+    for (cell, _), row in counts.iterrows():
         config = study.cells[cell].config
         link = Link.of_row(config)
-        if link is None or config.get("corrupted_split") not in ("eval", "both"):
-            continue
-        key = (config["corpus"], replace(link, channel_seed=None), config.get("channel_seed"))
-        if len(places) > len(chosen.get(key, ())):
-            chosen[key] = places
-    rows = []
-    for (corpus, link, _), places in chosen.items():
-        links[corpus, link] = link
-        part = study.items.iloc[places]
-        counts = {name: float(part[name].sum()) for name in ("delivered", "intact", "residual", *DELIVERY_COUNTS)}
-        rows.append({"corpus": corpus, "link": link, "n": len(part), **counts})
-    if not rows:
+        if link is not None and config.get("corrupted_split") in ("eval", "both"):
+            key = (config["corpus"], replace(link, channel_seed=None), config.get("channel_seed"))
+            chosen[key] = max(chosen.get(key, row), row, key=lambda counted: counted["n"])
+    if not chosen:
         return pd.DataFrame()
+    rows = [{"corpus": corpus, "link": link, **row} for (corpus, link, _), row in chosen.items()]
     frame = pd.DataFrame(rows).groupby(["corpus", "link"], sort=False, as_index=False).sum()
     frame["residual"] = frame["residual"].round()
     whole = [name for name in frame.columns if name not in ("corpus", "link", "airtime_s")]
@@ -401,20 +396,10 @@ def rank(order: Sequence[Any], value: Any) -> int:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _csv_value(value: Any) -> str:
-    """A cell of ``results.csv``; numbers in their shortest exact form."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return repr(value) if isinstance(value, float) else str(value)
-
-
 def _point_order(p: Point) -> tuple[Any, ...]:
-    link = (rank(AXIS_ORDER, p.axis), *_numbers(p.link)) if p.link is not None else ()
+    numbers = ("sf", "snr_db", "fading", "cr", "policy", "source_coding", "quantity", "level")
+    link = () if p.link is None else (rank(AXIS_ORDER, p.axis), *(getattr(p.link, name) for name in numbers))
     return p.corpus, rank(TASK_ORDER, p.task), p.method, link, p.corrupted_split
-
-
-def _numbers(link: Link) -> tuple[Any, ...]:
-    return link.sf, link.snr_db, link.fading, link.cr, link.policy, link.source_coding, link.quantity, link.level
 
 
 def _link_order(corpus: str, link: Link) -> tuple[Any, ...]:
