@@ -290,14 +290,14 @@ def test_parts(
             "robust one counts.",
             table=tables.independence_table(found),
         )
-    families = [
-        (
-            f"{' against '.join(map(say.method_name, methods))} at each spreading factor",
-            tests.method_tests(study, methods=methods),
+    families = {
+        f"{' against '.join(map(say.method_name, methods))} at each spreading factor": tests.method_tests(
+            study, methods=methods
         )
         for methods in curves.compared_methods(study)
-    ]
-    for title, family in (*families, ("Neighbouring spreading factors", tests.neighbour_tests(study))):
+    }
+    families["Neighbouring spreading factors"] = tests.neighbour_tests(study)
+    for title, family in families.items():
         if family:
             yield Part(
                 summary=f"{title}: {len(family)} tests",

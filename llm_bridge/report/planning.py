@@ -91,7 +91,7 @@ class Plan:
     worst_gap: float | None
     mean_gap: float | None
     num_checked: int
-    whole: tuple[float, float]
+    whole: Sequence[float]
 
 
 def make_plan(study: Study) -> Plan | None:
@@ -152,7 +152,7 @@ def make_plan(study: Study) -> Plan | None:
         worst_gap=max(gaps) if gaps else None,
         mean_gap=float(np.mean(gaps)) if gaps else None,
         num_checked=len(gaps),
-        whole=_mean_pairs([whole_shares(p) for p in steady or points]),
+        whole=np.mean([whole_shares(p) for p in steady or points], axis=0).tolist(),
     )
 
 
@@ -255,8 +255,3 @@ def _expected_f1(loss: float, copies: float, shares: FloatArray, scores: FloatAr
     whole = math.floor(copies)
     less, more = (float(np.interp(loss**k, shares, scores)) for k in (whole, whole + 1))
     return less + (copies - whole) * (more - less)
-
-
-def _mean_pairs(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    first, second = np.mean(pairs, axis=0)
-    return float(first), float(second)

@@ -119,7 +119,7 @@ def published_cells(directory: Path) -> list[CellFiles]:
     source = next((p for name in (ITEMS_FILE + ".gz", ITEMS_FILE) if (p := directory / name).exists()), None)
     text = "" if source is None else _unpacked(source)
     items = [] if source is None else _item_rows(source, text, "publish the study again")
-    lines = text.splitlines(keepends=True)
+    lines = text.split("\n")
     named = [(name, list(rows)) for name, rows in itertools.groupby(items, key=itemgetter("cell"))]
     table = read_table(directory / RESULTS_TABLE)
     groups = [list(rows) for _, rows in itertools.groupby(table, key=lambda row: [row[name] for name in CELL_COLUMNS])]
@@ -140,7 +140,7 @@ def published_cells(directory: Path) -> list[CellFiles]:
                 provenance={} if learner is None else {"learner": learner},
                 items=found,
                 rows=rows,
-                text="".join(lines[at : at + len(found)]),
+                text="\n".join([*lines[at : at + len(found)], ""]),
             )
         )
         at += len(found)
@@ -311,12 +311,11 @@ def _unpacked(path: Path) -> str:
 
 def _item_rows(path: Path, text: str, advice: str, *, cell: str | None = None) -> list[ItemRow]:
     """Rows of ``items.jsonl``, their types and ranges checked; `cell` stands in where a row does not name its own."""
-    lines = text.split("\n")[:-1]
     try:
-        rows: list[Any] = json.loads(f"[{','.join(lines)}]")
+        rows: list[Any] = json.loads(f"[{text.removesuffix(chr(10)).replace(chr(10), ',')}]")
     except (ValueError, RecursionError):
-        rows = [_line(path, number, line, advice) for number, line in enumerate(lines, start=1)]
-    if len(rows) != len(lines):
+        rows = [_line(path, number, line, advice) for number, line in enumerate(text.split("\n")[:-1], start=1)]
+    if len(rows) != text.count("\n"):
         raise StoreError(f"{path} must hold one JSON object a line; {advice}")
     if not set(map(type, rows)) <= {dict}:
         number = next(number for number, row in enumerate(rows, start=1) if not isinstance(row, dict))
