@@ -20,12 +20,13 @@ RUN_ANCHOR = 8
 
 @dataclass
 class Pending:
-    """A preamble peak on its way to a frame."""
+    """A preamble peak on its way to a frame; `admitted`: it is followed, whatever the others cost."""
 
     candidate: Candidate
     needed: int
     sync: Sync | None = None
     synchronised: bool = False
+    admitted: bool = False
 
 
 @dataclass

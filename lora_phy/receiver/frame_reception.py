@@ -40,6 +40,8 @@ LARGEST_SCALE = 1e25
 MOST_TRIALS = 1000
 SECOND_LOOK_ES = 16.0
 """Energy of a symbol over the noise in a bin from which on a frame is read again where it cannot be decoded."""
+OPENING_COST, COST_OF_SECOND_LOOK = 70, 3
+"""CPU time that a reading costs whatever its length, in symbols read; that of a second look over the usual one's."""
 LARGE_OFFSET = 16
 """Part of the bandwidth beyond which an offset moves some of a chirp out of the band of an oversampled stream."""
 FILTERED_BEFORE = 20
@@ -132,7 +134,9 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Reception:
-    """A decoded frame in the coordinates of the samples it was decoded from, one per chip."""
+    """A decoded frame in the coordinates of the samples it was decoded from, one per chip; `work`: symbols that were
+    read for it, those of second looks counted by what they cost more.
+    """
 
     decoded: Decoded
     sync: Sync
@@ -143,6 +147,7 @@ class Reception:
     rate: float
     symbols: Symbols
     params: LoRaParams
+    work: int
 
     @property
     def preamble_len(self) -> int:
@@ -160,6 +165,7 @@ def receive_frame(
     *,
     final: bool,
     begin: int = 0,
+    second_looks: bool = True,
 ) -> Reception | int:
     """Decode the frame at `sync`, or say how many samples are needed first.
 
@@ -171,6 +177,8 @@ def receive_frame(
         The stream ends here: what is missing is missing.
     begin
         Index (one per chip) at which the stream begins.
+    second_looks
+        Whether a frame that is strong and was not read is read again in other ways.
 
     Returns
     -------
@@ -182,11 +190,13 @@ def receive_frame(
     if isinstance(reading, int):
         return reading
     # strong, and yet not read: its carrier may move as no usual one does, or the phase step at the chirps' folds
-    looks: tuple[Look, ...] = ("agile", "fold") if _is_doubtful(reading, sync, params) else ()
+    looks: tuple[Look, ...] = ("agile", "fold") if second_looks and _is_doubtful(reading, sync, params) else ()
+    work = OPENING_COST + reading.num_read
     for look in looks:
         again = _read_frame(samples, payload_samples, rate, sync, told, decoding, final=final, look=look)
         if isinstance(again, int):
             return again
+        work += COST_OF_SECOND_LOOK * (OPENING_COST + again.num_read)
         if again.decoded.crc_ok:
             reading = again
             break
@@ -206,6 +216,7 @@ def receive_frame(
         rate=timing.offset / max(reading.num_read + 2.25 + params.extra_upchirps, 1.0),
         symbols=decide_symbols(reading.bins, found),
         params=found,
+        work=work,
     )
 
 

@@ -17,6 +17,7 @@ from lora_phy.modem.sync_words import word_of_chirps
 from lora_phy.modem.synchroniser import are_whole_chirps, continues, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.detected_frames import RUN_ANCHOR, DetectedFrame, Pending, Run
+from lora_phy.receiver.effort import Effort
 from lora_phy.receiver.frame_reception import Decoding, Reception, RxFrame, receive_frame
 from lora_phy.receiver.front_end import FrontEnd
 
@@ -48,6 +49,7 @@ class PreambleDetector:
         """Let the front begin with silence."""
         n = self.params.num_bins
         self.hop = n // HOPS_PER_SYMBOL
+        self.effort = Effort(n)
         self.history = (self.params.preamble_len + LOOK_BACK + 24) * n + 4 * GUARD
         # hunting begins so early that a preamble whose first chirps are missing still fills a window sum
         self.front.lead_in(self.history + 12 * n)
@@ -60,6 +62,13 @@ class PreambleDetector:
             item = self.pending[0]
             # a continuation waits until all peaks before it are known: the order must not depend on the chunks
             if not final and (item.needed > self.front.chips.end or item.candidate.start >= self.decided * self.hop):
+                break
+            # whether an overloaded stretch's peak is among the strongest is known once all of them are
+            if (
+                not final
+                and not item.admitted
+                and not self.effort.is_decidable(item.candidate, self.decided * self.hop)
+            ):
                 break
             outcome = self._resolve(item, final)
             if isinstance(outcome, int):
@@ -128,6 +137,10 @@ class PreambleDetector:
             self.resolved = [*self.resolved[-7:], item.candidate]
             if any(old.explains(item.candidate, params.num_bins) for old in self.found):
                 return None
+            later = (other.candidate for other in self.pending[1:])
+            if not item.admitted and not self.effort.admits(item.candidate, later):
+                return None
+            item.admitted = True
         origin = item.candidate.start - self.history
         samples = front.chips.view(origin)
         local_candidate = replace(item.candidate, start=self.history)
@@ -136,18 +149,25 @@ class PreambleDetector:
             item.sync = synchronise(samples, local_candidate, params, fine=fine)
             item.synchronised = True
         if item.sync is None:
-            later = continues(samples, local_candidate, params)
-            if later is not None:
+            further = continues(samples, local_candidate, params)
+            if further is not None:
                 self._follow(item.candidate, samples, origin)
-                self._resume(replace(later, start=later.start + origin))
+                self._resume(replace(further, start=further.start + origin))
+            else:
+                self.effort.spend(0)
             return None
         start_down = origin + item.sync.start
         if any(abs(start_down - old.start_down) < 3 * params.num_bins for old in self.found):
             return None
         fine = front.fine.view(origin * front.rate)
-        outcome = receive_frame(samples, fine, front.rate, item.sync, params, self.decoding, final=final, begin=-origin)
+        outcome = receive_frame(
+            samples, fine, front.rate, item.sync, params, self.decoding, final=final, begin=-origin,
+            second_looks=self.effort.allows_second_looks(),
+        )  # fmt: skip
         if isinstance(outcome, int):
             return origin + outcome
+        if not outcome.decoded.crc_ok:
+            self.effort.spend(outcome.work)
         # where much speaks against a frame only its CRC makes it one: upchirps in another frame's payload, a preamble
         # that is not followed as it promises, chirps too weak or not whole
         if not outcome.decoded.crc_ok and (
@@ -177,7 +197,7 @@ class PreambleDetector:
 
     def _resume(self, candidate: Candidate) -> None:
         """Queue the continuation of a long preamble, behind the candidate that is being resolved."""
-        self.pending.append(self._pending(candidate))
+        self.pending.append(replace(self._pending(candidate), admitted=True))
         self.pending[1:] = sorted(self.pending[1:], key=lambda other: (other.candidate.start, other.candidate.half_bin))
 
     def _known(self, candidate: Candidate) -> bool:

@@ -183,6 +183,13 @@ class Receiver:
         self._ghosts = Ghosts(rate)
         self._ended = False
 
+    @property
+    def passed_over(self) -> int:
+        """How many preamble peaks were not followed, because their stretch of the stream caused too much work in vain
+        (overlapping preambles, see `lora_phy.receiver.effort`); 0 in all but hostile traffic.
+        """
+        return sum(detector.effort.passed_over for detector in self._detectors)
+
     def push(self, iq: npt.ArrayLike) -> list[RxFrame]:
         """Take the next samples; return the frames that have become certain.
 

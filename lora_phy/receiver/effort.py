@@ -1,0 +1,97 @@
+"""How much work a stretch of the stream may cause that ends in no frame.
+
+Preambles that overlap, sent on purpose or by many at once, each look like a frame's beginning. Each is synchronised,
+and read as far as its header says; followed without a limit, a second of them costs minutes. Work that ends in a valid
+CRC is free, all other counts, in stretches at fixed places of the stream (chunks do not show). Where a stretch has
+half of its allowance left, everything is followed at once; from then on its weakest peaks are passed over first, and
+the strongest is followed in any case.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lora_phy.modem.preamble import Candidate
+
+STRETCH_SYMBOLS = 1024
+ALLOWANCE = {5: 13, 6: 13, 7: 16, 8: 20, 9: 24}
+"""Work in vain that a stretch may cause, a symbol and by spreading factor (9: and above), in units of what hunting
+through a symbol costs at SF5, where that is cheapest.
+"""
+OF_SYNCHRONISATION, OF_SYMBOL, OF_ATTEMPT = 200, 4, 600
+"""What following a peak to its synchronisation costs, reading a symbol, and an attempt that fails at its header, in the
+same unit.
+"""
+_log = logging.getLogger("lora_phy.receiver")
+
+
+@dataclass
+class Effort:
+    """Work in vain in the present stretch, of `num_bins` chips a symbol, and how many peaks were passed over in all."""
+
+    num_bins: int
+    stretch: int = -1
+    spent: int = 0
+    strongest: float = 0.0
+    passed_over: int = 0
+
+    def is_decidable(self, candidate: Candidate, decided: int) -> bool:
+        """Whether a peak can be followed or passed over by now, all peaks before chip `decided` being known."""
+        self._enter(candidate)
+        return self.is_ample() or decided >= (self.stretch + 1) * STRETCH_SYMBOLS * self.num_bins
+
+    def is_ample(self) -> bool:
+        """Whether the stretch has half of its allowance left."""
+        return self.spent < self._allowance() // 2
+
+    def allows_second_looks(self) -> bool:
+        """Whether the stretch has three quarters of its allowance left: second looks are dear, and seldom help."""
+        return self.spent < self._allowance() // 4
+
+    def admits(self, candidate: Candidate, later: Iterable[Candidate]) -> bool:
+        """Whether a peak is followed: the allowance is enough for it besides the stronger ones among the `later`, or
+        it is its stretch's strongest.
+        """
+        self._enter(candidate)
+        if self.is_ample():
+            self.strongest = max(self.strongest, candidate.statistic)
+            return True
+        left = self._allowance() - self.spent
+        strongest = candidate.statistic > self.strongest
+        self.strongest = max(self.strongest, candidate.statistic)
+        for other in later:  # in the order of the stream
+            if self._stretch_of(other) != self.stretch or (left <= 0 and not strongest):
+                break
+            stronger = other.statistic > candidate.statistic
+            strongest &= not stronger
+            left -= OF_ATTEMPT * stronger
+        if left > 0 or strongest:
+            return True
+        if self.passed_over == 0:
+            _log.warning(
+                "more preambles than can be followed (first at chip %d): the weakest are passed over from now on where"
+                " %d symbols cause too much work that ends in no frame; 'passed_over' of a Receiver counts them",
+                candidate.start,
+                STRETCH_SYMBOLS,
+            )
+        self.passed_over += 1
+        return False
+
+    def spend(self, symbols_read: int) -> None:
+        """Count a synchronisation, and the symbols read behind it, that ended in no frame."""
+        self.spent += OF_SYNCHRONISATION + OF_SYMBOL * symbols_read
+
+    def _allowance(self) -> int:
+        return STRETCH_SYMBOLS * ALLOWANCE[min(max(self.num_bins.bit_length() - 1, min(ALLOWANCE)), max(ALLOWANCE))]
+
+    def _stretch_of(self, candidate: Candidate) -> int:
+        return candidate.start // (STRETCH_SYMBOLS * self.num_bins)
+
+    def _enter(self, candidate: Candidate) -> None:
+        here = self._stretch_of(candidate)
+        if here != self.stretch:
+            # what was spent beyond the allowance is owed by the stretches that follow
+            self.spent = max(self.spent - (here - self.stretch) * self._allowance(), 0)
+            self.stretch, self.strongest = here, 0.0
