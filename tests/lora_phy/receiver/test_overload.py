@@ -38,7 +38,7 @@ def cpu_seconds(iq: np.ndarray) -> float:
 
 
 def test_overlapping_preambles_cost_a_bounded_multiple_of_noise(rng) -> None:
-    """At most 20 times as the benchmark measures it, hundreds of times without a cap; here room for a busy machine."""
+    """Less than 20 times as measured alone, hundreds of times without a cap; here room for a busy machine."""
     receive(flood(rng, 200, 20.0), PARAMS)  # compiles
     assert cpu_seconds(flood(rng, 3000, 20.0)) <= 40 * cpu_seconds(noise(rng, 3000))
 
