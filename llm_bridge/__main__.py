@@ -1,7 +1,7 @@
 """Command line: `python -m llm_bridge run RECIPE.toml --out DIR`, `report`, `models`, `corpora`.
 
-A user's mistake ends in one line that says what to do, and exit status 2; an interruption in status 130, and the same
-command again continues.
+A user's mistake ends in one line that says what to do, and exit status 2; models of a study that failed in a line each,
+and status 1, once the others are done; an interruption in status 130, and the same command again continues.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         " pip install 'chirpbridge[bridge]'"
     ) from error
 
-from llm_bridge.files import StoreError
+from llm_bridge.files import FailedModelsError, StoreError
 from llm_bridge.scoring.sandbox import CageError, IsolationError
 from llm_bridge.training.common import ModelDownloadError
 
@@ -47,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Program text over a LoRa radio link into the fine-tuning of a language model, scored on bugs.",
 )
-models_app = typer.Typer(no_args_is_help=True, help="Language models: fetch the default one, estimate memory.")
+models_app = typer.Typer(no_args_is_help=True, help="Language models: fetch the default one, estimate memory, export.")
 recipes_app = typer.Typer(no_args_is_help=True, help="Recipes: their keys, and a JSON schema for editors.")
 corpora_app = typer.Typer(no_args_is_help=True, help="Corpora: check one for leaks, balance and right tests.")
 app.add_typer(models_app, name="models")
@@ -76,8 +76,14 @@ def run(
     extend: Annotated[
         bool, typer.Option("--extend", help="Add cells to a folder where lists of axes, seeds or methods have grown.")
     ] = False,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep every trained model, in DIR/models (see models export).")
+    ] = False,
 ) -> None:
-    """Run a recipe: send, train, score, report. What is finished is skipped."""
+    """Run a recipe: send, train, score, report. What is finished is skipped.
+
+    A method that fails does not end the others: exit status 1, and a line for each that failed.
+    """
     from llm_bridge.run import run_recipe
     from llm_bridge.study.recipe_files import load_recipe
     from llm_bridge.training.distributed_training import (
@@ -103,6 +109,7 @@ def run(
             cluster=cluster,
             cache=cache,
             extend=extend,
+            keep_models=keep_models,
         )
 
 
@@ -113,9 +120,11 @@ def report(directory: Annotated[Path, typer.Argument(help="Folder of a run.")]) 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.disable()  # a folder's rows live to the end, and a collection would go through all of them again and again
     from llm_bridge.report import write_report
+    from llm_bridge.results_format import failure_sentences
 
     path = write_report(directory)
-    Console().print(f"wrote {path}", soft_wrap=True, markup=False, highlight=False)
+    for line in (f"wrote {path}", *failure_sentences(directory)):
+        Console().print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 @recipes_app.command("schema")
@@ -149,6 +158,27 @@ def models_fetch(
             name, progress=lambda done, total: status.update(f"fetching {name}: {done / max(total, 1):.0%}")
         )
     console.print(f"{name} is ready in {path}", soft_wrap=True)
+
+
+@models_app.command("export")
+def models_export(
+    directory: Annotated[Path, typer.Argument(help="Folder of a run with --keep-models.")],
+    name: Annotated[str, typer.Argument(help="A folder's name under DIRECTORY/models, such as qlora-seed0.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write, new or empty.")],
+    merged: Annotated[
+        bool, typer.Option("--merged", help="The whole model with its adapter merged in; not where the base is 4-bit.")
+    ] = False,
+) -> None:
+    """Write a trained model to a folder: an adapter that peft loads, or a whole model that transformers loads."""
+    from llm_bridge.results_format import MODELS_FOLDER
+    from llm_bridge.training.adapters import export_trained
+
+    kept = sorted(path.name for path in (directory / MODELS_FOLDER).glob("[!.]*"))
+    if name not in kept:
+        known = ", ".join(kept) or "none; run with --keep-models"
+        raise ValueError(f"'name' must be a model that {directory} keeps (got {name!r}; there: {known})")
+    path = export_trained(directory / MODELS_FOLDER / name, out, merged=merged)
+    Console().print(f"wrote {path}", soft_wrap=True, markup=False, highlight=False)
 
 
 @models_app.command("estimate")
@@ -218,6 +248,8 @@ def main() -> None:
         extras = {"bridge": BRIDGE_PACKAGES, "cluster": CLUSTER_PACKAGES, "mutants": MUTANTS_PACKAGES}
         extra = next((name for name, packages in extras.items() if package in packages), "llm")
         _fail(f"{error.name or error} is missing: pip install 'chirpbridge[{extra}]'", 2)
+    except FailedModelsError as error:
+        _fail(str(error).replace("\n", "\nerror: "), 1)
     except (ValueError, OSError, StoreError, ModelDownloadError, IsolationError, CageError) as error:
         if os.environ.get("CHIRPBRIDGE_TRACEBACK"):
             raise

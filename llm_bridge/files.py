@@ -21,6 +21,10 @@ class StoreError(RuntimeError):
     """A study's folder cannot be used as asked; the message says why and what to do."""
 
 
+class FailedModelsError(RuntimeError):
+    """Models of a study could not be trained or scored: a line for each; the cells of the others are written."""
+
+
 def canonical_json(value: Any) -> str:
     """One text for one value: sorted keys, no spaces, infinities as in Python's json."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -6,6 +6,8 @@
     DIR/<cell>/example.json       a program before and after the link, where one arrived in part
     DIR/<cell>/result.json        `ResultRow` for each task; written last, with the digests of the files above
     DIR/recipe.json               the resolved recipe
+    DIR/failures.json             `Failure` for each model that could not be trained or scored; gone when none is left
+    DIR/models/<name>/            trained models, where the run was asked to keep them
     DIR/cache/…                   links, models and scores that cells share
     DIR/results.csv  items.jsonl  report.html  channel.csv      derived from the cells, and written anew by each report
 
@@ -15,7 +17,7 @@ A study is published as `results.csv`, `items.jsonl.gz`, `recipe.json` and `prov
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -26,6 +28,7 @@ CONFIG_FILE, PROVENANCE_FILE, ITEMS_FILE, RESULT_FILE = "config.json", "provenan
 EXAMPLE_FILE = "example.json"
 EXAMPLE_FILES = (EXAMPLE_FILE, "examples.json")
 """Names of the examples' file; the second one is that of published results."""
+FAILURES_FILE, MODELS_FOLDER = "failures.json", "models"
 RECIPE_FILE, RESULTS_TABLE, CHANNEL_TABLE, REPORT_FILE = "recipe.json", "results.csv", "channel.csv", "report.html"
 
 CONTRACT_COLUMNS = (
@@ -108,6 +111,71 @@ class ItemRow(TypedDict):
     num_plausible: NotRequired[int]
     copy_plausible: NotRequired[bool]
     edit_token_f1: NotRequired[float]
+
+
+class Failure(TypedDict):
+    """A model of a study that could not be trained or scored: `reason` in one line, and the names of all its cells."""
+
+    method: str
+    train_seed: int | None
+    training_link: str | None
+    reason: str
+    cells: list[str]
+
+
+def record_failure(directory: Path, cells: Collection[str], failure: Failure | None) -> None:
+    """Replace what ``failures.json`` says of some cells; None: they have their results.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written, or is no record of failures.
+    """
+    path = directory / FAILURES_FILE
+    rows = [row for row in _failures(path) if set(row["cells"]).isdisjoint(cells)]
+    if failure is not None:
+        rows.append(failure)
+    if rows:
+        write_json(path, rows)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def failure_sentences(directory: Path) -> list[str]:
+    """A line for each failure on record of which a cell is still without a result.
+
+    Raises
+    ------
+    StoreError
+        ``failures.json`` is no record of failures.
+    """
+    lines = []
+    for row in _failures(directory / FAILURES_FILE):
+        missing = [name for name in row["cells"] if not (directory / name / RESULT_FILE).exists()]
+        seed = "" if row["train_seed"] is None else f", seed {row['train_seed']}"
+        link = "" if row["training_link"] is None else f", trained over {row['training_link']}"
+        extent = (
+            "no cells" if len(missing) == len(row["cells"]) else f"{len(missing)} of {len(row['cells'])} cells missing"
+        )
+        if missing:
+            lines.append(f"{row['method']}{seed}{link}: {row['reason']}; {extent}")
+    return lines
+
+
+def _failures(path: Path) -> list[Failure]:
+    found = read_json(path) if path.exists() else []
+    texts, words = ("method", "reason"), (str, type(None))
+    for row in found if isinstance(found, list) else [None]:
+        if not (
+            isinstance(row, dict)
+            and all(isinstance(row.get(name), str) for name in texts)
+            and isinstance(row.get("train_seed"), int | None)
+            and isinstance(row.get("training_link"), words)
+            and isinstance(row.get("cells"), list)
+            and all(isinstance(name, str) and Path(name).name == name for name in row["cells"])
+        ):
+            raise StoreError(f"{path} is no record of failures: delete it and run again")
+    return list(found)
 
 
 def finalise(cell_dir: Path, result: Mapping[str, Any]) -> None:

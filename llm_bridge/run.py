@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_bridge import report
+from llm_bridge.files import FailedModelsError
 from llm_bridge.report.channel import read_channel, residual_table
+from llm_bridge.results_format import cell_dirs, failure_sentences
 from llm_bridge.study.cache import locked, share_cache
 from llm_bridge.study.channel import run_channel
 from llm_bridge.study.experiment import claim_folder, run_cells
@@ -27,6 +29,7 @@ def run_recipe(
     cluster: str | None = None,
     cache: Path | None = None,
     extend: bool = False,
+    keep_models: bool = False,
 ) -> Path:
     """Run a recipe to its report; returns the report's path. Without a method it is the channel stage alone.
 
@@ -43,9 +46,14 @@ def run_recipe(
     extend
         Whether lists of axes, seeds, methods and corpora may have grown since the folder was filled; the default is
         that another recipe is refused.
+    keep_models
+        Whether every trained model is written to ``models/<method>-seed<n>`` in the folder; the default is that it is
+        deleted once its cells are finished.
 
     Raises
     ------
+    FailedModelsError
+        A model could not be trained or scored; the other cells and the report are written.
     StoreError
         The folder is in use, cannot be written, was edited, or was filled by another recipe.
     RecipeError, CorpusError, ModelError, ModelDownloadError
@@ -60,8 +68,15 @@ def run_recipe(
             share_cache(directory, cache)
         study = open_workspace(recipe, directory, console)
         if recipe.training.methods:
+            study.keep_models = keep_models
             run_cells(study, workers=workers, cluster=cluster, extend=extend)
-            return _report(study)
+            failed = failure_sentences(directory)
+            if failed and not cell_dirs(directory):
+                raise FailedModelsError("\n".join(failed))
+            path = _report(study)
+            if failed:
+                raise FailedModelsError("\n".join(failed))
+            return path
         claim_folder(recipe, directory, extend=extend)
         run_channel(study, workers=workers, cluster=cluster)
         return _channel_report(study)

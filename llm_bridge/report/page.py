@@ -109,6 +109,8 @@ def environment() -> Environment:
 def answer(study: Study, primary: Sequence[tests.Contrast], texture: Sequence[tests.Contrast]) -> Iterator[Part]:
     """What the study says, axis by axis, and adapters against full fine-tuning."""
     models = say.model_names(study)
+    for text in study.failures:
+        yield Part(text=f"{WARNING_SIGN} {text}", style="small warning")
     if any(name.startswith("toy") for name in models):
         text = "A model with random weights: these numbers test the path and say nothing about language models."
         yield Part(text=f"{WARNING_SIGN} {text}", style="small warning")

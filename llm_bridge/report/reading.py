@@ -37,6 +37,7 @@ from llm_bridge.results_format import (
     RESULTS_TABLE,
     ItemRow,
     cell_dirs,
+    failure_sentences,
     is_finished,
 )
 from llm_bridge.scoring.conditional_independence import residual_errors
@@ -101,7 +102,10 @@ def read_cells(directory: Path) -> list[CellFiles]:
     if not cells and (directory / RESULTS_TABLE).exists() and (directory / RECIPE_FILE).exists():
         cells = published_cells(directory)
     if not cells:
-        raise FileNotFoundError(f"no finished cell under {directory}: run a recipe with --out {directory} first")
+        failed = "".join(f"\n{line}" for line in failure_sentences(directory))
+        raise FileNotFoundError(
+            f"no finished cell under {directory}: run a recipe with --out {directory} first{failed}"
+        )
     return cells
 
 

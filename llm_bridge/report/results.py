@@ -25,7 +25,7 @@ from llm_bridge.axes import AXES
 from llm_bridge.files import digest
 from llm_bridge.link import FIELDS, Link
 from llm_bridge.report.reading import TASKS, CellFiles, Row, item_frame, read_cells
-from llm_bridge.results_format import RESULT_COLUMNS
+from llm_bridge.results_format import RESULT_COLUMNS, failure_sentences
 from llm_bridge.scoring.metrics import f1_counts, score_columns
 
 if TYPE_CHECKING:
@@ -252,6 +252,11 @@ class Study:
     def items(self) -> pd.DataFrame:
         """The items of all cells (`item_frame`)."""
         return item_frame(self.cells)
+
+    @cached_property
+    def failures(self) -> list[str]:
+        """A line for each model that could not be trained or scored (`failure_sentences`)."""
+        return failure_sentences(self.directory)
 
     @cached_property
     def points(self) -> list[Point]:

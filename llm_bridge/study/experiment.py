@@ -11,6 +11,7 @@ is finished when its `result.json` is there. One run at a time works in a folder
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,17 +26,22 @@ from llm_bridge.results_format import (
     CONFIG_FILE,
     EXAMPLE_FILE,
     ITEMS_FILE,
+    MODELS_FOLDER,
     PROVENANCE_FILE,
     RECIPE_FILE,
     RESULT_FILE,
+    Failure,
     cell_dirs,
     finalise,
     is_finished,
+    record_failure,
 )
 from llm_bridge.scoring.rules import fit_position, rule_scores
+from llm_bridge.scoring.sandbox import CageError, IsolationError
+from llm_bridge.scoring.text_scores import LikelihoodError
 from llm_bridge.study.cache import waiting_lock
 from llm_bridge.study.cells import RULES, Cell, cell_config, cell_name, expand, tasks_of
-from llm_bridge.study.model_runs import ModelRun, model_run_for
+from llm_bridge.study.model_runs import DivergedError, ModelRun, model_run_for
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
 from llm_bridge.study.preflight import prepare_model
 from llm_bridge.study.provenance import model_hashes, provenance
@@ -45,6 +51,7 @@ from llm_bridge.study.repairing import candidates_of, repair_rows, suspicious_li
 from llm_bridge.study.rows import cell_rows, damage_example, result_row, texts_needed
 from llm_bridge.study.transmission import Arrivals, cross, links_of, transmit_all
 from llm_bridge.study.workspace import Workspace, task_of, workspace_of
+from llm_bridge.training.distributed_training import is_distributed
 from llm_bridge.transport.items import ReceivedItem
 
 if TYPE_CHECKING:
@@ -96,7 +103,7 @@ def claim_folder(recipe: Recipe, directory: Path, *, extend: bool = False) -> No
 def run_cells(
     study: Workspace, *, workers: int | None = None, cluster: str | None = None, extend: bool = False
 ) -> None:
-    """Compute every cell of a recipe that is not finished.
+    """Compute every cell of a recipe that is not finished; a model that fails is put on record, the others go on.
 
     Parameters
     ----------
@@ -135,7 +142,10 @@ def run_cells(
     with open_executor(workers=workers, cluster=cluster) if unfinished else nullcontext() as executor:
         if executor is not None:
             _send_elsewhere(study, unfinished, executor)
-        arrivals = transmit_all(study, unfinished)
+        unkept = [
+            cell for cell, _, _ in cells if study.keep_models and cell.trained and not kept_path(study, cell).exists()
+        ]
+        arrivals = transmit_all(study, list(dict.fromkeys([*unfinished, *unkept])))
         train_and_score(study, cells, arrivals, executor=executor)
 
 
@@ -148,14 +158,25 @@ def train_and_score(
 ) -> None:
     """Middle stages: one model run after the other; its cells are written as soon as their texts are scored."""
     runs = group_by_model_run(study, cells, arrivals)
+
+    def remember(own_cells: Sequence[ConfiguredCell], reason: str | None) -> None:
+        origins = {_origin(cell) for cell, _, _ in own_cells}
+        names = [folder.name for cell, _, folder in cells if _origin(cell) in origins]
+        method, seed, link = _origin(own_cells[0][0])
+        failure = None
+        if reason is not None:
+            label = None if link is None else link.label
+            failure = Failure(method=method, train_seed=seed, training_link=label, reason=reason, cells=names)
+        record_failure(study.directory, names, failure)
+
     if executor is None:
         for model_run, own_cells in runs:
-            score_model_run(study, model_run, own_cells, arrivals)
+            remember(own_cells, score_or_reason(study, model_run, own_cells, arrivals))
         return
-    jobs = [(*task_of(study), model_run.key, own_cells) for model_run, own_cells in runs]
+    jobs = [(*task_of(study), model_run.key, study.keep_models, own_cells) for model_run, own_cells in runs]
     jobs.sort(key=lambda job: not job[-1][0][0].trained)  # the long ones first
     with study.phase(f"{len(jobs)} model runs on worker processes") as advance:
-        run_jobs(executor, model_run_job, jobs, advance)
+        run_jobs(executor, model_run_job, jobs, advance, lambda job, reason: remember(job[-1], reason))
 
 
 def group_by_model_run(
@@ -169,13 +190,43 @@ def group_by_model_run(
     for cell, config, folder in cells:
         if cell not in arrivals:
             continue
-        origin = (cell.method, cell.train_seed, cell.training_link)
+        origin = _origin(cell)
         if origin not in known:
             examples = training_examples(arrivals[cell].learnt, study.train) if cell.trained else []
             known[origin] = model_run_for(cell, study.recipe, study.cache, examples, model_sha256=study.model_sha256)
         model_run = known[origin]
         groups.setdefault(model_run.key, (model_run, []))[1].append((cell, config, folder))
     return list(groups.values())
+
+
+def score_or_reason(
+    study: Workspace, model_run: ModelRun, cells: Sequence[ConfiguredCell], arrivals: dict[Cell, Arrivals]
+) -> str | None:
+    """`score_model_run`; where this model cannot be trained or scored, the reason in one line.
+
+    What concerns the folder, the machine or the installation ends the run. So does, under a launcher, whatever the
+    other processes may not have met: they would wait for this one.
+    """
+    own = (DivergedError, LikelihoodError)
+    try:
+        score_model_run(study, model_run, cells, arrivals)
+    except (StoreError, IsolationError, CageError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        if os.environ.get("CHIRPBRIDGE_TRACEBACK") or (is_distributed() and not isinstance(error, own)):
+            raise
+        text = " ".join(str(error).split()).rstrip(".")
+        ours = type(error).__module__.startswith("llm_bridge") or text.startswith("'")
+        return text if ours else f"{type(error).__name__}: {text} (CHIRPBRIDGE_TRACEBACK=1 shows where)"
+    finally:
+        model_run.release()
+    return None
+
+
+def kept_path(study: Workspace, cell: Cell) -> Path:
+    """Folder of the trained model that a cell needs, where models are kept."""
+    words = [cell.method, f"seed{cell.train_seed}", *([cell.training_link.label] if cell.training_link else [])]
+    return study.directory / MODELS_FOLDER / "-".join(words)
 
 
 def score_model_run(
@@ -186,9 +237,15 @@ def score_model_run(
     No other process works on this model meanwhile; what another one finished is left as it is.
     """
     with waiting_lock(study.cache.path("locks", model_run.key, ".lock")):
-        cells = [entry for entry in cells if not is_finished(entry[2])]
-        if cells:
-            _score_model_run(study, model_run, cells, arrivals)
+        unfinished = [entry for entry in cells if not is_finished(entry[2])]
+        if unfinished:
+            _score_model_run(study, model_run, unfinished, arrivals)
+        if study.keep_models and model_run.seed is not None:
+            for path in {kept_path(study, cell) for cell, _, _ in cells}:
+                with study.phase(f"keep the model {path.name}"):
+                    model_run.keep(path)
+        model_run.release()
+        model_run.discard_checkpoint()
 
 
 def _score_model_run(
@@ -222,8 +279,6 @@ def _score_model_run(
         for number, (cell, config, folder) in enumerate(cells):
             write_cell(study, cell, config, folder, arrivals[cell], scores, model_run, candidates)
             advance(number + 1, len(cells))
-    model_run.release()
-    model_run.discard_checkpoint()
 
 
 def _suspicious_lines(
@@ -320,8 +375,10 @@ def link_job(recipe: str, directory: str, model: dict[str, str], link: Link, cor
         cross(workspace_of(recipe, directory, model), link, corpus)
 
 
-def model_run_job(recipe: str, directory: str, model: dict[str, str], key: str, cells: list[ConfiguredCell]) -> None:
-    """One model run with all its cells, to their files.
+def model_run_job(
+    recipe: str, directory: str, model: dict[str, str], key: str, keep_models: bool, cells: list[ConfiguredCell]
+) -> str | None:
+    """One model run with all its cells, to their files; the reason where that failed.
 
     Raises
     ------
@@ -339,7 +396,8 @@ def model_run_job(recipe: str, directory: str, model: dict[str, str], key: str, 
         if model_run.key != key:
             raise StoreError("a worker has other corpora or another version than the one that asks: install the same")
         here = [(cell, config, Path(directory) / folder.name) for cell, config, folder in cells]
-        score_model_run(study, model_run, here, arrivals)
+        study.keep_models = keep_models
+        return score_or_reason(study, model_run, here, arrivals)
 
 
 def configured_cells(study: Workspace) -> list[ConfiguredCell]:
@@ -349,6 +407,11 @@ def configured_cells(study: Workspace) -> list[ConfiguredCell]:
         config = cell_config(cell, study.recipe, study.corpus_hashes, study.model_sha256)
         cells.append((cell, config, study.directory / cell_name(cell, config)))
     return cells
+
+
+def _origin(cell: Cell) -> tuple[str, int | None, Link | None]:
+    """What the model of a cell is made of: cells that share it share the model."""
+    return cell.method, cell.train_seed, cell.training_link
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from llm_bridge.files import digest, read_json, text_digest, write_json
+from llm_bridge.files import digest, read_json, storage_error, text_digest, write_json
 from llm_bridge.study.cache import Cache, CachedRows
 from llm_bridge.study.cells import SHUFFLED, Cell, base_method
 from llm_bridge.study.provenance import code_identity, simulator_version
@@ -133,8 +133,8 @@ class ModelRun:
         if outcome.status == "diverged":
             self._loaded = None
             raise DivergedError(
-                f"training of {self.method!r} (seed {self.seed}) diverged: {outcome.message}; lower its "
-                f"'training.learning_rate' (now {settings['training']['learning_rate']:g})"
+                f"diverged at step {outcome.steps}, lower its 'training.learning_rate' "
+                f"(now {settings['training']['learning_rate']:g})"
             )
         return self._loaded
 
@@ -169,6 +169,24 @@ class ModelRun:
     def release(self) -> None:
         """Forget the model in memory; its files stay."""
         self._loaded = None
+
+    def keep(self, folder: Path) -> None:
+        """Write the trained model into a folder, whole or not at all; one that holds this very model is left."""
+        from llm_bridge.training.adapters import RECORD_FILE, save_trained
+
+        record, draft = folder / RECORD_FILE, folder.with_name(f".{folder.name}.tmp")
+        if record.exists() and read_json(record).get("model_run") == self.key:
+            return
+        loaded = self.model()
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            save_trained(replace(loaded, fingerprint={**loaded.fingerprint, "model_run": self.key}), draft)
+            shutil.rmtree(folder, ignore_errors=True)
+            draft.rename(folder)
+        except OSError as error:
+            raise storage_error(error, folder) from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
     def discard_checkpoint(self) -> None:
         """Delete the large files once every cell that needs them has its result; the record stays.
@@ -212,7 +230,8 @@ class ModelRun:
         return self.cache.rows("scores", self.key, "text_sha256")
 
     def _remember(self, training: dict[str, Any] | None) -> None:
-        if self._loaded is None or (self.folder / "record.json").exists():
+        before = self.record
+        if self._loaded is None or (before and (before.get("training") or {}).get("status") != "diverged"):
             return
         write_json(self.folder / "record.json", {"fingerprint": self._loaded.fingerprint, "training": training})
 

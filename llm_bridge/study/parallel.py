@@ -67,21 +67,24 @@ def open_executor(*, workers: int | None = None, cluster: str | None = None) -> 
 
 def run_jobs(
     executor: Executor,
-    function: Callable[..., None],
+    function: Callable[..., Any],
     jobs: Sequence[tuple[Any, ...]],
     advance: Callable[[int, int], None],
+    receive: Callable[[tuple[Any, ...], Any], None] | None = None,
 ) -> None:
-    """Call ``function(*job)`` for every job; the first error ends the rest.
+    """Call ``function(*job)`` for every job, and `receive` the job and its result; the first error ends the rest.
 
     Raises
     ------
     StoreError
         A process ended without a word: killed, or out of memory.
     """
-    futures = [executor.submit(function, *job) for job in jobs]
+    futures = {executor.submit(function, *job): job for job in jobs}
     try:
         for number, future in enumerate(as_completed(futures), start=1):
-            future.result()
+            result = future.result()
+            if receive is not None:
+                receive(futures[future], result)
             advance(number, len(jobs))
     except BrokenProcessPool as error:
         raise StoreError(

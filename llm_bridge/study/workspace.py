@@ -33,6 +33,7 @@ class Workspace:
     train: list[ProgramPair]
     validation: list[ProgramPair]
     model: dict[str, str] = field(default_factory=dict)
+    keep_models: bool = False
     phases: list[tuple[str, float]] = field(default_factory=list)
 
     @property

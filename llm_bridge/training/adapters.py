@@ -6,15 +6,16 @@ Adapters are scored as they are trained, never merged: merging into 4-bit weight
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from llm_bridge.training.adapter_modules import num_blocks, with_adapters
-from llm_bridge.training.fetching import ModelError, Progress, quiet
+from llm_bridge.training.fetching import ModelError, Progress, public_name, quiet
 from llm_bridge.training.methods import AdapterSettings, Method, method_named
-from llm_bridge.training.models import LoadedModel
+from llm_bridge.training.models import LoadedModel, load_model
 
 RECORD_FILE = "chirpbridge_adapter.json"
 
@@ -130,17 +131,69 @@ def _named(loaded: LoadedModel, model: Any, method: str, details: Mapping[str, A
 def save_trained(loaded: LoadedModel, folder: Path) -> Path:
     """Write what was trained (adapters alone, or all weights) and the fingerprint.
 
-    `folder` must not exist yet, or be empty.
+    Adapters name their base by its public name, and its revision where one was asked for. `folder` must not exist yet,
+    or be empty.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty")
-    if method_named(loaded.fingerprint["method"]).trained == "nothing":
+    _require_empty(folder)
+    row = method_named(loaded.fingerprint["method"])
+    if row.trained == "nothing":
         raise ValueError("a zero-shot model has nothing trained to save")
-    loaded.model.save_pretrained(folder)
+    name, revision = public_name(loaded.fingerprint["name"])
+    loaded.base.name_or_path = loaded.base.config.name_or_path = name
+    model: Any = loaded.model
+    if row.trained == "everything":
+        with quiet():
+            model.save_pretrained(folder)
+    else:
+        for config in model.peft_config.values():
+            config.base_model_name_or_path, config.revision = name, revision
+        model.save_pretrained(folder, save_embedding_layers=False)  # else the hub is asked whether they grew
     loaded.tokenizer.save_pretrained(folder)
     (folder / RECORD_FILE).write_text(json.dumps(loaded.fingerprint, indent=1) + "\n")
     return folder
+
+
+def export_trained(kept: Path, folder: Path, *, merged: bool = False) -> Path:
+    """Write a model of `save_trained` to another folder, as peft (adapters) or transformers (whole models) load it.
+
+    Parameters
+    ----------
+    kept, folder
+        What `save_trained` wrote, and the folder to write: new, or empty.
+    merged
+        Whether the adapters are merged into their base, which makes a whole model; the default is the adapters alone.
+
+    Raises
+    ------
+    ModelError
+        `merged`, and the base is in 4 bits: merged, it would be another model than the one that was scored.
+    """
+    record = _read_record(kept)
+    if merged and record["storage"] != "full":
+        raise ModelError(f"{kept.name} has a base in 4 bits: merged, it would be another model; export the adapter")
+    _require_empty(folder)
+    if not merged or method_named(record["method"]).trained == "everything":
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        return folder
+    loaded = load_trained(load_model(record["name"], seed=record["seed"] or 0, device="cpu"), kept)
+    adapted: Any = loaded.model
+    with quiet():
+        adapted.merge_and_unload().save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _require_empty(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty")
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / RECORD_FILE).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{folder} holds no readable {RECORD_FILE} ({error})") from error
 
 
 def load_trained(base: LoadedModel, folder: Path) -> LoadedModel:
@@ -151,10 +204,7 @@ def load_trained(base: LoadedModel, folder: Path) -> LoadedModel:
     ModelError
         Adapters for another base (by the hash of its weights, its configuration or its storage), or no record.
     """
-    try:
-        record = json.loads((folder / RECORD_FILE).read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} holds no readable {RECORD_FILE} ({error})") from error
+    record = _read_record(folder)
     for key in ("weights_sha256", "config_sha256", "storage"):
         if record[key] != base.fingerprint[key]:
             raise ModelError(

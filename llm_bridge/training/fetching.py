@@ -250,6 +250,21 @@ def split_revision(name: str) -> tuple[str, str | None]:
     return hub_id, revision or None
 
 
+def public_name(name: str) -> tuple[str, str | None]:
+    """Name and revision under which other programs know a model: never where it lies in our cache.
+
+    A folder or file of the user's own is known by no other name than its path.
+
+    Examples
+    --------
+    >>> public_name("smollm2-135m-instruct"), public_name("org/name@1234abc")
+    (('HuggingFaceTB/SmolLM2-135M-Instruct', None), ('org/name', '1234abc'))
+    """
+    if name in WHEEL_MODELS:
+        return WHEEL_MODELS[name].hub_id, None
+    return (name, None) if Path(name).expanduser().exists() else split_revision(name)
+
+
 def _advice(name: str) -> str:
     """Advice about a failed download."""
     command = "python -m llm_bridge models fetch" + ("" if name == DEFAULT_MODEL else f" {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,25 @@ def test_the_saved_record_is_the_fingerprint(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "adapter" / RECORD_FILE).read_text())
     assert record["method"] == "lora-cka" and record["layers"] == loaded.fingerprint["layers"]
     assert record["layer_scores"]["strategy"] == "cka" and len(record["layer_scores"]["scores"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "revision"),
+    [
+        ("toy", "toy", None),
+        ("smollm2-135m-instruct", "HuggingFaceTB/SmolLM2-135M-Instruct", None),
+        ("org/name@1234abc", "org/name", "1234abc"),
+    ],
+)
+def test_adapters_name_their_base_by_its_public_name(
+    tmp_path: Path, name: str, base: str, revision: str | None
+) -> None:
+    """A 4-bit base is loaded from a folder of ours: its path is in no file that leaves."""
+    loaded = toy("qlora")
+    private = loaded.base.name_or_path
+    assert private.startswith("/")
+    save_trained(replace(loaded, fingerprint={**loaded.fingerprint, "name": name}), tmp_path / "adapter")
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == (base, revision)
+    for path in (tmp_path / "adapter").iterdir():
+        assert private.encode() not in path.read_bytes(), path.name
