@@ -10,6 +10,7 @@ loaded only when a text has no score yet. Torch is imported here when a model is
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -37,8 +38,12 @@ SCORES_PER_LINE_FLUSH = 128
 """Texts scored between two writes: what an interruption can cost."""
 
 
+MANY_TEXTS, SAME_ANSWER = 4, 1e-6
+"""Distinct texts, and the distance in nats, from which and below which a model that answers all alike has collapsed."""
+
+
 class DivergedError(ValueError):
-    """Training that ended in a loss or gradient that is not a number: there is no model to score."""
+    """Training after which there is no model to score: a loss that is not a number, or weights that tell nothing."""
 
 
 @dataclass(kw_only=True)
@@ -164,7 +169,14 @@ class ModelRun:
                     progress(done, len(missing))
             self._plan_path.unlink(missing_ok=True)
         known = self.known_scores()
-        return {text: known[text_digest(text)] for text in dict.fromkeys(texts)}
+        found = {text: known[text_digest(text)] for text in dict.fromkeys(texts)}
+        answers = [(row.mean_nll, row.program_verdict) for row in found.values() if row.num_tokens]
+        if len(answers) >= MANY_TEXTS and all(math.dist(answers[0], answer) < SAME_ANSWER for answer in answers):
+            raise DivergedError(
+                f"the likelihoods are the same for each of {len(answers)} texts ({answers[0][0]:.4g} nats a token), "
+                "as if guessed: the model diverged in training, lower its 'training.learning_rate'"
+            )
+        return found
 
     def release(self) -> None:
         """Forget the model in memory; its files stay."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -68,7 +69,19 @@ def test_a_diverged_method_ends_with_status_one_and_the_others_have_their_cells(
 def test_likelihoods_that_are_no_numbers_are_a_failure_of_their_model(tmp_path: Path) -> None:
     """One step: its loss is finite, and the weights after it are not usable."""
     with pytest.raises(FailedModelsError, match=r"\Afull, seed 0: likelihoods are not numbers for .*; no cells\Z"):
-        run(tmp_path, "training.learning_rate={full=1e15}", "training.steps=1", "training.methods=['full', 'zero-shot']")
+        run(
+            tmp_path, "training.learning_rate={full=1e15}", "training.steps=1", "training.methods=['full', 'zero-shot']"
+        )
+    assert methods_of(tmp_path) == ["zero-shot"]
+
+
+def test_a_model_that_answers_every_text_alike_is_a_failure(tmp_path: Path) -> None:
+    """Weights of 1e6 make every logit zero: -log of 1/259, the size of the toy's vocabulary, for each token."""
+    guessed = (
+        rf"\Afull, seed 0: the likelihoods are the same for each of 8 texts \({math.log(259):.4g} nats a token\).*"
+    )
+    with pytest.raises(FailedModelsError, match=guessed):
+        run(tmp_path, "training.learning_rate={full=1e6}", "training.steps=1", "training.methods=['full', 'zero-shot']")
     assert methods_of(tmp_path) == ["zero-shot"]
 
 
