@@ -12,7 +12,7 @@ from llm_bridge.results_format import cell_dirs, failure_sentences
 from llm_bridge.study.cache import locked, share_cache
 from llm_bridge.study.channel import run_channel
 from llm_bridge.study.experiment import claim_folder, run_cells
-from llm_bridge.study.preflight import check_links
+from llm_bridge.study.preflight import check_isolation, check_links
 from llm_bridge.study.recipe import Recipe
 from llm_bridge.study.workspace import Workspace, open_workspace
 
@@ -62,6 +62,7 @@ def run_recipe(
     from rich.console import Console
 
     check_links(recipe)
+    check_isolation(recipe)
     directory, console = Path(directory), console or Console()
     with locked(directory):
         if cache is not None:
