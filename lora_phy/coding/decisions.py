@@ -65,8 +65,12 @@ def decide_symbols(bins: npt.NDArray[Any], params: LoRaParams) -> Symbols:
     bins = np.asarray(bins)
     if bins.ndim < 2 or bins.shape[-1] != params.num_bins:
         raise ValueError(f"'bins' must have the shape (..., num_symbols, {params.num_bins}) (got {bins.shape})")
-    reduced = reduced_rate_symbols(bins.shape[-2], params)
     symbols = np.empty(bins.shape[:-1], np.int32)
-    symbols[..., reduced] = LEGAL_STEP * np.argmax(bins[..., reduced, 1::LEGAL_STEP], axis=-1) + 1
-    symbols[..., ~reduced] = np.argmax(bins[..., ~reduced, :], axis=-1)
+    # two slices, as `reduced_rate_symbols` says: masks would copy the bins
+    first, rest = slice(0, FIRST_BLOCK_LEN), slice(FIRST_BLOCK_LEN, None)
+    for part, reduced in ((first, params.header_reduced_rate), (rest, params.reduced_rate)):
+        if reduced:
+            symbols[..., part] = LEGAL_STEP * np.argmax(bins[..., part, 1::LEGAL_STEP], axis=-1) + 1
+        else:
+            symbols[..., part] = np.argmax(bins[..., part, :], axis=-1)
     return symbols
