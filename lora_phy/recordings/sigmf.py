@@ -61,7 +61,9 @@ def read_metadata(path: str | Path) -> Metadata:
         capture = {**header, **first}
         skipped = int(first.get("core:sample_start", 0))
         _require_plain(header, captures)
-    except (ArithmeticError, AttributeError, KeyError, TypeError, RecursionError) as error:
+    except KeyError as error:
+        raise ValueError(f"{meta_path.name} is no SigMF metadata: {error.args[0]!r} is missing") from error
+    except (ArithmeticError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"{meta_path.name} is no SigMF metadata: {error!r}") from error
     except ValueError as error:
         raise ValueError(f"{meta_path.name} is no SigMF metadata that can be read here: {error}") from error

@@ -244,3 +244,12 @@ def test_a_pipe_hands_over_what_has_come(tmp_path, iq) -> None:
     writer.join()
     assert sum(map(len, chunks)) == len(iq)
     assert np.array_equal(np.concatenate(chunks)[200:], iq[200:])
+
+
+def test_a_missing_key_is_named(tmp_path):
+    write_sigmf(tmp_path / "a", np.zeros(8, np.complex64), PARAMS)
+    meta = json.loads((tmp_path / "a.sigmf-meta").read_text())
+    del meta["global"]["core:sample_rate"]
+    (tmp_path / "a.sigmf-meta").write_text(json.dumps(meta))
+    with pytest.raises(ValueError, match="'core:sample_rate' is missing"):
+        read_recording(tmp_path / "a")
