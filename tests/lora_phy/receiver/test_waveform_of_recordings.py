@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from closed_form import continuous_phase, frame_chirps, phase_at
 from scipy.optimize import minimize
 
 from lora_phy import FrameStatus, receive
 from lora_phy.recordings import read_sigmf
 from lora_phy.resampling import change_rate
-from tests.lora_phy.closed_form import continuous_phase, frame_chirps, phase_at
 
 SAMPLES_PER_CHIP = 2
 MOST_CHIRPS = 80
