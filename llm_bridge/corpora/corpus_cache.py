@@ -7,11 +7,11 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
+from llm_bridge.files import StoreError, write_atomically
 
 FIELDS = ("name", "buggy", "correct", "docstring", "buggy_line", "corpus", "group", "defect_class")
 
@@ -38,8 +38,8 @@ def cached(
         if pairs and all(_is_whole(pair) for pair in pairs):
             return pairs
     pairs = tuple(make())
-    with contextlib.suppress(OSError):  # a cache that cannot be written is no cache
-        _write_whole(path, json.dumps([{name: getattr(pair, name) for name in FIELDS} for pair in pairs]))
+    with contextlib.suppress(StoreError):  # a cache that cannot be written is no cache
+        write_atomically(path, json.dumps([{name: getattr(pair, name) for name in FIELDS} for pair in pairs]))
     return pairs
 
 
@@ -59,17 +59,3 @@ def _key(settings: Sequence[object], files: Iterable[Path]) -> str:
     for path in (Path(__file__), *files):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:24]
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write by renaming, so that another process sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.replace(name, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise

@@ -30,7 +30,8 @@ from lora_phy.monte_carlo.results_file import ResultsFile, result_id, simulator_
 _TASK_SECONDS = 0.5
 """A task holds as many blocks as take about this long: few enough to report often, many enough to be worth sending."""
 _MAX_TASK_BLOCKS = 64
-_LISTED_FAILURES = 16
+LISTED_FAILURES = 16
+"""Failed frames that a result names."""
 _BROKEN = (
     "the processes of 'executor' died. Each of them imports the script that started it: a script that makes a pool must"
     " do so under 'if __name__ == \"__main__\":', or its processes start pools of their own. Otherwise memory may have"
@@ -222,7 +223,7 @@ class _Job:
                 return
             self.counts = self.counts + result.counts  # type: ignore[operator]
             first = self.used * self.size
-            self.failed += [first + i for i in result.failed[: _LISTED_FAILURES - len(self.failed)]]
+            self.failed += [first + i for i in result.failed[: LISTED_FAILURES - len(self.failed)]]
             self.used += 1
         self.done = self.done or done
 

@@ -21,7 +21,7 @@ from lora_phy.channel import (
     ReceiverFrontEnd,
     Transmitter,
 )
-from lora_phy.monte_carlo.collect import LinkResult
+from lora_phy.monte_carlo.collect import LISTED_FAILURES, LinkResult
 from lora_phy.monte_carlo.counts import LinkCounts, WeightedCounts
 from lora_phy.monte_carlo.frame_batches import BlockResult
 from lora_phy.monte_carlo.points import LinkPoint
@@ -35,7 +35,6 @@ _CLASSES = {
         ReceiverFrontEnd, PhaseNoise,
     )
 }  # fmt: skip
-_FAILED = 16
 
 
 def load_results(path: str | os.PathLike[str]) -> list[LinkResult]:
@@ -108,7 +107,7 @@ def _counts(
     number = 0
     while number in longest and isinstance(longest[number].counts, type(total)):
         total = total + longest[number].counts
-        failed += [number * size + index for index in longest[number].failed[: _FAILED - len(failed)]]
+        failed += [number * size + index for index in longest[number].failed[: LISTED_FAILURES - len(failed)]]
         if longest[number].counts.frames != size:
             break  # the last block of a run that was bounded by its frames
         number += 1
