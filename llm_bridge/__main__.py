@@ -197,21 +197,33 @@ def models_estimate(
 def corpora_check(
     path: Annotated[
         Path | None,
-        typer.Argument(help="mutants, mutants-mutmut, a clone of QuixBugs or its JSONL file; none: MiniBugs."),
+        typer.Argument(help="mutants, mutants-mutmut, your own JSONL file, QuixBugs' clone or file; none: MiniBugs."),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Also probe whether this model knows it by heart.")
     ] = None,
 ) -> None:
-    """Check a corpus: one hunk each, balance, duplicates, leaks, and every test run in the sandbox.
+    """Check a corpus: every line, one hunk each, balance, duplicates, leaks, and every test run in the sandbox.
 
     Exit status 1 where it has problems, 2 where it cannot be checked.
     """
-    from llm_bridge.corpora import checks, minibugs, mutants, mutmut_mutants, quixbugs
+    from llm_bridge.corpora import checks, minibugs, mutants, mutmut_mutants, own_corpus, quixbugs
     from llm_bridge.scoring.sandbox import require_isolation, run_tests
 
     named = {"mutants": lambda: mutants.load("test"), "mutants-mutmut": mutmut_mutants.load}
-    pairs = minibugs.load() if path is None else named.get(str(path), lambda: quixbugs.load(path))()
+    if path is None:
+        pairs = minibugs.load()
+    elif str(path) in named:
+        pairs = named[str(path)]()
+    elif quixbugs.is_quixbugs(path):
+        pairs = quixbugs.load(path)
+    else:
+        pairs, problems = own_corpus.read(str(path).removeprefix(own_corpus.PREFIX))
+        for problem in problems:
+            Console().print(f"PROBLEM {problem}", soft_wrap=True, markup=False, highlight=False)
+        if problems:
+            Console().print(f"{len(problems)} problems; {len(pairs)} pairs are well", markup=False, highlight=False)
+            raise typer.Exit(1)
     if any(pair.tests.cases or pair.tests.test_module for pair in pairs):
         require_isolation()
     found = checks.check(pairs, run_tests=run_tests)
@@ -227,6 +239,14 @@ def corpora_check(
         Console().print(checks.render_memorisation(probe), soft_wrap=True, markup=False, highlight=False)
     if found.problems:
         raise typer.Exit(1)
+
+
+@corpora_app.command("template")
+def corpora_template() -> None:
+    """Print a corpus of three pairs, one JSON object a line: the start of a JSONL file of your own."""
+    from llm_bridge.corpora import own_corpus
+
+    typer.echo(own_corpus.template(), nl=False)
 
 
 def main() -> None:

@@ -128,6 +128,20 @@ def load(path: str | Path) -> list[ProgramPair]:
     return [_pair(record, path) for record in sorted(records, key=lambda record: record.name)]
 
 
+def is_quixbugs(path: str | Path) -> bool:
+    """Whether a path is meant as QuixBugs: a folder, or a JSONL file that begins with one of its programs' records."""
+    path = Path(path)
+    if not path.is_file():
+        return path.is_dir()
+    with path.open("rb") as file:
+        line = file.readline(1_000_000)
+    try:
+        row = json.loads(line)
+        return row["name"] in _FACTS and "test_module" in row and "compare" in row
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Record:
     """One program as it lies in the files, before normalisation."""

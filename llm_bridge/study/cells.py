@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_bridge.axes import LEVEL_COLUMNS, QUANTITIES
+from llm_bridge.corpora.own_corpus import label
 from llm_bridge.files import digest
 from llm_bridge.link import Link, link_columns
 from llm_bridge.study.provenance import code_identity, function_identity, simulator_version
@@ -69,7 +70,7 @@ def expand(recipe: Recipe) -> list[Cell]:
     """
     cells: dict[Cell, None] = {}
     training = recipe.training
-    for corpus, split in itertools.product(recipe.corpus.test, recipe.radio.corrupted_split):
+    for corpus, split in itertools.product(map(label, recipe.corpus.test), recipe.radio.corrupted_split):
         for link in links(recipe) if split != "none" else [None]:
             for method, seed in itertools.product(training.methods, training.seeds):
                 trained = method not in UNTRAINED
@@ -92,7 +93,7 @@ def channel_links(recipe: Recipe) -> list[tuple[str, Link]]:
     >>> len(expand(recipe)), len(channel_links(recipe)) == 2 * 3 * 2  # spreading factors, SNRs, policies
     (0, True)
     """
-    return list(itertools.product(recipe.corpus.test, links(recipe)))
+    return list(itertools.product(map(label, recipe.corpus.test), links(recipe)))
 
 
 def links(recipe: Recipe) -> list[Link]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from llm_bridge.axes import QUANTITIES
+from llm_bridge.corpora.own_corpus import without_folder
 from llm_bridge.files import StoreError, read_json, write_json, write_jsonl
 from llm_bridge.link import Link
 from llm_bridge.results_format import (
@@ -86,10 +87,10 @@ def claim_folder(recipe: Recipe, directory: Path, *, extend: bool = False) -> No
     path = directory / RECIPE_FILE
     if path.exists():
         try:
-            before = _flat(as_plain(recipe_of(read_json(path))))
+            before = _flat(_stored(recipe_of(read_json(path))))
         except (RecipeError, AttributeError, TypeError) as error:
             raise StoreError(f"{path} is no recipe of this program ({error}): choose another --out") from error
-        after = _flat(as_plain(recipe))
+        after = _flat(_stored(recipe))
         differ = [key for key in sorted(before | after) if before.get(key) != after.get(key) and key not in LABELS]
         grown = [key for key in differ if key in GROWING and set(before[key]) <= set(after[key])]
         if differ and not (extend and grown == differ):
@@ -97,7 +98,7 @@ def claim_folder(recipe: Recipe, directory: Path, *, extend: bool = False) -> No
             hint = "; only lists grew: --extend adds their cells" if grown == differ else ""
             difference = "\n".join(lines)
             raise StoreError(f"{directory} was filled by another recipe: choose another --out{hint}\n{difference}")
-    write_json(path, as_plain(recipe))
+    write_json(path, _stored(recipe))
 
 
 def run_cells(
@@ -412,6 +413,13 @@ def configured_cells(study: Workspace) -> list[ConfiguredCell]:
 def _origin(cell: Cell) -> tuple[str, int | None, Link | None]:
     """What the model of a cell is made of: cells that share it share the model."""
     return cell.method, cell.train_seed, cell.training_link
+
+
+def _stored(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as it is kept with its results: of a corpus' file the name and the hash, wherever it lies."""
+    tree = dict(as_plain(recipe))
+    names = {key: [without_folder(name) for name in tree["corpus"][key]] for key in ("test", "train")}
+    return {**tree, "corpus": {**tree["corpus"], **names}}
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:

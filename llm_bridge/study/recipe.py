@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.dataclasses import dataclass
 
 from llm_bridge.axes import AXES, QUANTITIES, Site
+from llm_bridge.corpora import own_corpus
 from llm_bridge.link import Link
 from llm_bridge.training.methods import PRESETS
 from llm_bridge.training.settings import DEFAULT_OBJECTIVES
@@ -26,6 +27,7 @@ from lora_phy.studies.budget import REGIONS
 
 RECIPE_VERSION = 1
 CORPORA = ("minibugs", "mutants", "mutants-mutmut", "quixbugs", "minibugs-renamed", "quixbugs-renamed")
+MUTANTS = "mutants"
 RENAMED = "-renamed"
 """Ending of a corpus whose identifiers are renamed: a control for memory, never trained on."""
 YOUNGER_KEYS = ("chat_template", "max_tokens", "target_modules", "layers", "preset")
@@ -69,9 +71,10 @@ class Within:
 
 @dataclasses.dataclass(frozen=True)
 class OneOf:
-    """The words that a key allows, as an annotation."""
+    """The words that a key allows, as an annotation; with `files` also ``file:PATH``, which is read (`own_corpus`)."""
 
     allowed: tuple[str, ...]
+    files: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         """Check the word after the type."""
@@ -79,12 +82,16 @@ class OneOf:
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
         """List the words."""
-        return {"type": "string", "enum": list(self.allowed)}
+        words = {"type": "string", "enum": list(self.allowed)}
+        return {"anyOf": [words, {"type": "string", "pattern": "^file:."}]} if self.files else words
 
     def check(self, value: str) -> str:
         """Refuse any other word."""
+        if self.files and value.startswith(own_corpus.PREFIX):
+            return own_corpus.pinned(value)
         if value not in self.allowed:
-            raise ValueError(f"must be among {', '.join(self.allowed)}")
+            known = f"must be among {', '.join(self.allowed)}"
+            raise ValueError(f"{known}, or {own_corpus.PREFIX}PATH" if self.files else known)
         return value
 
 
@@ -135,25 +142,29 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class CorpusConfig:
-    """Test corpora, and the corpus that the model is trained on.
+    """Test corpora, and the corpora that the model is trained on.
 
-    Training and validation pairs are mutants of the installed standard library.
+    A corpus of your own is ``file:PATH``, a JSONL file (`llm_bridge.corpora.own_corpus`); a relative path is taken from
+    the recipe's folder, and with ``--set`` from the current one.
     """
 
-    test: OneOrMore[Annotated[Text, OneOf(CORPORA)]] = ("minibugs",)
-    """Names of the corpora to test on; "…-renamed" has other identifiers (`llm_bridge.corpora.renaming`)."""
+    test: OneOrMore[Annotated[Text, OneOf(CORPORA, files=True)]] = ("minibugs",)
+    """Names of the corpora to test on; "…-renamed" has other identifiers (`llm_bridge.corpora.renaming`),
+    "file:PATH" is a file of your own."""
+    train: OneOrMore[Annotated[Text, OneOf((MUTANTS,), files=True)]] = (MUTANTS,)
+    """Corpora to learn from, one after the other: mutants, and files of your own as "file:PATH"."""
     limit: Annotated[Int, Within(0)] = 0
     """Number of pairs of each test corpus, the first ones; 0 means all."""
     quixbugs_path: Text = ""
     """A clone's root or the JSONL file of QuixBugs."""
     train_pairs: Count = 512
-    """Number of pairs to learn from."""
+    """Number of mutants to learn from; of a file, all pairs."""
     validation_pairs: Annotated[Int, Within(0)] = 60
     """Number of pairs to fit the threshold of *detect* on."""
     mutants_seed: Seed = 0
     """Seed by which mutants are drawn."""
     train_max_chars: Count = 600
-    """Largest number of characters of a program to learn from."""
+    """Largest number of characters of a mutant to learn from."""
 
     def __post_init__(self) -> None:
         """Refuse QuixBugs without its files."""

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from llm_bridge.axes import QUANTITIES
+from llm_bridge.corpora import own_corpus
 from llm_bridge.study.recipe import RECIPE_VERSION, RadioConfig, Recipe, RecipeError
 
 TYPE_WORDS = {"int": "int", "float": "float", "string": "str", "bool": "bool"}
@@ -53,6 +54,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         tree = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"{file} is not TOML: {error}") from error
+    _find_files_beside(file, tree)
     for override in overrides:
         _override(tree, override)
     return recipe_of(tree)
@@ -129,10 +131,18 @@ def _table(title: str, properties: Mapping[str, Mapping[str, Any]]) -> str:
         default = entry.get("default")
         shown = "" if default is None else f"`{json.dumps(default, ensure_ascii=False)}`"
         meaning = " ".join(str(entry.get("description", "")).split()).replace("|", "\\|")
-        words = next((o["enum"] for o in [entry, entry.get("items", {}), *entry.get("anyOf", ())] if "enum" in o), ())
+        words = next((o["enum"] for o in _alternatives(entry) if "enum" in o), ())
         allowed = f" One of {', '.join(words)}." if words else ""
         lines.append(f"| `{name}` | {shown} | {meaning}{allowed} |")
     return "\n".join(lines)
+
+
+def _alternatives(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A key's schema, and those of its items and its alternatives."""
+    yield entry
+    for other in (entry.get("items", {}), *entry.get("anyOf", ())):
+        if other:
+            yield from _alternatives(other)
 
 
 def _with_levels(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,6 +191,16 @@ def _keys(section: Sequence[str]) -> list[str]:
         return list(schema["properties"])
     entry = schema["properties"][section[0]]
     return list(schema["$defs"][entry["$ref"].rpartition("/")[2]]["properties"])
+
+
+def _find_files_beside(file: Path, tree: dict[str, Any]) -> None:
+    """Let relative paths of corpora begin at the recipe's folder."""
+    corpus = tree.get("corpus")
+    if not isinstance(corpus, dict):
+        return
+    for key in {"test", "train"} & corpus.keys():
+        names = corpus[key] if isinstance(corpus[key], list) else [corpus[key]]
+        corpus[key] = [own_corpus.relative_to(name, file.parent) if isinstance(name, str) else name for name in names]
 
 
 def _override(tree: dict[str, Any], override: str) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.corpora import own_corpus
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
 from llm_bridge.files import canonical_json
 from llm_bridge.study.cache import Cache
@@ -94,12 +95,17 @@ class Workspace:
 def open_workspace(recipe: Recipe, directory: Path, console: Console) -> Workspace:
     """Read the corpora that a recipe names; those to learn from only where there is a method."""
     config, learns = recipe.corpus, bool(recipe.training.methods)
+    test = {own_corpus.label(name): _test_corpus(name, config) for name in config.test}
+    train = [pair for name in config.train for pair in _training_corpus(name, config)] if learns else []
+    if any(map(own_corpus.reference, (*config.test, *config.train))):
+        for sentence in own_corpus.require_apart(test, train):
+            console.print(f"warning: {sentence}", markup=False, highlight=False, soft_wrap=True)
     return Workspace(
         recipe=recipe,
         directory=directory,
         console=console,
-        test={name: _test_corpus(name, config) for name in config.test},
-        train=_mutants("train", config, config.train_pairs) if learns else [],
+        test=test,
+        train=train,
         validation=_mutants("validation", config, config.validation_pairs) if learns else [],
     )
 
@@ -133,8 +139,16 @@ def _test_corpus(name: str, config: CorpusConfig) -> list[ProgramPair]:
         "mutants": lambda: mutants.load("test", seed=config.mutants_seed, limit=config.limit or None),
         "mutants-mutmut": lambda: mutmut_mutants.load(seed=config.mutants_seed),
     }
+    if own_corpus.reference(name) is not None:
+        return own_corpus.load_reference(name)[: config.limit or None]
     pairs = loaders[name.removesuffix(RENAMED)]()[: config.limit or None]
     return [rename_identifiers(pair) for pair in pairs] if name.endswith(RENAMED) else pairs
+
+
+def _training_corpus(name: str, config: CorpusConfig) -> list[ProgramPair]:
+    if own_corpus.reference(name) is not None:
+        return own_corpus.load_reference(name)
+    return _mutants("train", config, config.train_pairs)
 
 
 def _mutants(split: str, config: CorpusConfig, count: int) -> list[ProgramPair]:

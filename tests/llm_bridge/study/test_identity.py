@@ -11,6 +11,7 @@ from typing import NotRequired, get_origin, get_type_hints
 import pytest
 from rich.console import Console
 
+from llm_bridge.corpora import own_corpus
 from llm_bridge.files import StoreError
 from llm_bridge.results_format import ItemRow, is_finished
 from llm_bridge.run import run_recipe
@@ -166,7 +167,38 @@ def test_every_key_of_a_recipe_is_looked_at() -> None:
     for name, entry in schema["properties"].items():
         section = schema["$defs"][entry["$ref"].rpartition("/")[2]]["properties"] if "$ref" in entry else None
         keys |= {f"{name}.{key}" for key in section} if section else {name}
-    assert keys == SETTINGS.keys() | GRID.keys()
+    assert keys == SETTINGS.keys() | GRID.keys() | {"corpus.train"}  # which has a test of its own, below
+
+
+def test_files_to_learn_from_are_known_by_their_content(before: list[tuple[Cell, str]], tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.jsonl").write_text(own_corpus.template())
+    here, there = (
+        names(recipe_with(f"corpus.train=['file:{tmp_path / folder / 'mine.jsonl'}', 'mutants']"), tmp_path)
+        for folder in ("here", "there")
+    )
+    assert here == there
+    for (cell, old), (_, new) in zip(before, here, strict=True):
+        assert (old != new) == is_fitted(cell), cell
+
+
+@pytest.mark.parametrize("change", ["name", "buggy", "docstring", "group", "tests"])
+def test_whatever_changes_in_a_corpus_file_renames_its_cells(change: str, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in own_corpus.template().splitlines()]
+    found = set()
+    for place in ("a", "b", "c"):  # b: elsewhere, in another layout; c: changed
+        (tmp_path / place).mkdir()
+        if place == "b":
+            rows[0]["correct"] = "# a comment\n" + rows[0]["correct"] + "\n\n"
+        elif place == "c":
+            rows[0][change] = [[[[2]], 2.0]] if change == "tests" else rows[0][change].replace("mean", "mode") + " "
+            if change == "buggy":
+                rows[0]["buggy"] = rows[0]["buggy"].replace("1", "2")
+        path = tmp_path / place / "mine.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n\n" for row in rows))
+        found.add(tuple(name for _, name in names(recipe_with(f"corpus.test=file:{path}"), tmp_path)))
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize("key", SETTINGS)
