@@ -42,12 +42,16 @@ RESULT_COLUMNS = (
     *CONTRACT_COLUMNS,
     "axis", *LEVEL_COLUMNS, "parses", "airtime_s", "duty_cycle", "send_time_s", "within_dwell_time",
     "plausible_at_1", "plausible_low", "plausible_high",
+    "f1_all_or_nothing", "damaged", "f1_damaged", "f1_damaged_low", "f1_damaged_high", "fates_unequal",
 )  # fmt: skip
 """The columns of ``results.csv``, in order: `CONTRACT_COLUMNS`, then
 
 `axis` with its level (`LEVEL_COLUMNS`); `parses`: items whose received text is Python (of a pair: both); `airtime_s` of
 the whole corpus over this link, the `duty_cycle`, the time that sending takes at it, and whether each frame keeps to
-the region's dwell time; *repair*: `plausible_at_1` with its interval.
+the region's dwell time; *repair*: `plausible_at_1` with its interval; *localise*: `f1_all_or_nothing`, F1 where a line
+that stands for several earns all of the credit; *paired*: `damaged` pairs of which both versions arrived and at least
+one is damaged, `f1_damaged` the accuracy on them, and `fates_unequal`, the share of fragments that both versions have
+and one alone lost.
 """
 
 LINK_COLUMNS = (
@@ -70,7 +74,8 @@ wrong bytes, and wrong or lost ones, over bytes sent; time on air and time that 
 class ItemRow(TypedDict):
     """A line of ``items.jsonl``: one item (in *paired*: one pair of texts) in one task.
 
-    `cell, method, train_seed, channel_seed, sf, corpus, axis` say where the item belongs, `program, version, group`
+    `cell, corpus, method, train_seed, corrupted_split` and the columns of the link (`snr_db` null: no noise) say where
+    the item belongs, so that rows are paired with those of other cells without another file; `program, version, group`
     which one it is; `delivered` (any byte arrived) to `airtime_s` what the link did to it; `score, decision, gold,
     correct` what the model answered. Fields of `NotRequired` belong to some tasks, or are younger than published rows.
     """
@@ -99,7 +104,19 @@ class ItemRow(TypedDict):
     channel_seed: NotRequired[int | None]
     sf: NotRequired[int | None]
     corpus: NotRequired[str]
+    corrupted_split: NotRequired[str]
+    snr_db: NotRequired[float | None]
+    fading: NotRequired[str]
+    cr: NotRequired[int]
+    policy: NotRequired[str]
+    source_coding: NotRequired[str]
+    distance_km: NotRequired[float]
+    ebn0_db: NotRequired[float]
+    frame_loss: NotRequired[float]
     credit: NotRequired[float]
+    num_merged: NotRequired[int]
+    pair_fragments: NotRequired[int]
+    pair_fragments_unequal: NotRequired[int]
     truncated: NotRequired[bool]
     probability: NotRequired[float | None]
     num_lines: NotRequired[int]

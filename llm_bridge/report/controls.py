@@ -1,7 +1,7 @@
 """The controls of a study as numbers: value, interval, n, and whether it is as it should be.
 
     a control            beside                        says, where it differs
-    clean link           the task's baseline           the model has learnt the task
+    clean link           chance and every rule         the model has learnt the task
     dead link            0                             a score out of nothing
     random-bytes, bursts "deliver" at equal rates      the texture of errors matters, not only their number
     drops                "drop" at equal loss          which frames are lost matters
@@ -31,11 +31,12 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_bridge.link import Link
-from llm_bridge.report.curves import FINE_TUNED, RENAMED, RULES, SHUFFLED, curve_order, is_control
+from llm_bridge.report.curves import FINE_TUNED, RENAMED, SHUFFLED, curve_order, is_control
 from llm_bridge.report.pairing import pair_points
 from llm_bridge.report.results import CORPUS_ORDER, TASK_ORDER, Curve, FloatArray, Point, Study, rank
 from llm_bridge.scoring.intervals import Interval
 from llm_bridge.scoring.metrics import F1_OF, compare_tables, f1_counts, score_columns, sum_by
+from llm_bridge.scoring.rules import LONGEST_LINE, RULES, is_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,13 +134,18 @@ def _clean_and_dead(points: Sequence[Point]) -> list[Control]:
 
 
 def _rules(points: Sequence[Point]) -> list[Control]:
-    """What needs no text: the length rule, always "buggy", the fixed line; on clean texts."""
+    """What needs no text: the length rule, always "buggy", the fixed and the longest line; on clean texts."""
     clean = [p for p in points if p.lossless and not is_control(p)]
     if not clean:
         return []
     p = next((q for q in clean if q.method == RULES), clean[0])
     if p.task == "localise":
-        return [_of_point("fixed line", p)] if p.method == RULES else [Control(name="fixed line")]
+        named = {"fixed line": RULES, "longest line": LONGEST_LINE}
+        by_method = {q.method: q for q in clean}
+        return [
+            _of_point(name, by_method[method]) if method in by_method else Control(name=name)
+            for name, method in named.items()
+        ]
     once = p.items.drop_duplicates(["program", "version"], keep="last")  # a rule does not depend on seeds
     if p.task == "paired":
         # of equally long texts the rule tells neither: half right, which no decision is; a tie is wrong
@@ -154,9 +160,8 @@ def _rules(points: Sequence[Point]) -> list[Control]:
 
 def _shuffled(points: Sequence[Point]) -> list[Control]:
     found = []
-    rules = next((p for p in points if p.method == RULES and p.lossless), None)
     for p in _one_each([p for p in points if SHUFFLED in p.method and p.lossless]):
-        level = max([x for x in (p.baseline, rules.f1 if rules else None) if x is not None], default=0.0)
+        level = p.baseline or 0.0
         found.append(replace(_of_point("shuffled labels", p, holds=p.low <= level), details={"level": level}))
     return _with_absent(found, "shuffled labels")
 
@@ -202,7 +207,7 @@ def _renamed(points: Sequence[Point], corpus: str) -> list[Control]:
     found = []
     other = {p.method: p for p in points if p.corpus == corpus + RENAMED and p.lossless}
     for p in _one_each([p for p in points if p.corpus == corpus and p.lossless and not is_control(p)]):
-        if p.method in other and p.method != RULES:
+        if p.method in other and not is_rule(p.method):
             found.append(_difference("renamed identifiers", [(other[p.method], p)], p, by_program=True))
     return _with_absent(found, "renamed identifiers")
 

@@ -15,12 +15,13 @@ from llm_bridge.report.results import (
     Curve,
     Point,
     Study,
+    level,
     rank,
 )
+from llm_bridge.scoring.rules import is_rule
 
 SHUFFLED, RENAMED = "-shuffled", "-renamed"
 CONTROL_POLICIES = ("random-bytes", "bursts", "drops")
-RULES = "rules"
 ADAPTERS = ("qlora", "lora")
 FINE_TUNED = ("qlora", "full", "lora")
 
@@ -56,7 +57,7 @@ class SplitRow:
 
 
 def verdict(scores: Any) -> Verdict:
-    """Verdict of a `Point`, or of a mapping with the columns of ``results.csv``.
+    """Verdict of a `Point`, or of a mapping with the columns of ``results.csv``, against `level`.
 
     Examples
     --------
@@ -64,23 +65,19 @@ def verdict(scores: Any) -> Verdict:
     'at baseline'
     """
     row = scores.scores if isinstance(scores, Point) else scores
-    if row.get("f1") is None or row.get("baseline") is None:
+    reference = level(row)
+    if row.get("f1") is None or reference is None:
         return VERDICTS["none"]
     if not row.get("delivered"):
         return VERDICTS["nothing"]
-    if row["f1_low"] > row["baseline"]:
+    if row["f1_low"] > reference:
         return VERDICTS["above"]
-    return VERDICTS["below" if row["f1_high"] < row["baseline"] else "at"]
+    return VERDICTS["below" if row["f1_high"] < reference else "at"]
 
 
 def is_control(point: Point) -> bool:
     """Whether a point is a control by its method, corpus or policy: never part of an answer."""
     return SHUFFLED in point.method or point.corpus.endswith(RENAMED) or (point.policy or "") in CONTROL_POLICIES
-
-
-def is_rule(method: str) -> bool:
-    """Whether a method reads nothing: its name begins with "rule"."""
-    return method.startswith("rule")
 
 
 def shared_points(first: Curve, second: Curve) -> list[tuple[Point, Point]]:

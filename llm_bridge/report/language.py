@@ -34,6 +34,7 @@ METHOD_NAMES = {
     "zero-shot": "zero-shot",
     "zero-shot-nf4": "zero-shot NF4",
     "rules": "rules",
+    "rule-longest-line": "rule: longest line",
 }
 CORPUS_NAMES = {"quixbugs": "QuixBugs", "minibugs": "MiniBugs", "mutants": "mutants"}
 TASK_QUESTIONS = {
@@ -45,11 +46,12 @@ TASK_QUESTIONS = {
 SENT_TEXTS = {"eval": "test texts are sent", "train": "training texts are sent", "both": "all texts are sent"}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 CONTROLS_SHOULD_BE = {
-    "clean link": "above the baseline",
+    "clean link": "above chance and every rule",
     "dead link": "0",
     "length rule": "0.50 where no rule can tell",
     "always-buggy": "0.67 on balanced pairs",
     "fixed line": "beaten by a model that reads",
+    "longest line": "beaten by a model that reads",
     "shuffled labels": "not above what needs no text",
     "random-bytes": "0 beside 'deliver'",
     "bursts": "0 beside 'deliver'",

@@ -50,10 +50,11 @@ CELL_COLUMNS = ("corpus", "method", "train_seed", "corrupted_split", *FIELDS)
 TEXT_COLUMNS = frozenset(
     ("fading", "policy", "source_coding", "corrupted_split", "method", "task", "corpus", "axis"),
 )
-WHOLE_COLUMNS = frozenset(("sf", "cr", "train_seed", "channel_seed", "n", "delivered", "intact", "parses"))
+WHOLE_COLUMNS = frozenset(("sf", "cr", "train_seed", "channel_seed", "n", "delivered", "intact", "parses", "damaged"))
 TASKS = ("localise", "paired", "detect", "repair")
 VERSIONS = ("buggy", "correct", "pair")
 COUNTED = ("bytes_sent", "byte_errors", "bytes_lost", "fragments_sent", "fragments_lost", "airtime_s")
+FATES = ("pair_fragments", "pair_fragments_unequal")
 NUMERIC = ("num_lines", "num_gold", "parses", *COUNTED)
 DELETE = "delete its folder and run again"
 Row = Mapping[str, Any]
@@ -193,7 +194,8 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
 
     Columns: `cell` (the cell's place among `cells`), `task, program, version, cluster` (text); `delivered, intact,
     correct, says_buggy, is_buggy, copy_plausible` (bool); `num_lines, num_gold, length_rule, parses, residual`
-    (wrong or lost bytes) and the counts of the link (float, NaN where a row does not tell).
+    (wrong or lost bytes) and the counts of the link (float, NaN where a row does not tell); `credit` and the fates of
+    a pair's fragments where any row tells them.
     """
     import pandas as pd
 
@@ -223,6 +225,10 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
             **{name: np.array(column(name), dtype=np.float64) for name in NUMERIC},
         }
     )
+    for name in ("credit", *FATES):  # younger than published studies
+        values = np.array(column(name), dtype=np.float64)
+        if not np.isnan(values).all():
+            frame[name] = np.where(np.isnan(values), frame["correct"], values) if name == "credit" else values
     frame["length_rule"] = np.where(np.isnan(frame["longer"]), 0.5, frame["longer"] != frame["is_buggy"])
     frame["residual"] = residual_errors(frame)
     return frame

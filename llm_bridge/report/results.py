@@ -27,6 +27,7 @@ from llm_bridge.link import FIELDS, Link
 from llm_bridge.report.reading import TASKS, CellFiles, Row, item_frame, read_cells
 from llm_bridge.results_format import RESULT_COLUMNS, failure_sentences
 from llm_bridge.scoring.metrics import f1_counts, score_columns
+from llm_bridge.scoring.rules import RULE_TASKS, is_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ Run = tuple[int | None, int | None]
 AXIS_ORDER = tuple(AXES)
 TASK_ORDER = TASKS
 CORPUS_ORDER = ("quixbugs", "minibugs", "mutants")
-METHOD_ORDER = ("qlora", "full", "lora", "zero-shot", "zero-shot-nf4", "rules")
+METHOD_ORDER = ("qlora", "full", "lora", "zero-shot", "zero-shot-nf4", *RULE_TASKS)
 POLICY_ORDER = ("drop", "deliver", "erasure")
 SPLIT_ORDER = ("eval", "both", "train")
 VARIANT_FIELDS = ("model", "corpus_hash", "corpus_limit", "training", "training_hash", "chirpbridge")
@@ -71,7 +72,8 @@ class Point:
     link
         The link without its channel seed; None where no text crossed one.
     scores
-        The columns of `llm_bridge.scoring.metrics.score_cell` over all items.
+        The columns of `llm_bridge.scoring.metrics.score_cell` over all items, and `best_rule`: the largest F1 of a rule
+        that reads nothing on the same texts, where one was run.
     num_programs
         Number of programs behind the scores.
     runs
@@ -116,9 +118,8 @@ class Point:
 
     @property
     def baseline(self) -> float | None:
-        """What the task's trivial rule scores on these items."""
-        value = self.scores.get("baseline")
-        return None if value is None else float(value)
+        """What needs no reading scores on these items: chance, or the best rule that was run on this link (`level`)."""
+        return level(self.scores)
 
     @property
     def share_intact(self) -> float:
@@ -319,7 +320,20 @@ def pool(cells: Sequence[CellFiles], items: pd.DataFrame) -> list[Point]:
                 radio=cells[members[0][0]].config.get("radio") or {},
             )
         )
-    return sorted(points, key=_point_order)
+    return sorted(_beside_rules(points), key=_point_order)
+
+
+def level(scores: Mapping[str, Any]) -> float | None:
+    """What a score is compared with: the larger of `baseline` (chance) and `best_rule`; None where neither is known.
+
+    Every claim of skill (`llm_bridge.report.curves.verdict`) is a claim against this.
+
+    Examples
+    --------
+    >>> level({"baseline": 0.17, "best_rule": 0.31}), level({"baseline": 0.5}), level({})
+    (0.31, 0.5, None)
+    """
+    return max((float(scores[x]) for x in ("baseline", "best_rule") if scores.get(x) is not None), default=None)
 
 
 def make_curves(points: Iterable[Point]) -> list[Curve]:
@@ -399,6 +413,19 @@ def rank(order: Sequence[Any], value: Any) -> int:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _beside_rules(points: Sequence[Point]) -> list[Point]:
+    """The points, each with the best score of a rule on the texts that it was asked about."""
+
+    def texts(p: Point) -> tuple[Any, ...]:
+        return p.corpus, p.task, p.link if p.corrupted_split in ("eval", "both") else None
+
+    best: dict[tuple[Any, ...], float] = {}
+    for p in points:
+        if is_rule(p.method) and p.f1 is not None:
+            best[texts(p)] = max(best.get(texts(p), 0.0), p.f1)
+    return [replace(p, scores={**p.scores, "best_rule": best[texts(p)]}) if texts(p) in best else p for p in points]
 
 
 def _point_order(p: Point) -> tuple[Any, ...]:

@@ -97,7 +97,12 @@ def score_table(points: Sequence[Point]) -> Table:
         Column("95 % interval", "text", _interval_cell),
         Column("Verdict", "text", lambda p: Cell(verdict(p).word, verdict(p).word, verdict(p))),
         Column("Delivered only", "number", lambda p: p.scores.get("f1_delivered")),
-        Column("Baseline", "number", lambda p: p.baseline),
+        Column("Chance", "number", lambda p: p.scores.get("baseline")),
+        Column("Best rule", "number", lambda p: p.scores.get("best_rule")),
+        Column("All or nothing", "number", lambda p: p.scores.get("f1_all_or_nothing")),
+        Column("Damaged pairs", "number", lambda p: p.scores.get("damaged")),
+        Column("F1, damaged", "text", _damaged_cell),
+        Column("Unequal fates", "number", lambda p: p.scores.get("fates_unequal")),
         Column("Macro-F1", "number", lambda p: p.scores.get("macro_f1")),
         Column("MCC", "number", lambda p: p.scores.get("mcc")),
     ]
@@ -316,6 +321,12 @@ def _interval_cell(p: Point) -> Cell | None:
         return None
     text = f"{say.format_number(p.low)} to {say.format_number(p.high)}"
     return Cell(text, f"{p.low:.6f}", bar=(p.low, p.high, p.f1, p.baseline))
+
+
+def _damaged_cell(p: Point) -> Cell | None:
+    """Accuracy on pairs that arrived damaged, with its interval."""
+    value, low, high = (p.scores.get(f"f1_damaged{end}") for end in ("", "_low", "_high"))
+    return None if value is None else Cell(say.format_interval(value, low, high), repr(value))
 
 
 def _split_score(split: str, row: SplitRow) -> Cell | None:

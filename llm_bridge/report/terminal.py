@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llm_bridge.link import FIELDS, link_columns
 from llm_bridge.report.curves import verdict
 from llm_bridge.report.language import TASK_QUESTIONS, axis_name, corpus_name, format_number, method_name
-from llm_bridge.report.results import AXIS_ORDER, CORPUS_ORDER, METHOD_ORDER, TASK_ORDER, Point, rank
+from llm_bridge.report.results import AXIS_ORDER, CORPUS_ORDER, METHOD_ORDER, TASK_ORDER, Point, level, rank
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,9 @@ STYLES = {"above": "green", "below": "red", "nothing": "red", "at": "yellow"}
 def render_table(rows: Iterable[Row], *, width: int = 100, color: bool = False) -> str:
     """Rows of ``results.csv`` as text: a table for each corpus, task and axis.
 
-    Each score is F1, its 95 % interval and a mark: ▲ above the baseline, ○ at it, ▼ below it, ✕ nothing arrived.
+    Each score is F1, its 95 % interval and a mark: ▲ above the baseline (the larger of chance and the best rule), ○ at
+    it, ▼ below it, ✕ nothing arrived. In *paired*, "damaged" is the accuracy on pairs that arrived damaged, "unequal"
+    the share of fragments that one version of a pair has lost and the other has not.
     Methods that do not fit beside each other go to a table of their own; no column is ever cut.
 
     Parameters
@@ -111,7 +113,9 @@ def _table(title: str, rows: Sequence[Row], methods: Sequence[str]) -> Table:
         table.add_column(_plain(name), justify="right", no_wrap=True)
     for method in methods:
         table.add_column(_plain(method_name(method)), justify="right", no_wrap=True)
-    table.add_column("baseline", justify="right", no_wrap=True)
+    unequal = any(row.get("fates_unequal") not in (None, "") for row in rows)
+    for name in ("baseline", *(["unequal"] if unequal else [])):
+        table.add_column(name, justify="right", no_wrap=True)
     lines: dict[tuple[Any, ...], dict[str, Row]] = {}
     for row in sorted(rows, key=_line_order):
         if str(row["method"]) in methods:
@@ -122,7 +126,8 @@ def _table(title: str, rows: Sequence[Row], methods: Sequence[str]) -> Table:
             "no link" if sf in (None, "") else f"SF{sf}",
             *(_plain("" if value is None else str(value)) for value in settings),
             *(_score(by_method.get(method)) for method in methods),
-            _number(next(iter(by_method.values())).get("baseline")),
+            _number(level(next(iter(by_method.values())))),
+            *([_share(next(iter(by_method.values())).get("fates_unequal"))] if unequal else []),
         )
     return table
 
@@ -158,12 +163,17 @@ def _score(row: Row | None) -> Text:
         return Text("")
     found = verdict(row)
     bounds = f"{_bound(row['f1_low'])}–{_bound(row['f1_high'])}"
-    return Text.assemble(f"{_number(row['f1'])} {bounds} ", (found.mark, STYLES.get(found.key, "")))
+    damaged = "" if row.get("f1_damaged") in (None, "") else f" damaged {_bound(row['f1_damaged'])}"
+    return Text.assemble(f"{_number(row['f1'])} {bounds} ", (found.mark, STYLES.get(found.key, "")), damaged)
 
 
 def _bound(value: Any) -> str:
     """An end of an interval, without the zero before the point."""
     return _number(value).removeprefix("0")
+
+
+def _share(value: Any) -> str:
+    return "" if value is None or value == "" else f"{float(value):.1%}"
 
 
 def _number(value: Any) -> str:

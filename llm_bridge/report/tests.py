@@ -26,7 +26,6 @@ from llm_bridge.report.curves import (
     FINE_TUNED,
     curve_order,
     is_control,
-    is_rule,
     shared_points,
     verdict,
 )
@@ -34,6 +33,7 @@ from llm_bridge.report.pairing import compare_points, pair_points, program_diffe
 from llm_bridge.report.results import AXIS_ORDER, CORPUS_ORDER, Curve, Point, Study, rank
 from llm_bridge.scoring.conditional_independence import IndependenceFit, fit_independence, independence_family
 from llm_bridge.scoring.intervals import Interval
+from llm_bridge.scoring.rules import is_rule
 from llm_bridge.scoring.statistics import (
     benjamini_hochberg,
     holm,

@@ -5,15 +5,17 @@ A row is a plain dictionary, one per item (per pair in *paired*); the cell's nam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.corpora.programs import ProgramPair
-from llm_bridge.transport.items import REPLACEMENT_CHARACTER
+from llm_bridge.transport.items import REPLACEMENT_CHARACTER, pair_fates
 
 if TYPE_CHECKING:
     from llm_bridge.transport.link import ReceivedItem
 
+HEADER = re.compile(r"\s*(async\s+)?(def|class)\b")
 BUGGY, NOT_BUGGY, CORRECT, TIE = "buggy", "not buggy", "correct", "tie"
 
 Row = dict[str, Any]
@@ -38,7 +40,11 @@ def item_row(arrival: ReceivedItem, pair: ProgramPair, task: str) -> Row:
 
 
 def pair_row(buggy: ReceivedItem, correct: ReceivedItem, pair: ProgramPair, task: str) -> Row:
-    """The columns of one pair: delivered or intact where both items are, damage added up, lengths as transmitted."""
+    """The columns of one pair: delivered or intact where both items are, damage added up, lengths as transmitted.
+
+    `pair_fragments` counts fragments that both versions have, `pair_fragments_unequal` those that one alone lost.
+    """
+    fates = pair_fates([buggy, correct])
     lengths = len(pair.correct.encode()), len(pair.buggy.encode())
     return {
         "program": pair.name,
@@ -48,6 +54,8 @@ def pair_row(buggy: ReceivedItem, correct: ReceivedItem, pair: ProgramPair, task
         "delivered": buggy.delivered and correct.delivered,
         "intact": buggy.intact and correct.intact,
         "longer": None if lengths[0] == lengths[1] else lengths[0] > lengths[1],
+        "pair_fragments": fates.fragments,
+        "pair_fragments_unequal": fates.unequal,
         **_damage([buggy, correct]),
     }
 
@@ -61,6 +69,17 @@ def readable_lines(text: str) -> tuple[bool, ...]:
     (True, False, False, True)
     """
     return tuple(bool(line.replace(REPLACEMENT_CHARACTER, " ").strip()) for line in text.splitlines())
+
+
+def header_lines(text: str) -> set[int]:
+    r"""Indices of the first line and of all headers (``def``, ``class``): what is named there cannot be foreseen.
+
+    Examples
+    --------
+    >>> sorted(header_lines("import a\n\nclass B:\n    def f(self):\n        return a\n"))
+    [0, 2, 3]
+    """
+    return {line for line, row in enumerate(text.splitlines()) if line == 0 or HEADER.match(row)}
 
 
 def _damage(arrivals: Sequence[ReceivedItem]) -> Row:

@@ -14,9 +14,12 @@ An item row is a mapping with the columns of ``items.jsonl`` and these fields mo
 `group`         cluster of the bootstrap: the program, or the module that a mutant was made from (default: `program`)
 `num_lines`     lines of the transmitted text (*localise*)
 `num_gold`      how many of them are gold (*localise*)
+`credit`        share of the transmitted lines behind the predicted one that are gold (*localise*; default: `correct`)
 `rank`          rank of the first gold line, 1-based; null where unknown (*localise*, optional)
 `longer`        this version is the longer of its pair, null at ties; in a row of version "pair" it tells whether the
                 *correct* version is the longer one, which is when the length rule is right (*paired*)
+`pair_fragments`, `pair_fragments_unequal`
+                fragments that both versions have, and those that one alone lost (*paired*, optional)
 `num_candidates`, `num_plausible`, `copy_plausible`
                 generated candidates, how many pass all tests, whether the unchanged input does (*repair*, optional)
 `truncated`     the model was not shown the whole text: it was longer than its limit of tokens (optional)
@@ -29,7 +32,7 @@ The scores themselves are in `llm_bridge.scoring.scores`, re-exported here.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -106,6 +109,12 @@ SCORE_COLUMNS = (
     "baseline",
     "macro_f1",
     "mcc",
+    "f1_all_or_nothing",
+    "damaged",
+    "f1_damaged",
+    "f1_damaged_low",
+    "f1_damaged_high",
+    "fates_unequal",
 )
 """The columns of ``results.csv`` that `score_cell` fills."""
 
@@ -179,8 +188,9 @@ def score_columns(
     columns
         Arrays (n,) by name (a dictionary, or a pandas frame): `cluster` (text), `delivered`, `intact`, and
 
-        - *localise*: `correct`, `num_gold`, `num_lines`
-        - *paired*: `says_buggy`, `length_rule` (how right "the longer text is correct" is: 1, 0, or 1/2)
+        - *localise*: `correct`, `num_gold`, `num_lines`; `credit` where merged lines share theirs
+        - *paired*: `says_buggy`, `length_rule` (how right "the longer text is correct" is: 1, 0, or 1/2);
+          `pair_fragments`, `pair_fragments_unequal` where they are known
         - *detect*: `says_buggy`, `is_buggy`
         - *repair*: `copy_plausible`
     weights
@@ -205,18 +215,40 @@ def score_columns(
     if task == "detect":
         sums = counts.sum(axis=0)
         result["macro_f1"], result["mcc"] = float(macro_f1(sums)), float(mcc(sums))
+    if task == "localise" and "credit" in columns:
+        hits = delivered & np.asarray(columns["correct"], dtype=bool)
+        whole = np.stack([hits, ~hits, counts[:, 2]], axis=1) * 1.0
+        result["f1_all_or_nothing"] = _defined(statistic(whole.sum(axis=0)))
+    if task == "paired":
+        boot = partial(cluster_bootstrap, seed=seed, num_resamples=num_resamples)
+        result |= _damaged_pairs(columns, counts, delivered, boot)
     return result
+
+
+def _damaged_pairs(
+    columns: Columns, counts: FloatArray, delivered: npt.NDArray[np.bool_], boot: Callable[..., Interval]
+) -> dict[str, float | int | None]:
+    """Accuracy on pairs of which both versions arrived and at least one is damaged; the share of unequal fates."""
+    damaged = delivered & ~np.asarray(columns["intact"], dtype=bool)
+    found: dict[str, float | int | None] = {"damaged": int(damaged.sum())}
+    if damaged.any():
+        share = boot(sum_by(np.asarray(columns["cluster"])[damaged], counts[damaged]), _share)
+        found |= {"f1_damaged": share.value, "f1_damaged_low": share.low, "f1_damaged_high": share.high}
+    if "pair_fragments" in columns:
+        sent, unequal = (float(np.nansum(columns[name])) for name in ("pair_fragments", "pair_fragments_unequal"))
+        found["fates_unequal"] = unequal / sent if sent > 0 else None
+    return found
 
 
 def f1_counts(task: str, columns: Columns) -> FloatArray:
     """Counts (n, K) of each item that F1 of a task is a function of (`F1_OF`); `columns` as in `score_columns`.
 
-    *localise*: hit, miss, gold lines. *paired*: right, wrong. *detect*: tp, fn, fp, tn.
+    *localise*: credit, what is left of 1, gold lines. *paired*: right, wrong. *detect*: tp, fn, fp, tn.
     """
     delivered = np.asarray(columns["delivered"], dtype=bool)
     if task == "localise":
-        hit = delivered & np.asarray(columns["correct"], dtype=bool)
-        parts = [hit, ~hit, np.asarray(columns["num_gold"])]
+        hit = delivered * np.asarray(columns["credit" if "credit" in columns else "correct"], dtype=np.float64)
+        parts = [hit, 1 - hit, np.asarray(columns["num_gold"])]
     elif task == "paired":
         right = delivered & np.asarray(columns["says_buggy"], dtype=bool)  # ties are wrong
         parts = [right, ~right]
@@ -264,7 +296,7 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
             add_share("mrr", [_reciprocal_rank(row) for row in rows])
         sure = [row for row in rows if row.get("probability") is not None]
         if sure:
-            wrong_by = np.array([(row["probability"] - _hit(row)) ** 2 for row in sure])
+            wrong_by = np.array([(row["probability"] - (row["delivered"] and row["correct"])) ** 2 for row in sure])
             error = boot(_by_cluster(sure, np.stack([wrong_by, 1 - wrong_by], axis=1)), _share)
             add("brier", error, higher_is_better=False, n=len(sure))
     elif task == "paired":
@@ -437,10 +469,14 @@ def _columns(rows: Sequence[ItemRow], task: str) -> dict[str, npt.NDArray[Any]]:
     }
     if task == "localise":
         found["correct"] = [bool(row.get("correct")) for row in rows]
+        if any("credit" in row for row in rows):
+            found["credit"] = [row.get("credit", found["correct"][i]) for i, row in enumerate(rows)]
         found |= {name: [_field(row, name) for row in rows] for name in ("num_gold", "num_lines")}
     elif task == "paired":
         found["says_buggy"] = [row.get("decision") == "buggy" for row in rows]
         found["length_rule"] = [_length_rule(row) for row in rows]
+        if all("pair_fragments" in row for row in rows):
+            found |= {name: [row[name] for row in rows] for name in ("pair_fragments", "pair_fragments_unequal")}
     elif task == "detect":
         found["says_buggy"] = [row.get("decision") == "buggy" for row in rows]
         found["is_buggy"] = [row["version"] == "buggy" for row in rows]
@@ -460,9 +496,9 @@ def _baseline(task: str, columns: Columns) -> float | None:
     return float(np.mean(np.asarray(columns["copy_plausible"], dtype=bool)))
 
 
-def _hit(row: ItemRow) -> bool:
-    """Whether a *localise* row names a gold line."""
-    return bool(row["delivered"]) and bool(row["correct"])
+def _hit(row: ItemRow) -> float:
+    """How far a *localise* row names a gold line: its credit, 0 or 1 where it tells none."""
+    return float(row.get("credit", row["correct"])) if row["delivered"] else 0.0
 
 
 def _reciprocal_rank(row: ItemRow) -> float:

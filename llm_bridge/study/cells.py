@@ -16,13 +16,13 @@ from llm_bridge.axes import LEVEL_COLUMNS, QUANTITIES
 from llm_bridge.corpora.own_corpus import label
 from llm_bridge.files import digest
 from llm_bridge.link import Link, link_columns
+from llm_bridge.scoring.rules import RULE_TASKS, RULES, is_rule
 from llm_bridge.study.provenance import code_identity, function_identity, simulator_version
 from llm_bridge.study.recipe import RadioConfig, Recipe, ScoreConfig, as_plain
 from llm_bridge.transport.policies import find_policy
 from llm_bridge.transport.tokens import find_coding
 
-RULES = "rules"
-UNTRAINED = ("zero-shot", "zero-shot-nf4", RULES)
+UNTRAINED = ("zero-shot", "zero-shot-nf4", *RULE_TASKS)
 SHUFFLED = "-shuffled"
 RADIO_SETTINGS = ("bandwidth_hz", "redundancy", "fragment", "decoding", "airtime_reference_sf", "region", "duty_cycle")
 """Of the recipe's section: what shapes or labels every link and is not a field of one."""
@@ -79,7 +79,9 @@ def expand(recipe: Recipe) -> list[Cell]:
                     continue
                 effective = split if trained else {"train": "none", "both": "eval"}.get(split, split)
                 cell = Cell(corpus=corpus, method=method, train_seed=own_seed, corrupted_split=effective)
-                cells[replace(cell, link=link if effective != "none" else None)] = None
+                cell = replace(cell, link=link if effective != "none" else None)
+                if tasks_of(cell, recipe):
+                    cells[cell] = None
     return list(cells)
 
 
@@ -143,7 +145,7 @@ def cell_config(
         "corpus_limit": recipe.corpus.limit,
         "corpus_hash": corpus_hashes[cell.corpus],
         "chirpbridge": simulator_version(),
-        "code": {"model": code_identity("model")},
+        "code": {name: code_identity(name) for name in ("model", "score")},
     }
     if cell.link is not None:
         radio = as_plain(recipe.radio) | _unread(cell.link, recipe)
@@ -151,14 +153,14 @@ def cell_config(
         later = {name for name, default in LATER_SETTINGS.items() if radio[name] != default}
         config["radio"] = {name: radio[name] for name in (*names, *sorted(later))}
         config["code"]["link"] = link_code(cell.link.policy, cell.link.source_coding)
-    if model_sha256 is not None and cell.method != RULES:
+    if model_sha256 is not None and not is_rule(cell.method):
         config["model"]["sha256"] = model_sha256
-    fitted = ["mutants-validation"] if cell.method != RULES else []  # the threshold of `detect`
+    fitted = ["mutants-validation"] if not is_rule(cell.method) else []  # the threshold of `detect`
     if cell.trained:
         config["training"] = {**as_plain(recipe.training), "methods": None, "seeds": None}
-    elif cell.method != RULES and recipe.training.max_tokens:  # an untrained model is shown no more of a text either
+    elif not is_rule(cell.method) and recipe.training.max_tokens:  # nor is an untrained model shown more of a text
         config["max_tokens"] = recipe.training.max_tokens
-    if cell.trained or cell.method == RULES:  # rules are fitted on it too
+    if cell.trained or cell.method == RULES:  # the fixed line is fitted on it too
         fitted.append("mutants-train")
     config["training_hash"] = "/".join(corpus_hashes[name] for name in fitted)
     return config
@@ -171,7 +173,7 @@ def cell_name(cell: Cell, config: dict[str, Any]) -> str:
     """
     identity = {key: value for key, value in config.items() if key not in ("recipe", "code")}
     model = config["model"]
-    if cell.method == RULES:  # no model answers
+    if is_rule(cell.method):  # no model answers
         del identity["model"]
     elif "sha256" in model:
         identity["model"] = {key: value for key, value in model.items() if key != "name"}
@@ -181,10 +183,10 @@ def cell_name(cell: Cell, config: dict[str, Any]) -> str:
 
 
 def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
-    """Tasks that are scored in a cell: a fine-tuned model over a link may be asked for fewer; rules repair nothing."""
+    """Tasks that are scored in a cell: a trained model over a link may be asked for fewer, a rule answers its own."""
     fewer = cell.trained and cell.evaluation_link and recipe.score.trained_tasks
     tasks = recipe.score.trained_tasks if fewer else recipe.score.tasks
-    return tuple(task for task in tasks if not (task == "repair" and cell.method == RULES))
+    return tuple(task for task in tasks if task in RULE_TASKS.get(cell.method, tasks))
 
 
 def link_code(policy: str, source_coding: str) -> list[Any]:

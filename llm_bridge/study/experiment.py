@@ -37,11 +37,11 @@ from llm_bridge.results_format import (
     is_finished,
     record_failure,
 )
-from llm_bridge.scoring.rules import fit_position, rule_scores
+from llm_bridge.scoring.rules import fit_position, is_rule, rule_scores
 from llm_bridge.scoring.sandbox import CageError, IsolationError
 from llm_bridge.scoring.text_scores import LikelihoodError
 from llm_bridge.study.cache import waiting_lock
-from llm_bridge.study.cells import RULES, Cell, cell_config, cell_name, expand, tasks_of
+from llm_bridge.study.cells import Cell, cell_config, cell_name, expand, tasks_of
 from llm_bridge.study.model_runs import DivergedError, ModelRun, model_run_for
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
 from llm_bridge.study.preflight import prepare_model
@@ -121,7 +121,7 @@ def run_cells(
         The folder holds cells of another origin, or was edited.
     """
     prepare_model(study.recipe, study.phase, console=study.console)
-    if set(study.recipe.training.methods) != {RULES}:
+    if not all(map(is_rule, study.recipe.training.methods)):
         study.model = model_hashes(study.recipe.model.name, study.directory)
     claim_folder(study.recipe, study.directory, extend=extend)
     cells = configured_cells(study)
@@ -257,8 +257,8 @@ def _score_model_run(
         tasks = tasks_of(cell, study.recipe)
         texts |= dict.fromkeys(texts_needed(tasks, arrivals[cell].evaluated, study.validation))
     label = model_run.method if model_run.seed is None else f"{model_run.method}, seed {model_run.seed}"
-    if model_run.method == RULES:
-        scores = rule_scores(texts, fit_position(study.train))
+    if is_rule(model_run.method):
+        scores = rule_scores(texts, fit_position(study.train), method=model_run.method)
         for cell, config, folder in cells:
             write_cell(study, cell, config, folder, arrivals[cell], scores, model_run)
         return
@@ -388,7 +388,7 @@ def model_run_job(
     """
     with ONE_JOB:
         study = workspace_of(recipe, directory, model)
-        if cells[0][0].method != RULES:
+        if not is_rule(cells[0][0].method):
             from llm_bridge.training.workers import compute_on_one_thread
 
             compute_on_one_thread()

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_bridge.study.cells import RULES, SHUFFLED, UNTRAINED, base_method, expand, links
+from llm_bridge.scoring.rules import RULE_TASKS, is_rule
+from llm_bridge.study.cells import SHUFFLED, UNTRAINED, base_method, expand, links
 from llm_bridge.study.model_runs import run_settings
 from llm_bridge.study.recipe import Recipe, RecipeError
 
@@ -53,7 +54,7 @@ def check_training(recipe: Recipe) -> None:
     from llm_bridge.training.methods import METHODS, PRESETS, AdapterSettings, method_named
 
     for method in recipe.training.methods:
-        if method == RULES:
+        if method in RULE_TASKS:
             continue
         if method_named(base_method(method)).trained == "nothing" and method.endswith(SHUFFLED):
             raise RecipeError(f"'training.methods': {method!r} has no labels to shuffle")
@@ -104,7 +105,7 @@ def _check_folder(recipe: Recipe, folder: Path) -> None:
     from llm_bridge.training.methods import LLAMA_LINEARS
     from llm_bridge.training.model_checks import check_folder
 
-    methods = [base_method(method) for method in recipe.training.methods if method != RULES]
+    methods = [base_method(method) for method in recipe.training.methods if not is_rule(method)]
     if methods:
         distils = bool(recipe.training.objectives.get("distil")) and any(name not in UNTRAINED for name in methods)
         training = recipe.training
@@ -143,5 +144,5 @@ def _estimates(recipe: Recipe) -> list[MemoryEstimate]:
             device=recipe.model.device,
         )
         for method in training.methods
-        if method != RULES
+        if not is_rule(method)
     ]

@@ -36,11 +36,18 @@ RADIO_CODE = (
     "resampling",
     "theory",
 )
+MODEL_SCORING = ("_isolation", "likelihood", "prefix_trees", "repair", "sandbox", "text_scores")
 CODE: Mapping[str, tuple[str, ...]] = {
     "link": (*(f"lora_phy/{name}" for name in RADIO_CODE), *(f"llm_bridge/{x}" for x in ("axes", "link", "transport"))),
-    "model": ("llm_bridge/training", "llm_bridge/scoring", "llm_bridge/study/shuffling"),
+    "model": (
+        "llm_bridge/training",
+        *(f"llm_bridge/scoring/{name}" for name in MODEL_SCORING),
+        "llm_bridge/study/shuffling",
+    ),
+    "score": ("llm_bridge/scoring", "llm_bridge/study/rows"),
 }
-"""Modules and packages that shape what arrives over a link, and what a model makes of it."""
+"""Modules and packages that shape what arrives over a link, what a model makes of it, and how that is scored: a change
+of the last costs no training."""
 MODEL_PARTS: Mapping[str, tuple[str, ...]] = {
     "weights": ("*.safetensors", "*.safetensors.index.json", "*.bin"),
     "config": ("config.json", "generation_config.json", "quantization_config.json"),

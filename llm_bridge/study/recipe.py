@@ -317,7 +317,8 @@ class TrainingConfig:
     """Methods and their training: the same steps, batches and schedule for all, a learning rate for each."""
 
     methods: Many[Text] = ("zero-shot",)
-    """Ways of learning (`llm_bridge.training.adapters.METHODS`, and "rules"). With none (``methods = []``) the channel
+    """Ways of learning (`llm_bridge.training.adapters.METHODS`, and the rules that read nothing,
+    `llm_bridge.scoring.rules`: "rules", "rule-longest-line"). With none (``methods = []``) the channel
     stage alone is run, which asks no model (`llm_bridge.study.channel`)."""
     seeds: OneOrMore[Seed] = (0,)
     """Training seeds."""

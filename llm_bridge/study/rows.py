@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,7 +15,8 @@ from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
 from llm_bridge.scoring.localise import localise
 from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.paired import paired
-from llm_bridge.study.cells import LATER_COLUMNS, RULES, Cell
+from llm_bridge.scoring.rules import is_rule
+from llm_bridge.study.cells import LATER_COLUMNS, Cell
 from llm_bridge.transport.link import ReceivedItem
 
 Row = dict[str, Any]
@@ -44,14 +46,17 @@ def cell_rows(
 ) -> dict[str, list[Row]]:
     """Item rows of each task. A trained model localises by its verdicts, an untrained one by likelihood.
 
-    Every row tells the cell's `name` and where it belongs, and whether what arrived `parses`. `repaired` are the rows
-    of *repair* (`repairing`).
+    Every row tells the cell's `name` and where it belongs (method, seeds, link: what pairs it with rows of other
+    cells), and whether what arrived `parses`. `repaired` are the rows of *repair* (`repairing`).
     """
+    link = link_columns(cell.link)
     place = {
         "cell": name,
-        **{key: getattr(cell, key) for key in ("method", "train_seed", "corpus")},
-        **{key: link_columns(cell.link)[key] for key in ("axis", "sf", "channel_seed")},
+        **{key: getattr(cell, key) for key in ("method", "train_seed", "corpus", "corrupted_split")},
+        **{key: value for key, value in link.items() if value is not None or key in ("axis", "sf", "channel_seed")},
     }
+    if place.get("snr_db") == math.inf:  # JSON has no infinity
+        place["snr_db"] = None
     readable = {(one.item.program, one.item.version): one.delivered and parses(one.text) for one in received}
     rows: dict[str, list[Row]] = {}
     for task in tasks:
@@ -62,7 +67,7 @@ def cell_rows(
         elif task == "repair":
             found = list(repaired)
         else:
-            threshold = 0.0 if cell.method == RULES else validation_threshold(validation, scores, cell.trained)
+            threshold = 0.0 if is_rule(cell.method) else validation_threshold(validation, scores, cell.trained)
             found = detect(received, pairs, scores, threshold=threshold, by=_by(cell.trained))
         rows[task] = [{**row, **place, "parses": _row_parses(row, readable)} for row in found]
     return rows

@@ -6,10 +6,12 @@ import pytest
 
 from llm_bridge.corpora import minibugs
 from llm_bridge.scoring.detect import detect
-from llm_bridge.scoring.localise import localise
+from llm_bridge.scoring.localise import localise, rank_lines
 from llm_bridge.scoring.metrics import score_cell
 from llm_bridge.scoring.paired import paired
-from llm_bridge.scoring.rules import fit_position, rule_scores
+from llm_bridge.scoring.rules import LONGEST_LINE, fit_position, rule_scores
+from llm_bridge.study.cells import expand, tasks_of
+from llm_bridge.study.recipe_files import load_recipe
 from llm_bridge.study.transmission import items_of, perfect_arrival
 
 
@@ -42,3 +44,28 @@ def test_damage_does_not_raise() -> None:
         (scores,) = rule_scores([text], 3).values()
         assert len(scores.line_nll) == len(text.splitlines())
     assert fit_position([]) == 0
+
+
+def test_the_longest_line_that_is_no_header_is_named() -> None:
+    """Lengths by eye: the header is the longest line of the first text, a joined line that of the second."""
+    named = {
+        "def a_very_long_name_of_a_function(argument):\n    x = argument + 1\n    return x\n": 2,
+        "def f(a):\n    b = a\n    if a > b\ufffdturn b\n    return a\n": 3,
+        "import aaaaaaaaaaaaaaaaaaaaaaaa\nclass Bbbbbbbbbbbbbbbbbbb:\n    c = 1\n": 3,
+        "def f(a):\n": 1,
+        "\ufffd": None,
+    }
+    for text, line in named.items():
+        (scores,) = rule_scores([text], 0, method=LONGEST_LINE).values()
+        order = rank_lines(text, scores, by="nll")
+        assert (order[0] + 1 if order else None) == line, text
+
+
+def test_a_rule_is_run_where_it_answers_and_nowhere_else() -> None:
+    recipe = load_recipe(
+        "toy", ["training.methods=['rules', 'rule-longest-line']", "score.tasks=['localise', 'paired']"]
+    )
+    tasks = {cell.method: tasks_of(cell, recipe) for cell in expand(recipe)}
+    assert tasks == {"rules": ("localise", "paired"), "rule-longest-line": ("localise",)}
+    only_pairs = load_recipe("toy", ["training.methods=['rules', 'rule-longest-line']", "score.tasks=['paired']"])
+    assert {cell.method for cell in expand(only_pairs)} == {"rules"}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 from dataclasses import replace
 
 import pytest
 
+from llm_bridge.corpora import minibugs
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, line_spans
 from llm_bridge.scoring.decisions import readable_lines
 from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
@@ -14,8 +17,10 @@ from llm_bridge.scoring.likelihood import TextScores
 from llm_bridge.scoring.localise import line_probabilities, localise, rank_lines
 from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.paired import paired
-from llm_bridge.transport.link import Damage, Item, ReceivedItem
+from llm_bridge.scoring.rules import rule_scores
+from llm_bridge.transport.link import Damage, Item, ReceivedItem, _transmitted_line_spans
 from llm_bridge.transport.spans import arrived_within
+from llm_bridge.transport.tokens import decode_units, encode_units
 
 BUGGY = "def f(x):\n    y = x + 1\n    return y\n"
 CORRECT = "def f(x):\n    y = x + 22\n    return y\n"
@@ -119,7 +124,103 @@ def test_lost_bytes_earn_nothing() -> None:
     for hole, hit in ((lost_bug, False), (lost_else, True)):
         arrival = replace(arrive("buggy", text, spans=((0, 37),)), erasures=(hole,))
         (row,) = localise([arrival], [pair()], {text: scores(nll=(1.0,))}, by="nll")
-        assert (row["correct"], row["chance"]) == (hit, float(hit))
+        assert row["correct"] == hit
+        assert row["chance"] == row["credit"] == pytest.approx(hit / 3)  # of all three lines bytes arrived, or of two
+
+
+MERGED = {  # received text, spans of its lines, holes; of the first line: transmitted lines behind it, credit
+    "whole": (BUGGY, ((0, 11), (11, 25), (25, 37)), (), 1, 0.0),
+    "a hole within a line": ("def f(\ufffd):\n    y = x + 1\n", ((0, 10), (10, 24)), ((6, 8),), 1, 0.0),
+    "a hole swallowed a newline": ("def f(x\ufffd = x + 1\n    return y\n", ((0, 24), (24, 37)), ((7, 15),), 2, 1 / 2),
+    "a hole swallowed a line": ("def f(x\ufffdreturn y\n", ((0, 37),), ((7, 28),), 2, 0.0),
+    "a hole swallowed two newlines": ("def f(x\ufffd + 1\ufffdn y\n", ((0, 37),), ((7, 19), (22, 34)), 3, 1 / 3),
+    "a newline arrived as another letter": (
+        "def f(x):?    y = x + 1\n    return y\n",
+        ((0, 24), (24, 37)),
+        (),
+        2,
+        1 / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MERGED)
+def test_a_line_that_stands_for_several_shares_its_credit_among_them(case: str) -> None:
+    """Lines of BUGGY are bytes 0-10, 10-24 (gold) and 24-37; the first received line is named."""
+    text, spans, holes, merged, credit = MERGED[case]
+    spans = tuple((min(first, 37), last) for first, last in spans) if case != "whole" else ((0, 10), (10, 24), (24, 37))
+    arrival = replace(arrive("buggy", text, spans=spans), erasures=holes)
+    nll = (9.0,) + (1.0,) * (len(spans) - 1)
+    (row,) = localise([arrival], [pair()], {text: scores(nll=nll, verdict=nll)}, by="verdict")
+    assert (row["decision"], row["num_merged"], row["credit"]) == (1, merged, pytest.approx(credit))
+    assert row["correct"] == (credit > 0), "as published: any byte of a gold line makes it a hit"
+
+
+def test_two_gold_lines_in_one_received_line_earn_two_shares() -> None:
+    """A missing line has two gold neighbours: lines 2 and 3 of three are joined with line 1."""
+    program = pair(correct=BUGGY.replace("    return", "    y += 1\n    return"), line=3)
+    text = "def f(x\ufffd + 1\ufffdn y\n"
+    arrival = replace(arrive("buggy", text, spans=((0, 37),)), erasures=((7, 19), (22, 34)))
+    (row,) = localise([arrival], [program], {text: scores(nll=(9.0,))}, by="nll")
+    assert (row["num_merged"], row["credit"]) == (3, pytest.approx(2 / 3))
+
+
+def test_f1_counts_credit_and_the_published_form_stands_beside_it() -> None:
+    """One whole line hit, half of a joined one, one miss: F1 = 2 x 1.5 / (3 + 3); all or nothing 2 x 2 / 6."""
+    place = {"cell": "c", "task": "localise", "delivered": True, "intact": True, "num_lines": 4, "num_gold": 1}
+    rows = [
+        {**place, "program": name, "correct": credit > 0, "credit": credit}
+        for name, credit in (("a", 1.0), ("b", 0.5), ("c", 0.0))
+    ]
+    found = score_cell(rows, num_resamples=200)
+    assert (found["f1"], found["f1_all_or_nothing"]) == (pytest.approx(0.5), pytest.approx(2 / 3))
+    assert measures(rows, num_resamples=200)["top1"].value == pytest.approx(0.5)
+    published = score_cell([{k: v for k, v in row.items() if k != "credit"} for row in rows], num_resamples=200)
+    assert (published["f1"], published["f1_all_or_nothing"]) == (pytest.approx(2 / 3), None)
+
+
+def lose_fragments(pairs: list[ProgramPair], share: float, seed: int) -> list[ReceivedItem]:
+    """Buggy texts of which fragments of 48 bytes are lost at random; what is left of a text, holes as one U+FFFD."""
+    rng, received = random.Random(seed), []
+    for one in pairs:
+        raw = one.buggy.encode()
+        lost = [rng.random() < share for _ in range(0, len(raw), 48)]
+        units = encode_units(one.buggy, "utf8")
+        decoded = decode_units(units.units, [not lost[i // 48] for i in range(len(raw))], units, "utf8")
+        item = Item(corpus="minibugs", program=one.name, version="buggy", text=one.buggy)
+        received.append(
+            ReceivedItem(
+                item=item,
+                text=decoded.text,
+                erasures=decoded.erasures,
+                line_spans=_transmitted_line_spans(decoded.text, decoded.spans),
+                delivered=not all(lost),
+                intact=not any(lost),
+                damage=DAMAGE,
+            )
+        )
+    return received
+
+
+def test_a_worse_link_does_not_win() -> None:
+    """A guesser, and "the last line but one", over lost fragments: with shared credit neither gains by damage.
+
+    Forty draws of 42 programs at each loss; standard error of a mean below 0.01. All or nothing, the line gains.
+    """
+    pairs = minibugs.load()
+    guessed, shared, overlapping = {}, {}, {}
+    for share in (0.0, 0.15, 0.3, 0.5, 0.7):
+        rows = []
+        for seed in range(40 if share else 1):
+            arrivals = lose_fragments(pairs, share, seed)
+            rows += localise(arrivals, pairs, rule_scores([a.text for a in arrivals], 1), by="verdict")
+        guessed[share] = sum(row["chance"] for row in rows) / len(rows)
+        shared[share] = sum(row["credit"] for row in rows) / len(rows)
+        overlapping[share] = sum(row["correct"] for row in rows) / len(rows)
+    for better, worse in itertools.pairwise(shared):
+        assert guessed[worse] < guessed[better] + 0.005
+        assert shared[worse] < shared[better]
+    assert overlapping[0.15] > overlapping[0.0]
 
 
 def test_a_hole_alone_is_never_predicted() -> None:
