@@ -96,7 +96,7 @@ class Quantity:
         """The bounds of a level, in words."""
         if self.high < math.inf:
             return f"in ({self.low:g}, {self.high:g}), both excluded"
-        return "positive and finite" if self.low == 0 else "finite"
+        return f"above {self.low:g} and finite" if self.low > -math.inf else "finite"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +172,7 @@ QUANTITIES: Mapping[str, Quantity] = {
         Quantity(
             name="distance_km",
             snr_db=snr_at_distance_db,
-            low=0.0,
+            low=1e-6,
             words="{} km",
             heading="Distance / km",
             slug="{:g}km",

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lora_phy import __version__
-from lora_phy.commands import collided, planning, rx, tx, warmup, waterfall
+from lora_phy.commands import collided, planning, rx, sweep, tx, warmup, waterfall
 from lora_phy.commands.options import with_plain_numbers
 
-FAMILIES = (tx, rx, collided, planning, waterfall, warmup)
+FAMILIES = (tx, rx, collided, planning, waterfall, sweep, warmup)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # whoever read the output has gone; what is left in the buffer must not raise again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -219,7 +219,7 @@ class RadioConfig:
     """Seeds of all noise and fades."""
     channel_seeds_per_training_seed: Annotated[Int, Within(0)] = 0
     """Number of channel seeds that each training seed has for its own; 0 means all of them."""
-    bandwidth_hz: Positive = 125e3
+    bandwidth_hz: Annotated[Float, Within(1.0)] = 125e3
     """Bandwidth in Hz."""
     redundancy: NotNegative = 0.5
     """Parity packets over data packets, rounded up; the policy "erasure" alone uses it."""
@@ -239,8 +239,9 @@ class RadioConfig:
     results have the same distribution."""
     airtime_reference_sf: SpreadingFactor = 9
     """Spreading factor whose airtime for the test corpus is everyone's budget on the axis "equal_airtime"."""
-    period_s: NotNegative = 0.0
-    """Seconds in which the test corpus is to be sent on the axis "equal_airtime"; 0 takes `airtime_reference_sf`."""
+    period_s: Annotated[Float, Within(0, 604_800)] = 0.0
+    """Seconds in which the test corpus is to be sent on the axis "equal_airtime", at most a week; 0 takes
+    `airtime_reference_sf`."""
     tx_power_dbm: Annotated[Float, Within(-100, 100)] = 14.0
     """Radiated power in dBm, at most what the region allows."""
     path_loss_exponent: NotNegative = 3.5

@@ -48,6 +48,9 @@ from llm_bridge.transport.tokens import SourceText
 from lora_phy import LoRaParams, airtime_s
 from lora_phy.params import MAX_PAYLOAD_LEN
 
+MAX_ROUNDS = 1000
+"""Most times that all texts may be sent within an airtime budget."""
+
 
 def send_items(
     items: Sequence[Item],
@@ -152,6 +155,11 @@ def within_budget(
 ) -> RadioSettings:
     """The same radio using up an airtime budget: whole rounds, then a last one as far as it goes, in order."""
     rounds = attempts_for_budget(items, radio, airtime_budget_s, tokenizer=tokenizer) + 1
+    if rounds > MAX_ROUNDS:
+        raise ValueError(
+            f"'airtime_budget_s' must be spent in at most {MAX_ROUNDS} rounds of all texts (got {airtime_budget_s:g} s:"
+            f" {rounds} rounds at SF{radio.sf}); a shorter period or a smaller duty cycle leaves less"
+        )
     return replace(radio, max_attempts=rounds, airtime_budget_s=airtime_budget_s)
 
 

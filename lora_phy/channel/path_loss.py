@@ -253,8 +253,8 @@ def max_range_m(path_loss_db: Callable[[float], npt.ArrayLike], max_loss_db: flo
 
 def _distance(distance_m: npt.ArrayLike) -> FloatArray:
     d = np.asarray(distance_m, dtype=np.float64)
-    if not np.all((d > 0) & np.isfinite(d)):
-        raise ValueError(f"'distance_m' must be positive and finite (got {distance_m!r})")
+    if not np.all((d >= 1e-3) & np.isfinite(d)):
+        raise ValueError(f"'distance_m' must be at least 0.001 and finite (got {distance_m!r})")
     return d
 
 

@@ -29,9 +29,18 @@ def with_plain_numbers(arguments: Sequence[str]) -> list[str]:
 
 
 def add_command(
-    commands: Subparsers, name: str, run: Callable[[argparse.Namespace], int], help_text: str, *, several: bool = False
+    commands: Subparsers,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    help_text: str,
+    *,
+    several: bool = False,
+    short_sync: bool = True,
 ) -> argparse.ArgumentParser:
-    """A command with the radio's options; `several`: presets, spreading factors and bandwidths may be lists."""
+    """A command with the radio's options; `several`: presets, spreading factors and bandwidths may be lists.
+
+    With `short_sync` such a command also takes ``--sync`` for ``--sync-word``.
+    """
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
     parser.set_defaults(run=run)
     radio = parser.add_argument_group("radio")
@@ -47,7 +56,7 @@ def add_command(
     radio.add_argument("--cr", type=int, help="coding rate 4/(4 + CR), 1–4")
     radio.add_argument("--preamble-len", type=int, help="upchirps before the sync word, 8 unless given")
     radio.add_argument("--oversampling", type=int, help="samples a chip, 1 unless given")
-    shorter = ["--sync"] if several else []  # of other commands it is another option
+    shorter = ["--sync"] if several and short_sync else []
     radio.add_argument("--sync-word", *shorter, help="a byte such as 0x34" + (", or 'any'" if several else ""))
     radio.add_argument("--implicit-len", type=int, metavar="BYTES", help="implicit header, of this many bytes")
     radio.add_argument("--no-crc", action="store_true", help="no CRC follows the payload")
@@ -65,11 +74,13 @@ def all_params_from(options: argparse.Namespace) -> list[LoRaParams]:
     """Every set of parameters that the options name: each preset, or each spreading factor at each bandwidth."""
     from dataclasses import replace
 
+    from lora_phy.checks import finite
     from lora_phy.params import LoRaParams
     from lora_phy.presets import preset
 
     names, sfs, bandwidths = (_listed(getattr(options, name)) for name in ("preset", "sf", "bandwidth_hz"))
     sfs = [sf for item in sfs for sf in (SPREADING_FACTORS if item == "any" else [item])]
+    bandwidths = [finite("--bandwidth-hz", item, low=1.0) for item in bandwidths]
     bases = [preset(name) for name in names] or [LoRaParams(sf=7)]
     changes: dict[str, Any] = {
         "cr": options.cr,

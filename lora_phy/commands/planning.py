@@ -1,19 +1,27 @@
-"""``airtime`` and ``budget``: what a frame costs in time, energy and link margin."""
+"""``airtime``, ``budget`` and ``plan``: what a frame costs in time, energy and link margin, and how far it goes."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from lora_phy.commands.options import Subparsers, add_command, params_from
+from lora_phy.commands.printing import add_forms, print_result
+
+_EXAMPLES = """examples:
+  python -m lora_phy plan 20
+  python -m lora_phy plan 12 51 --preset eu868-dr0 eu868-dr5 --path-loss hata-city 3gpp-rural
+  python -m lora_phy plan 20 --region US915 --tx-power-dbm 20 --messages-per-day 96 --csv > plan.csv
+
+The assumptions behind the numbers are printed below the table, and stand in the JSON and the CSV."""
 
 
 def add(commands: Subparsers) -> None:
     """Declare the commands."""
     airtime = add_command(commands, "airtime", run_airtime, "time on air of a frame")
     airtime.add_argument("payload_len", type=int, help="bytes")
-    airtime.add_argument("--json", action="store_true")
+    airtime.add_argument("--json", action="store_true", help="an object, for other programs")
 
     budget = add_command(commands, "budget", run_budget, "link margin, time and energy of a frame")
     budget.add_argument("payload_len", type=int, help="bytes")
@@ -21,6 +29,47 @@ def add(commands: Subparsers) -> None:
     budget.add_argument("--tx-power-dbm", type=float, default=14.0)
     budget.add_argument("--noise-figure-db", type=float, default=6.0)
     budget.add_argument("--region", help="whose rules hold; the preset's region, or EU868, unless given")
+    budget.add_argument("--json", action="store_true", help="an object, for other programs")
+
+    plan = commands.add_parser(
+        "plan",
+        help="airtime, messages an hour, energy, sensitivity, range and battery life",
+        description="Airtime, messages an hour, energy, sensitivity, range and battery life of presets.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    plan.set_defaults(run=run_plan)
+    plan.add_argument(
+        "payload_len", type=int, nargs="+", help="bytes of the application in a message; several give rows"
+    )
+    plan.add_argument(
+        "--preset", nargs="+", default=[], metavar="NAME", help="such as eu868-dr5; the region's uplinks unless given"
+    )
+    plan.add_argument(
+        "--region", nargs="+", default=[], help="whose rules hold; the preset's region, or EU868, unless given"
+    )
+    plan.add_argument(
+        "--path-loss",
+        nargs="+",
+        default=["hata-suburban"],
+        metavar="MODEL",
+        help="free-space, log-distance-3 (3.5, 4), hata-open (suburban, city, large-city), 3gpp-rural, 3gpp-urban;"
+        " the default is hata-suburban",
+    )
+    plan.add_argument(
+        "--overhead-len", type=int, metavar="BYTES", help="of the protocol; LoRaWAN's 13, or 0, unless given"
+    )
+    plan.add_argument("--tx-power-dbm", type=float, help="14, or the most that the region allows, unless given")
+    plan.add_argument("--tx-gain-dbi", type=float, default=0.0, help="gain of the device's antenna")
+    plan.add_argument("--rx-gain-dbi", type=float, default=0.0, help="gain of the gateway's antenna")
+    plan.add_argument("--noise-figure-db", type=float, default=6.0, help="of the gateway")
+    plan.add_argument("--margin-db", type=float, default=0.0, help="kept in reserve for fading and shadowing")
+    plan.add_argument("--target-per", type=float, default=0.01, help="packet error rate at the sensitivity")
+    plan.add_argument("--chip", choices=("SX1276", "SX1262"), default="SX1262")
+    plan.add_argument("--messages-per-day", type=float, default=24.0)
+    plan.add_argument("--battery-mah", type=float, default=2400.0, help="usable charge")
+    plan.add_argument("--sleep-ua", type=float, default=5.0, help="mean current asleep")
+    add_forms(plan)
 
 
 def run_airtime(options: argparse.Namespace) -> int:
@@ -46,5 +95,33 @@ def run_budget(options: argparse.Namespace) -> int:
         noise_figure_db=options.noise_figure_db,
         region=options.region,
     )
-    print(format_budget(budget))
+    print(json.dumps(asdict(budget)) if options.json else format_budget(budget))
+    return 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """Print a row for each preset, payload, region and path loss, and what is assumed."""
+    from lora_phy.studies.plan import Battery, plan_table
+
+    table = plan_table(
+        options.payload_len,
+        options.preset,
+        regions=options.region,
+        path_losses=options.path_loss,
+        overhead_len=options.overhead_len,
+        tx_power_dbm=options.tx_power_dbm,
+        tx_gain_dbi=options.tx_gain_dbi,
+        rx_gain_dbi=options.rx_gain_dbi,
+        noise_figure_db=options.noise_figure_db,
+        margin_db=options.margin_db,
+        target_per=options.target_per,
+        chip=options.chip,
+        battery=Battery(
+            capacity_mah=options.battery_mah, messages_per_day=options.messages_per_day, sleep_ua=options.sleep_ua
+        ),
+    )
+    print_result(table, options)
+    if not (options.json or options.csv):
+        for name, words in list(table.provenance.items())[3:]:
+            print(f"{name}: {words}")
     return 0

@@ -27,21 +27,26 @@ def run(options: argparse.Namespace) -> int:
     import numpy as np
 
     from lora_phy.channel import ChannelParams, apply_channel
+    from lora_phy.checks import integer
     from lora_phy.frames.airtime import airtime_s
     from lora_phy.frames.trace import describe, trace_payload
     from lora_phy.frames.transceiver import transmit
     from lora_phy.recordings import write_raw, write_sigmf
 
+    if not options.output:
+        raise ValueError("'--output' must name a file (got '')")
+    padding = integer("--pad-symbols", options.pad_symbols, 0, 10_000)
+    seed = integer("--seed", options.seed, 0, 2**63)
     params = params_from(options)
     payload = bytes.fromhex(options.payload) if options.hex else options.payload.encode()
     if options.trace:
         print(describe(trace_payload(payload, params), params))
-    pad = np.zeros(options.pad_symbols * params.samples_per_symbol, np.complex64)
+    pad = np.zeros(padding * params.samples_per_symbol, np.complex64)
     iq = np.concatenate([pad, transmit(payload, params), pad])
     channel = ChannelParams(
         snr_db=np.inf if options.snr_db is None else options.snr_db, cfo_hz=options.cfo_hz, sfo_ppm=options.sfo_ppm
     )
-    iq = apply_channel(iq, channel, params, rng=np.random.default_rng(options.seed))
+    iq = apply_channel(iq, channel, params, rng=np.random.default_rng(seed))
     path = Path(options.output)
     if path.suffix.startswith(".sigmf"):
         path = write_sigmf(path, iq, params)

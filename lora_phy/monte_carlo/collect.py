@@ -30,6 +30,8 @@ from lora_phy.monte_carlo.results_file import ResultsFile, result_id, simulator_
 _TASK_SECONDS = 0.5
 """A task holds as many blocks as take about this long: few enough to report often, many enough to be worth sending."""
 _MAX_TASK_BLOCKS = 64
+_LINE_SECONDS = 10.0
+"""Between two lines of progress where standard error is no terminal."""
 LISTED_FAILURES = 16
 """Failed frames that a result names."""
 _BROKEN = (
@@ -128,7 +130,7 @@ def collect(
         Any `concurrent.futures.Executor`, a process pool or a cluster's; None: this thread. A script that makes a
         process pool must do so under ``if __name__ == "__main__":``, because each process imports the script.
     progress
-        True: live on the terminal; or a function that takes `Progress`.
+        True: live on standard error, a line every ten seconds where that is no terminal; or a function of `Progress`.
 
     Returns
     -------
@@ -347,9 +349,13 @@ class _Meter:
         self.jobs, self.rules = jobs, rules
         self.start = time.perf_counter()
         self.frames = 0
+        self.compiled = False
 
     def add(self, job: _Job, frames: int, seconds: float) -> None:
-        self.frames += frames
+        if self.compiled:
+            self.frames += frames
+        else:  # what the first task took is mostly compiling, and says nothing of the time that is left
+            self.compiled, self.start = True, time.perf_counter()
         job.seconds += seconds
         job.rate = frames / max(seconds, 1e-9)
 
@@ -372,19 +378,21 @@ class _Display:
     def __init__(self, progress: bool | Callable[[Progress], None]) -> None:
         self.call = progress if callable(progress) else None
         self.bar: Any = None
-        self.last = 0.0
+        self.last = time.monotonic()
         self.wanted = progress is True
 
     def __enter__(self) -> _Display:
         if self.wanted:
+            if not sys.stderr.isatty():
+                return self
             try:
+                from rich.console import Console
                 from rich.progress import BarColumn, TextColumn
                 from rich.progress import Progress as Bar
             except ImportError:
                 return self
-            self.bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), transient=True
-            )
+            columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")
+            self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
             self.bar.start()
             self.task = self.bar.add_task("collect", total=None, text="")
         return self
@@ -404,7 +412,7 @@ class _Display:
         )
         if self.bar is not None:
             self.bar.update(self.task, total=now.points, completed=now.points_done, text=text)
-        elif time.monotonic() - self.last > 1.0:
+        elif time.monotonic() - self.last > _LINE_SECONDS:
             self.last = time.monotonic()
             sys.stderr.write(text + "\n")
 

@@ -194,6 +194,9 @@ def link_budget(
     if region not in REGIONS:
         raise ValueError(f"'region' must be one of {tuple(REGIONS)} (got {region!r})")
     rule = REGIONS[region]
+    tx_power_dbm = finite("tx_power_dbm", tx_power_dbm, low=-100.0, high=100.0)
+    tx_gain_dbi = finite("tx_gain_dbi", tx_gain_dbi, low=-100.0, high=100.0)
+    rx_gain_dbi = finite("rx_gain_dbi", rx_gain_dbi, low=-100.0, high=100.0)
     if tx_power_dbm + tx_gain_dbi > rule.max_eirp_dbm:
         bound = f"with the antenna gain at most {rule.max_eirp_dbm:g} dBm in {region}"
         raise ValueError(f"'tx_power_dbm' must be {bound} (got {tx_power_dbm!r} + {tx_gain_dbi!r})")

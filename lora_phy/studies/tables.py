@@ -96,7 +96,7 @@ def results_table(results: Iterable[LinkResult], *, confidence: float = 0.95) ->
             )
         )  # fmt: skip
     return Table(
-        columns=RESULT_COLUMNS, rows=tuple(rows), provenance=_provenance("lora_phy.collect", confidence=confidence)
+        columns=RESULT_COLUMNS, rows=tuple(rows), provenance=provenance_of("lora_phy.collect", confidence=confidence)
     )
 
 
@@ -142,7 +142,7 @@ def per_table(
         return Table(
             columns=PER_COLUMNS,
             rows=tuple(rows),
-            provenance=_provenance(
+            provenance=provenance_of(
                 "lora_phy.collect",
                 noise_figure_db=noise_figure_db,
                 points=[result.point.as_dict() for result in results],
@@ -157,7 +157,7 @@ def per_table(
     return Table(
         columns=PER_COLUMNS,
         rows=tuple(rows),
-        provenance=_provenance(
+        provenance=provenance_of(
             "theory.per_awgn: AWGN, perfect sync, hard decoding, block-exact",
             payload_len=payload_len,
             noise_figure_db=noise_figure_db,
@@ -183,7 +183,7 @@ def sensitivity_table(
     return Table(
         columns=("sf", "bandwidth_hz", "sensitivity_dbm"),
         rows=tuple(rows),
-        provenance=_provenance(
+        provenance=provenance_of(
             "thermal noise and theory.per_awgn",
             payload_len=payload_len,
             target_per=target_per,
@@ -208,7 +208,7 @@ def rejection_table(matrix: RejectionMatrix) -> Table:
     return Table(
         columns=("sf", "interferer_sf", "sir_db"),
         rows=rows,
-        provenance=_provenance(
+        provenance=provenance_of(
             "rejection.rejection_matrix: no noise, one unaligned interferer, uncoded",
             criterion=matrix.criterion,
             target=matrix.target,
@@ -331,7 +331,8 @@ def save(table: Table, path: str | Path) -> Path:
     return target
 
 
-def _provenance(method: str, **settings: Any) -> dict[str, Any]:
+def provenance_of(method: str, **settings: Any) -> dict[str, Any]:
+    """The provenance of a table: this package with its version, what made the table, and the settings by name."""
     try:
         version = metadata.version("chirpbridge")
     except metadata.PackageNotFoundError:

@@ -75,7 +75,10 @@ def write(tmp_path: Path, text: str) -> Path:
         ("this is no toml", r"is not TOML"),
         ("[radio]\naxis = 'distance'\n", r"'radio.distance_km' must have at least one value for the axis 'distance'"),
         ("[radio]\naxis = 'equal_energy'\n", r"'radio.ebn0_db' must have at least one value"),
-        ("[radio]\ndistance_km = 0.0\n", r"'radio.distance_km' must be positive and finite \(got 0.0\)"),
+        ("[radio]\ndistance_km = 0.0\n", r"'radio.distance_km' must be above 1e-06 and finite \(got 0.0\)"),
+        ("[radio]\ndistance_km = 1e-300\n", r"'radio.distance_km' must be above 1e-06 and finite \(got 1e-300\)"),
+        ("[radio]\nbandwidth_hz = 1e-9\n", r"'radio.bandwidth_hz' must be at least 1 and finite \(got 1e-09\)"),
+        ("[radio]\nperiod_s = 1e7\n", r"'radio.period_s' must be in \[0, 604800\] \(got 10000000.0\)"),
         (
             "[radio]\naxis = 'equal_loss'\n",
             r"'radio.frame_loss' must have at least one value for .* 'equal_loss'",

@@ -276,6 +276,8 @@ def test_attempts_for_budget_and_what_is_sent_within_it():
     assert attempts_for_budget(items, radio(), 3.99 * once) == 0
     assert attempts_for_budget(items, radio(), 12.5 * once) == 3
     assert attempts_for_budget([], radio(), 1.0) == 1
+    with pytest.raises(ValueError, match=r"'airtime_budget_s' must be spent in at most 1000 rounds .* 1001 rounds"):
+        within_budget(items, radio(), 4000.5 * once)
 
     full = send_items(items, within_budget(items, radio(), 12.5 * once))
     assert [one.damage.fragments_sent for one in full] == [15] * 4

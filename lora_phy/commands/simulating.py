@@ -1,0 +1,78 @@
+"""What the commands that simulate share: worker processes, progress, a figure, the table of results."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_phy.commands.printing import add_forms, print_result
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from lora_phy.monte_carlo.collect import LinkResult
+
+FIGURES = (".pdf", ".png", ".svg")
+
+
+def add_simulation(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--workers``, ``--plot``, ``--quiet``, ``--json`` and ``--csv``."""
+    parser.add_argument("--workers", type=int, default=1, help="processes; the numbers do not depend on it")
+    parser.add_argument("--plot", metavar="FILE", help="also draw a figure: .svg, .pdf or .png")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_forms(parser)
+
+
+@contextmanager
+def workers(options: argparse.Namespace) -> Iterator[Executor | None]:
+    """The processes that were asked for; what would be refused after the work is refused here, before it."""
+    from lora_phy.checks import integer
+
+    count = integer("--workers", options.workers, 1, 1024)
+    if options.plot is not None:
+        _require_figure(options.plot)
+    if count == 1:
+        yield None
+        return
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(count, initializer=_ignore_interrupts) as pool:
+        yield pool
+
+
+def show_results(results: Sequence[LinkResult], options: argparse.Namespace) -> None:
+    """Print the table of results, and draw them where ``--plot`` asks for it."""
+    from lora_phy.studies.tables import results_table
+
+    hidden = ("missed", "bad_header", "bad_crc", "truncated", "undetected", "version", "point")
+    print_result(results_table(results), options, hidden=hidden)
+    if options.plot is not None:
+        import matplotlib.pyplot as plt
+
+        from lora_phy.plotting import plot_waterfall
+
+        figure = plt.figure(figsize=(8.0, 4.2), layout="tight")
+        plot_waterfall(results, ax=figure.gca())
+        figure.savefig(options.plot)
+
+
+def _require_figure(name: str) -> None:
+    """Raise where matplotlib is missing, or the figure's name is no good."""
+    path = Path(name)
+    if path.suffix not in FIGURES:
+        raise ValueError(f"'--plot' must end in {', '.join(FIGURES)} (got {name!r})")
+    if not path.parent.is_dir():
+        raise ValueError(f"'--plot' must lie in a folder that exists (got {name!r})")
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ValueError("'--plot' needs matplotlib: pip install 'chirpbridge[plot]'") from error
+    matplotlib.use("agg")
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal's Ctrl-C the parent takes care

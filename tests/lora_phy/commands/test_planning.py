@@ -1,0 +1,101 @@
+"""``plan`` and ``budget``: numbers by hand, every assumption named, bad values refused by name."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from lora_phy.__main__ import main
+from lora_phy.studies.budget import TX_CURRENT_A
+from lora_phy.studies.plan import LORAWAN_OVERHEAD, PATH_LOSSES, plan_table
+from lora_phy.studies.tables import from_csv, from_json
+
+
+def rows_of(*arguments, capsys):
+    assert main(["plan", *arguments, "--json"]) == 0
+    table = from_json(capsys.readouterr().out)
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows], table.provenance
+
+
+def test_dr0_and_dr5_by_hand(capsys) -> None:
+    """Symbols by the data sheets' formula; energy by voltage, current and time; range by Friis."""
+    chosen = "--preset", "eu868-dr0", "eu868-dr5", "--path-loss", "free-space"
+    rows, told = rows_of("20", *chosen, capsys=capsys)
+    for row, sf, reduced in zip(rows, (12, 7), (2, 0), strict=True):
+        data = 8 + math.ceil((8 * 33 - 4 * sf + 28 + 16) / (4 * (sf - reduced))) * 5
+        on_air_s = (12.25 + data) * 2**sf / 125e3
+        assert row["overhead_len"] == 13 and row["airtime_ms"] == pytest.approx(1e3 * on_air_s, rel=1e-12)
+        assert row["messages_per_hour"] == int(36 / on_air_s) and row["allowed"] == "yes"
+        charge_mc = 1e3 * TX_CURRENT_A["SX1262"][14.0] * on_air_s
+        assert row["energy_mj"] == pytest.approx(3.3 * charge_mc)
+        a_day_mc = 24 * (charge_mc + 5 * 0.1) + 5e-3 * 86_400
+        assert row["battery_years"] == pytest.approx(2400 * 3600 / a_day_mc / 365.25)
+        loss_db = 14 - row["sensitivity_dbm"]
+        wavelength = 299_792_458 / 868.1e6
+        assert row["max_loss_db"] == pytest.approx(loss_db)
+        assert row["range_km"] == pytest.approx(1e-3 * wavelength / (4 * math.pi) * 10 ** (loss_db / 20), rel=1e-6)
+    assert all(word in told["sensitivity"] for word in ("0.01", "AWGN", "hard", "perfect synchronisation", "6 dB"))
+    assert "13 bytes" in told["overhead"] and "SX1262" in told["energy"] and "2400 mAh" in told["battery"]
+
+
+def test_rows_are_every_preset_payload_region_and_path_loss(capsys) -> None:
+    rows, _ = rows_of(
+        "10", "50", "--preset", "sf9", "sf10", "--region", "EU868", "US915", "--path-loss", *list(PATH_LOSSES)[:3],
+        capsys=capsys,
+    )  # fmt: skip
+    keys = ("preset", "payload_len", "region", "path_loss")
+    assert len({tuple(row[key] for key in keys) for row in rows}) == len(rows) == 2 * 2 * 2 * 3
+    assert {row["overhead_len"] for row in rows} == {0}
+    # 400 ms of dwell time in US915: SF10 with 50 bytes takes longer, SF9 does not
+    assert {row["preset"] for row in rows if row["allowed"] == "dwell time exceeded"} == {"sf10"}
+
+
+def test_more_messages_than_the_duty_cycle_leaves(capsys) -> None:
+    rows, _ = rows_of("20", "--preset", "eu868-dr0", "--messages-per-day", "457", capsys=capsys)
+    assert rows[0]["messages_per_hour"] == 19 and rows[0]["allowed"] == "duty cycle exceeded"
+    rows, _ = rows_of("20", "--preset", "eu868-dr0", "--messages-per-day", "456", capsys=capsys)
+    assert rows[0]["allowed"] == "yes"
+
+
+def test_the_table_names_what_is_assumed_and_csv_reads_back(capsys) -> None:
+    assert main(["plan", "20"]) == 0
+    out = capsys.readouterr().out
+    assert "eu868-dr0" in out and "\nsensitivity: packet error rate 0.01, AWGN, hard decisions" in out
+    assert main(["plan", "20", "--csv"]) == 0
+    assert from_csv(capsys.readouterr().out) == plan_table(20) and LORAWAN_OVERHEAD == 13
+
+
+def test_a_budget_as_json(capsys) -> None:
+    assert main(["budget", "16", "--path-loss-db", "140", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["path_loss_db"] == 140.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "243"], "'payload_lens' must be in [0, 242] (got 243)"),
+        (["plan", "20", "--region", "MARS"], "'regions' must be among EU868"),
+        (["plan", "20", "--region", "ISM2400"], "'presets' must be named for regions without LoRaWAN data rates"),
+        (["plan", "20", "--path-loss", "ideal"], "'path_losses' must be among free-space"),
+        (
+            ["plan", "20", "--preset", "meshtastic-long-fast", "--region", "ISM2400"],
+            "hata-suburban does not hold at 2403",
+        ),
+        (["plan", "20", "--tx-power-dbm", "nan"], "'tx_power_dbm' must be finite"),
+        (
+            ["plan", "20", "--tx-power-dbm", "20"],
+            "'tx_power_dbm' must be with the antenna gain at most 16 dBm in EU868",
+        ),
+        (["plan", "20", "--margin-db", "-1"], "'margin_db' must be finite and in [0, 300]"),
+        (["plan", "20", "--battery-mah", "0"], "'capacity_mah' must be finite"),
+        (["plan", "20", "--target-per", "0"], "'target' must be in (0, 1)"),
+        (["budget", "16", "--path-loss-db", "100", "--tx-power-dbm", "nan"], "'tx_power_dbm' must be finite"),
+        (["airtime", "16", "--bandwidth-hz", "1e-9"], "'--bandwidth-hz' must be finite and in [1, inf] (got 1e-09)"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(arguments, message, capsys) -> None:
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
