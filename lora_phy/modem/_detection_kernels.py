@@ -206,3 +206,50 @@ def upchirps_back(  # type: ignore[no-untyped-def]
     curvature = left - 2 * middle + right
     moved = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
     return offsets[at] + min(max(moved, -1.0), 1.0) * (offsets[1] - offsets[0])
+
+
+@numba.njit(**JIT)
+def best_nearby(samples, start, half_bin, num_sum, quarter, chirp, zoom_re, zoom_im):  # type: ignore[no-untyped-def]
+    """The best of three places a quarter symbol apart and seven half bins, around a peak of the statistic.
+
+    Energies are those of `half_bin_energies`, at four whole bins (`zoom_re`, `zoom_im`: rotors of 0 … 3) and between
+    them. Returns samples from the peak, half bin (not reduced), and the statistic.
+    """
+    num_bins = chirp.size
+    total = samples.size
+    rotor_re, rotor_im = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
+    wr, wi = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
+    re, im, sums = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(7)
+    best, best_moved, best_half_bin = 0.0, 0, half_bin
+    for step in range(-1, 2):
+        moved = step * quarter
+        lowest = half_bin // 2 + moved - 1
+        tone_rotor(lowest % num_bins, rotor_re, rotor_im)
+        sums[:] = 0.0
+        for j in range(num_sum):
+            first = start + moved - j * num_bins
+            power = np.float32(0.0)
+            for n in range(num_bins):
+                m = first + n
+                y = samples[m] if 0 <= m < total else np.complex64(0.0)
+                power += y.real * y.real + y.imag * y.imag
+                w = y * chirp[n]
+                wr[n] = w.real * rotor_re[n] - w.imag * rotor_im[n]
+                wi[n] = w.real * rotor_im[n] + w.imag * rotor_re[n]
+            if power <= 1e-36:
+                continue
+            for k in range(4):
+                tone_re, tone_im = np.float32(0.0), np.float32(0.0)
+                zr, zi = zoom_re[k], zoom_im[k]
+                for n in range(num_bins):
+                    tone_re += wr[n] * zr[n] - wi[n] * zi[n]
+                    tone_im += wr[n] * zi[n] + wi[n] * zr[n]
+                re[k], im[k] = tone_re, tone_im
+                sums[2 * k] += (tone_re * tone_re + tone_im * tone_im) / power
+            for k in range(3):
+                a, b = re[k] - re[k + 1], im[k] - im[k + 1]
+                sums[2 * k + 1] += np.float32(0.5) * (a * a + b * b) / power
+        at = index_of_largest(sums)
+        if sums[at] > best:
+            best, best_moved, best_half_bin = sums[at], moved, 2 * lowest + at
+    return best_moved, best_half_bin, best

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import numpy.typing as npt
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _search_kernels as _kernels
-from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, Energies, reference_chirp, window_energies
+from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, Energies, reference_chirp, window_energies, zoom_table
 from lora_phy.modem.sync import INSIDE_BONUS, NUM_UPCHIRPS, Sync, inside_bonus
 from lora_phy.modem.sync_words import chirps_of_bytes, sync_alternatives
 from lora_phy.params import LoRaParams
@@ -98,11 +96,3 @@ def _chirps_seen(energies: Energies, zero: npt.NDArray[np.int64], sf: int) -> np
     moved = (half_bins - zero)[energies[rows, columns] > of_bytes + STANDS_OUT]
     # both neighbours of a half bin
     return np.concatenate([moved // 2, (moved + 1) // 2]) % num_bins
-
-
-@cache
-def zoom_table(sf: int, tones: tuple[float, ...]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Real and imaginary part of exp(-2 pi j tone n / N), ``(len(tones), N)`` each."""
-    num_bins = 1 << sf
-    table = np.exp(-2j * np.pi / num_bins * np.outer(tones, np.arange(num_bins)))
-    return table.real.astype(np.float32), table.imag.astype(np.float32)

@@ -11,9 +11,9 @@ import scipy.fft
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _fine_sync_kernels as _kernels
-from lora_phy.modem.candidates import FloatArray, zoom_table
+from lora_phy.modem.candidates import FloatArray
 from lora_phy.modem.interpolation import extract
-from lora_phy.modem.preamble import reference_chirp
+from lora_phy.modem.preamble import reference_chirp, zoom_table
 from lora_phy.modem.sync import NUM_UPCHIRPS, Sync
 from lora_phy.modem.sync_words import chirps_of_bytes, sync_alternatives
 from lora_phy.params import LoRaParams

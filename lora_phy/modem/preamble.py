@@ -1,15 +1,16 @@
 """Finding preambles: the energy of several dechirped windows, summed before anything is decided.
 
-Windows of N = 2**sf samples start every quarter symbol. Dechirped, every window of a preamble shows the same tone; with
+Windows of N = 2**sf samples start every half symbol. Dechirped, every window of a preamble shows the same tone; with
 r_q[k] the energy of window q at bin k over the energy of the whole window,
 
-    T_q[k] = sum_j r_(q - 4 j)[k],    j = 0 … n - 1,
+    T_q[k] = sum_j r_(q - 2 j)[k],    j = 0 … n - 1,
 
 and a preamble is a peak of T over all bins and half bins. In noise r is N Beta(1, N - 1), at most exponential with
 mean 1 whatever the level, so T has (at most) the tail of a Gamma(n) variable: thresholds follow from a false-alarm
 probability, nothing is tuned. Non-coherent summation of eight windows decides 7 dB below a chain of single decisions.
-Half bins (z[k] - z[k+1]) / sqrt 2 halve the scalloping loss of a fractional offset without a longer transform; quarter
-symbols keep the phase step that a fractional delay puts at a chirp's fold near a window's edge.
+Half bins (z[k] - z[k+1]) / sqrt 2 halve the scalloping loss of a fractional offset without a longer transform. Where T
+comes near the threshold it is taken again a quarter symbol to either side, where the phase step that a fractional delay
+puts at a chirp's fold may lie nearer a window's edge: the best of these must pass.
 
 Everything here works at one sample per chip, upchirps up (an inverted frame is conjugated before).
 """
@@ -17,7 +18,7 @@ Everything here works at one sample per chip, upchirps up (an inverted frame is 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -32,11 +33,20 @@ from lora_phy.modem.chirps import downchirp, upchirp
 from lora_phy.params import LoRaParams
 
 HOPS_PER_SYMBOL = 4
+"""Parts of a symbol to which a peak is placed."""
+WINDOWS_PER_SYMBOL = 2
+"""Windows a symbol in which a preamble is looked for."""
+PEAK_RADIUS = 4 * WINDOWS_PER_SYMBOL
 MAX_SUMMED = 8
 COUNT_FLOOR = 2.0
 """Energy that most of the summed windows must have: one strong data symbol is not a preamble."""
 FALSE_PER_SYMBOL = 2e-3
 """Peaks a symbol of pure noise that are handed on to the synchroniser, which rejects them."""
+NEAR_THRESHOLD = 0.8
+"""Part of the threshold from which on a peak is looked at more closely."""
+_SAMPLES_TOGETHER = 1 << 15
+"""Samples of windows transformed together: few enough for the cache."""
+_WHOLE_BINS = (0.0, 1.0, 2.0, 3.0)
 
 Energies = npt.NDArray[np.float32]
 _LOCAL = threading.local()
@@ -66,8 +76,13 @@ def detection_threshold(params: LoRaParams, false_per_symbol: float = FALSE_PER_
     >>> round(detection_threshold(LoRaParams(sf=7)), 1)
     28.3
     """
-    cells = 2 * params.num_bins * HOPS_PER_SYMBOL
-    return float(scipy.special.gammainccinv(num_summed_windows(params), false_per_symbol / cells))
+    return _threshold(params.sf, num_summed_windows(params), false_per_symbol)
+
+
+@cache
+def _threshold(sf: int, num_summed: int, false_per_symbol: float) -> float:
+    cells = (2 << sf) * HOPS_PER_SYMBOL
+    return float(scipy.special.gammainccinv(num_summed, false_per_symbol / cells))
 
 
 def window_energies(
@@ -80,13 +95,16 @@ def window_energies(
     """
     num_bins = 1 << sf
     reference = reference_chirp(sf, down=down)
-    empty = _work_space if scratch else np.empty
-    spectra = empty((len(starts), num_bins), np.complex64)
-    energy = np.empty(len(starts), dtype=np.float32)
-    _kernels.dechirp_windows(samples, starts, reference, spectra, energy)
-    spectra = scipy.fft.fft(spectra, axis=-1, overwrite_x=True)
-    out = empty((len(starts), 2 * num_bins), np.float32)
-    _kernels.half_bin_energies(spectra, energy, out)
+    shape = (len(starts), 2 * num_bins)
+    out = _work_space(shape, np.float32) if scratch else np.empty(shape, np.float32)
+    together = min(max(1, _SAMPLES_TOGETHER // num_bins), len(starts))
+    spectra = _work_space((together, num_bins), np.complex64)
+    energy = np.empty(together, dtype=np.float32)
+    for first in range(0, len(starts), together):
+        part = slice(first, first + together)
+        rows = spectra[: len(starts[part])]
+        _kernels.dechirp_windows(samples, starts[part], reference, rows, energy)
+        _kernels.half_bin_energies(scipy.fft.fft(rows, axis=-1, overwrite_x=True), energy, out[part])
     return out
 
 
@@ -103,34 +121,55 @@ def _work_space(shape: tuple[int, int], dtype: type[Any]) -> npt.NDArray[Any]:
 def preamble_statistic(
     samples: IQ, params: LoRaParams, *, first_window: int, num_windows: int, base: int = 0
 ) -> tuple[Energies, npt.NDArray[np.int64]]:
-    """max T_q and its half bin for windows q = first_window …, which start at sample ``q 2**sf / 4 - base`` of
+    """max T_q and its half bin for windows q = first_window …, which start at sample ``q 2**sf / 2 - base`` of
     `samples`.
 
-    The half bin is -1 where T misses the threshold of `detection_threshold`, or where most windows hold nothing.
+    The half bin is -1 where T is not near the threshold of `detection_threshold`, or where most windows hold nothing.
     """
-    hop = params.num_bins // HOPS_PER_SYMBOL
+    hop = params.num_bins // WINDOWS_PER_SYMBOL
     num_sum = num_summed_windows(params)
-    lead = (num_sum - 1) * HOPS_PER_SYMBOL
+    lead = (num_sum - 1) * WINDOWS_PER_SYMBOL
     starts = (np.arange(first_window - lead, first_window + num_windows, dtype=np.int64)) * hop - base
     energies = window_energies(samples, starts, params.sf, scratch=True)
     peak = np.empty(num_windows, dtype=np.float32)
     where = np.empty(num_windows, dtype=np.int64)
-    threshold = np.float32(detection_threshold(params))
+    threshold = np.float32(NEAR_THRESHOLD * detection_threshold(params))
     _kernels.preamble_statistic(
-        energies, lead, num_sum, HOPS_PER_SYMBOL, threshold, np.float32(COUNT_FLOOR), min(num_sum, 5), peak, where
+        energies, lead, num_sum, WINDOWS_PER_SYMBOL, threshold, np.float32(COUNT_FLOOR), min(num_sum, 5), peak, where
     )
     return peak, where
 
 
 def pick_peaks(
-    peak: Energies, where: npt.NDArray[np.int64], radius: int, low: int, high: int
-) -> list[tuple[int, int, float]]:
-    """(index, half bin, statistic) of every index in [low, high) that passed and is the first maximum within
-    `radius`.
+    peak: Energies, where: npt.NDArray[np.int64], low: int, high: int, first_window: int, params: LoRaParams
+) -> list[Candidate]:
+    """Every window with index in [low, high) that is near the threshold and the first maximum within four symbols.
+
+    Index 0 is window `first_window`; candidates start where it does in the stream.
     """
+    num_bins, hop = params.num_bins, params.num_bins // WINDOWS_PER_SYMBOL
     found = np.empty(max(high - low, 0), dtype=np.int64)
-    count = _kernels.first_maxima(peak, where, radius, low, high, found)
-    return [(int(i), int(where[i]), float(peak[i])) for i in found[:count]]
+    count = _kernels.first_maxima(peak, where, PEAK_RADIUS, low, high, found)
+    return [
+        Candidate(
+            start=(first_window + i) * hop,
+            half_bin=int(2 * (where[i] % num_bins) + where[i] // num_bins),
+            statistic=float(peak[i]),
+            num_summed=num_summed_windows(params),
+        )
+        for i in found[:count].tolist()
+    ]
+
+
+def placed_peak(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | None:
+    """The best of a peak and of its neighbours, a quarter symbol to either side; None where it misses the threshold."""
+    moved, half_bin, statistic = _kernels.best_nearby(
+        samples, peak.start, peak.half_bin, peak.num_summed, params.num_bins // HOPS_PER_SYMBOL,
+        reference_chirp(params.sf), *zoom_table(params.sf, _WHOLE_BINS),
+    )  # fmt: skip
+    if statistic < detection_threshold(params):
+        return None
+    return replace(peak, start=peak.start + moved, half_bin=half_bin % (2 * params.num_bins), statistic=statistic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,3 +245,11 @@ def reference_chirp(sf: int, *, down: bool = False) -> IQ:
     """What a window is multiplied by to turn upchirps (`down`: downchirps) into tones, one sample per chip."""
     params = LoRaParams(sf=sf)
     return upchirp(params) if down else downchirp(params)
+
+
+@cache
+def zoom_table(sf: int, tones: tuple[float, ...]) -> tuple[Energies, Energies]:
+    """Real and imaginary part of exp(-2 pi j tone n / N), ``(len(tones), N)`` each."""
+    num_bins = 1 << sf
+    table = np.exp(-2j * np.pi / num_bins * np.outer(tones, np.arange(num_bins)))
+    return table.real.astype(np.float32), table.imag.astype(np.float32)

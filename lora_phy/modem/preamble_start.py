@@ -6,8 +6,7 @@ import numpy as np
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _detection_kernels as _kernels
-from lora_phy.modem.candidates import zoom_table
-from lora_phy.modem.preamble import Candidate, reference_chirp
+from lora_phy.modem.preamble import Candidate, reference_chirp, zoom_table
 from lora_phy.modem.sync import Sync
 from lora_phy.params import LoRaParams
 

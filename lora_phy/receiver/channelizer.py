@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lora_phy.arrays import IQ
 from lora_phy.checks import integer
 from lora_phy.params import LoRaParams
-from lora_phy.receiver.filter_bank import Plan, channel_streams, moved_by_hz, plan_blocks
+from lora_phy.receiver.filter_bank import Plan, channel_streams, moved_by_hz, plan_blocks, wide_spectra
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
 from lora_phy.receiver.front_end import DC_BLOCK_CHIPS, Buffer, DcBlocker, drop_chips, lead_in_chips
 from lora_phy.receiver.preamble_detector import PreambleDetector
@@ -169,15 +169,13 @@ def _together(
     num_chips = math.ceil(len(iq) / channels[0].samples_per_chip) if channels else 0
     found: list[ChannelFrame] = []
     with closing(Threads(threads)) as workers:
-        given = 0
-        for streams in channel_streams(iq, plan, centres, conjugate=inverted):
-            # what lies behind the stream's end is not given: a frame is cut there
-            count = min(len(streams[0][0]), num_chips - given) if streams else 0
-            given += count
-            final = given >= num_chips
+        for first, spectra in wide_spectra(iq, plan):
 
-            def work(index: int, streams=streams, count=count, final=final) -> list[RxFrame]:  # type: ignore[no-untyped-def]
-                chips, fine = streams[index]
+            def work(index: int, first: int = first, spectra: IQ = spectra) -> list[RxFrame]:
+                chips, fine = channel_streams(first, spectra, plan, centres[index], conjugate=inverted)
+                # what lies behind the stream's end is not given: a frame is cut there
+                count = min(len(chips), num_chips - channels[index].chips.end)
+                final = channels[index].chips.end + count >= num_chips
                 return channels[index].advance(chips[:count], fine[: 2 * count], final)
 
             for centre, frames in zip(centres, workers.map(work, range(len(channels))), strict=True):

@@ -15,7 +15,7 @@ Magazine 23(2), 2006.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,6 +24,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from lora_phy.arrays import IQ
+from lora_phy.receiver import _filter_bank_kernels as _kernels
 from lora_phy.receiver.front_end import DECIMATE_HALF_WIDTH, RATE_HALF_WIDTH
 from lora_phy.resampling import filter_taps
 
@@ -31,7 +32,7 @@ _CHIPS = (1280, 1600, 1920, 2560, 3200, 3840, 5120, 1024, 2048, 4096)
 """Chips in a block that are tried: multiples of 16, of small factors."""
 _EDGE = 16
 """Part of a block that lies on either side of what is used."""
-_AT_ONCE = 24
+_AT_ONCE = 8
 """Blocks worked on together: enough to hide the cost of a call, few enough for the cache."""
 _SKIRT = 1.25
 """How far a filter's response is followed, in halves of the rate behind it."""
@@ -74,48 +75,50 @@ def plan_blocks(rate_hz: float, bandwidth_hz: float) -> Plan | None:
     return None
 
 
+def wide_spectra(iq: IQ, plan: Plan) -> Iterator[tuple[int, npt.NDArray[np.complex64]]]:
+    """Spectra of the blocks of a wide stream, some at a time: the first one's number, and ``(count, length)`` bins.
+
+    Beyond the stream's ends are zeros. The array is used again for the next blocks.
+    """
+    num_blocks = math.ceil(len(iq) / plan.step)
+    blocks = np.empty((min(_AT_ONCE, num_blocks), plan.length), np.complex64)
+    for start in range(0, num_blocks, _AT_ONCE):
+        rows = blocks[: num_blocks - start]
+        for number, row in enumerate(rows, start):
+            first = number * plan.step - plan.edge
+            low, high = max(first, 0), min(first + plan.length, len(iq))
+            row[: low - first] = 0
+            row[low - first : high - first] = iq[low:high]
+            row[high - first :] = 0
+        yield start, scipy.fft.fft(rows, axis=-1, overwrite_x=True)
+
+
 def channel_streams(
-    iq: IQ, plan: Plan, centres_hz: Sequence[float], *, conjugate: bool = False
-) -> Iterator[list[tuple[IQ, IQ]]]:
-    """For each stretch of the stream, each channel's samples at one and at two per chip.
+    first_block: int, spectra: npt.NDArray[np.complex64], plan: Plan, centre_hz: float, *, conjugate: bool = False
+) -> tuple[IQ, IQ]:
+    """A channel's samples at one and at two per chip, out of some blocks' spectra as `wide_spectra` gives them.
 
     Parameters
     ----------
-    iq
-        ``(n,)`` complex64, the whole wide stream; beyond its ends are zeros.
-    centres_hz
-        Centres of the channels; `moved_by_hz` says what each was moved by.
+    centre_hz
+        Centre of the channel; `moved_by_hz` says what it was moved by.
     conjugate
-        True: the channels' samples are conjugated (inverted IQ).
+        True: the channel's samples are conjugated (inverted IQ).
     """
-    first_filter, second_filter = _filters(plan)
-    length, step, chips = plan.length, plan.step, plan.chips
-    reach = len(first_filter) // 2
-    bins = [_nearest_bin(centre, plan) for centre in centres_hz]
-    columns = [(at + np.arange(-reach, reach)) % length for at in bins]
-    keep = slice(chips // _EDGE, chips - chips // _EDGE)
-    num_blocks = math.ceil(len(iq) / step)
-    for start in range(0, num_blocks, _AT_ONCE):
-        count = min(_AT_ONCE, num_blocks - start)
-        spectra = scipy.fft.fft(_blocks(iq, plan, start, count), axis=-1, overwrite_x=True)
-        numbers = np.arange(start, start + count)
-        result = []
-        for at, column in zip(bins, columns, strict=True):
-            # a block begins at sample number * step - edge, where the channel's carrier has turned by
-            turns = (at * ((numbers * step - plan.edge) % length)) % length / length
-            phases = np.exp(-2j * np.pi * turns).astype(np.complex64)
-            picked = spectra[:, column] * first_filter
-            picked *= phases[:, np.newaxis]
-            fine_spectrum = _fold(picked, 2 * chips)
-            centred = np.concatenate([fine_spectrum[:, chips:], fine_spectrum[:, :chips]], axis=1)
-            centred *= second_filter
-            chip_spectrum = _fold(centred, chips)
-            fine = scipy.fft.ifft(fine_spectrum, axis=-1, overwrite_x=True)
-            chip = scipy.fft.ifft(chip_spectrum, axis=-1, overwrite_x=True)
-            fine = fine[:, 2 * keep.start : 2 * keep.stop].reshape(-1)
-            chip = chip[:, keep].reshape(-1)
-            result.append((np.conjugate(chip), np.conjugate(fine)) if conjugate else (chip, fine))
-        yield result
+    centre, chips, count = _nearest_bin(centre_hz, plan), plan.chips, len(spectra)
+    # a block begins at sample number * step - edge, where the channel's carrier has turned by
+    begins = np.arange(first_block, first_block + count) * plan.step - plan.edge
+    turns = centre * (begins % plan.length) % plan.length / plan.length
+    fine, chip = np.empty((count, 2 * chips), np.complex64), np.empty((count, chips), np.complex64)
+    _kernels.filter_and_fold(
+        spectra, centre, *_filters(plan), np.exp(-2j * np.pi * turns).astype(np.complex64), fine, chip
+    )
+    edge = chips // _EDGE
+    streams = []
+    for spectrum, rate in ((chip, 1), (fine, 2)):
+        kept = scipy.fft.ifft(spectrum, axis=-1, overwrite_x=True)[:, rate * edge : rate * (chips - edge)]
+        streams.append((np.conjugate(kept) if conjugate else kept).reshape(-1))
+    return streams[0], streams[1]
 
 
 def moved_by_hz(centre_hz: float, plan: Plan) -> float:
@@ -132,32 +135,6 @@ def moved_by_hz(centre_hz: float, plan: Plan) -> float:
 
 def _nearest_bin(centre_hz: float, plan: Plan) -> int:
     return round(centre_hz / plan.rate_hz * plan.length)
-
-
-def _blocks(iq: IQ, plan: Plan, start: int, count: int) -> npt.NDArray[np.complex64]:
-    """Blocks ``(count, length)``; a copy, because the transform works in place."""
-    out = np.empty((count, plan.length), np.complex64)
-    for row in range(count):
-        first = (start + row) * plan.step - plan.edge
-        low, high = max(first, 0), min(first + plan.length, len(iq))
-        if high - low < plan.length:
-            out[row] = 0
-        if high > low:
-            out[row, low - first : high - first] = iq[low:high]
-    return out
-
-
-def _fold(spectrum: npt.NDArray[np.complex64], length: int) -> npt.NDArray[np.complex64]:
-    """Bins around 0, -r … r - 1, as the spectrum ``(…, length)`` of the decimated signal, in the FFT's order."""
-    reach = spectrum.shape[1] // 2
-    out = np.zeros((spectrum.shape[0], length), np.complex64)
-    half = length // 2
-    out[:, :half] = spectrum[:, reach : reach + half]
-    out[:, half:] = spectrum[:, reach - half : reach]
-    beyond = reach - half
-    out[:, half : half + beyond] += spectrum[:, reach + half :]
-    out[:, half - beyond : half] += spectrum[:, :beyond]
-    return out
 
 
 @lru_cache(maxsize=16)

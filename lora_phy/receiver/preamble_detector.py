@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from lora_phy.arrays import IQ
 from lora_phy.modem.interpolation import GUARD
-from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, num_summed_windows, pick_peaks, preamble_statistic
+from lora_phy.modem.preamble import (
+    HOPS_PER_SYMBOL,
+    PEAK_RADIUS,
+    WINDOWS_PER_SYMBOL,
+    Candidate,
+    pick_peaks,
+    placed_peak,
+    preamble_statistic,
+)
 from lora_phy.modem.preamble_start import LOOK_BACK, upchirps_behind
 from lora_phy.modem.sync import is_convincing, is_far_below
 from lora_phy.modem.sync_words import word_of_chirps
@@ -21,8 +29,8 @@ from lora_phy.receiver.effort import Effort
 from lora_phy.receiver.frame_reception import Decoding, Reception, RxFrame, receive_frame
 from lora_phy.receiver.front_end import FrontEnd
 
-BLOCK_SYMBOLS = 64
-PEAK_RADIUS = 4 * HOPS_PER_SYMBOL
+BLOCK_SYMBOLS, BLOCK_CHIPS = 64, 1 << 14
+"""What is hunted through at a time, at the least: each block begins with the windows of seven symbols before it."""
 LOOK_AHEAD_SYMBOLS = 19
 RUN_REACH = 24
 """Symbols within which the next peak of a long preamble must show."""
@@ -48,7 +56,7 @@ class PreambleDetector:
     def __post_init__(self) -> None:
         """Let the front begin with silence."""
         n = self.params.num_bins
-        self.hop = n // HOPS_PER_SYMBOL
+        self.hop = n // WINDOWS_PER_SYMBOL
         self.effort = Effort(n)
         self.history = (self.params.preamble_len + LOOK_BACK + 24) * n + 4 * GUARD
         # hunting begins so early that a preamble whose first chirps are missing still fills a window sum
@@ -61,14 +69,10 @@ class PreambleDetector:
         while self.pending:
             item = self.pending[0]
             # a continuation waits until all peaks before it are known: the order must not depend on the chunks
-            if not final and (item.needed > self.front.chips.end or item.candidate.start >= self.decided * self.hop):
+            if not final and (item.needed > self.front.chips.end or item.candidate.start >= self._known_before()):
                 break
             # whether an overloaded stretch's peak is among the strongest is known once all of them are
-            if (
-                not final
-                and not item.admitted
-                and not self.effort.is_decidable(item.candidate, self.decided * self.hop)
-            ):
+            if not final and not item.admitted and not self.effort.is_decidable(item.candidate, self._known_before()):
                 break
             outcome = self._resolve(item, final)
             if isinstance(outcome, int):
@@ -81,19 +85,23 @@ class PreambleDetector:
 
     def horizon(self) -> float:
         """Input sample before which no further frame will begin."""
-        first = min([self.decided * self.hop] + [item.candidate.start for item in self.pending[:1]])
+        first = min([self._known_before()] + [item.candidate.start for item in self.pending[:1]])
         reach, n = 2 * RUN_REACH * self.params.num_bins, self.params.num_bins
         begins = [run.begin - 2 * n for run in self.runs if run.latest.start + reach > first]
         return min([first - self.history, *begins]) * self.front.samples_per_chip
 
     def oldest_needed(self) -> int:
         """Chip before which the stream may be forgotten."""
-        first = min([self.decided * self.hop] + [item.candidate.start for item in self.pending[:1]])
+        first = min([self._known_before()] + [item.candidate.start for item in self.pending[:1]])
         return first - self.history - 12 * self.params.num_bins
+
+    def _known_before(self) -> int:
+        """Chip before which all peaks are known; one is placed at most a quarter symbol before its window."""
+        return self.decided * self.hop - self.params.num_bins // HOPS_PER_SYMBOL
 
     def _hunt(self, final: bool) -> None:
         chips = self.front.chips
-        block = BLOCK_SYMBOLS * HOPS_PER_SYMBOL
+        block = max(BLOCK_SYMBOLS, BLOCK_CHIPS // self.params.num_bins) * WINDOWS_PER_SYMBOL
         while True:
             computed = self.first_window + len(self.peak)
             last_sample = (computed + block - 1) * self.hop + self.params.num_bins
@@ -111,15 +119,12 @@ class PreambleDetector:
     def _pick(self, *, final: bool) -> None:
         low = self.decided - self.first_window
         high = len(self.peak) - (0 if final else PEAK_RADIUS)
-        n = self.params.num_bins
-        for i, column, statistic in pick_peaks(self.peak, self.where, PEAK_RADIUS, low, max(high, low)):
-            candidate = Candidate(
-                start=(self.first_window + i) * self.hop,
-                half_bin=2 * (column % n) + column // n,
-                statistic=statistic,
-                num_summed=num_summed_windows(self.params),
-            )
-            self.pending.append(self._pending(candidate))
+        chips = self.front.chips
+        for near in pick_peaks(self.peak, self.where, low, high, self.first_window, self.params):
+            local = replace(near, start=near.start - chips.base)
+            candidate = placed_peak(chips.array[: chips.size], local, self.params)
+            if candidate is not None:
+                self.pending.append(self._pending(replace(candidate, start=candidate.start + chips.base)))
         self.decided = max(self.decided, self.first_window + high)
         keep = max(self.decided - self.first_window - PEAK_RADIUS, 0)
         self.peak, self.where = self.peak[keep:], self.where[keep:]

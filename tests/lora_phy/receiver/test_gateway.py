@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from lora_phy import ChannelParams, LoRaParams, apply_channel, receive, receive_channels, transmit
-from lora_phy.receiver.filter_bank import channel_streams, moved_by_hz, plan_blocks
+from lora_phy.receiver.filter_bank import channel_streams, moved_by_hz, plan_blocks, wide_spectra
 from lora_phy.resampling import change_rate, resample
 
 PARAMS = LoRaParams(sf=7)
 
 
-def streams(iq, plan, centre_hz, **settings):
+def streams(iq, plan, centre_hz):
     """A channel's whole streams at one and at two samples a chip."""
-    parts = [part[0] for part in channel_streams(iq, plan, [centre_hz], **settings)]
+    parts = [channel_streams(first, spectra, plan, centre_hz) for first, spectra in wide_spectra(iq, plan)]
     return np.concatenate([chips for chips, _ in parts]), np.concatenate([fine for _, fine in parts])
 
 

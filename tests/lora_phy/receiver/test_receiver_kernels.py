@@ -15,9 +15,9 @@ from lora_phy.modem import (
     _search_kernels,
     _tone_kernels,
 )
-from lora_phy.modem.candidates import zoom_table
 from lora_phy.modem.chirps import downchirp
 from lora_phy.modem.interpolation import delayed, extract
+from lora_phy.modem.preamble import zoom_table
 from lora_phy.receiver import _tracking_kernels
 from lora_phy.resampling import fractional_delay
 
@@ -75,6 +75,27 @@ def test_preamble_statistic_and_its_peaks(rng) -> None:
                if k != i and abs(k - i) <= 5)
     ]  # fmt: skip
     assert found[:count].tolist() == expected
+
+
+def test_a_peak_is_placed_at_the_best_quarter_symbol_and_half_bin(rng) -> None:
+    """Against the energies' definition, `num_sum` windows at each of three places, half bins around the peak's."""
+    samples = complex_noise(rng, 500)
+    for start, half_bin, num_sum in ((300, 31, 4), (20, 0, 2), (440, 127, 7)):
+        best = []
+        for moved in (-16, 0, 16):
+            lowest = 2 * (half_bin // 2 + moved - 1)
+            sums = np.zeros(2 * N)
+            for j in range(num_sum):
+                row = window(samples, start + moved - j * N).astype(complex)
+                if row.any():
+                    z = np.fft.fft(row * CHIRP)
+                    z = np.stack([z, (z - np.roll(z, -1)) / np.sqrt(2)], axis=1).reshape(-1)
+                    sums += np.abs(z) ** 2 / (np.abs(row) ** 2).sum()
+            best += [(sums[h % (2 * N)], moved, h) for h in range(lowest, lowest + 7)]
+        expected, moved, at = max(best)
+        zoom = zoom_table(SF, (0.0, 1.0, 2.0, 3.0))
+        found = _detection_kernels.best_nearby(samples, start, half_bin, num_sum, 16, CHIRP, *zoom)
+        assert found[:2] == (moved, at) and np.isclose(found[2], expected, rtol=1e-4)
 
 
 def test_sums_of_upchirps_follow_their_tone(rng) -> None:
