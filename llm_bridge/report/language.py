@@ -244,6 +244,19 @@ def model_names(study: Study) -> list[str]:
     return [name for name in names if not any(other.startswith(f"{name} (") for other in names)]
 
 
+def trained_words(study: Study) -> str:
+    """How many numbers each method with adapters trains, and in which blocks; empty where no method chose layers."""
+    found: dict[str, None] = {}
+    layerwise = False
+    for cell in study.cells:
+        fingerprint = (cell.provenance.get("learner") or {}).get("fingerprint") or {}
+        method, layers, count = (fingerprint.get(name) for name in ("method", "layers", "num_trainable"))
+        if method and layers and count:
+            layerwise |= "-" in method
+            found[f"{method_name(method)} {count:,} in blocks {', '.join(map(str, layers))}"] = None
+    return "; ".join(found) if layerwise else ""
+
+
 def seed_words(*points: Point) -> str:
     """Seeds behind a comparison of points, in words: those that all of them have."""
     fewest = min(points, key=lambda point: len(point.runs))

@@ -153,6 +153,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("Test programs", ", ".join(f"{say.corpus_name(name)} ({count})" for name, count in sorted(corpora.items()))),
         ("Spreading factors", say.sf_span(sorted({p.sf for p in points if p.sf is not None}))),
         ("Methods", ", ".join(dict.fromkeys(say.method_name(p.method) for p in points))),
+        *([("Numbers trained", trained)] if (trained := say.trained_words(study)) else []),
         (
             "Seeds",
             say.sentence_case(say.format_runs(sorted({run for p in points for run in p.runs.values()}, key=str))),

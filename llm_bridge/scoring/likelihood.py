@@ -6,6 +6,8 @@ For tokens t_1 … t_n of a text behind a begin-of-text token, in nats,
     line_nll  = sum of nll_i over the tokens that begin in the line
     verdict   = logit(" bug") − logit(" ok"), at each line's end and at the end of the suffix
 
+An encoder has no likelihoods: its one number is the verdict on the text, logit("bug") − logit("ok") of its two classes.
+
 Identical texts are scored once: on a good link most programs arrive unchanged. Texts that begin alike are read once as
 far as they are alike (`prefix_trees`), so that a text's scores do not depend on its neighbours (beyond rounding, about
 1e-5 in float32). Erasures count like any other character: one U+FFFD.
@@ -21,9 +23,9 @@ import torch
 from llm_bridge.scoring.prefix_trees import PrefixTree, prefix_trees
 from llm_bridge.scoring.text_scores import LikelihoodError
 from llm_bridge.scoring.text_scores import TextScores as TextScores
-from llm_bridge.training.examples import Encoding, encode_text, verdict_ids
+from llm_bridge.training.examples import Encoding, encode_text, length_batches, make_batch, verdict_ids
 from llm_bridge.training.models import LoadedModel, Progress
-from llm_bridge.training.objectives import head_logits, node_verdicts, verdict_direction
+from llm_bridge.training.objectives import class_logits, head_logits, node_verdicts, verdict_direction
 from llm_bridge.training.settings import HEAD_TOKENS
 
 MAX_NODES = 512
@@ -72,6 +74,10 @@ def score_texts(
     was_training = loaded.model.training
     loaded.model.eval()
     try:
+        if loaded.frame.classifies:
+            classified = _classified(loaded, encodings)
+            _require_numbers(loaded, dict(zip(distinct, classified, strict=True)))
+            return dict(zip(distinct, classified, strict=True))
         for tree in prefix_trees([encoding.input_ids for encoding in encodings], max_nodes=max_nodes):
             found = _score_tree(loaded, tree, [encodings[i] for i in tree.members])
             for index, result in zip(tree.members, found, strict=True):
@@ -82,6 +88,30 @@ def score_texts(
     finally:
         loaded.model.train(was_training)
     return {text: scores[text] for text in distinct}
+
+
+@torch.inference_mode()
+def _classified(loaded: LoadedModel, encodings: Sequence[Encoding]) -> list[TextScores]:
+    """Scores of each text by an encoder: the verdict alone."""
+    verdicts = np.zeros(len(encodings))
+    for picked in length_batches([len(row.input_ids) for row in encodings], 4 * MAX_NODES):
+        some, pad = [encodings[index] for index in picked], int(loaded.tokenizer.pad_token_id)
+        with loaded.arithmetic():
+            logits = class_logits(loaded.base, make_batch(some, pad_id=pad, device=loaded.device))
+        verdicts[picked] = (logits[:, 1] - logits[:, 0]).double().cpu().numpy()
+    return [
+        TextScores(
+            num_tokens=row.num_text,
+            sum_nll=0.0,
+            mean_nll=0.0,
+            line_nll=(),
+            line_verdict=(),
+            none_verdict=-verdict,
+            program_verdict=verdict,
+            truncated=row.truncated,
+        )
+        for row, verdict in zip(encodings, verdicts.tolist(), strict=True)
+    ]
 
 
 def _require_numbers(loaded: LoadedModel, scores: Mapping[str, TextScores]) -> None:

@@ -16,7 +16,8 @@ class TextScores:
     Parameters
     ----------
     num_tokens, sum_nll, mean_nll
-        Number, sum and mean of the text's own tokens' likelihoods, in nats; all 0 for an empty text.
+        Number, sum and mean of the text's own tokens' likelihoods, in nats; all 0 for an empty text, and likelihoods
+        of an encoder, which has none.
     line_nll, line_verdict
         One entry for each line of ``text.splitlines()``; shorter where the text was truncated.
     none_verdict

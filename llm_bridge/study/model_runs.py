@@ -257,7 +257,7 @@ def run_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str, dic
     stem = method.split("-")[0]
     rate = training.learning_rate.get(method, training.learning_rate.get(stem))
     younger_adapter = {"target_modules": training.target_modules, "layers": training.layers}
-    preset = PRESETS[training.preset] if training.preset and PRESETS[training.preset]["method"] == method else {}
+    preset = PRESETS[training.preset] if training.preset and method in PRESETS[training.preset]["methods"] else {}
     return {
         "adapter": {
             "rank": training.adapter_rank,

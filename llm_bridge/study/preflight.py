@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_bridge.scoring.rules import RULE_TASKS, is_rule
 from llm_bridge.study.cells import SHUFFLED, UNTRAINED, base_method, expand, links
@@ -64,8 +64,9 @@ def check_training(recipe: Recipe) -> None:
                 f"unknown key 'training.learning_rate.{method}' in the recipe; known: {', '.join(METHODS)}"
             )
     preset = recipe.training.preset
-    if preset is not None and PRESETS[preset]["method"] not in recipe.training.methods:
-        raise RecipeError(f"'training.preset' {preset!r} is of the method {PRESETS[preset]['method']!r}: list it")
+    if preset is not None and not set(PRESETS[preset]["methods"]) & set(map(base_method, recipe.training.methods)):
+        known = " and ".join(PRESETS[preset]["methods"])
+        raise RecipeError(f"'training.preset' {preset!r} is of the method {known}: list it in 'training.methods'")
     for method, seed in itertools.product(recipe.training.methods, recipe.training.seeds):
         if method not in UNTRAINED:
             from llm_bridge.training.finetune import TrainSettings
@@ -89,6 +90,7 @@ def prepare_model(
     if recipe.model.name == TOY:
         resolve_device(recipe.model.device)
         return
+    _check_tasks(recipe)
     if (folder := Path(recipe.model.name).expanduser()).is_dir():
         _check_folder(recipe, folder)
     for estimate in _estimates(recipe):
@@ -100,21 +102,40 @@ def prepare_model(
         _check_folder(recipe, fetch_model(recipe.model.name, progress=advance))
 
 
+def _check_tasks(recipe: Recipe) -> None:
+    """Refuse tasks, objectives and methods that an encoder has not: every reason, one line each."""
+    from llm_bridge.training.common import ModelDownloadError, ModelError
+    from llm_bridge.training.estimate import config_of
+    from llm_bridge.training.model_checks import encoder_problems
+
+    methods = [base_method(method) for method in recipe.training.methods if not is_rule(method)]
+    learnt = [_settings(recipe, method)["training"]["objectives"] for method in methods if method not in UNTRAINED]
+    tasks = (*recipe.score.tasks, *recipe.score.trained_tasks)
+    try:
+        config = config_of(recipe.model.name)
+    except (ModelError, ModelDownloadError):
+        return  # whatever follows says so, among its other reasons
+    problems = encoder_problems(config, methods, tasks, learnt)
+    if problems:
+        raise ModelError("\n".join(problems))
+
+
 def _check_folder(recipe: Recipe, folder: Path) -> None:
     """Refuse a model that a method of the recipe cannot use: every reason, one line each."""
-    from llm_bridge.training.methods import LLAMA_LINEARS
+    from llm_bridge.training.methods import AdapterSettings
     from llm_bridge.training.model_checks import check_folder
 
     methods = [base_method(method) for method in recipe.training.methods if not is_rule(method)]
     if methods:
-        distils = bool(recipe.training.objectives.get("distil")) and any(name not in UNTRAINED for name in methods)
-        training = recipe.training
+        settings = [_settings(recipe, method) for method in methods if method not in UNTRAINED]
+        adapters = [AdapterSettings(**chosen["adapter"]) for chosen in settings] or [AdapterSettings()]
+        limits = [chosen["training"].get("max_tokens", 1) for chosen in settings]
         check_folder(
             folder,
             methods,
-            distils=distils,
-            target_modules=training.target_modules or LLAMA_LINEARS,
-            max_tokens=training.max_tokens or 1,
+            distils=any(chosen["training"]["objectives"].get("distil") for chosen in settings),
+            target_modules=tuple(dict.fromkeys(name for adapter in adapters for name in adapter.target_modules)),
+            max_tokens=max([recipe.training.max_tokens or 1, *limits]),
             chat_template=recipe.model.chat_template,
         )
 
@@ -132,17 +153,24 @@ def _estimates(recipe: Recipe) -> list[MemoryEstimate]:
     from llm_bridge.training.estimate import estimate_memory
     from llm_bridge.training.methods import AdapterSettings
 
-    training = recipe.training
-    adapter = AdapterSettings(rank=training.adapter_rank, alpha=float(training.adapter_alpha))
-    return [
-        estimate_memory(
-            recipe.model.name,
-            base_method(method),
-            adapter=adapter,
-            gradient_checkpointing=training.gradient_checkpointing,
-            objectives=training.objectives,
-            device=recipe.model.device,
+    estimates = []
+    for method in recipe.training.methods:
+        if is_rule(method):
+            continue
+        settings = _settings(recipe, method)
+        estimates.append(
+            estimate_memory(
+                recipe.model.name,
+                base_method(method),
+                adapter=AdapterSettings(**settings["adapter"]),
+                gradient_checkpointing=settings["training"]["gradient_checkpointing"],
+                objectives=settings["training"]["objectives"],
+                device=recipe.model.device,
+            )
         )
-        for method in training.methods
-        if not is_rule(method)
-    ]
+    return estimates
+
+
+def _settings(recipe: Recipe, method: str) -> dict[str, dict[str, Any]]:
+    """Settings of a method's first run, with the preset that holds for it."""
+    return run_settings(recipe, method, recipe.training.seeds[0])

@@ -19,7 +19,7 @@ from llm_bridge.axes import AXES, QUANTITIES, Site
 from llm_bridge.corpora import own_corpus
 from llm_bridge.link import Link
 from llm_bridge.training.methods import PRESETS
-from llm_bridge.training.settings import DEFAULT_OBJECTIVES
+from llm_bridge.training.settings import DEFAULT_OBJECTIVES, SCHEDULES
 from llm_bridge.transport.policies import POLICIES
 from llm_bridge.transport.settings import RadioSettings
 from llm_bridge.transport.tokens import SOURCE_CODINGS
@@ -335,7 +335,7 @@ class TrainingConfig:
     (`llm_bridge.training.objectives`)."""
     warmup_fraction: Annotated[Float, Within(0, 1)] = 0.1
     """Share of the steps in which the learning rate rises."""
-    schedule: Annotated[Text, OneOf(("cosine", "constant"))] = "cosine"
+    schedule: Annotated[Text, OneOf(SCHEDULES)] = "cosine"
     """Course of the learning rate after the warm-up."""
     clip_norm: Positive = 1.0
     """Largest norm of the gradient."""
@@ -355,7 +355,7 @@ class TrainingConfig:
     layers: Many[Annotated[Int, Within(0)]] = ()
     """Indices of the blocks that get adapters, for "lora", "qlora" and their "…-manual" forms; none means all."""
     preset: Annotated[Text, OneOf(tuple(PRESETS))] | None = None
-    """Published settings (`llm_bridge.training.methods.PRESETS`) in place of those above, for the method that the
+    """Published settings (`llm_bridge.training.methods.PRESETS`) in place of those above, for the methods that the
     preset is of."""
 
 

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_bridge.training.architecture import decoder_blocks, target_problem
+from llm_bridge.training.architecture import (
+    decoder_blocks,
+    head_modules,
+    is_encoder,
+    linear_shapes,
+    named_by,
+    target_problem,
+)
 from llm_bridge.training.common import ModelError, quiet
 from llm_bridge.training.methods import AdapterSettings
 from llm_bridge.training.models import LoadedModel
@@ -20,7 +27,10 @@ def num_blocks(loaded: LoadedModel) -> int:
 
 
 def with_adapters(loaded: LoadedModel, settings: AdapterSettings, layers: tuple[int, ...]) -> Any:
-    """The base wrapped by the adapter library, and the proof that adapters sit in exactly these layers."""
+    """The base wrapped by the adapter library, and the proof that adapters sit in exactly these layers.
+
+    An encoder's head is trained whole beside them.
+    """
     import torch
 
     with quiet():
@@ -30,8 +40,11 @@ def with_adapters(loaded: LoadedModel, settings: AdapterSettings, layers: tuple[
     if problem := target_problem(loaded.base, settings.target_modules):
         raise ModelError(problem)
     options: dict[str, Any] = {"lora_alpha": settings.alpha, "init_lora_weights": settings.initialisation}
+    if is_encoder(loaded.base.config):
+        options["modules_to_save"] = list(head_modules(loaded.base))
+    per_block = [sum(named_by(path, settings.target_modules) for path in block) for block in linear_shapes(loaded.base)]
     config = LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if is_encoder(loaded.base.config) else "CAUSAL_LM",
         r=settings.rank,
         lora_dropout=settings.dropout,
         target_modules=list(settings.target_modules),
@@ -46,7 +59,7 @@ def with_adapters(loaded: LoadedModel, settings: AdapterSettings, layers: tuple[
             base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
         model = get_peft_model(base, config)
     found = adapted_layers(model, pattern)
-    if found != {layer: len(settings.target_modules) for layer in layers}:
+    if found != {layer: per_block[layer] for layer in layers}:
         raise ModelError(f"adapters sit on {found} (modules by block), not on the blocks {list(layers)} as asked")
     return model
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_bridge.training.adapter_modules import num_blocks, with_adapters
+from llm_bridge.training.architecture import auto_class
 from llm_bridge.training.fetching import ModelError, Progress, public_name, quiet
 from llm_bridge.training.methods import AdapterSettings, Method, method_named
 from llm_bridge.training.models import LoadedModel, load_model
@@ -212,9 +213,7 @@ def load_trained(base: LoadedModel, folder: Path) -> LoadedModel:
                 f"{base.fingerprint[key]} ({record['name']} against {base.fingerprint['name']})"
             )
     if method_named(record["method"]).trained == "everything":
-        from transformers import AutoModelForCausalLM
-
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model: Any = auto_class(base.base.config).from_pretrained(
             folder, dtype=base.model.dtype, device_map={"": str(base.device)}
         )
     else:

@@ -3,7 +3,11 @@
     folder, GGUF header or hub ──► configuration ──► modules on the meta device (shapes, no memory)
 
 The blocks are the decoder's one list of as many modules as the configuration has hidden layers: ``layers`` in the
-Llama family, ``h`` in GPT-2 and Falcon, ``blocks`` in MPT. A repository's own Python (``auto_map``) is never run.
+Llama family, ``h`` in GPT-2 and Falcon, ``blocks`` in MPT, ``layer`` in the encoders. Of LLaVA, whose configuration is
+composite, it is the language model's. A repository's own Python (``auto_map``) is never run.
+
+An encoder (RoBERTa, DeBERTa-v3) reads a text in both directions and has no likelihoods: it classifies, by a head of two
+outputs, "ok" and "bug", on the first token.
 """
 
 from __future__ import annotations
@@ -12,25 +16,35 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_bridge.training.common import ModelError, quiet
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        PreTrainedConfig,
+        PreTrainedModel,
+    )
 
+ENCODERS = ("roberta", "deberta-v2")
+"""Types of the encoders that are classified with."""
+COMPOSITE = "llava"
+"""The type of the one composite model whose language model is taken out."""
 HEAD_SCALES = ("final_logit_softcapping", "logits_soft_cap", "logit_scale", "logits_scaling", "lm_head_multiplier")
 """Configuration fields by which an architecture changes the logits after the product with the head."""
 
 
 def read_config(folder: Path, *, gguf_file: str | None = None) -> PreTrainedConfig:
-    """Configuration of a causal language model in a folder, or in the header of a GGUF file there.
+    """Configuration of a causal language model or an encoder in a folder, or in the header of a GGUF file there.
 
     Raises
     ------
     ModelError
-        No readable configuration, one that needs Python code of the repository, or not a causal language model.
+        No readable configuration, one that needs Python code of the repository, or neither a causal language model nor
+        one of `ENCODERS`.
     """
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -46,6 +60,13 @@ def read_config(folder: Path, *, gguf_file: str | None = None) -> PreTrainedConf
         if own_code:
             raise ModelError(f"{folder} needs Python code of its own ({own_code}), which is never run") from error
         raise ModelError(f"{folder} holds no readable model configuration ({_first_line(error)})") from error
+    if config.model_type == COMPOSITE:
+        saved, config = getattr(config, "quantization_config", None), config.get_text_config()
+        if saved is not None:
+            config.quantization_config = saved
+    if is_encoder(config):
+        config.num_labels = 2
+        return config
     architectures = list(getattr(config, "architectures", None) or [])
     named = not architectures or any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures)
     if getattr(config, "is_encoder_decoder", False) or not named:
@@ -57,18 +78,50 @@ def read_config(folder: Path, *, gguf_file: str | None = None) -> PreTrainedConf
     return config
 
 
+def is_encoder(config: PreTrainedConfig) -> bool:
+    """Whether a model reads texts in both directions and classifies them."""
+    return config.model_type in ENCODERS and not getattr(config, "is_decoder", False)
+
+
+def auto_class(config: PreTrainedConfig) -> type[AutoModelForCausalLM] | type[AutoModelForSequenceClassification]:
+    """The library's class that builds and loads a model of this configuration."""
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification if is_encoder(config) else AutoModelForCausalLM
+
+
 def meta_model(config: PreTrainedConfig) -> PreTrainedModel:
     """The model's modules with shapes and no memory."""
     import torch
-    from transformers import AutoModelForCausalLM
 
+    kind: Any = auto_class(config)
     with torch.device("meta"), quiet():
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model: PreTrainedModel = kind.from_config(config, trust_remote_code=False)
     return model
 
 
+def head_modules(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of an encoder's modules that make its head: what is not the encoder itself, and has weights.
+
+    They are drawn at random where the files hold none, so a method that trains adapters trains them too.
+    """
+    heads = [(name, module) for name, module in model.named_children() if name != model.base_model_prefix]
+    return tuple(name for name, module in heads if next(module.parameters(), None) is not None)
+
+
+def num_positions(config: PreTrainedConfig) -> int | None:
+    """Longest text in tokens that a model has positions for; `None` where it has no limit.
+
+    RoBERTa's first positions, up to that of the padding token, stand for nothing.
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and config.model_type == "roberta":
+        positions -= int(config.pad_token_id) + 1
+    return positions
+
+
 def decoder_blocks(model: PreTrainedModel) -> tuple[str, Sequence[torch.nn.Module]]:
-    """Name of the decoder's list of transformer blocks, and the blocks.
+    """Name of the list of transformer blocks of a decoder or encoder, and the blocks.
 
     Examples
     --------
@@ -79,10 +132,11 @@ def decoder_blocks(model: PreTrainedModel) -> tuple[str, Sequence[torch.nn.Modul
     """
     import torch
 
-    decoder, count = model.get_decoder(), model.config.num_hidden_layers
+    decoder = getattr(model.base_model, "encoder", None) if is_encoder(model.config) else model.get_decoder()
+    count = model.config.num_hidden_layers
     lists = {
         name: list(module)
-        for name, module in decoder.named_children()
+        for name, module in (decoder.named_children() if isinstance(decoder, torch.nn.Module) else ())
         if isinstance(module, torch.nn.ModuleList) and len(module) == count
     }
     if len(lists) != 1:
@@ -93,12 +147,12 @@ def decoder_blocks(model: PreTrainedModel) -> tuple[str, Sequence[torch.nn.Modul
 
 
 def linear_shapes(model: PreTrainedModel) -> list[dict[str, tuple[int, int]]]:
-    """For each block, the shapes (out, in) of its linear layers by the last part of their names."""
+    """For each block, the shapes (out, in) of its linear layers by their paths in it, as ``mlp.up_proj``."""
     import torch
 
     return [
         {
-            path.rsplit(".", 1)[-1]: (module.out_features, module.in_features)
+            path: (module.out_features, module.in_features)
             for path, module in block.named_modules()
             if isinstance(module, torch.nn.Linear)
         }
@@ -106,8 +160,24 @@ def linear_shapes(model: PreTrainedModel) -> list[dict[str, tuple[int, int]]]:
     ]
 
 
+def named_by(path: str, target_modules: Sequence[str]) -> bool:
+    """Whether a linear layer's path in its block is one of these names, or ends in one (``mlp.up_proj``: ``up_proj``).
+
+    Examples
+    --------
+    >>> [named_by(path, ("output.dense",)) for path in ("output.dense", "attention.output.dense", "intermediate.dense")]
+    [True, True, False]
+    """
+    return any(path == name or path.endswith(f".{name}") for name in target_modules)
+
+
 def head_problem(model: PreTrainedModel) -> str | None:
-    """Reason why scores cannot be read from the output head; `None` for a plain product with a matrix."""
+    """Reason why scores cannot be read from the output head; `None` for a plain product with a matrix.
+
+    An encoder's head is asked as a whole.
+    """
+    if is_encoder(model.config):
+        return None
     head = model.get_output_embeddings()
     name = type(model).__name__
     if head is None or not hasattr(head, "weight"):
@@ -120,6 +190,8 @@ def head_problem(model: PreTrainedModel) -> str | None:
 
 def positions_problem(model: PreTrainedModel) -> str | None:
     """Reason why a decoder cannot read a prefix tree of texts; `None` where it takes positions and a mask."""
+    if is_encoder(model.config):
+        return None
     decoder = model.get_decoder()
     missing = {"position_ids", "attention_mask"} - set(inspect.signature(decoder.forward).parameters)
     return (
@@ -130,10 +202,11 @@ def positions_problem(model: PreTrainedModel) -> str | None:
 def target_problem(model: PreTrainedModel, target_modules: Sequence[str]) -> str | None:
     """Linear layers that adapters were asked for and that are missing, as a sentence; `None` where all are there."""
     found = linear_shapes(model)
-    missing = [name for name in target_modules if not all(name in block for block in found)]
+    missing = [name for name in target_modules if not all(any(named_by(p, [name]) for p in block) for block in found)]
     if not missing:
         return None
-    known = sorted(set.intersection(*(set(block) for block in found)))
+    ends = [{path if is_encoder(model.config) else path.rsplit(".", 1)[-1] for path in block} for block in found]
+    known = sorted(set.intersection(*ends))
     return (
         f"the blocks of {type(model).__name__} have no linear layer {', '.join(missing)} for adapters; "
         f"'target_modules' can be some of: {', '.join(known) or 'none'}"

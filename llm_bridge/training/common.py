@@ -22,12 +22,13 @@ class ModelError(ValueError):
     """The model was found, and cannot be used here."""
 
 
-def require_all_weights(info: Mapping[str, Any], where: Path) -> None:
+def require_all_weights(info: Mapping[str, Any], where: Path, *, drawn: tuple[str, ...] = ()) -> None:
     """Refuse a model of which weights are missing: the library draws them at random, and only warns.
 
-    `info` is what ``from_pretrained(..., output_loading_info=True)`` returns beside the model.
+    `info` is what ``from_pretrained(..., output_loading_info=True)`` returns beside the model; names that begin with
+    one of `drawn` may be missing.
     """
-    missing = sorted(map(str, info.get("missing_keys") or ()))
+    missing = sorted(key for key in map(str, info.get("missing_keys") or ()) if not key.startswith(drawn or ("\0",)))
     wrong = sorted(str(key) for key in info.get("mismatched_keys") or ())
     if missing or wrong:
         first = ", ".join([*missing, *wrong][:3])

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.training.architecture import linear_shapes, meta_model, read_config
+from llm_bridge.training.architecture import head_modules, is_encoder, linear_shapes, meta_model, named_by, read_config
 from llm_bridge.training.fetching import TOY, ModelDownloadError, ModelError, cache_root, fetch_config
 from llm_bridge.training.methods import AdapterSettings, method_named
 from llm_bridge.training.settings import DEFAULT_OBJECTIVES, HEAD_TOKENS
@@ -46,6 +46,7 @@ LIBRARY_BYTES = {"cpu": 0.6e9, "cuda": 0.8e9}
 HEADROOM = 0.95  # share of what is free that may be planned for
 
 _LLAMA3 = {"vocab_size": 128_256, "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "max_position_embeddings": 8192}
+_ROBERTA = {"model_type": "roberta", "vocab_size": 50_265, "max_position_embeddings": 514, "type_vocab_size": 1}
 _8B = {**_LLAMA3, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32, "num_attention_heads": 32}
 _70B = {**_LLAMA3, "hidden_size": 8192, "intermediate_size": 28_672, "num_hidden_layers": 80, "num_attention_heads": 64}
 _1B = {
@@ -55,6 +56,15 @@ _1B = {
     "num_hidden_layers": 16,
     "num_attention_heads": 32,
     "tie_word_embeddings": True,
+}
+_7B = {
+    "vocab_size": 32_000,
+    "hidden_size": 4096,
+    "intermediate_size": 11_008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 4096,
 }
 _3B = {**_1B, "hidden_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 24}
 
@@ -68,6 +78,43 @@ KNOWN_SHAPES: Mapping[str, Mapping[str, Any]] = {
     "meta-llama/Llama-3.2-1B-Instruct": _1B,
     "meta-llama/Llama-3.2-3B": _3B,
     "meta-llama/Llama-3.2-3B-Instruct": _3B,
+    "meta-llama/Llama-2-7b-hf": _7B,
+    "llava-hf/llava-1.5-7b-hf": {**_7B, "vocab_size": 32_064},  # its language model
+    "mistralai/Mistral-7B-v0.1": {
+        **_7B,
+        "model_type": "mistral",
+        "intermediate_size": 14_336,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 32_768,
+    },
+    "google/gemma-7b": {
+        "model_type": "gemma",
+        "vocab_size": 256_000,
+        "hidden_size": 3072,
+        "intermediate_size": 24_576,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 16,
+        "head_dim": 256,
+    },
+    "FacebookAI/roberta-base": _ROBERTA,
+    "roberta-base": _ROBERTA,
+    "microsoft/deberta-v3-base": {
+        "model_type": "deberta-v2",
+        "vocab_size": 128_100,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "max_position_embeddings": 512,
+        "type_vocab_size": 0,
+        "relative_attention": True,
+        "position_buckets": 256,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+    },
     "smollm2-135m-instruct": {
         "vocab_size": 49_152,
         "hidden_size": 576,
@@ -171,7 +218,9 @@ def estimate_memory(
     model = meta_model(config)
     linear = linear_shapes(model)
     total = sum(parameter.numel() for parameter in model.parameters())
-    trained, trained_width = _trained(row.trained, row.strategy, adapter, linear, total, width, config)
+    trained, trained_width = _trained(row.trained, row.strategy, adapter, linear, total, width)
+    heads = head_modules(model) if is_encoder(config) and row.trained == "adapters" else ()
+    trained += sum(parameter.numel() for name in heads for parameter in model.get_submodule(name).parameters())
     in_linears = sum(out * wide for shapes in linear for out, wide in shapes.values())
     weights = in_linears * NF4_BYTES + (total - in_linears) * 4 if row.storage == "nf4" else total * width
     state = 2 if optimiser == "paged_adamw_8bit" else 2 * trained_width
@@ -179,8 +228,8 @@ def estimate_memory(
     shards = processes if row.trained == "everything" and device == "cuda" else 1
     kept = (weights + trained * (trained_width + state)) / shards
     trains = row.trained != "nothing"
-    scored = float(2 * HEAD_TOKENS * config.vocab_size * 4)
-    asked = trains and any(weight for name, weight in objectives.items() if name not in VERDICTS_ALONE)
+    scored = 0.0 if is_encoder(config) else float(2 * HEAD_TOKENS * config.vocab_size * 4)
+    asked = trains and scored and any(weight for name, weight in objectives.items() if name not in VERDICTS_ALONE)
     head = max(scored, 3.0 * batch_tokens * config.vocab_size * 4) if asked else scored
     libraries = LIBRARY_BYTES[device]
     teacher = 0.0
@@ -269,7 +318,7 @@ def render_estimate(estimate: MemoryEstimate) -> str:
 
 def config_of(name: str) -> PreTrainedConfig:
     """Configuration of a model by known shape, folder, GGUF header or hub id; no weight is read or fetched."""
-    from transformers import LlamaConfig
+    from transformers import AutoConfig
 
     if name == TOY:
         from llm_bridge.training.toy import toy_model
@@ -285,7 +334,9 @@ def config_of(name: str) -> PreTrainedConfig:
     if folder.is_dir():
         return read_config(folder)  # says what is missing
     if name in KNOWN_SHAPES:
-        return LlamaConfig(**KNOWN_SHAPES[name])
+        shape = {"model_type": "llama", **KNOWN_SHAPES[name]}
+        known: PreTrainedConfig = AutoConfig.for_model(**shape)
+        return known
     try:
         return read_config(fetch_config(name))
     except ModelDownloadError as error:
@@ -302,7 +353,6 @@ def _trained(
     linear: Sequence[Mapping[str, tuple[int, int]]],
     total: int,
     width: int,
-    config: PreTrainedConfig,
 ) -> tuple[int, int]:
     """Count and width of the trained numbers: adapters in float32, all weights as they are stored."""
     if kind == "nothing":
@@ -316,7 +366,7 @@ def _trained(
         count = len(adapter.layers or ())
     else:
         count = adapter.num_layers or int(adapter.ratio * blocks)
-    one = sum(out + wide for name, (out, wide) in linear[0].items() if name in adapter.target_modules)
+    one = sum(out + wide for path, (out, wide) in linear[0].items() if named_by(path, adapter.target_modules))
     return adapter.rank * one * count, 4
 
 

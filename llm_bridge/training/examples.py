@@ -80,10 +80,14 @@ class Frame:
         Token ids in front of the text; without any, the begin-of-text token stands there.
     after
         Token ids behind the text and its suffix, up to where the model answers.
+    classifies
+        Whether an encoder reads the text: without suffix, and its answer, 0 for "ok" and 1 for "bug", labels the first
+        token.
     """
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    classifies: bool = False
 
 
 RAW = Frame()
@@ -221,8 +225,8 @@ def fixed_lines(pair: ProgramPair) -> str:
 def encode_example(
     example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = MAX_TOKENS, frame: Frame = RAW
 ) -> Encoding:
-    """`encode_text`, with the true answer at the end."""
-    answer = verdict_ids(tokenizer)[0 if example.buggy else 1]
+    """`encode_text`, with the true answer: a token at the end, or an encoder's class."""
+    answer = int(example.buggy) if frame.classifies else verdict_ids(tokenizer)[0 if example.buggy else 1]
     return encode_text(example.text, tokenizer, max_tokens=max_tokens, answer=answer, frame=frame)
 
 
@@ -278,7 +282,7 @@ def encode_text(
     max_tokens
         Longest `input_ids`; a longer text is cut at its end.
     answer
-        Token put behind the suffix, and labelled.
+        Token put behind the suffix, and labelled; for an encoder the class, 0 or 1, that labels the first token.
     frame
         Token ids around the text, of a chat template (`chat_frame`); by default the prefix token alone.
 
@@ -290,7 +294,7 @@ def encode_text(
     ((0, 0, 1, 2, 2), (2, 3, 5), (False, True, False))
     """
     before = frame.before or (_prefix_id(tokenizer),)
-    suffix = [*tokenizer(SUFFIX, add_special_tokens=False).input_ids, *frame.after]
+    suffix = [*([] if frame.classifies else tokenizer(SUFFIX, add_special_tokens=False).input_ids), *frame.after]
     start = len(before)
     room = max_tokens - start - len(suffix) - (answer is not None)
     if room < 1:
@@ -304,9 +308,11 @@ def encode_text(
     token_line, line_ends = _place_lines(ends, [end for _, end in lines])
     rows = text.splitlines()[: len(line_ends)]
     known = [*before, *ids, *suffix]
+    answers = [] if answer is None else [answer]
+    labels = [*answers, *[IGNORED] * len(known)][: len(known)] if frame.classifies else [IGNORED] * len(known) + answers
     return Encoding(
-        input_ids=tuple(known if answer is None else [*known, answer]),
-        labels=tuple([IGNORED] * len(known) + ([] if answer is None else [answer])),
+        input_ids=tuple(known if frame.classifies else [*known, *answers]),
+        labels=tuple(labels),
         num_text=len(ids),
         token_line=tuple(token_line),
         line_ends=tuple(start + token for token in line_ends),
@@ -315,6 +321,13 @@ def encode_text(
         truncated=truncated,
         text_start=start,
     )
+
+
+def class_frame(tokenizer: PreTrainedTokenizerBase) -> Frame:
+    """The tokens that an encoder reads a text between: its class token and its separator."""
+    first = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else _prefix_id(tokenizer)
+    last = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
+    return Frame(before=(int(first),), after=() if last is None else (int(last),), classifies=True)
 
 
 def chat_frame(tokenizer: PreTrainedTokenizerBase) -> Frame:

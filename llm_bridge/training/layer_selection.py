@@ -44,7 +44,7 @@ from llm_bridge.training.objectives import completion_loss, hidden_states
 
 ESTIMATORS = ("unbiased", "biased")
 KERNELS = ("linear", "rbf")
-POSITIONS = ("last", "mean", "suffix")
+POSITIONS = ("last", "first", "mean", "suffix")
 CONSTANT = 1e-6  # variance of R_0 over its mean square, below which it counts as the same for all texts
 
 FloatArray = npt.NDArray[np.float64]
@@ -111,8 +111,8 @@ def select_layers(
     kernel
         Kernel of CKA: "linear" as published, or "rbf".
     position
-        Position of the state for CKA: the text's "last" token as published, the "mean" over its tokens, or the end of
-        the fixed "suffix".
+        Position of the state for CKA: the text's "last" token as published for decoders, the "first" of all tokens as
+        published for encoders (their class token), the "mean" over the text's tokens, or the end of the fixed "suffix".
     exclude_first
         Leave block 0 out, by index: `True`, `False`, or "auto": when R_0 is the same for all texts (as it is where all
         texts end in the same token), for then CKA with it means nothing.
@@ -245,7 +245,7 @@ def block_states(
                 if position == "mean":
                     picked = hidden[place, start:end].float().mean(dim=0)
                 else:
-                    picked = hidden[place, end - 1 if position == "last" else row.suffix_end]
+                    picked = hidden[place, {"last": end - 1, "first": 0, "suffix": row.suffix_end}[position]]
                 states[level][batch_rows[place]] = picked.double().cpu().numpy()
 
         handles = [blocks[0].register_forward_pre_hook(lambda _, args, keep=keep: keep(0, args[0]))]

@@ -109,31 +109,67 @@ class AdapterSettings:
             raise ValueError(f"'ratio' must lie in (0, 1] (got {self.ratio})")
 
 
+_HALF_AND_ALL = ("lora-cka", "lora")
+_LAYERWISE_DECODER = {
+    "methods": _HALF_AND_ALL,
+    "adapter": {
+        "rank": 128, "alpha": 128.0, "dropout": 0.0, "ratio": 0.5, "num_texts": 128, "estimator": "biased",
+        "position": "last", "exclude_first": False, "target_modules": LLAMA_LINEARS,
+    },
+    "training": {
+        "learning_rate": 2e-5, "schedule": "cosine", "warmup_fraction": 0.03, "weight_decay": 0.0,
+        "batch_programs": 16,
+    },
+}  # fmt: skip
+_ENCODER = {
+    "rank": 8, "alpha": 16.0, "ratio": 0.5, "num_texts": 1024, "estimator": "biased", "position": "first",
+    "exclude_first": True,
+}  # fmt: skip
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # artidoro/qlora, qlora.py defaults and the Guanaco-7B script
     "qlora-paper": {
-        "method": "qlora",
+        "methods": ("qlora",),
         "adapter": {"rank": 64, "alpha": 16.0, "dropout": 0.1},
         "training": {
             "learning_rate": 2e-4, "schedule": "constant", "warmup_fraction": 0.03, "clip_norm": 0.3, "beta2": 0.999,
             "weight_decay": 0.0, "gradient_checkpointing": True, "batch_programs": 16,
         },
     },
-    # arXiv 2602.05988, decoder scripts: rank = alpha = 128, half of the layers by (biased) CKA at the last token
-    "layerwise-paper": {
-        "method": "lora-cka",
+    # arXiv 2602.05988, its decoders' scripts: rank = alpha = 128, half of the layers by (biased) CKA at the last token,
+    # and all layers beside them; of LLaVA it is the language model
+    **dict.fromkeys(
+        (
+            "layerwise-paper", "layerwise-llama-2-7b", "layerwise-mistral-7b", "layerwise-gemma-7b",
+            "layerwise-llava-1.5-7b",
+        ),
+        _LAYERWISE_DECODER,
+    ),
+    # the same paper's encoders on MRPC: CKA at the class token, the first block left out by its index
+    "layerwise-roberta-base": {
+        "methods": _HALF_AND_ALL,
+        "adapter": {**_ENCODER, "dropout": 0.1, "target_modules": ("query", "value")},
+        "training": {
+            "learning_rate": 4e-4, "schedule": "linear", "warmup_fraction": 0.06, "weight_decay": 0.1,
+            "batch_programs": 16, "max_tokens": 512, "objectives": {"detect": 1.0},
+        },
+    },
+    "layerwise-deberta-v3-base": {
+        "methods": _HALF_AND_ALL,
         "adapter": {
-            "rank": 128, "alpha": 128.0, "dropout": 0.0, "ratio": 0.5, "num_texts": 128, "estimator": "biased",
-            "position": "last", "exclude_first": False,
+            **_ENCODER, "dropout": 0.0,
+            "target_modules": (
+                "query_proj", "key_proj", "value_proj", "attention.output.dense", "intermediate.dense", "output.dense",
+            ),
         },
         "training": {
-            "learning_rate": 2e-5, "schedule": "cosine", "warmup_fraction": 0.03, "weight_decay": 0.0,
-            "batch_programs": 16,
+            "learning_rate": 1e-3, "schedule": "linear", "warmup_fraction": 0.1, "weight_decay": 0.01,
+            "batch_programs": 32, "max_tokens": 320, "objectives": {"detect": 1.0},
         },
     },
     # torchtune recipes/configs/llama3/8B_qlora_single_device.yaml
     "torchtune-8b": {
-        "method": "qlora",
+        "methods": ("qlora",),
         "adapter": {
             "rank": 8, "alpha": 16.0, "dropout": 0.0,
             "target_modules": ("q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),

@@ -9,11 +9,19 @@ The first row costs seconds whatever the size of the model, and names every prob
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_bridge.training.architecture import head_problem, meta_model, positions_problem, read_config, target_problem
+from llm_bridge.training.architecture import (
+    head_problem,
+    is_encoder,
+    meta_model,
+    num_positions,
+    positions_problem,
+    read_config,
+    target_problem,
+)
 from llm_bridge.training.common import ModelError, quiet
 from llm_bridge.training.examples import chat_frame
 from llm_bridge.training.methods import LLAMA_LINEARS, method_named
@@ -79,7 +87,7 @@ def check_folder(
                 chat_frame(tokenizer)
             except ValueError as error:
                 problems.append(str(error))
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = num_positions(config)
     if positions is not None and max_tokens > positions:
         problems.append(f"'max_tokens' must be at most the model's {positions} positions (got {max_tokens})")
     try:
@@ -92,6 +100,35 @@ def check_folder(
         problems.append(str(error))
     if problems:
         raise ModelError("\n".join(dict.fromkeys(problems)))
+
+
+def encoder_problems(
+    config: PreTrainedConfig, methods: Sequence[str], tasks: Sequence[str], objectives: Sequence[Mapping[str, float]]
+) -> list[str]:
+    """Problems of a recipe with an encoder: it has no likelihoods, so it detects, and learns that alone.
+
+    Parameters
+    ----------
+    config
+        Configuration of the model; of a causal one there are no problems here.
+    methods, tasks, objectives
+        Methods and tasks of the recipe, and the weights of the objectives of each method that trains.
+    """
+    if not is_encoder(config):
+        return []
+    causal = [task for task in dict.fromkeys(tasks) if task != "detect"]
+    learnt = sorted({name for weights in objectives for name, weight in weights.items() if weight and name != "detect"})
+    packed = [name for name in methods if method_named(name).storage == "nf4"]
+    scored = [name for name in methods if method_named(name).strategy == "fisher"]
+    kind = f"an encoder ({config.model_type}) has no likelihoods"
+    problems = [f"{kind} and classifies: 'score.tasks' can be detect alone (got {', '.join(causal)})"] if causal else []
+    if learnt:
+        problems.append(f"{kind}: 'training.objectives' must be {{detect = 1.0}} alone (got also {', '.join(learnt)})")
+    if scored:
+        problems.append(f"{kind} whose gradients {', '.join(scored)} could look at; choose layers by cka, or by index")
+    if packed:
+        problems.append(f"an encoder ({config.model_type}) is not stored in 4 bits: no method {', '.join(packed)}")
+    return problems
 
 
 def file_problems(folder: Path) -> list[str]:
@@ -223,9 +260,16 @@ def _check_head(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> N
     """Compare the logits and verdicts that scores are read from with the model's own, on one short text."""
     import torch
 
-    from llm_bridge.training.examples import encode_text, verdict_ids
-    from llm_bridge.training.objectives import head_logits, hidden_states, verdict_direction
+    from llm_bridge.training.examples import class_frame, encode_text, make_batch, verdict_ids
+    from llm_bridge.training.objectives import class_logits, head_logits, hidden_states, verdict_direction
 
+    if is_encoder(model.config):
+        row = encode_text("def f(x):\n    return x\n", tokenizer, frame=class_frame(tokenizer))
+        with torch.inference_mode():
+            logits = class_logits(model, make_batch([row], pad_id=row.input_ids[0], device=model.device))
+        if not bool(torch.isfinite(logits).all()):
+            raise ModelError("the model's logits are not finite numbers")
+        return
     if problem := head_problem(model):
         raise ModelError(problem)
     ids = encode_text("def f(x):\n    return x\n", tokenizer).input_ids

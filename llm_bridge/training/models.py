@@ -26,8 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.training.architecture import auto_class, head_modules, is_encoder, num_positions, read_config
 from llm_bridge.training.common import require_all_weights
-from llm_bridge.training.examples import RAW, Frame, chat_frame
+from llm_bridge.training.examples import RAW, Frame, chat_frame, class_frame
 from llm_bridge.training.fetching import (
     DEFAULT_MODEL,
     TOY,
@@ -64,6 +65,12 @@ __all__ = [
 ]
 
 STORAGES = ("full", "nf4")
+LLAVA_KEYS = {
+    r"^language_model\.model\.": "model.",
+    r"^language_model\.lm_head\.": "lm_head.",
+    r"^model\.language_model\.": "model.",
+}
+"""Names of the language model's weights in LLaVA's files, old and new, as a language model alone has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +84,9 @@ class LoadedModel:
 
     def limit(self, max_tokens: int | None = None) -> int:
         """Longest text in tokens: `max_tokens`, or the default, and never more than the model's positions."""
-        positions = getattr(self.base.config, "max_position_embeddings", None)
+        positions = num_positions(self.base.config)
         wanted = MAX_TOKENS if max_tokens is None else max_tokens
-        return wanted if positions is None else min(wanted, int(positions))
+        return wanted if positions is None else min(wanted, positions)
 
     @property
     def compute(self) -> str:
@@ -114,7 +121,7 @@ def load_model(
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> LoadedModel:
-    """Load a causal language model of the Llama family, ready to score (`attach` makes it trainable).
+    """Load a causal language model of the Llama family, or an encoder, ready to score (`attach` makes it trainable).
 
     Parameters
     ----------
@@ -123,7 +130,7 @@ def load_model(
     storage
         ``"full"``, or ``"nf4"``: 4-bit NormalFloat with double quantisation of all linear layers but the head.
     seed
-        Seed of the toy's random weights; real weights have none.
+        Seed of the toy's random weights, and of an encoder's head where the files hold none; real weights have none.
     device
         ``None`` is the GPU of this process (`workers`) where there is one, else the CPU.
     dtype
@@ -164,7 +171,7 @@ def load_model(
             folder = fetch_model(name, cache_dir=cache_dir, progress=progress)
             check_folder(folder, storages=(storage,))
             tokenizer = read_tokenizer(folder)
-            model = _from_folder(folder, storage, place, number_format)
+            model = _from_folder(folder, storage, place, number_format, seed)
             weights = weights_sha256(folder)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
@@ -177,7 +184,7 @@ def load_model(
     fingerprint["compute"] = arithmetic
     if not Path(name).expanduser().exists() and (revision := split_revision(name)[1]):
         fingerprint["revision"] = revision
-    frame = chat_frame(tokenizer) if chat_template else RAW
+    frame = chat_frame(tokenizer) if chat_template else class_frame(tokenizer) if is_encoder(model.config) else RAW
     if chat_template:
         fingerprint["prompt"] = "{text}".join(str(tokenizer.decode(list(ids))) for ids in (frame.before, frame.after))
     return LoadedModel(model=model, tokenizer=tokenizer, fingerprint=fingerprint, frame=frame)
@@ -232,23 +239,29 @@ def _dtype(dtype: str | None, place: torch.device) -> torch.dtype:
     return known[dtype or ("bfloat16" if multiplies_bfloat16(place) else "float32")]
 
 
-def _from_folder(folder: Path, storage: str, place: torch.device, number_format: torch.dtype) -> PreTrainedModel:
+def _from_folder(
+    folder: Path, storage: str, place: torch.device, number_format: torch.dtype, seed: int = 0
+) -> PreTrainedModel:
+    import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
+    config = read_config(folder)
     options: dict[str, Any] = {"dtype": number_format, "device_map": {"": str(place)}}
+    options |= {"config": config, "key_mapping": LLAVA_KEYS}
     if storage == "nf4":
         options["quantization_config"] = nf4_config(number_format)
-    with _whole_on_every_process():
+    with _whole_on_every_process(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # an encoder's head
         try:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = auto_class(config).from_pretrained(
                 folder, output_loading_info=True, trust_remote_code=False, **options
             )
         except (OSError, ValueError, RuntimeError, KeyError, AttributeError, SafetensorError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"{folder} holds weights that cannot be loaded ({reason})") from error
     model: PreTrainedModel = loaded[0]
-    require_all_weights(loaded[1], folder)
+    drawn = tuple(f"{name}." for name in head_modules(model)) if is_encoder(config) else ()
+    require_all_weights(loaded[1], folder, drawn=drawn)
     _keep_differentiable(model)
     return model
 

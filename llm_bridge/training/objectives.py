@@ -7,7 +7,7 @@ With h_t the last hidden state at token t and w the rows of the output head,
     distil       = mean KL(untrained p(· | tokens before) ‖ p(· | tokens before))  all texts, see `distillation`
     likelihood   = mean −log p(token | tokens before)                             correct texts, over the vocabulary
     localise     = −log softmax([verdict(line ends), none])[gold],  none = −verdict(end of the suffix)
-    detect       = −log p(answer | text, suffix)                                  over the whole vocabulary
+    detect       = −log p(answer | text, suffix)                                  over the vocabulary, or two classes
     repair       = mean −log p(fix | text up to the line, request)                over the whole vocabulary
 
 *line* teaches the place, on the buggy text of a pair; *distil* (on both texts) or *likelihood* (on the correct one)
@@ -26,6 +26,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from llm_bridge.training.architecture import is_encoder
 from llm_bridge.training.examples import IGNORED, Batch
 from llm_bridge.training.precision import stored_arithmetic
 from llm_bridge.training.settings import OBJECTIVES
@@ -50,6 +51,9 @@ class TokenPredictions:
 
 def hidden_states(model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     """Last hidden states ``(rows, tokens, width)``, without the product with the vocabulary (a quarter of the work)."""
+    if is_encoder(model.config):
+        encoded: torch.Tensor = model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return encoded
     output = model.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
     hidden: torch.Tensor = output.last_hidden_state
     return hidden
@@ -111,6 +115,9 @@ class BugLoss(nn.Module):
         tokens of all texts, one row after the other.
         """
         base = self._base[0]
+        if is_encoder(base.config):
+            logits = class_logits(base, batch)
+            return self._weights["detect"] * functional.cross_entropy(logits, batch.labels[:, 0], reduction="none")
         total = torch.zeros(len(gold), device=gold.device)
         if fixes is not None and fix_rows is not None:
             hidden = hidden_states(base, fixes.input_ids, fixes.attention_mask)
@@ -162,6 +169,12 @@ def head_logits(head: nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
     with stored_arithmetic(hidden.device):
         logits: torch.Tensor = head(hidden.to(head.weight.dtype))
         return logits.float()
+
+
+def class_logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Logits of an encoder's two classes, "ok" and "bug", ``(rows, 2)``."""
+    logits: torch.Tensor = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+    return logits.float()
 
 
 def completion_loss(hidden: torch.Tensor, head: nn.Linear, labels: torch.Tensor) -> torch.Tensor:

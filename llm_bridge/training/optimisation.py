@@ -44,7 +44,8 @@ def learning_rate_factor(settings: TrainSettings) -> Callable[[int], float]:
             return (step + 1) / (warm + 1)
         if settings.schedule == "constant":
             return 1.0
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+        done = (step - warm) / max(1, steps - warm)
+        return 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
     return factor
 

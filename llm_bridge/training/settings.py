@@ -12,7 +12,7 @@ HEAD_TOKENS = 512
 """Tokens whose logits exist at once in scoring: 100 MB with 49,152 entries, 260 MB with 128,256."""
 OBJECTIVES = ("line", "distil", "likelihood", "localise", "detect", "repair")
 DEFAULT_OBJECTIVES: Mapping[str, float] = MappingProxyType({"line": 1.0, "distil": 3.0})
-SCHEDULES = ("cosine", "constant")
+SCHEDULES = ("cosine", "linear", "constant")
 OPTIMISERS = ("auto", "adamw", "paged_adamw_32bit", "paged_adamw_8bit")
 
 
@@ -31,8 +31,8 @@ class TrainSettings:
     batch_tokens
         Largest micro-batch, in tokens with padding: bounds the memory, not the result (beyond rounding).
     schedule, warmup_fraction, warmup_steps
-        Linear warm-up over `warmup_steps` (``ceil(warmup_fraction * steps)`` where `None`), then "cosine" to zero or
-        "constant".
+        Linear warm-up over `warmup_steps` (``ceil(warmup_fraction * steps)`` where `None`), then "cosine" or "linear"
+        to zero, or "constant".
     objectives
         Weight of each of "line", "distil", "likelihood", "localise", "detect" and "repair" (see `objectives`).
     optimiser

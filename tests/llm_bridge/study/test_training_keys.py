@@ -35,5 +35,5 @@ def test_a_preset_holds_for_its_own_method_alone() -> None:
     assert AdapterSettings(**settings["adapter"]).rank == 64
     assert (training.learning_rate, training.schedule, training.clip_norm) == (2e-4, "constant", 0.3)
     assert run_settings(recipe, "full", 0) == run_settings(load_recipe("toy"), "full", 0)
-    with pytest.raises(ValueError, match=r"'training.preset' 'qlora-paper' is of the method 'qlora': list it"):
+    with pytest.raises(ValueError, match=r"'training.preset' 'qlora-paper' is of the method qlora: list it"):
         check_training(load_recipe("toy", ["training.methods=['full']", "training.preset=qlora-paper"]))

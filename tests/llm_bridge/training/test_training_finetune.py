@@ -396,7 +396,7 @@ def test_early_stopping_goes_back_to_the_best_weights() -> None:
     ("field", "value"),
     [
         ("learning_rate", 0.0), ("learning_rate", float("nan")), ("steps", 0), ("batch_programs", 0),
-        ("schedule", "linear"),
+        ("schedule", "step"),
         ("optimiser", "sgd"), ("objectives", {}), ("objectives", {"guess": 1.0}), ("objectives", {"localise": -1.0}),
         ("warmup_fraction", 1.5), ("clip_norm", 0.0), ("weight_decay", -1.0), ("seed", -1),
     ],

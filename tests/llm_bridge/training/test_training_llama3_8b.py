@@ -84,7 +84,7 @@ def test_adapters_and_a_training_step_have_the_right_shapes(name: str) -> None:
 
 def test_the_torchtune_preset_has_torchtunes_adapters() -> None:
     preset = PRESETS["torchtune-8b"]
-    plan = estimate_memory(LLAMA, preset["method"], adapter=AdapterSettings(**preset["adapter"]), device="cuda")
+    plan = estimate_memory(LLAMA, preset["methods"][0], adapter=AdapterSettings(**preset["adapter"]), device="cuda")
     without_k = 8 * 32 * (4096 + 1024)
     assert plan.num_trainable == 2_621_440 * 8 - without_k
 
