@@ -8,7 +8,10 @@ those of Okabe and Ito, or an ordered map where the quantity is ordered, so that
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from functools import partial
 from typing import Any
 
@@ -17,29 +20,38 @@ import numpy.typing as npt
 
 from lora_phy import theory
 from lora_phy.arrays import FloatArray
-from lora_phy.channel import path_loss
+from lora_phy.channel import ChannelParams, path_loss
 from lora_phy.modem.demodulation import correlate
 from lora_phy.monte_carlo.collect import LinkResult
-from lora_phy.monte_carlo.counts import LinkCounts, binomial_interval
+from lora_phy.monte_carlo.counts import SymbolCounts, WeightedCounts, binomial_interval
+from lora_phy.monte_carlo.flat_channel import as_channel
 from lora_phy.params import LoRaParams
 from lora_phy.studies.rejection import CROCE_DB, SPREADING_FACTORS, RejectionMatrix
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, the most legible on white first."""
 MARKERS = "osD^vP"
+LINES = (":", "--", "-.", (0, (5, 1, 1, 1)))
+"""Lines that join simulated points; the solid one is theory's."""
 
 
 def plot_waterfall(results: Iterable[LinkResult], *, ax: Any = None, confidence: float = 0.95) -> Any:
-    """Packet error rate over SNR: simulated points with exact intervals, over theory where theory applies.
+    """Packet error rate over SNR: simulated points with their intervals, over theory where theory applies.
 
-    One series for each distinct set of parameters, payload length, synchronisation and decoding. Theory
-    (`theory.per_awgn`) is drawn for hard decoding, perfect synchronisation and AWGN alone. A point without errors shows
-    as its interval's upper end.
+    A series is what differs in nothing but the SNR. Of what differs between series, the first is told by colour (the
+    spreading factor, where it differs, in an ordered map), the second by marker, the third by the line that joins the
+    points; the legend names what differs. Theory (`theory.per_awgn`) is drawn, solid and without a marker, for hard
+    decoding, perfect synchronisation and AWGN alone. A point without errors is an upper limit: an arrow that points
+    down from its interval's upper end.
 
     Parameters
     ----------
     results
-        Of `collect`, of any engine but "importance".
+        Of `collect`, of any engine.
+    ax
+        Axes of matplotlib; None: a new one.
+    confidence
+        Of the intervals, exact for counted frames, in (0, 1).
 
     Examples
     --------
@@ -49,42 +61,56 @@ def plot_waterfall(results: Iterable[LinkResult], *, ax: Any = None, confidence:
     >>> ax.get_xlabel()
     'SNR in the bandwidth, dB'
     """
-    axes = _axes(ax)
-    series: dict[Any, list[LinkResult]] = {}
+    points = []
     for result in results:
-        if not isinstance(result.counts, LinkCounts):
-            raise ValueError(f"'results' must hold counted frames (got {type(result.counts).__name__})")
         point = result.point
-        series.setdefault((point.params, point.payload_len, point.sync, point.decoding), []).append(result)
-    colours = sf_colours(sorted({params.sf for params, *_ in series}))
-    lowest = 1.0
-    for number, ((params, payload_len, sync, decoding), group) in enumerate(series.items()):
-        group.sort(key=lambda item: item.point.channel.snr_db)
-        snr_db = np.array([item.point.channel.snr_db for item in group])
-        per = np.array([item.counts.per for item in group])
-        bounds = np.array([binomial_interval(_errors(item), item.counts.frames, confidence) for item in group])
-        colour, marker = colours[params.sf], MARKERS[number % len(MARKERS)]
-        label = f"SF{params.sf}, 4/{4 + params.cr}, {payload_len} bytes"
-        if len({key[2:] for key in series}) > 1:
-            label += f", {sync} sync, {decoding}"
-        shown = np.where(per > 0, per, np.nan)
-        below = np.where(per > 0, per - bounds[:, 0], 0)
-        axes.errorbar(
-            snr_db, shown, yerr=[below, bounds[:, 1] - per], fmt=marker, color=colour, markersize=4,
-            markerfacecolor="white", linewidth=1, capsize=2, label=label,
-        )  # fmt: skip
-        axes.plot(snr_db[per == 0], bounds[per == 0, 1], "v", color=colour, markersize=4)
-        lowest = min(lowest, *(per[per > 0] / 3), 1.0)
-        if sync == "perfect" and decoding == "hard" and all(_awgn_only(item) for item in group):
-            fine = np.linspace(snr_db.min() - 0.5, snr_db.max() + 0.5, 200)
-            axes.plot(fine, theory.per_awgn(params, payload_len, fine), "-", color=colour, linewidth=1)
-    axes.set_yscale("log")
-    axes.set_ylim(max(lowest, 1e-9), 1.5)
-    axes.set_xlabel("SNR in the bandwidth, dB")
-    axes.set_ylabel("packet error rate")
-    axes.grid(True, which="major", alpha=0.3)
-    axes.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return axes
+        fields = {
+            **_told(point.params, point.channel),
+            "payload": f"{point.payload_len} bytes",
+            "sync": f"{point.sync} sync",
+            "decoding": f"{point.decoding} decoding",
+            "engine": f"engine {result.engine}",
+        }
+        theoretical = None
+        if point.sync == "perfect" and point.decoding == "hard" and _awgn_only(point.channel):
+            theoretical = partial(theory.per_awgn, point.params, point.payload_len)
+        points.append(_Point(fields, point.channel.snr_db, result.per, result.interval(confidence), theoretical))
+    return _error_rates(_axes(ax), points, "packet error rate", always=("sf", "cr", "payload"))
+
+
+def plot_ser(
+    measured: Iterable[tuple[LoRaParams, ChannelParams | float, SymbolCounts | WeightedCounts]],
+    *,
+    ax: Any = None,
+    confidence: float = 0.95,
+) -> Any:
+    """Symbol error rate over SNR: simulated points with their intervals, over the exact theory where it applies.
+
+    Drawn as `plot_waterfall` does; theory is that of AWGN, Rayleigh and Rician fading without residual offsets.
+
+    Parameters
+    ----------
+    measured
+        Triples: parameters, channel (or SNR in dB) and what `lora_phy.symbol_errors` gave for them.
+    ax
+        Axes of matplotlib; None: a new one.
+    confidence
+        Of the intervals, in (0, 1).
+
+    Examples
+    --------
+    >>> from lora_phy import LoRaParams, symbol_errors
+    >>> params = LoRaParams(sf=7)
+    >>> ax = plot_ser([(params, snr, symbol_errors(params, snr, 1000, seed=1)) for snr in (-12.0, -10.0)])
+    >>> ax.get_ylabel()
+    'symbol error rate'
+    """
+    points = []
+    for params, given, counts in measured:
+        channel = as_channel(given)
+        rate_of = _ser_theory(params, channel)
+        points.append(_Point(_told(params, channel), channel.snr_db, counts.ser, counts.interval(confidence), rate_of))
+    return _error_rates(_axes(ax), points, "symbol error rate", always=("sf",))
 
 
 def plot_spectrogram(
@@ -292,14 +318,125 @@ def sf_colours(sfs: Sequence[int]) -> dict[int, Any]:
     return {sf: viridis(0.85 * i / max(len(sfs) - 1, 1)) for i, sf in enumerate(sfs)}
 
 
-def _errors(result: LinkResult) -> int:
-    counts = result.counts
-    return counts.frame_errors if isinstance(counts, LinkCounts) else 0
+@dataclass(frozen=True)
+class _Point:
+    """One simulated error rate: what it is of, in words by field; its SNR, value and interval; theory of the SNR."""
+
+    fields: dict[str, str]
+    snr_db: float
+    rate: float
+    interval: tuple[float, float]
+    theory: Callable[[FloatArray], FloatArray] | None
 
 
-def _awgn_only(result: LinkResult) -> bool:
-    channel = result.point.channel
-    return channel == type(channel)(snr_db=channel.snr_db) and math.isfinite(channel.snr_db)
+def _error_rates(axes: Any, points: Sequence[_Point], quantity: str, *, always: tuple[str, ...]) -> Any:
+    """Draw error rates over SNR, a series for each set of fields, told apart by what differs."""
+    series: dict[tuple[str, ...], list[_Point]] = {}
+    for point in points:
+        series.setdefault(tuple(point.fields.values()), []).append(point)
+    names = list(points[0].fields) if points else []
+    values = {name: sorted({point.fields[name] for point in points}, key=_natural) for name in names}
+    differing = [name for name in names if len(values[name]) > 1]
+    styles = _styles(differing, values)
+    lowest, limits = 1.0, False
+    for group in series.values():
+        group.sort(key=lambda point: point.snr_db)
+        fields = group[0].fields
+        colour, marker, line = (style[fields[name]] if name else style[""] for name, style in styles)
+        snr_db, rate = np.array([[point.snr_db, point.rate] for point in group]).T
+        low, high = np.array([point.interval for point in group]).T
+        label = ", ".join(words for name, words in fields.items() if words and (name in differing or name in always))
+        seen = rate > 0
+        bars = np.array([rate - low, high - rate]) * seen
+        axes.errorbar(
+            snr_db, np.where(seen, rate, np.nan), yerr=bars, marker=marker, ls=line or "none", color=colour,
+            markersize=4, markerfacecolor="white", linewidth=1, capsize=2, label=label,
+        )  # fmt: skip
+        if not seen.all():
+            limits = True
+            axes.errorbar(
+                snr_db[~seen], high[~seen], yerr=0.5 * high[~seen], uplims=True, fmt=marker, color=colour,
+                markersize=4, markerfacecolor="white", linewidth=1,
+            )  # fmt: skip
+            lowest = min(lowest, *(high[~seen] / 3))
+        lowest = min(lowest, *(rate[seen] / 3), 1.0)
+        rate_of = group[0].theory
+        if rate_of is not None:
+            fine = np.linspace(snr_db.min() - 0.5, snr_db.max() + 0.5, 200)
+            axes.plot(fine, rate_of(fine), "-", color=colour, linewidth=1)
+    axes.set_yscale("log")
+    axes.set_ylim(max(lowest, 1e-9), 1.5)
+    axes.set_xlabel("SNR in the bandwidth, dB")
+    axes.set_ylabel(quantity)
+    axes.grid(True, which="major", alpha=0.3)
+    if limits:
+        axes.errorbar([], [], ls="none", marker=r"$\downarrow$", color="grey", label="no error seen: upper limit")
+    axes.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return axes
+
+
+def _styles(differing: Sequence[str], values: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, Any]]]:
+    """Colour, marker and line, each with the field that it tells apart ("": none) and its value for each of them."""
+    told = [*differing[:3], "", "", ""][:3]
+    if "sf" in told[:1]:
+        colours = dict(zip(values["sf"], sf_colours(range(len(values["sf"]))).values(), strict=True))
+    else:
+        colours = {word: PALETTE[i % len(PALETTE)] for i, word in enumerate(values.get(told[0], ("",)))}
+    markers = {word: MARKERS[i % len(MARKERS)] for i, word in enumerate(values.get(told[1], ("",)))}
+    lines = {word: LINES[i % len(LINES)] for i, word in enumerate(values[told[2]])} if told[2] else {"": ""}
+    return list(zip(told, (colours, markers, lines), strict=True))
+
+
+def _told(params: LoRaParams, channel: ChannelParams) -> dict[str, str]:
+    """What a link is, in words by field; what is unusual and no field of its own goes into "other"."""
+    fading: str = channel.fading or ""
+    if channel.k_factor_db is not None:
+        fading += f", K = {channel.k_factor_db:g} dB"
+    if channel.nakagami_m is not None:
+        fading += f", m = {channel.nakagami_m:g}"
+    if channel.doppler_hz:
+        fading += f", {channel.doppler_hz:g} Hz Doppler"
+    shown = ("sf", "cr", "bandwidth_hz")
+    usual = LoRaParams(**{name: getattr(params, name) for name in shown})
+    plain = ChannelParams(
+        **{name: getattr(channel, name) for name in ("snr_db", "fading", "k_factor_db", "nakagami_m", "doppler_hz")}
+    )
+    rest = [
+        f"{field.name} {getattr(one, field.name):g}"
+        if isinstance(getattr(one, field.name), float)
+        else f"{field.name} {getattr(one, field.name)}"
+        for one, other in ((params, usual), (channel, plain))
+        for field in dataclass_fields(one)
+        if getattr(one, field.name) != getattr(other, field.name)
+    ]
+    return {
+        "sf": f"SF{params.sf}",
+        "cr": f"4/{4 + params.cr}",
+        "bandwidth": f"{params.bandwidth_hz / 1e3:g} kHz",
+        "fading": fading,
+        "other": ", ".join(rest),
+    }
+
+
+def _natural(words: str) -> tuple[float, str]:
+    """Words in the order of the first number in them."""
+    found = re.search(r"-?\d+(\.\d+)?", words)
+    return (float(found[0]) if found else -math.inf, words)
+
+
+def _ser_theory(params: LoRaParams, channel: ChannelParams) -> Callable[[FloatArray], FloatArray] | None:
+    k_factor_db = channel.k_factor_db
+    if channel != ChannelParams(snr_db=channel.snr_db, fading=channel.fading, k_factor_db=k_factor_db):
+        return None
+    if channel.fading is None:
+        return partial(theory.ser_awgn, params.sf)
+    if channel.fading == "rayleigh":
+        return partial(theory.ser_rayleigh, params.sf)
+    return None if k_factor_db is None else partial(theory.ser_rician, params.sf, k_factor_db=k_factor_db)
+
+
+def _awgn_only(channel: ChannelParams) -> bool:
+    return channel == ChannelParams(snr_db=channel.snr_db) and math.isfinite(channel.snr_db)
 
 
 def _axes(ax: Any) -> Any:

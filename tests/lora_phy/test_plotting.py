@@ -7,7 +7,17 @@ import sys
 import numpy as np
 import pytest
 
-from lora_phy import ChannelParams, LinkCounts, LinkPoint, LoRaParams, modulate, theory, transmit
+from lora_phy import (
+    ChannelParams,
+    LinkCounts,
+    LinkPoint,
+    LoRaParams,
+    SymbolCounts,
+    WeightedCounts,
+    modulate,
+    theory,
+    transmit,
+)
 from lora_phy.monte_carlo.collect import LinkResult
 from lora_phy.monte_carlo.counts import binomial_interval
 from lora_phy.studies.rejection import RejectionMatrix
@@ -45,8 +55,13 @@ def test_waterfall_draws_points_exact_intervals_and_theory():
     assert len(lines) == 2
     x, y = lines[0].get_xdata(), lines[0].get_ydata()
     assert y == pytest.approx(theory.per_awgn(LoRaParams(sf=7, ldro=False), 16, x))
-    triangles = [line for line in ax.lines if line.get_marker() == "v" and len(line.get_ydata()) == 1]
-    assert triangles[0].get_ydata()[0] == pytest.approx(binomial_interval(0, 100)[1])
+    # no errors: an arrow down from the interval's upper end, and no point
+    limits = [
+        box for box in ax.containers if len(box.lines[0].get_xdata()) == 1 and box.lines[0].get_xdata()[0] == -7.0
+    ]
+    assert limits[0].lines[0].get_ydata()[0] == pytest.approx(binomial_interval(0, 100)[1])
+    assert [line.get_marker() for line in limits[0].lines[1]] == [matplotlib.markers.CARETDOWNBASE]
+    assert "no error seen: upper limit" in ax.get_legend_handles_labels()[1]
     assert ax.get_yscale() == "log" and len(caps) == 2
 
 
@@ -63,12 +78,48 @@ def test_waterfall_draws_no_theory_where_it_does_not_apply(given):
     assert not [line for line in ax.lines if len(line.get_xdata()) == 200]
 
 
-def test_waterfall_refuses_weighted_counts():
-    from lora_phy import WeightedCounts
+def test_importance_sampling_has_the_interval_of_its_weights():
+    weighted = LinkResult(result(-9.0, 0).point, WeightedCounts(100, 2.0, 0.1), "importance", 1, "0")
+    box = plotting.plot_waterfall([weighted]).containers[0]
+    assert box.lines[0].get_ydata().tolist() == [0.02]
+    # two standard deviations of a sum of weights: sqrt(0.1 - 2² / 100) over 2
+    low, high = box.lines[2][0].get_segments()[0][:, 1]
+    half = 1.959964 * np.sqrt(0.1 - 0.04) / 2
+    assert (low, high) == (pytest.approx(0.02 * (1 - half), rel=1e-4), pytest.approx(0.02 * (1 + half), rel=1e-4))
 
-    weighted = LinkResult(result(0, 0).point, WeightedCounts(10, 1.0, 1.0), "importance", 1, "0")
-    with pytest.raises(ValueError, match="'results' must hold counted frames"):
-        plotting.plot_waterfall([weighted])
+
+def test_what_differs_is_told_by_colour_marker_and_line():
+    """Three spreading factors by coding rate by fading: every series looks different, and the legend says by what."""
+    results = [
+        LinkResult(
+            LinkPoint(LoRaParams(sf=sf, cr=cr), ChannelParams(snr_db=snr_db, fading=fading), 16), LinkCounts(100, 50),
+            "waveform", 1, "0",
+        )
+        for sf in (7, 9, 12) for cr in (1, 4) for fading in (None, "rayleigh") for snr_db in (-9.0, -8.0)
+    ]  # fmt: skip
+    ax = plotting.plot_waterfall(results)
+    assert len(ax.containers) == 12
+    points = [box.lines[0] for box in ax.containers]
+    looks = {(str(point.get_color()), point.get_marker(), point.get_linestyle()) for point in points}
+    assert len(looks) == 12
+    assert len({str(point.get_color()) for point in points}) == 3 and len({p.get_marker() for p in points}) == 2
+    labels = ax.get_legend_handles_labels()[1]
+    assert len(set(labels)) == 12 and labels[0] == "SF7, 4/5, 16 bytes" and "SF12, 4/8, rayleigh, 16 bytes" in labels
+
+
+def test_ser_draws_points_and_the_theory_of_each_channel():
+    channels = (-10.0, ChannelParams(snr_db=-9.0), ChannelParams(snr_db=-9.0, fading="rayleigh"))
+    counts = (SymbolCounts(1000, 10), SymbolCounts(1000, 0), SymbolCounts(1000, 300))
+    offset = (SF7, ChannelParams(snr_db=-9.0, cfo_hz=50.0), SymbolCounts(1000, 20))
+    ax = plotting.plot_ser([*((SF7, channel, count) for channel, count in zip(channels, counts, strict=True)), offset])
+    assert ax.get_ylabel() == "symbol error rate"
+    curves = [line for line in ax.lines if len(line.get_xdata()) == 200]
+    x = curves[0].get_xdata()
+    assert len(curves) == 2  # none for a residual offset
+    assert curves[0].get_ydata() == pytest.approx(theory.ser_awgn(7, x))
+    assert curves[1].get_ydata() == pytest.approx(theory.ser_rayleigh(7, curves[1].get_xdata()))
+    labels = ax.get_legend_handles_labels()[1]
+    assert labels[:2] == ["SF7", "SF7, rayleigh"] and "SF7, cfo_hz 50" in labels
 
 
 def test_spectrogram_spans_time_and_band():
