@@ -127,6 +127,36 @@ def report(directory: Annotated[Path, typer.Argument(help="Folder of a run.")]) 
         Console().print(line, soft_wrap=True, markup=False, highlight=False)
 
 
+@app.command()
+def federated(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a published recipe, as federated.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results; the same one again continues.")],
+    set_: Overrides = None,
+    rounds: Annotated[
+        list[int] | None, typer.Option("--rounds", help="Rounds that divide the steps; may be repeated. [1 and 5]")
+    ] = None,
+    how: Annotated[
+        list[str] | None,
+        typer.Option("--how", help="average, least-squares or cosine; may be repeated. [the first two]"),
+    ] = None,
+    penalty: Annotated[float, typer.Option(help="Penalty of the refined adapter's change.")] = 0.01,
+    cache: Annotated[Path | None, typer.Option(help="Folder for links that several studies share.")] = None,
+) -> None:
+    """Train an adapter at each of several receivers, merge them, and compare with the best one and with pooled data."""
+    from llm_bridge.study.federated import run_federated
+    from llm_bridge.study.recipe_files import load_recipe
+
+    run_federated(
+        load_recipe(recipe, set_ or []),
+        out,
+        rounds=rounds or (1, 5),
+        aggregations=how or ("average", "least-squares"),
+        penalty=penalty,
+        console=Console(),
+        cache=cache,
+    )
+
+
 @recipes_app.command("schema")
 def recipes_schema() -> None:
     """Print the JSON schema of a recipe: editors complete and check a TOML file by it."""

@@ -224,7 +224,7 @@ def read(path: str | Path) -> tuple[list[ProgramPair], list[str]]:
 
 
 def template() -> str:
-    """Text of a corpus of three pairs, to begin from."""
+    """Text of a corpus of three pairs, the start of a new one."""
     return "".join(json.dumps(row) + "\n" for row in TEMPLATE)
 
 
@@ -260,8 +260,16 @@ def require_apart(test: Mapping[str, Sequence[ProgramPair]], train: Sequence[Pro
     Raises
     ------
     CorpusError
-        A text of a test pair is a text to learn from, or files to learn from and to test on share a group.
+        A text of a test pair is a text to learn from, or files to learn from and to test on share a group; or two
+        corpora to learn from share a name.
     """
+    corpus_of: dict[str, str] = {}  # of each name: texts to learn from are labelled by it
+    for pair in train:
+        if corpus_of.setdefault(pair.name, pair.corpus) != pair.corpus:
+            raise CorpusError(
+                f"'corpus.train' holds the name {pair.name!r} in {corpus_of[pair.name]} and in {pair.corpus}: "
+                "give one of the two another name"
+            )
     known = {text: pair for pair in train for text in (pair.buggy, pair.correct)}
     groups = {pair.group for pair in train if pair.corpus.startswith("file-")}
     for corpus, pairs in test.items():
