@@ -144,3 +144,34 @@ def interpolate(samples, fraction, half_width, out):  # type: ignore[no-untyped-
         for i in range(2 * half_width):
             total += taps[i] * samples[k + 2 * i]
         out[k] = total
+
+
+@numba.njit(**JIT)
+def decimate(samples, first, step, taps, out):  # type: ignore[no-untyped-def]
+    """out[m] = sum_k taps[k] samples[first + m step + k], zero outside; as many taps as a multiple of 4 step."""
+    total, num, reach = samples.size, out.size, taps.size // step
+    re, im = np.empty(num + reach, np.float32), np.empty(num + reach, np.float32)
+    sum_re, sum_im = np.zeros(num, np.float32), np.zeros(num, np.float32)
+    for phase in range(step):
+        begin = first + phase
+        low = min(max(-(begin // step), 0), num + reach)
+        high = max(min((total - 1 - begin) // step + 1, num + reach), low)
+        re[:low], im[:low], re[high:], im[high:] = 0.0, 0.0, 0.0, 0.0
+        for i in range(low, high):
+            re[i], im[i] = samples[begin + i * step].real, samples[begin + i * step].imag
+        # four taps at a time over a stretch that the first cache holds
+        for low in range(0, num, 512):
+            size = min(512, num - low)
+            a, b = sum_re[low : low + size], sum_im[low : low + size]
+            for j in range(0, reach, 4):
+                x, y = re[low + j : low + j + size + 3], im[low + j : low + j + size + 3]
+                at = j * step + phase
+                h0, h1, h2, h3 = taps[at], taps[at + step], taps[at + 2 * step], taps[at + 3 * step]
+                if h0 == 0.0 and h1 == 0.0 and h2 == 0.0 and h3 == 0.0:  # of a half-band filter half of all
+                    continue
+                for m in range(size):
+                    a[m] += (h0 * x[m] + h1 * x[m + 1]) + (h2 * x[m + 2] + h3 * x[m + 3])
+                for m in range(size):
+                    b[m] += (h0 * y[m] + h1 * y[m + 1]) + (h2 * y[m + 2] + h3 * y[m + 3])
+    for m in range(num):
+        out[m] = complex(sum_re[m], sum_im[m])

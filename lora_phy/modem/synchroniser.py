@@ -35,15 +35,17 @@ def synchronise(samples: IQ, peak: Candidate, params: LoRaParams, *, fine: IQ | 
         One per chip; positions of the result count from its start.
     fine
         The same stretch at two per chip, where the stream has more than the bandwidth. `samples` then lacks the part
-        of a chirp that its carrier offset moves out of the bandwidth: hypotheses come from the folded band too, and
-        all are judged on samples that were filtered after their offset had been removed.
+        of a chirp that its carrier offset moves out of the bandwidth: unless they show a frame at a small offset,
+        hypotheses come from the folded band too. All are judged on samples that were filtered after their offset had
+        been removed.
     """
     coarse = joint_candidates(samples, peak, params)
-    stream, rate = samples, 1
-    if fine is not None:
-        stream, rate = fine, 2
-        coarse += [item for item in _folded_candidates(fine, peak, params) if not _listed(item, coarse)]
+    stream, rate = (samples, 1) if fine is None else (fine, 2)
     best = _best_frame(stream, coarse, params, rate)
+    if fine is not None and not (best is not None and is_balanced(best) and inside_bonus(best, params)):
+        folded = [item for item in _folded_candidates(fine, peak, params) if not _listed(item, coarse)]
+        found = [sync for sync in (best, _best_frame(stream, folded, params, rate)) if sync is not None]
+        best = max(found, key=lambda sync: _score(sync, params), default=None)
     for _ in range(MOST_STEPS):
         if best is None or is_balanced(best):
             break

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from lora_phy.arrays import IQ
 from lora_phy.kernels.lanes import aligned_empty
 from lora_phy.modem import _interpolation_kernels as _kernels
-from lora_phy.resampling import resample
+from lora_phy.resampling import filter_taps, resample
 
 RATE_BLOCK = 4096
 RATE_HALF_WIDTH = 16
@@ -146,13 +148,33 @@ class ResamplingFrontEnd:
                 break
             low = max(low, source.base)
             block = source.view(low)[: max(high - low, 0)]
-            target.append(resample(block, step, start=start * step - low, num_out=stop - start, half_width=half_width))
+            target.append(_at_lower_rate(block, step, start * step - low, stop - start, half_width))
         if source is self._raw:
             source.drop(math.floor(target.end * step) - reach - 1)
 
     def drop(self, before_chip: int) -> None:
         """Forget what lies before a chip."""
         drop_chips(self, before_chip)
+
+
+def _at_lower_rate(samples: IQ, step: float, start: float, num_out: int, half_width: int) -> IQ:
+    """`resample`, faster where all times are whole samples."""
+    if step != round(step) or start != round(start):
+        return resample(samples, step, start=start, num_out=num_out, half_width=half_width)
+    whole = round(step)
+    out = np.empty(num_out, np.complex64)
+    _kernels.decimate(samples, round(start) - half_width * whole + 1, whole, _decimator(whole, half_width), out)
+    return out
+
+
+@cache
+def _decimator(step: int, half_width: int) -> npt.NDArray[np.float32]:
+    """The low-pass of `resample` at times 1 - half_width * step … half_width * step, zeros behind up to 4 `step`."""
+    times = np.arange(1 - half_width * step, half_width * step + 1) / step
+    taps = filter_taps(times, half_width)
+    size = math.ceil(len(taps) / (4 * step)) * 4 * step
+    taps[np.abs(taps) < 1e-12] = 0.0  # the sinc's, but for rounding
+    return np.pad(taps / taps.sum(), (0, size - len(taps))).astype(np.float32)
 
 
 class FrontEnd(Protocol):

@@ -11,6 +11,7 @@ from lora_phy import LoRaParams, modulate
 from lora_phy.modem import (
     _detection_kernels,
     _fine_sync_kernels,
+    _interpolation_kernels,
     _payload_kernels,
     _search_kernels,
     _tone_kernels,
@@ -96,6 +97,19 @@ def test_a_peak_is_placed_at_the_best_quarter_symbol_and_half_bin(rng) -> None:
         zoom = zoom_table(SF, (0.0, 1.0, 2.0, 3.0))
         found = _detection_kernels.best_nearby(samples, start, half_bin, num_sum, 16, CHIRP, *zoom)
         assert found[:2] == (moved, at) and np.isclose(found[2], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_decimation_is_the_sum_over_its_taps(rng, step) -> None:
+    samples, taps = complex_noise(rng, 700), rng.standard_normal(12 * step).astype(np.float32)
+    taps[::step] = 0.0
+    for first, num in ((-30, 20), (5, 200), (660, 40), (900, 3), (-90, 1)):
+        out = np.empty(num, np.complex64)
+        _interpolation_kernels.decimate(samples, first, step, taps, out)
+        index = first + step * np.arange(num)[:, np.newaxis] + np.arange(len(taps))
+        inside = (index >= 0) & (index < len(samples))
+        expected = np.where(inside, samples[np.clip(index, 0, len(samples) - 1)], 0) @ taps
+        assert np.allclose(out, expected, atol=1e-4)
 
 
 def test_sums_of_upchirps_follow_their_tone(rng) -> None:
