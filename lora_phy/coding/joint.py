@@ -84,7 +84,7 @@ def decode_blocks(likelihoods: npt.NDArray[np.float32], num_codewords: int, cr: 
     """`decode_block` for equal blocks in a row: ``(n (4 + cr), 2**num_codewords)`` to ``(n num_codewords, 16)``."""
     num_blocks = len(likelihoods) // (4 + cr)
     metrics = np.empty((num_blocks * num_codewords, 16), dtype=np.float32)
-    _joint_blocks(likelihoods, num_codewords, _code_bits(cr), MAX_ROUNDS, metrics)
+    _joint_rounds(likelihoods, num_codewords, _code_bits(cr), MAX_ROUNDS, np.empty(0, np.int64), metrics)
     return metrics
 
 
@@ -212,100 +212,87 @@ def _best_header(  # type: ignore[no-untyped-def]
     return best, 1.0 / total, upper[checks[best] >> 4]
 
 
-@numba.njit(**_JIT)
-def _joint_blocks(likelihoods, num_codewords, code, rounds, metrics):  # type: ignore[no-untyped-def]
-    length = code.shape[1]
-    nothing = np.empty(0, np.int64)
-    for b in range(likelihoods.shape[0] // length):
-        _joint_rounds(
-            likelihoods[b * length : (b + 1) * length],
-            num_codewords,
-            code,
-            rounds,
-            nothing,
-            metrics[b * num_codewords : (b + 1) * num_codewords],
-        )
-
-
 @numba.njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, **_JIT)
 def _joint_rounds(  # type: ignore[no-untyped-def]
     likelihoods, num_codewords, code, rounds, fixed, metrics
 ):
-    """Fill `metrics`; stop when the decisions no longer change."""
-    num_symbols, num_labels = likelihoods.shape
+    """Fill `metrics`, block by block; a block is done when its decisions no longer change."""
     length = code.shape[1]
+    num_labels = likelihoods.shape[1]
     tiny = np.float32(1e-30)
-    prior = np.zeros((num_codewords, length), np.float32)
-    channel = np.zeros((num_codewords, length), np.float32)
+    prior = np.empty((num_codewords, length), np.float32)
+    channel = np.empty((num_codewords, length), np.float32)
     decisions = np.empty(num_codewords, np.int64)
-    for c in range(num_codewords):
-        decisions[c] = -1
-    weight = np.empty(num_labels, np.float32)
-    factor = np.empty(num_labels, np.float32)
+    weight, factor = np.empty(num_labels, np.float32), np.empty(num_labels, np.float32)
     posterior = np.empty(16, np.float32)
-    for c in range(fixed.size):
-        for i in range(length):
-            prior[c, i] = 20.0 if code[fixed[c], i] else -20.0
-    for turn in range(rounds):
-        for i in range(num_symbols):
-            # column j of symbol i is bit i of codeword (i - j - 1) mod num_codewords; the most significant first
-            factor[0] = 1.0
-            width = 1
-            for j in range(num_codewords - 1, -1, -1):
-                a = prior[(i - j - 1) % num_codewords, i]
-                one = np.float32(math.exp(min(a, np.float32(0.0))))
-                zero = np.float32(math.exp(min(-a, np.float32(0.0))))
-                for k in range(width):
-                    factor[width + k] = factor[k] * one
-                for k in range(width):
-                    factor[k] *= zero
-                width *= 2
-            for k in range(num_labels):
-                weight[k] = factor[k] * likelihoods[i, k]
-            width = num_labels
-            for j in range(num_codewords):
-                width //= 2
-                zeros = np.float32(0.0)
-                ones = np.float32(0.0)
-                for k in range(width):
-                    zeros += weight[k]
-                for k in range(width):
-                    ones += weight[width + k]
-                for k in range(width):
-                    weight[k] += weight[width + k]
-                c = (i - j - 1) % num_codewords
-                channel[c, i] = math.log(ones + tiny) - math.log(zeros + tiny) - prior[c, i]
-        changed = 0
-        margin = np.float32(1e30)
+    for block in range(likelihoods.shape[0] // length):
+        first, at = block * length, block * num_codewords
         for c in range(num_codewords):
-            best = 0
-            for word in range(16):
-                total = np.float32(0.0)
-                for i in range(length):
-                    total += channel[c, i] * code[word, i]
-                metrics[c, word] = total
-                if total > metrics[c, best]:
-                    best = word
-            second = np.float32(-1e30)
-            for word in range(16):
-                if word != best:
-                    second = max(second, metrics[c, word])
-            margin = min(margin, metrics[c, best] - second)
-            if best != decisions[c]:
-                changed += 1
-                decisions[c] = best
-        if (turn >= 1 and changed == 0) or margin > CERTAIN or turn == rounds - 1:
-            break
-        for c in range(fixed.size, num_codewords):
-            best = decisions[c]
-            for word in range(16):
-                posterior[word] = math.exp(metrics[c, word] - metrics[c, best])
+            decisions[c] = -1
             for i in range(length):
-                zeros = np.float32(0.0)
-                ones = np.float32(0.0)
+                prior[c, i] = 0.0
+                if c < fixed.size:
+                    prior[c, i] = 20.0 if code[fixed[c], i] else -20.0
+        for turn in range(rounds):
+            for i in range(length):
+                # column j of symbol i is bit i of codeword (i - j - 1) mod num_codewords; the most significant first
+                factor[0] = 1.0
+                width = 1
+                for j in range(num_codewords - 1, -1, -1):
+                    a = prior[(i - j - 1) % num_codewords, i]
+                    one = np.float32(math.exp(min(a, np.float32(0.0))))
+                    zero = np.float32(math.exp(min(-a, np.float32(0.0))))
+                    for k in range(width):
+                        factor[width + k] = factor[k] * one
+                    for k in range(width):
+                        factor[k] *= zero
+                    width *= 2
+                for k in range(num_labels):
+                    weight[k] = factor[k] * likelihoods[first + i, k]
+                width = num_labels
+                for j in range(num_codewords):
+                    width //= 2
+                    zeros = np.float32(0.0)
+                    ones = np.float32(0.0)
+                    for k in range(width):
+                        zeros += weight[k]
+                    for k in range(width):
+                        ones += weight[width + k]
+                    for k in range(width):
+                        weight[k] += weight[width + k]
+                    c = (i - j - 1) % num_codewords
+                    channel[c, i] = math.log(ones + tiny) - math.log(zeros + tiny) - prior[c, i]
+            changed = 0
+            margin = np.float32(1e30)
+            for c in range(num_codewords):
+                best = 0
                 for word in range(16):
-                    if code[word, i]:
-                        ones += posterior[word]
-                    else:
-                        zeros += posterior[word]
-                prior[c, i] = math.log(ones + tiny) - math.log(zeros + tiny) - channel[c, i]
+                    total = np.float32(0.0)
+                    for i in range(length):
+                        total += channel[c, i] * code[word, i]
+                    metrics[at + c, word] = total
+                    if total > metrics[at + c, best]:
+                        best = word
+                second = np.float32(-1e30)
+                for word in range(16):
+                    if word != best:
+                        second = max(second, metrics[at + c, word])
+                margin = min(margin, metrics[at + c, best] - second)
+                if best != decisions[c]:
+                    changed += 1
+                    decisions[c] = best
+            if (turn >= 1 and changed == 0) or margin > CERTAIN or turn == rounds - 1:
+                break
+            for c in range(fixed.size, num_codewords):
+                best = decisions[c]
+                for word in range(16):
+                    posterior[word] = math.exp(metrics[at + c, word] - metrics[at + c, best])
+                for i in range(length):
+                    zeros = np.float32(0.0)
+                    ones = np.float32(0.0)
+                    for word in range(16):
+                        if code[word, i]:
+                            ones += posterior[word]
+                        else:
+                            zeros += posterior[word]
+                    prior[c, i] = math.log(ones + tiny) - math.log(zeros + tiny) - channel[c, i]

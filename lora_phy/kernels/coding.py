@@ -32,7 +32,9 @@ def frame_nibbles(payloads, header, has_crc, whitening, crc_table, out):
     num_frames, payload_len = payloads.shape
     for f in range(num_frames):
         at = header.size
-        out[f, :at] = header
+        # loops, here and below: numba compiles a slice's assignment together with the text of its error
+        for i in range(at):
+            out[f, i] = header[i]
         for i in range(payload_len):
             byte = payloads[f, i] ^ whitening[i]
             out[f, at] = byte & 15
@@ -43,7 +45,8 @@ def frame_nibbles(payloads, header, has_crc, whitening, crc_table, out):
             for i in range(4):
                 out[f, at + i] = (check >> np.uint32(4 * i)) & np.uint32(15)
             at += 4
-        out[f, at:] = 0
+        for i in range(at, out.shape[1]):
+            out[f, i] = 0
 
 
 @njit(cache=CACHE, nogil=True)
@@ -68,7 +71,8 @@ def decode_blocks(decisions, label_of_symbol, codeword_len, rows, hard_table, fi
     for block in range(decisions.shape[0] // codeword_len):
         at = first_nibble + block * rows
         for f in range(decisions.shape[1]):
-            words[:] = 0
+            for j in range(rows):
+                words[j] = 0
             for i in range(codeword_len):
                 label = np.int64(label_of_symbol[decisions[block * codeword_len + i, f]])
                 place = (i - 1) % rows  # row (i - j - 1) mod rows of column j

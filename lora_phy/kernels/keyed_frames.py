@@ -115,7 +115,8 @@ def close_frames(payloads, lengths, headers, has_crc, whitening, crc_table, nibb
     header_len = headers.shape[1]
     for f in range(lengths.size):
         at = header_len
-        nibbles[f, :] = 0
+        for i in range(header_len, nibbles.shape[1]):
+            nibbles[f, i] = 0
         for i in range(header_len):
             nibbles[f, i] = headers[lengths[f], i]
         for i in range(lengths[f]):

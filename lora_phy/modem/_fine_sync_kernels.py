@@ -97,7 +97,7 @@ def best_drift(energy, num_before, drifts, sigma, carrier, unit, result, at_peak
             result[1] = tones[0]
             result[2] = tones[1]
     if best <= 0.0:
-        result[:] = 0.0
+        result[0] = result[1] = result[2] = 0.0
     for i in range(rows):
         part = 0 if i < num_before else 1
         centre = 0.5 * (num_before - 1) if part == 0 else 0.5 * (num_before + rows - 1)
