@@ -183,14 +183,15 @@ def _best_header(  # type: ignore[no-untyped-def]
 
     Those three bits are unknown and take their best value.
     """
-    third, upper = np.empty(2), np.zeros(2, np.int64)
+    third, upper = np.empty(2, np.float64), np.empty(2, np.int64)
     for c4 in range(2):
+        upper[c4] = 0
         third[c4] = metrics[3, c4]
         for bits in range(1, 8):
             if metrics[3, 2 * bits + c4] - odd_penalty > third[c4]:
                 third[c4] = metrics[3, 2 * bits + c4] - odd_penalty
                 upper[c4] = bits
-    scores = np.empty(words.size)
+    scores = np.empty(words.size, np.float64)
     best = 0
     for i in range(words.size):
         word, check = words[i], checks[i]

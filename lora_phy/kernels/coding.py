@@ -67,7 +67,7 @@ def encode_blocks(nibbles, first_nibble, codebook, codeword_len, rows, symbol_of
 @njit(cache=CACHE, nogil=True)
 def decode_blocks(decisions, label_of_symbol, codeword_len, rows, hard_table, first_nibble, nibbles):
     """Hard symbols ``(num_blocks * codeword_len, num_frames)`` to nibbles, by the table of received words."""
-    words = np.zeros(16, np.int64)
+    words = np.empty(rows, np.int64)
     for block in range(decisions.shape[0] // codeword_len):
         at = first_nibble + block * rows
         for f in range(decisions.shape[1]):
@@ -86,7 +86,7 @@ def decode_blocks(decisions, label_of_symbol, codeword_len, rows, hard_table, fi
 @njit(cache=CACHE, nogil=True)
 def decode_blocks_soft(metrics, codeword_len, rows, signs, first_nibble, nibbles):
     """Bit metrics ``(num_blocks * codeword_len, num_frames, rows)`` to the most likely nibbles."""
-    words = np.zeros((16, 8), np.float32)
+    words = np.empty((rows, codeword_len), np.float32)
     for block in range(metrics.shape[0] // codeword_len):
         at = first_nibble + block * rows
         for f in range(metrics.shape[1]):

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from lora_phy.kernels.lanes import LANES, get_lane, load, maximum, splat, store
-from lora_phy.modem._tone_kernels import JIT, index_of_largest, log_bessel, tone_energy, tone_rotor
+from lora_phy.modem._tone_kernels import INLINE, JIT, index_of_largest, log_bessel, tone_energy, tone_rotor
 
 
 @numba.njit(**JIT)
@@ -67,7 +67,11 @@ def preamble_statistic(energies, first, num_sum, hop, threshold, floor, min_coun
     total = np.empty(width, np.float32)
     flat = energies.reshape(-1)
     # sums of two and of four windows are shared by the eights; what is needed again fits the cache
-    pairs, quads = np.zeros(2 * hop * width, np.float32), np.zeros(4 * hop * width, np.float32)
+    pairs, quads = np.empty(2 * hop * width, np.float32), np.empty(4 * hop * width, np.float32)
+    for k in range(quads.size):
+        quads[k] = 0.0
+    for k in range(pairs.size):
+        pairs[k] = 0.0
     for i in range(-6 * hop if num_sum == 8 else 0, peak.size):
         row = first + i
         if num_sum == 8:
@@ -95,7 +99,7 @@ def preamble_statistic(energies, first, num_sum, hop, threshold, floor, min_coun
                 where[i] = at
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def _add_eighth(energies, row, hop, pairs, quads, total):  # type: ignore[no-untyped-def]
     """total = the sum of eight windows, by rings of sums of two and of four; lane by lane, its maximum."""
     width = total.size
@@ -113,7 +117,7 @@ def _add_eighth(energies, row, hop, pairs, quads, total):  # type: ignore[no-unt
     return highest
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def _add_all(energies, row, hop, num_sum, total):  # type: ignore[no-untyped-def]
     width = total.size
     highest = splat(np.float32(0.0))
@@ -179,8 +183,9 @@ def upchirps_back(  # type: ignore[no-untyped-def]
     num_bins = chirp.size
     total = samples.size
     count = places.size
-    r = np.empty((offsets.size, count))
-    sums = np.zeros(offsets.size)
+    r, sums = np.empty((offsets.size, count), np.float64), np.empty(offsets.size, np.float64)
+    for k in range(offsets.size):
+        sums[k] = 0.0
     rotor_re, rotor_im = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
     wr, wi = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
     for i in range(count):
@@ -219,13 +224,14 @@ def best_nearby(samples, start, half_bin, num_sum, quarter, chirp, zoom_re, zoom
     total = samples.size
     rotor_re, rotor_im = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
     wr, wi = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
-    re, im, sums = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(7)
+    re, im, sums = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(7, np.float64)
     best, best_moved, best_half_bin = 0.0, 0, half_bin
     for step in range(-1, 2):
         moved = step * quarter
         lowest = half_bin // 2 + moved - 1
-        tone_rotor(lowest % num_bins, rotor_re, rotor_im)
-        sums[:] = 0.0
+        tone_rotor(float(lowest % num_bins), rotor_re, rotor_im)
+        for k in range(7):
+            sums[k] = 0.0
         for j in range(num_sum):
             first = start + moved - j * num_bins
             power = np.float32(0.0)

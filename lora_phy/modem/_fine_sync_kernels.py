@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from lora_phy.modem._tone_kernels import (
+    INLINE,
     JIT,
     index_of_largest,
     log_bessel,
@@ -33,7 +34,7 @@ def dechirp_preamble(rows, num_before, chirp, scale):  # type: ignore[no-untyped
         scale[i] = 1.0 / power if power > 1e-36 else 0.0
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def zoom_energies(rows, shifts, zoom_re, zoom_im, scale, out):  # type: ignore[no-untyped-def]
     """out[i, e] = scale[i] |sum_n rows[i, n] exp(-2 pi j (shifts[i] + eps_e) n / N)|^2."""
     num_bins = rows.shape[1]
@@ -64,11 +65,11 @@ def best_drift(energy, num_before, drifts, sigma, carrier, unit, result, at_peak
     tone, in columns of `energy` (`unit` bins each) from its first; at_peak: each row's energy there.
     """
     rows, width = energy.shape
-    total = np.empty(width, np.float64)
+    total, tones = np.empty(width, np.float64), np.empty(2, np.float64)
     best = -1.0
     for drift in drifts:
-        score = -0.5 * (drift / sigma) ** 2
-        tones = np.zeros(2)
+        unlikely = drift / sigma
+        score = -0.5 * unlikely * unlikely
         for part in range(2):
             low, high = (0, num_before) if part == 0 else (num_before, rows)
             sign = 1.0 if part == 0 else -1.0
@@ -107,12 +108,12 @@ def best_drift(energy, num_before, drifts, sigma, carrier, unit, result, at_peak
     return best
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def best_carrier(energy, num_before, drifts, sigma, unit, result, at_peak):  # type: ignore[no-untyped-def]
     """`best_drift` at the carrier's rate (bins a row) that makes the rows' energy largest; 0 unless another gains more
     than `MOVING_GAIN`.
     """
-    trial, peaks = np.empty(3), np.empty(energy.shape[0])
+    trial, peaks = np.empty(3, np.float64), np.empty(energy.shape[0], np.float64)
     still = best_drift(energy, num_before, drifts, sigma, 0.0, unit, result, at_peak)
     step, rate, middle = 0.06, 0.0, still
     left = best_drift(energy, num_before, drifts, sigma, -step, unit, trial, peaks)
@@ -149,7 +150,7 @@ def sync_decision(spectra, scale, alphabet, own):  # type: ignore[no-untyped-def
     itself.
     """
     words = np.empty(4, np.int64)
-    best = np.empty(4)
+    best = np.empty(4, np.float64)
     for i in range(4):
         row = i % 2
         values = alphabet if i < 2 else own[row]
@@ -177,17 +178,19 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
     """
     num_bins = rows.shape[1]
     num_before = num_up + 2
-    shifts = np.zeros(len(rows), np.int64)
+    shifts = np.empty(len(rows), np.int64)
+    for i in range(len(rows)):
+        shifts[i] = 0
     shifts[num_up], shifts[num_up + 1] = first, second
     energy = np.empty((len(rows), zoom_re.shape[0]), np.float32)
     zoom_energies(rows, shifts, zoom_re, zoom_im, scale, energy)
-    result, at_peak = np.zeros(3), np.empty(len(rows))
+    result, at_peak = np.empty(3, np.float64), np.empty(len(rows), np.float64)
     carrier = best_carrier(energy, num_before, drifts, sigma, unit, result, at_peak)
-    floor = np.empty(len(rows))
+    floor = np.empty(len(rows), np.float64)
     noise_floor(spectra, shifts, floor)
     # medians over the symbols: a neighbour's burst over part of the preamble must not count
     noise = sort_and_take_median(floor) / num_bins
-    peaks = np.empty(len(rows))
+    peaks = np.empty(len(rows), np.float64)
     for i in range(len(rows)):
         peaks[i] = at_peak[i] / scale[i] if scale[i] > 0.0 else 0.0
     sort_in_place(peaks)
@@ -195,7 +198,7 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
     signal = 0.0
     for i in range(len(rows)):
         signal += min(peaks[i], most)
-    signal = signal / len(rows) / num_bins**2 - noise / num_bins
+    signal = signal / len(rows) / (num_bins * num_bins) - noise / num_bins
     going_on = upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, carrier, unit, scale)
     upward = word = downward = 0.0
     weakest = at_peak[num_up]
@@ -214,7 +217,7 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
     )  # fmt: skip
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, carrier, unit, scale):  # type: ignore[no-untyped-def]
     """Energy of the rows from `num_before` on as upchirps that go on with the tone of those before."""
     num_bins = rows.shape[1]
@@ -230,7 +233,7 @@ def upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, carrier,
     return total
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def repetition_noise(rows, num_up):  # type: ignore[no-untyped-def]
     """Noise power a sample by which dechirped upchirps differ from their successors; the median over the pairs.
 
@@ -250,7 +253,9 @@ def repetition_noise(rows, num_up):  # type: ignore[no-untyped-def]
     slope = math.atan2(turned.imag, turned.real) / (middle - edge)
     centre = 0.5 * (edge + middle - 1)
     start = math.atan2(low.imag, low.real) - slope * centre
-    residual = np.zeros(num_up - 1)
+    residual = np.empty(num_up - 1, np.float64)
+    for i in range(num_up - 1):
+        residual[i] = 0.0
     for n in range(edge, num_bins - edge):
         turn = np.complex64(complex(math.cos(start + slope * n), math.sin(start + slope * n)))
         for i in range(num_up - 1):
@@ -259,7 +264,7 @@ def repetition_noise(rows, num_up):  # type: ignore[no-untyped-def]
     return sort_and_take_median(residual) / (2.0 * (num_bins - 2 * edge))
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def noise_floor(spectra, shifts, out):  # type: ignore[no-untyped-def]
     """out[i] = mean |spectra[i, k]|^2 over all bins but the seven around shifts[i]."""
     num_bins = spectra.shape[1]

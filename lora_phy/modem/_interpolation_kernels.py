@@ -118,7 +118,7 @@ def interpolate(samples, fraction, half_width, out):  # type: ignore[no-untyped-
 
     Complex values as pairs of float32; fraction in [0, 1).
     """
-    taps = np.zeros(2 * half_width, np.float32)
+    taps = np.empty(2 * half_width, np.float32)
     scale = math.sin(math.pi * fraction) / math.pi
     for i in range(2 * half_width):
         t = fraction - (i + 1 - half_width)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from lora_phy.kernels.cache import CAN_KEEP
-from lora_phy.modem._tone_kernels import JIT
+from lora_phy.modem._tone_kernels import INLINE, JIT
 
 
 @numba.njit(**JIT)
@@ -136,7 +136,8 @@ def read_and_track(  # type: ignore[no-untyped-def]
         trend = sum_tt - sum_t * sum_t / used
         scatter = sum_yy - sum_y * sum_y / used
         if trend > 0.0:
-            scatter -= (sum_ty - sum_t * sum_y / used) ** 2 / trend
+            common = sum_ty - sum_t * sum_y / used
+            scatter -= common * common / trend
         scatter /= used - 2
         scattered = scatter > 3.0 * variance
         if scattered:
@@ -220,7 +221,7 @@ def label_likelihoods(magnitude, symbol_of_label, scale, out):  # type: ignore[n
             likelihood[k] = value[k] * scaling
 
 
-@numba.njit(inline="always", **JIT)
+@numba.njit(**INLINE)
 def _exp_negative(y):  # type: ignore[no-untyped-def]
     """exp(y) for y <= 0 as (1 + u + u^2/2)^1024, u = y / 1024; 0 below about -80."""
     u = max(y, np.float32(-80.0)) * np.float32(1.0 / 1024.0)

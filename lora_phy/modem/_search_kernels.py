@@ -11,7 +11,7 @@ import math
 import numba
 import numpy as np
 
-from lora_phy.modem._tone_kernels import JIT, index_of_largest, tone_energy, tone_rotor
+from lora_phy.modem._tone_kernels import INLINE, JIT, index_of_largest, tone_energy, tone_rotor
 
 
 @numba.njit(**JIT)
@@ -51,7 +51,7 @@ def upchirp_sums(up, tones, shifts, num_sum, hop, share, out, level):  # type: i
     return largest, low, high
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def joint_search(  # type: ignore[no-untyped-def]
     up,
     down,
@@ -125,7 +125,7 @@ def joint_search(  # type: ignore[no-untyped-def]
                         where[cell] = 4 * start + quarter
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def best_hypotheses(score, which, where, tones, tone_at, level, first_up, hop, num_bins, start, cfo, ups):  # type: ignore[no-untyped-def]
     """Fill start, cfo (bins) and summed upchirp energy of the best cells, best first; return how many there are.
 
@@ -169,7 +169,7 @@ def grid_search(  # type: ignore[no-untyped-def]
         up, down, ups, level, weakest, first_up, first_down, hop, tones, tone_at, sync, low, high, inside,
         score, which, where,
     )  # fmt: skip
-    start, cfo, energy = np.empty(most + 2), np.empty(most + 2), np.empty(most + 2, np.float32)
+    start, cfo, energy = np.empty(most + 2, np.float64), np.empty(most + 2, np.float64), np.empty(most + 2, np.float32)
     count = best_hypotheses(
         score, which, where, tones, tone_at, level, first_up, hop, up.shape[1] // 2, start, cfo, energy
     )
@@ -177,26 +177,28 @@ def grid_search(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**JIT)
-def judge_hypotheses(samples, start, cfo, ups, chirp, zoom_re, zoom_im, sync, inside, kept):  # type: ignore[no-untyped-def]
-    """The best `kept` by upchirps, sync word and downchirps in their own windows, and the most that the latter have."""
-    energy = np.empty((start.size, 5, zoom_re.shape[0]), np.float32)
-    # np.int64: the kernel would be compiled once more for the literal 0
-    hypothesis_energies(samples, start, cfo, chirp, zoom_re, zoom_im, sync, np.int64(0), energy)
-    order = np.empty(kept, np.int64)
-    largest = rank_hypotheses(energy, ups, cfo, chirp.size, inside, order)
-    return order, largest
-
-
-@numba.njit(**JIT)
-def refine_hypotheses(samples, start, cfo, chirp, zoom_re, zoom_im, sync, num_up, steps):  # type: ignore[no-untyped-def]
-    """Each hypothesis moved to the best of the tones `steps` away, upward and downward ones apart.
+def judge_hypotheses(  # type: ignore[no-untyped-def]
+    samples, start, cfo, ups, chirp, zoom_re, zoom_im, sync, inside, kept, least, num_up, steps
+):
+    """The best `kept` by upchirps, sync word and downchirps in their own windows, each moved to the best of the tones
+    `steps` away, upward and downward ones apart; none where none of them has `least` in sync word and downchirps.
 
     Rows: start, carrier offset, energy of upchirps and sync word, energy of the downchirps.
     """
     energy = np.empty((start.size, 5, steps.size), np.float32)
-    hypothesis_energies(samples, start, cfo, chirp, zoom_re, zoom_im, sync, num_up, energy)
-    out = np.empty((start.size, 4))
-    for k in range(start.size):
+    order, out = np.empty(kept, np.int64), np.empty((kept, 4), np.float64)
+    windows = 0
+    # twice: all by their last symbols, the best by `num_up` upchirps too
+    for turn in range(2):
+        hypothesis_energies(samples, start, cfo, chirp, zoom_re, zoom_im, sync, windows, energy)
+        if turn == 0:
+            if rank_hypotheses(energy, ups, cfo, chirp.size, inside, order) < least:
+                return out[:0]
+            all_starts, all_offsets, windows = start, cfo, num_up
+            start, cfo = np.empty(kept, np.float64), np.empty(kept, np.float64)
+            for k in range(kept):
+                start[k], cfo[k] = all_starts[order[k]], all_offsets[order[k]]
+    for k in range(kept):
         for e in range(steps.size):
             energy[k, 0, e] += energy[k, 1, e]
         at, down_at = index_of_largest(energy[k, 0]), index_of_largest(energy[k, 2])
@@ -207,7 +209,7 @@ def refine_hypotheses(samples, start, cfo, chirp, zoom_re, zoom_im, sync, num_up
     return out
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def rank_hypotheses(energy, ups, cfo, num_bins, inside, order):  # type: ignore[no-untyped-def]
     """Order hypotheses by upchirps, best sync word and downchirps, bonus included; return the best of the latter."""
     score = np.empty(ups.size, np.float32)
@@ -226,7 +228,7 @@ def rank_hypotheses(energy, ups, cfo, num_bins, inside, order):  # type: ignore[
     return largest
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def hypothesis_energies(samples, starts, cfo, chirp, zoom_re, zoom_im, sync, num_up, out):  # type: ignore[no-untyped-def]
     """Energy, over each window's own, of a hypothetical preamble's symbols at tones near the expected ones.
 
@@ -285,7 +287,7 @@ def hypothesis_energies(samples, starts, cfo, chirp, zoom_re, zoom_im, sync, num
             out[h, 1, e] = out[h, 3, e] + out[h, 4, e]
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def _read_window(samples, first, re, im):  # type: ignore[no-untyped-def]
     total = samples.size
     if first >= 0 and first + re.size <= total:

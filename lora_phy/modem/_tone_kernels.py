@@ -20,6 +20,8 @@ JIT: dict[str, Any] = {
 """No NaN reaches a kernel: the receiver replaces those of its input. The last two leave out what nobody uses (an
 exception on division by zero, an entry for C), which is a tenth of the time to compile.
 """
+INLINE: dict[str, Any] = {**JIT, "inline": "always"}
+"""For a kernel that one other uses: compiled as a part of that one, not by itself and then once more within it."""
 
 
 @numba.njit(**JIT)
@@ -59,7 +61,7 @@ def log_bessel(x):  # type: ignore[no-untyped-def]
 
 
 # numpy's own functions of these names are compiled from Python, for each type anew: together a fifth of all that the
-# receiver compiles
+# receiver compiles. So are `zeros`, and `empty` once more for each way of naming a type: kernels say which
 
 
 @numba.njit(**JIT)

@@ -22,6 +22,7 @@ CLOSE_SHARE = 0.1
 STANDS_OUT = 4.0
 """Energy by which a chirp that is no byte's must outdo those that are, to be among the hypotheses for an open word."""
 QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
+_STEPS = np.array(QUARTER_STEPS)
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -67,15 +68,12 @@ def joint_candidates(
     if len(start) == 0:
         return []
     chirp, zoom = reference_chirp(params.sf), zoom_table(params.sf, QUARTER_STEPS)
-    order, rest = _kernels.judge_hypotheses(
-        samples, start, cfo, ups, chirp, *zoom, alphabet, np.float32(INSIDE_BONUS), min(NUM_REFINED, len(start))
-    )
-    if rest < 0.35 * 4 / peak.num_summed * largest:
-        return []
-    found = _kernels.refine_hypotheses(
-        samples, start[order], cfo[order], chirp, *zoom, alphabet, min(NUM_UPCHIRPS, params.preamble_len),
-        np.array(QUARTER_STEPS),
+    found = _kernels.judge_hypotheses(
+        samples, start, cfo, ups, chirp, *zoom, alphabet, np.float32(INSIDE_BONUS), min(NUM_REFINED, len(start)),
+        0.35 * 4 / peak.num_summed * largest, min(NUM_UPCHIRPS, params.preamble_len), _STEPS,
     )  # fmt: skip
+    if len(found) == 0:
+        return []
     refined = [Sync(start=s, cfo_bins=c, up_energy=u, down_energy=d) for s, c, u, d in found.tolist()]
     refined.sort(key=lambda item: -(item.energy + inside_bonus(item, params)))
     others = [item for item in refined[1:] if abs(item.start - refined[0].start) > 1.5]

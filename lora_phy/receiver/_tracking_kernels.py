@@ -95,11 +95,14 @@ def update(  # type: ignore[no-untyped-def]
         for i in range(4):
             push[i] += information[i, k] * (place - mean[k])
     left, right, before, wider = work[0], work[1], work[2], work[3]
-    usual = posterior(covariance, information, push, left, right, new_covariance)
-    for i in range(4):
-        for k in range(4):
-            before[i, k] = covariance[i, k] + surprise[i, k]
-    surprised = posterior(before, information, push, left, right, wider) > usual + margin
+    usual = likeliest = 0.0
+    for attempt in range(2):
+        usual = likeliest
+        for i in range(4):
+            for k in range(4):
+                before[i, k] = covariance[i, k] + attempt * surprise[i, k]
+        likeliest = posterior(before, information, push, left, right, wider if attempt else new_covariance)
+    surprised = likeliest > usual + margin
     for i in range(4):
         total = mean[i]
         for k in range(4):

@@ -354,10 +354,11 @@ def test_grid_search_and_judgement_are_their_parts(rng) -> None:
     _search_kernels.hypothesis_energies(samples, start, cfo, CHIRP, *zoom, sync, 0, parts)
     order = np.empty(3, np.int64)
     rest = _search_kernels.rank_hypotheses(parts, energy, cfo, N, np.float32(3.0), order)
-    judged = _search_kernels.judge_hypotheses(samples, *found, CHIRP, *zoom, sync, np.float32(3.0), 3)
-    assert np.array_equal(judged[0], order) and judged[1] == rest
+    start, cfo, parts = start[order], cfo[order], np.empty((3, 5, 3), np.float32)
     _search_kernels.hypothesis_energies(samples, start, cfo, CHIRP, *zoom, sync, 4, parts)
-    refined = _search_kernels.refine_hypotheses(samples, start, cfo, CHIRP, *zoom, sync, 4, np.array(steps))
+    judge = (samples, *found, CHIRP, *zoom, sync, np.float32(3.0), 3)
+    refined = _search_kernels.judge_hypotheses(*judge, 0.99 * rest, 4, np.array(steps))
+    assert len(_search_kernels.judge_hypotheses(*judge, 1.01 * rest, 4, np.array(steps))) == 0
     upward = parts[:, 0] + parts[:, 1]
     up_step, down_step = np.array(steps)[upward.argmax(1)], np.array(steps)[parts[:, 2].argmax(1)]
     expected = [start + (down_step - up_step) / 2, cfo + (down_step + up_step) / 2, upward.max(1), parts[:, 2].max(1)]
