@@ -42,7 +42,7 @@ RESULT_COLUMNS = (
     *CONTRACT_COLUMNS,
     "axis", *LEVEL_COLUMNS, "parses", "airtime_s", "duty_cycle", "send_time_s", "within_dwell_time",
     "plausible_at_1", "plausible_low", "plausible_high",
-    "f1_all_or_nothing", "damaged", "f1_damaged", "f1_damaged_low", "f1_damaged_high", "fates_unequal",
+    "f1_all_or_nothing", "damaged", "f1_damaged", "f1_damaged_low", "f1_damaged_high", "fates_unequal", "f1_shared",
 )  # fmt: skip
 """The columns of ``results.csv``, in order: `CONTRACT_COLUMNS`, then
 
@@ -51,7 +51,7 @@ the whole corpus over this link, the `duty_cycle`, the time that sending takes a
 the region's dwell time; *repair*: `plausible_at_1` with its interval; *localise*: `f1_all_or_nothing`, F1 where a line
 that stands for several earns all of the credit; *paired*: `damaged` pairs of which both versions arrived and at least
 one is damaged, `f1_damaged` the accuracy on them, and `fates_unequal`, the share of fragments that both versions have
-and one alone lost.
+and one alone lost; `f1_shared` is the accuracy over what arrived in both.
 """
 
 LINK_COLUMNS = (
@@ -117,6 +117,7 @@ class ItemRow(TypedDict):
     num_merged: NotRequired[int]
     pair_fragments: NotRequired[int]
     pair_fragments_unequal: NotRequired[int]
+    correct_shared: NotRequired[bool | None]
     truncated: NotRequired[bool]
     probability: NotRequired[float | None]
     num_lines: NotRequired[int]

@@ -194,8 +194,8 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
 
     Columns: `cell` (the cell's place among `cells`), `task, program, version, cluster` (text); `delivered, intact,
     correct, says_buggy, is_buggy, copy_plausible` (bool); `num_lines, num_gold, length_rule, parses, residual`
-    (wrong or lost bytes) and the counts of the link (float, NaN where a row does not tell); `credit` and the fates of
-    a pair's fragments where any row tells them.
+    (wrong or lost bytes) and the counts of the link (float, NaN where a row does not tell); `credit`,
+    `correct_shared` and the fates of a pair's fragments where any row tells them.
     """
     import pandas as pd
 
@@ -225,7 +225,7 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
             **{name: np.array(column(name), dtype=np.float64) for name in NUMERIC},
         }
     )
-    for name in ("credit", *FATES):  # younger than published studies
+    for name in ("credit", "correct_shared", *FATES):  # younger than published studies
         values = np.array(column(name), dtype=np.float64)
         if not np.isnan(values).all():
             frame[name] = np.where(np.isnan(values), frame["correct"], values) if name == "credit" else values

@@ -102,6 +102,7 @@ def score_table(points: Sequence[Point]) -> Table:
         Column("All or nothing", "number", lambda p: p.scores.get("f1_all_or_nothing")),
         Column("Damaged pairs", "number", lambda p: p.scores.get("damaged")),
         Column("F1, damaged", "text", _damaged_cell),
+        Column("F1, shared bytes", "number", lambda p: p.scores.get("f1_shared")),
         Column("Unequal fates", "number", lambda p: p.scores.get("fates_unequal")),
         Column("Macro-F1", "number", lambda p: p.scores.get("macro_f1")),
         Column("MCC", "number", lambda p: p.scores.get("mcc")),

@@ -20,6 +20,7 @@ An item row is a mapping with the columns of ``items.jsonl`` and these fields mo
                 *correct* version is the longer one, which is when the length rule is right (*paired*)
 `pair_fragments`, `pair_fragments_unequal`
                 fragments that both versions have, and those that one alone lost (*paired*, optional)
+`correct_shared` right over what arrived in both (*paired*, optional; null where the pair was not read so)
 `num_candidates`, `num_plausible`, `copy_plausible`
                 generated candidates, how many pass all tests, whether the unchanged input does (*repair*, optional)
 `truncated`     the model was not shown the whole text: it was longer than its limit of tokens (optional)
@@ -115,6 +116,7 @@ SCORE_COLUMNS = (
     "f1_damaged_low",
     "f1_damaged_high",
     "fates_unequal",
+    "f1_shared",
 )
 """The columns of ``results.csv`` that `score_cell` fills."""
 
@@ -190,7 +192,7 @@ def score_columns(
 
         - *localise*: `correct`, `num_gold`, `num_lines`; `credit` where merged lines share theirs
         - *paired*: `says_buggy`, `length_rule` (how right "the longer text is correct" is: 1, 0, or 1/2);
-          `pair_fragments`, `pair_fragments_unequal` where they are known
+          `pair_fragments`, `pair_fragments_unequal`, `correct_shared` where they are known
         - *detect*: `says_buggy`, `is_buggy`
         - *repair*: `copy_plausible`
     weights
@@ -228,7 +230,7 @@ def score_columns(
 def _damaged_pairs(
     columns: Columns, counts: FloatArray, delivered: npt.NDArray[np.bool_], boot: Callable[..., Interval]
 ) -> dict[str, float | int | None]:
-    """Accuracy on pairs of which both versions arrived and at least one is damaged; the share of unequal fates."""
+    """Accuracy on pairs that arrived damaged, and over shared bytes; the share of unequal fates."""
     damaged = delivered & ~np.asarray(columns["intact"], dtype=bool)
     found: dict[str, float | int | None] = {"damaged": int(damaged.sum())}
     if damaged.any():
@@ -237,6 +239,9 @@ def _damaged_pairs(
     if "pair_fragments" in columns:
         sent, unequal = (float(np.nansum(columns[name])) for name in ("pair_fragments", "pair_fragments_unequal"))
         found["fates_unequal"] = unequal / sent if sent > 0 else None
+    if "correct_shared" in columns:
+        right = np.asarray(columns["correct_shared"], dtype=np.float64)  # NaN where a pair was not read so
+        found["f1_shared"] = _defined(float(np.mean(np.where(delivered, right, 0.0))))
     return found
 
 
@@ -477,6 +482,8 @@ def _columns(rows: Sequence[ItemRow], task: str) -> dict[str, npt.NDArray[Any]]:
         found["length_rule"] = [_length_rule(row) for row in rows]
         if all("pair_fragments" in row for row in rows):
             found |= {name: [row[name] for row in rows] for name in ("pair_fragments", "pair_fragments_unequal")}
+        if all("correct_shared" in row for row in rows):
+            found["correct_shared"] = [row["correct_shared"] for row in rows]
     elif task == "detect":
         found["says_buggy"] = [row.get("decision") == "buggy" for row in rows]
         found["is_buggy"] = [row["version"] == "buggy" for row in rows]

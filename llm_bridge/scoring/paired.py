@@ -2,15 +2,20 @@
 
 A tie is no answer, and wrong: texts that arrive equal (the differing line was lost) cannot be told apart. A pair of
 which one item was not delivered is a miss.
+
+Versions that lost different fragments differ in damage as well as in the bug, and a model may call the more damaged one
+buggy. So where damage is unequal the pair is compared a second time over what arrived in both: bytes that either
+version lost are taken from both (`over_shared_bytes`), and both are read anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.scoring.decisions import BUGGY, CORRECT, TIE, Row, pair_row, pairs_by_name
+from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.likelihood import TextScores
@@ -43,7 +48,8 @@ def paired(
     -------
     list of dict
         `score` is the buggy text's negative log-likelihood minus the correct one's (positive: right); `decision` is
-        the version called buggy, or "tie"; `gold` is "buggy".
+        the version called buggy, or "tie"; `gold` is "buggy". `correct_shared` tells whether the version is right that
+        is called buggy over what arrived in both; null where those texts have no scores.
     """
     by_name = pairs_by_name(pairs)
     versions: dict[str, dict[str, ReceivedItem]] = {}
@@ -59,11 +65,49 @@ def paired(
         if row["delivered"]:
             score = margin(buggy.text, correct.text, scores, by=by)
             decision = TIE if score == 0 else BUGGY if score > 0 else CORRECT
+        shared = shared_texts(buggy, correct) if row["delivered"] else None
+        if shared is None:
+            correct_shared: bool | None = decision == BUGGY
+        elif set(shared) <= scores.keys() or shared[0] == shared[1]:
+            correct_shared = margin(*shared, scores, by=by) > 0
+        else:
+            correct_shared = None
         read = [scores[arrival.text] for arrival in (buggy, correct) if arrival.text in scores]
         truncated = row["delivered"] and any(text.truncated for text in read)
         decided = {"score": score, "decision": decision, "gold": BUGGY, "correct": decision == BUGGY}
-        rows.append(row | decided | {"truncated": truncated})
+        rows.append(row | decided | {"correct_shared": correct_shared, "truncated": truncated})
     return rows
+
+
+def shared_texts(buggy: ReceivedItem, correct: ReceivedItem) -> tuple[str, str] | None:
+    """Both texts over what arrived in both; None where neither version lost what the other has."""
+    pair = tuple(over_shared_bytes(one, other.erasures) for one, other in ((buggy, correct), (correct, buggy)))
+    return None if pair == (buggy.text, correct.text) else (pair[0], pair[1])
+
+
+def over_shared_bytes(arrival: ReceivedItem, lost: Sequence[tuple[int, int]]) -> str:
+    """A received text less further bytes of what was sent, as if they had been lost too: a run of them is one U+FFFD.
+
+    Parameters
+    ----------
+    arrival
+        The item as it arrived.
+    lost
+        Byte spans, in order; beyond the end of the text sent they are of no effect.
+    """
+    if set(lost) <= set(arrival.erasures):
+        return arrival.text
+    kept: list[str] = []
+    for line, (at, _) in zip(arrival.text.splitlines(keepends=True), arrival.line_spans, strict=True):
+        for character in line:
+            own = next((hole for hole in arrival.erasures if hole[0] == at), None)
+            hole = own if character == REPLACEMENT_CHARACTER else None
+            end = hole[1] if hole else at + (1 if character == REPLACEMENT_CHARACTER else len(character.encode()))
+            gone = hole is not None or any(at < last and first < end for first, last in lost)
+            if not gone or not (kept and kept[-1] == ""):
+                kept.append("" if gone else character)
+            at = end
+    return "".join(character or REPLACEMENT_CHARACTER for character in kept)
 
 
 def margin(buggy: str, correct: str, scores: Mapping[str, TextScores], *, by: str) -> float:

@@ -14,7 +14,7 @@ from llm_bridge.link import link_columns
 from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
 from llm_bridge.scoring.localise import localise
 from llm_bridge.scoring.metrics import measures, score_cell
-from llm_bridge.scoring.paired import paired
+from llm_bridge.scoring.paired import paired, shared_texts
 from llm_bridge.scoring.rules import is_rule
 from llm_bridge.study.cells import LATER_COLUMNS, Cell
 from llm_bridge.transport.link import ReceivedItem
@@ -25,9 +25,20 @@ Row = dict[str, Any]
 def texts_needed(
     tasks: Sequence[str], received: Sequence[ReceivedItem], validation: Sequence[ProgramPair]
 ) -> list[str]:
-    """Texts that the tasks must have scores of; *detect* also looks at validation programs, for its threshold."""
+    """Texts that the tasks must have scores of.
+
+    *paired* also reads pairs of unequal damage over what arrived in both, *detect* validation programs, for its
+    threshold.
+    """
     both = bool({"paired", "detect"} & set(tasks))
     texts = [arrival.text for arrival in received if arrival.delivered and (both or arrival.item.version == "buggy")]
+    if "paired" in tasks:
+        versions: dict[str, dict[str, ReceivedItem]] = {}
+        for arrival in received:
+            if arrival.delivered:
+                versions.setdefault(arrival.item.program, {})[arrival.item.version] = arrival
+        for sent in versions.values():
+            texts += (len(sent) == 2 and shared_texts(sent["buggy"], sent["correct"])) or ()
     if "detect" in tasks:
         texts += [text for pair in validation for text in (pair.buggy, pair.correct)]
     return texts

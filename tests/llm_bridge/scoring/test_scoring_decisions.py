@@ -16,7 +16,7 @@ from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
 from llm_bridge.scoring.likelihood import TextScores
 from llm_bridge.scoring.localise import line_probabilities, localise, rank_lines
 from llm_bridge.scoring.metrics import measures, score_cell
-from llm_bridge.scoring.paired import paired
+from llm_bridge.scoring.paired import over_shared_bytes, paired, shared_texts
 from llm_bridge.scoring.rules import rule_scores
 from llm_bridge.transport.link import Damage, Item, ReceivedItem, _transmitted_line_spans
 from llm_bridge.transport.spans import arrived_within
@@ -289,6 +289,62 @@ def test_a_pair_with_an_undelivered_version_is_a_miss() -> None:
 
 def test_a_program_of_which_one_version_was_sent_is_no_pair() -> None:
     assert paired([arrive("buggy")], [pair()], {BUGGY: scores()}) == []
+
+
+def damaged(version: str, holes: tuple[tuple[int, int], ...]) -> ReceivedItem:
+    """A text of which byte spans were lost, as the link gives it."""
+    sent = BUGGY if version == "buggy" else CORRECT
+    units = encode_units(sent, "utf8")
+    present = [not any(first <= i < last for first, last in holes) for i in range(len(sent))]
+    decoded = decode_units(units.units, present, units, "utf8")
+    arrival = arrive(version, decoded.text, spans=_transmitted_line_spans(decoded.text, decoded.spans))
+    return replace(arrival, erasures=decoded.erasures)
+
+
+def test_unequal_damage_is_compared_over_what_arrived_in_both() -> None:
+    """The buggy text lost bytes 30 on, the correct one 4 to 8; both are read without either."""
+    first, second = damaged("buggy", ((30, 37),)), damaged("correct", ((4, 8),))
+    assert shared_texts(first, second) == (
+        "def \ufffd:\n    y = x + 1\n    re\ufffd",
+        "def \ufffd:\n    y = x + 22\n    r\ufffd\n",
+    )
+    table = {first.text: scores(nll=(1.0,)), second.text: scores(nll=(2.0,))}
+    (row,) = paired([first, second], [pair()], table)
+    assert (row["correct"], row["correct_shared"]) == (False, None), "those texts have no scores"
+    table |= dict(zip(shared_texts(first, second), (scores(nll=(4.0,)), scores(nll=(3.0,))), strict=True))
+    (row,) = paired([first, second], [pair()], table)
+    assert (row["correct"], row["correct_shared"]) == (False, True)
+    found = score_cell([row | {"cell": "c"}], num_resamples=100)
+    assert (found["f1"], found["f1_shared"], found["damaged"], found["f1_damaged"]) == (0.0, 1.0, 1, 0.0)
+
+
+def test_equal_damage_is_compared_once() -> None:
+    """The tail that both lost is longer in the longer text; a hole beyond the other's end takes nothing from it."""
+    assert shared_texts(damaged("buggy", ((30, 37),)), damaged("correct", ((30, 38),))) is None
+    assert shared_texts(damaged("buggy", ()), damaged("correct", ())) is None
+    assert shared_texts(damaged("buggy", ()), damaged("correct", ((37, 38),))) is None
+    wrong_byte = arrive("buggy", BUGGY.replace("x + 1", "x \ufffd 1"))
+    assert over_shared_bytes(wrong_byte, [(16, 18)]) == BUGGY.replace("= x + 1", "\ufffdx \ufffd 1")
+
+
+def test_fates_of_fragments_and_damaged_pairs_by_hand() -> None:
+    """Three pairs: whole and right; damaged, right, one of two fragments unequal; one version did not arrive."""
+    sent = {
+        "a": ((True, True), (True, True), True),
+        "b": ((True, False), (True, True), False),
+        "c": ((True, True), (False, False), False),
+    }
+    received = []
+    for name, (buggy, correct, _) in sent.items():
+        for version, fates in (("buggy", buggy), ("correct", correct)):
+            text = (BUGGY if version == "buggy" else CORRECT)[: None if all(fates) else 20 * any(fates)]
+            received.append(replace(arrive(version, text, name=name, delivered=any(fates)), kept_fragments=fates))
+    table = {item.text: scores(nll=(5.0 if item.item.version == "buggy" else 1.0,)) for item in received}
+    rows = paired(received, [pair(name) for name in sent], table)
+    assert [(row["pair_fragments"], row["pair_fragments_unequal"]) for row in rows] == [(2, 0), (2, 1), (2, 2)]
+    found = score_cell([row | {"cell": "c"} for row in rows], num_resamples=100)
+    assert (found["f1"], found["damaged"], found["f1_damaged"]) == (pytest.approx(2 / 3), 1, 1.0)
+    assert found["fates_unequal"] == pytest.approx(3 / 6)
 
 
 # --------------------------------------------------------------------------------------------------------------- detect
