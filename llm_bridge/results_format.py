@@ -10,6 +10,7 @@
     DIR/models/<name>/            trained models, where the run was asked to keep them
     DIR/cache/…                   links, models and scores that cells share
     DIR/results.csv  items.jsonl  report.html  channel.csv      derived from the cells, and written anew by each report
+    DIR/scores.csv                derived too: scores over all seeds, with intervals over programs, and over seeds too
 
 A study is published as `results.csv`, `items.jsonl.gz`, `recipe.json` and `provenance.json` alone.
 """
@@ -30,6 +31,7 @@ EXAMPLE_FILES = (EXAMPLE_FILE, "examples.json")
 """Names of the examples' file; the second one is that of published results."""
 FAILURES_FILE, MODELS_FOLDER = "failures.json", "models"
 RECIPE_FILE, RESULTS_TABLE, CHANNEL_TABLE, REPORT_FILE = "recipe.json", "results.csv", "channel.csv", "report.html"
+SCORES_TABLE = "scores.csv"
 
 CONTRACT_COLUMNS = (
     "sf", "snr_db", "fading", "cr", "policy", "source_coding", "corrupted_split", "method", "train_seed",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from llm_bridge.files import write_atomically
 from llm_bridge.report.reading import items_text
-from llm_bridge.report.results import Curve, Point, Study, load_study, results_csv
+from llm_bridge.report.results import Curve, Point, Study, load_study, results_csv, scores_csv
 from llm_bridge.report.terminal import render_table, table_rows
 from llm_bridge.results_format import (
     CHANNEL_TABLE,
@@ -21,6 +21,7 @@ from llm_bridge.results_format import (
     REPORT_FILE,
     RESULT_COLUMNS,
     RESULTS_TABLE,
+    SCORES_TABLE,
     cell_dirs,
 )
 
@@ -71,6 +72,7 @@ def write_report(directory: Path | str, *, study: Study | None = None) -> Path:
 
     study = study or load_study(directory)
     write_atomically(directory / RESULTS_TABLE, results_csv(study.cells))
+    write_atomically(directory / SCORES_TABLE, scores_csv(study.points))
     write_atomically(directory / ITEMS_FILE, items_text(study.cells))
     write_atomically(page, render_page(study))
     return page

@@ -303,11 +303,12 @@ def reception(curve: Curve) -> Reception | None:
         return None
     link = pd.concat([p.seeded_items(whole_share=p.share_intact) for p in curve.points], ignore_index=True)
     keys = ["program", "version", "train_seed"]
-    decided = curve.clean.seeded_items()[[*keys, "correct", "says_buggy"]].drop_duplicates(keys, keep="last")
+    answers = ["correct", "says_buggy", *(["credit"] if "credit" in link else [])]
+    decided = curve.clean.seeded_items()[[*keys, *answers]].drop_duplicates(keys, keep="last")
     joined = link[keys].merge(decided, on=keys, how="left", validate="many_to_one")
     if joined["correct"].isna().any() or not len(joined):
         return None
-    stands_in = {name: joined[name].to_numpy(dtype=bool) for name in ("correct", "says_buggy")}
+    stands_in = {name: joined[name].to_numpy(dtype=float if name == "credit" else bool) for name in answers}
     task = curve.first.task
     whole = f1_counts(task, link.assign(**stands_in, delivered=True))
     return Reception(task=task, items=link, first=f1_counts(task, link), whole=whole)

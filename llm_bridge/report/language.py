@@ -17,7 +17,7 @@ from llm_bridge.report.curves import RENAMED, SHUFFLED, is_control, verdict
 from llm_bridge.report.pairing import channels_by_train, compare_points, own_channels, shared_runs
 from llm_bridge.report.reading import CellFiles
 from llm_bridge.report.results import Curve, Point, Run, Study
-from llm_bridge.report.tests import MARGIN, Contrast, MethodComparison, contrast_key
+from llm_bridge.report.tests import Contrast, MethodComparison, contrast_key
 from llm_bridge.scoring.conditional_independence import IndependenceFit
 from llm_bridge.scoring.intervals import Interval
 from llm_bridge.scoring.statistics import smallest_detectable_difference
@@ -96,8 +96,22 @@ def format_interval(value: float, low: float | None, high: float | None, *, sign
 
 
 def format_difference(d: Interval) -> str:
-    """An interval of a difference, as it stands in a sentence."""
-    return format_interval(d.value, d.low, d.high)
+    """An interval of a difference, as it stands in a sentence: over programs, and over training seeds too.
+
+    Examples
+    --------
+    >>> format_difference(Interval(value=0.1, low=0.0, high=0.2, num_clusters=42, over_seeds=(-0.05, 0.25)))
+    '0.10 [0.00, 0.20] over programs, [−0.05, 0.25] over programs and training seeds'
+    """
+    shown = format_interval(d.value, d.low, d.high)
+    if d.over_seeds is None:
+        return shown
+    return f"{shown} over programs, {format_bounds(d.over_seeds)} over programs and training seeds"
+
+
+def format_bounds(bounds: tuple[float, float]) -> str:
+    """The bounds of an interval alone."""
+    return f"[{format_number(bounds[0])}, {format_number(bounds[1])}]"
 
 
 def format_score(p: Point) -> str:
@@ -314,7 +328,7 @@ def sf_sentence(curve: Curve, model: str = "") -> str:
     behind = f"n = {low.num_programs} programs, {seed_words(*curve.points)}"
     whose = f"the F1 of {method_name(low.method)}{f' ({model})' if model else ''}"
     first, last = (f"{format_score(p)} at SF{p.sf}" for p in (low, high))
-    if peak and all(d is not None and d.low > 0 for d in peak):
+    if peak and all(d is not None and d.widest[0] > 0 for d in peak):
         said = f"peaks at SF{top.sf} with {format_score(top)}, against {first} and {last}"
     elif ends is None:
         said = f"is {first} and {last}"
@@ -327,7 +341,10 @@ def sf_sentence(curve: Curve, model: str = "") -> str:
     question = TASK_QUESTIONS.get(low.task, low.task).rstrip("?")
     clean = curve.clean if curve.clean is not None and curve.clean.f1 is not None else None
     rest = [] if clean is None else [f"with nothing lost it is {format_score(clean)}"]
-    rest += [] if low.baseline is None else [f"the baseline is {format_number(low.baseline)}"]
+    levels = [f"{format_number(p.baseline)} at SF{p.sf}" for p in (low, high) if p.baseline is not None]
+    if low.baseline is not None and low.baseline == high.baseline:
+        levels = [format_number(low.baseline)]
+    rest += [f"the baseline is {' and '.join(levels)}"] if levels else []
     tail = "; ".join(rest)
     return f"On {corpus_name(low.corpus)}, asked {question}, {whose} {said} ({behind})." + (
         f" {sentence_case(tail)}." if tail else ""
@@ -350,18 +367,20 @@ def warning_sentence(curve: Curve) -> str | None:
 
 def verdict_words(contrast: Contrast, direction: str, *, say_smallest: bool = True) -> str:
     """The direction where the corrected p value shows one; else equivalent, or not distinguishable with its power."""
-    key = contrast_key(contrast.difference, contrast.p_holm)
+    key = contrast_key(contrast.difference, contrast.p_holm, contrast.margin)
     if key == "direction":
         return direction
     if key == "equivalent":
-        return f"equivalent within {format_number(MARGIN)}"
+        return f"equivalent within {format_number(contrast.margin)}"
     return "not distinguishable" + (_could_show(contrast.smallest) if say_smallest else "")
 
 
 def primary_sentence(contrast: Contrast) -> str:
     """What may be said about a primary contrast, with interval, p, n and seeds."""
     tail = "" if contrast.informative else "; neither beats the baseline with nothing lost, so this says little"
-    return _loss_sentence(contrast, f"From nothing lost to SF{contrast.first.sf}", "the link costs", tail)
+    factors = sf_span([group[1].sf for group in contrast.groups if group[1].sf is not None])
+    mean = "" if len(contrast.groups) == 1 else "mean over "
+    return _loss_sentence(contrast, f"From nothing lost to the link ({mean}{factors})", "the link costs", tail)
 
 
 def training_sentence(contrast: Contrast) -> str:
@@ -445,7 +464,7 @@ def contrast_sentence(
         said = f"{name_a} scores {'higher' if difference.value > 0 else 'lower'}"
     else:
         said = "not distinguishable"
-    if margin is not None and -margin < difference.low and difference.high < margin:
+    if margin is not None and -margin < difference.widest[0] and difference.widest[1] < margin:
         size = format_number(margin)
         said = f"{said}, by less than {size}" if difference.excludes(0.0) else f"equivalent within {size}"
     elif say_smallest and not difference.excludes(0.0):

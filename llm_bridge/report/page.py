@@ -33,6 +33,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 MAX_EXAMPLES = 6
 WARNING_SIGN = "○"
+SEEDS_TOO = (
+    '"Over seeds too": the interval for other programs and other training seeds, whose p counts where several seeds '
+    "were run; else p is that of sign flips of programs."
+)
 HYPOTHESES = "docs/explanation/hypotheses.md"
 
 
@@ -75,9 +79,11 @@ def render_page(study: Study) -> str:
         answer=list(answer(study, primary, texture)),
         facts=_facts(study),
         sections=[section for section in sections if section[2]],
-        footer="Intervals are 95 % bootstrap intervals over programs (BCa; exact where all programs agree). An item "
-        "that did not arrive counts as a miss. results.csv and items.jsonl beside this page hold every number and "
-        "every decision.",
+        footer="Intervals are 95 % bootstrap intervals over programs (BCa; exact where all programs agree); beside "
+        "them, where several training seeds were run, intervals over programs and training seeds (crossed, "
+        "Satterthwaite): what is said of a method holds by both. The baseline is the larger of chance and the best "
+        "rule that reads nothing. An item that did not arrive counts as a miss. results.csv, scores.csv and "
+        "items.jsonl beside this page hold every number and every decision.",
     )
 
 
@@ -117,9 +123,12 @@ def answer(study: Study, primary: Sequence[tests.Contrast], texture: Sequence[te
     registered = [(c, say.primary_sentence(c)) for c in primary] + [(c, say.texture_sentence(c)) for c in texture]
     first = min((c.first.corpus for c, _ in registered), key=lambda name: rank(CORPUS_ORDER, name), default=None)
     headlines = curves.headline_curves(study)
+    last = {curve.first.axis: curve for curve in headlines}
+    titles: set[str | None] = set()
     for index, curve in enumerate(headlines):
         p = curve.first
-        title = say.sentence_case(say.axis_name(p.axis))
+        title = "" if p.axis in titles else say.sentence_case(say.axis_name(p.axis))
+        titles.add(p.axis)
         yield Part(text=say.sf_sentence(curve, " and ".join(models)), title=title, style="small" if index else "")
         yield Part(text=f"{say.sentence_case(say.condition_name(p))}.", style="note")
         warning = say.warning_sentence(curve)
@@ -127,7 +136,7 @@ def answer(study: Study, primary: Sequence[tests.Contrast], texture: Sequence[te
             yield Part(text=f"{WARNING_SIGN} {warning}", style="small warning")
         said = [(c.first.task, text) for c, text in registered if (c.first.corpus, c.first.axis) == (first, p.axis)]
         chosen = next((text for task, text in said if task == p.task), said[0][1] if said else "")
-        if chosen:
+        if chosen and curve is last[p.axis]:
             yield Part(text=chosen)
     if not headlines:
         text = "This study holds fewer than two spreading factors of one link: it cannot say how F1 goes with SF."
@@ -251,9 +260,10 @@ def test_parts(
     if primary:
         yield Part(
             title="Does the link cost QLoRA more than full fine-tuning?",
-            note="F1 with nothing lost minus F1 at the link, QLoRA minus full; above 0 the link costs QLoRA more. p by "
-            'sign flips of programs, Holm over the two tasks of an axis; "n could show": the smallest difference that '
-            f"so many programs show with 80 % power. {_registered_words(primary)}",
+            note="F1 with nothing lost minus F1 over the link, mean over its spreading factors, QLoRA minus full; "
+            f"above 0 the link costs QLoRA more. {SEEDS_TOO} Holm over the two tasks of an axis; "
+            f'"n could show": the smallest '
+            f"difference that is shown with 80 % power. {_registered_words(primary)} {_margin_words(primary)}",
             table=tables.contrast_table("Primary contrasts", primary),
         )
     for methods in curves.compared_methods(study):
@@ -352,8 +362,7 @@ def seed_parts(study: Study) -> Iterator[Part]:
         yield Part(
             note="Analysis of variance of right and wrong over programs, training seeds and channel seeds, mean over "
             "the spreading factors of the curve shown first. Share of variance: of a single decision; SD of F1: what "
-            "this source alone would scatter F1 by. Intervals in this report cover the programs; what the seeds add "
-            "are the lines that name seeds alone.",
+            "this source alone would scatter F1 by.",
             table=tables.seed_table(rows),
         )
 
@@ -498,6 +507,14 @@ def _registered_words(contrasts: Sequence[tests.Contrast]) -> str:
         f"The form was registered before the study ran ({HYPOTHESES}); where the setting is another one, the line is "
         "exploratory."
     )
+
+
+def _margin_words(contrasts: Sequence[tests.Contrast]) -> str:
+    """Within which margin two methods are called equivalent, and where it was registered."""
+    margins = {c.first.task: say.format_number(c.margin) for c in contrasts}
+    said = ", ".join(f"{margin} in {task}" for task, margin in margins.items())
+    default = all(c.margin == tests.MARGIN for c in contrasts)
+    return f"Margin of equivalence: {said}{', as no other is registered in the recipe' if default else ''}."
 
 
 def _delivery_spread(group: pd.DataFrame) -> float:

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_bridge.report.results import FloatArray, Point, Run
-from llm_bridge.scoring.intervals import Interval
-from llm_bridge.scoring.metrics import compare_tables, sum_by
+from llm_bridge.scoring.intervals import Interval, beside_seeds
+from llm_bridge.scoring.metrics import RATIO_OF, cluster_seed_values, compare_tables, sum_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +36,26 @@ class Paired:
         Cluster of each program (P,).
     tables
         A table (P, K + 2) for each place in the groups: the K counts of F1, right answers, and items.
+    by_seed
+        The same for each training seed (T, P, K + 2); none where the points share fewer than two.
     """
 
     task: str
     clusters: npt.NDArray[Any]
     tables: tuple[FloatArray, ...]
+    by_seed: tuple[FloatArray, ...] = ()
 
     def difference(self) -> Interval:
-        """Interval of F1 of the first minus the second; of four tables, of the difference of two such losses."""
-        return compare_tables(self.task, *(sum_by(self.clusters, table[:, :-2]) for table in self.tables))
+        """Interval of F1 of the first minus the second; of four tables, of the difference of two such losses.
+
+        Over programs, and over programs and training seeds where there are several.
+        """
+        over_programs = compare_tables(self.task, *(sum_by(self.clusters, table[:, :-2]) for table in self.tables))
+        if not self.by_seed:
+            return over_programs
+        parts = [cluster_seed_values(self.task, self.clusters, table[..., :-2]) for table in self.by_seed]
+        losses = [first - second for first, second in zip(parts[::2], parts[1::2], strict=True)]
+        return beside_seeds(over_programs, losses[0] if len(losses) == 1 else losses[0] - losses[1])
 
     def solved(self) -> list[FloatArray]:
         """Share of each program's items, over runs, that are right, for each table (P,)."""
@@ -62,12 +73,13 @@ def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False
     by_program
         Resample programs, by the names that they have in every corpus, where a corpus is compared with another one.
     """
-    totals: list[Any] = [0.0] * len(groups[0]) if groups else []
+    totals: dict[int | None, list[Any]] = {}
     names: npt.NDArray[Any] | None = None
     clusters: npt.NDArray[Any] | None = None
     for group in groups:
         tallies = [point.tally for point in group]
         for runs in matched_runs(group):
+            own = totals.setdefault(next((t for t, _ in runs if t is not None), None), [0.0] * len(group))
             for place, (tally, run) in enumerate(zip(tallies, runs, strict=True)):
                 programs = np.char.replace(tally.programs, "-renamed", "") if by_program else tally.programs
                 order = np.argsort(programs) if by_program else slice(None)
@@ -78,10 +90,17 @@ def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False
                 present = counts[:, -1] > 0
                 if not np.array_equal(programs[order][present], names):
                     return None
-                totals[place] = totals[place] + counts[present]
+                own[place] = own[place] + counts[present]
     if clusters is None or not len(clusters):
         return None
-    return Paired(task=groups[0][0].task, clusters=clusters, tables=tuple(totals))
+    by_seed = [np.stack(tables) for tables in zip(*totals.values(), strict=True)]
+    several = len(totals) > 1 and None not in totals
+    return Paired(
+        task=groups[0][0].task,
+        clusters=clusters,
+        tables=tuple(table.sum(axis=0) for table in by_seed),
+        by_seed=tuple(by_seed) if several and groups[0][0].task in RATIO_OF else (),
+    )
 
 
 def compare_points(ours: Sequence[Point], theirs: Sequence[Point]) -> Interval | None:

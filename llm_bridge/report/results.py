@@ -22,11 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_bridge.axes import AXES
-from llm_bridge.files import digest
-from llm_bridge.link import FIELDS, Link
+from llm_bridge.files import digest, read_json
+from llm_bridge.link import FIELDS, Link, link_columns
 from llm_bridge.report.reading import TASKS, CellFiles, Row, item_frame, read_cells
-from llm_bridge.results_format import RESULT_COLUMNS, failure_sentences
-from llm_bridge.scoring.metrics import f1_counts, score_columns
+from llm_bridge.results_format import RECIPE_FILE, RESULT_COLUMNS, failure_sentences
+from llm_bridge.scoring.intervals import seed_half_width
+from llm_bridge.scoring.metrics import cluster_seed_values, f1_counts, score_columns
 from llm_bridge.scoring.rules import RULE_TASKS, is_rule
 
 if TYPE_CHECKING:
@@ -116,6 +117,30 @@ class Point:
         """Upper bound of F1."""
         return float(self.scores["f1_high"])
 
+    @cached_property
+    def over_seeds(self) -> tuple[float, float] | None:
+        """Bounds of F1 for other programs and other training seeds; None where fewer than two seeds were run."""
+        runs = self.runs.values()
+        if len(self.train_seeds) < 2 or any(t is None for t, _ in runs) or not len(self.items) or self.f1 is None:
+            return None
+        tally = self.tally
+        own = [[index for index, (t, _) in enumerate(tally.runs) if t == seed] for seed in self.train_seeds]
+        counts = np.stack([tally.counts[rows, :, :-2].sum(axis=0) for rows in own])
+        found = seed_half_width(cluster_seed_values(self.task, tally.clusters, counts))
+        return None if found is None else (max(0.0, self.f1 - found[0]), min(1.0, self.f1 + found[0]))
+
+    @property
+    def widest(self) -> tuple[float, float]:
+        """Bounds of both intervals of F1 together: what may be said of a method is said by them."""
+        low, high = self.over_seeds or (self.low, self.high)
+        return min(low, self.low), max(high, self.high)
+
+    @property
+    def hits(self) -> FloatArray:
+        """How right each item is, 0 to 1: its credit in *localise*, 0 where nothing arrived."""
+        right = self.items["credit" if "credit" in self.items else "correct"]
+        return np.asarray(self.items["delivered"].to_numpy() * right.to_numpy(dtype=np.float64))
+
     @property
     def baseline(self) -> float | None:
         """What needs no reading scores on these items: chance, or the best rule that was run on this link (`level`)."""
@@ -201,9 +226,8 @@ class Point:
         programs, first, index = np.unique(
             self.items["program"].to_numpy(dtype=str), return_index=True, return_inverse=True
         )
-        solved = self.items["delivered"].to_numpy() & self.items["correct"].to_numpy()
         columns = [f1_counts(self.task, self.items)] if self.task != "repair" else []
-        table = np.column_stack([*columns, solved, np.ones(len(solved))])
+        table = np.column_stack([*columns, self.hits, np.ones(len(self.items))])
         flat = place[self.run_of_item] * len(programs) + index.ravel()
         size = len(runs) * len(programs)
         sums = [np.bincount(flat, column, minlength=size).reshape(len(runs), -1) for column in table.T]
@@ -258,6 +282,16 @@ class Study:
     def failures(self) -> list[str]:
         """A line for each model that could not be trained or scored (`failure_sentences`)."""
         return failure_sentences(self.directory)
+
+    @cached_property
+    def margins(self) -> Mapping[str, float]:
+        """Margin of equivalence by task, as registered in the recipe (`score.margin`); none in studies before it."""
+        path = self.directory / RECIPE_FILE
+        recipe = read_json(path) if path.exists() else {}
+        score = recipe.get("score") if isinstance(recipe, Mapping) else None
+        margins = score.get("margin") if isinstance(score, Mapping) else None
+        known = margins.items() if isinstance(margins, Mapping) else ()
+        return {str(task): float(margin) for task, margin in known if isinstance(margin, int | float)}
 
     @cached_property
     def points(self) -> list[Point]:
@@ -374,6 +408,29 @@ def results_csv(cells: Iterable[CellFiles]) -> str:
             known = {**cell.config, **row}
             values = (known.get(column) for column in RESULT_COLUMNS)
             writer.writerow(["" if value != value else value for value in values])  # floats in their shortest form
+    return text.getvalue()
+
+
+def scores_csv(points: Iterable[Point]) -> str:
+    """``scores.csv``: a line for every point, over all its seeds, empty where undefined.
+
+    Columns: the point and its link; how many programs and seeds; `scores` with `f1_low` and `f1_high` over programs,
+    `f1_seeds_low` and `f1_seeds_high` over programs and training seeds; `level`, what skill is claimed against.
+    """
+    rows = []
+    for p in points:
+        seeds = p.over_seeds or (None, None)
+        rows.append(
+            {name: getattr(p, name) for name in ("corpus", "task", "method", "corrupted_split")}
+            | {name: value for name, value in link_columns(p.link).items() if name != "channel_seed"}
+            | {"programs": p.num_programs, "train_seeds": len(p.train_seeds), "channel_seeds": len(p.channel_seeds)}
+            | {**p.scores, "f1_seeds_low": seeds[0], "f1_seeds_high": seeds[1], "level": p.baseline}
+        )
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -95,6 +95,7 @@ def score_table(points: Sequence[Point]) -> Table:
         Column("Whole", "number", lambda p: p.scores["intact"]),
         Column("F1", "number", lambda p: p.f1),
         Column("95 % interval", "text", _interval_cell),
+        Column("Over seeds too", "text", lambda p: _bounds(p.over_seeds)),
         Column("Verdict", "text", lambda p: Cell(verdict(p).word, verdict(p).word, verdict(p))),
         Column("Delivered only", "number", lambda p: p.scores.get("f1_delivered")),
         Column("Chance", "number", lambda p: p.scores.get("baseline")),
@@ -171,7 +172,7 @@ def contrast_table(
         return say.verdict_words(c, f"texture matters: {say.texture_direction(c)}", say_smallest=False)
 
     own = [
-        Column("SF", "setting", lambda c: c.first.sf),
+        Column("SF", "setting", lambda c: say.sf_span([group[1].sf for group in c.groups])),
         Column("Task", "text", lambda c: c.first.task),
         Column("Methods", "setting", lambda c: " − ".join(say.method_name(p.method) for p in c.linked)),
     ]
@@ -192,9 +193,11 @@ def contrast_table(
         Column("Held equal", "setting", lambda c: say.held_equal(c.first)),
         *own,
         Column("Difference", "text", lambda c: _difference(c.difference)),
+        Column("Over seeds too", "text", lambda c: _bounds(c.difference.over_seeds)),
         Column("n", "number", lambda c: c.difference.num_clusters),
         Column("Seeds", "setting", lambda c: say.seed_words(*c.linked)),
         Column("p", "number", lambda c: _small(c.p_value)),
+        Column("p, programs alone", "number", lambda c: _small(c.p_programs)),
         Column(corrected, "number", lambda c: _small(c.p_holm)),
         Column("n could show", "number", lambda c: c.smallest),
         *last,
@@ -230,6 +233,7 @@ def program_test_table(caption: str, tests: Sequence[ProgramTest]) -> Table:
         Column("Held equal", "setting", lambda t: say.held_equal(t.first)),
         Column("SF", "text", lambda t: " − ".join(map(str, dict.fromkeys((t.first.sf, t.second.sf))))),
         Column("Difference of F1", "text", lambda t: _difference(t.difference)),
+        Column("Over seeds too", "text", lambda t: _bounds(t.difference.over_seeds)),
         Column("Programs", "setting", lambda t: t.first.num_programs),
         Column("Only the first", "number", lambda t: t.only_first),
         Column("Only the second", "number", lambda t: t.only_second),
@@ -311,6 +315,10 @@ def _score(p: Point | None) -> Cell | None:
 
 def _difference(d: Interval) -> Cell:
     return Cell(say.format_interval(d.value, d.low, d.high, signed=True), repr(d.value))
+
+
+def _bounds(bounds: tuple[float, float] | None) -> Cell | None:
+    return None if bounds is None else Cell(say.format_bounds(bounds), f"{bounds[0]:.6f}")
 
 
 def _small(value: float | None) -> Cell | None:

@@ -2,9 +2,11 @@
 
     D = [F1(clean) - F1(link)] of QLoRA - [F1(clean) - F1(link)] of full fine-tuning
 
-on each axis at one link named beforehand, in *localise* and in *paired*. A program's own D is the mean over its runs
-(a training seed on a channel seed) that both methods have, each less the same training seed's clean run. Interval:
-bootstrap over programs; p value: random sign flips of the programs' own D; Holm over the two tasks. Beside them the
+on each axis, mean over its spreading factors, in *localise* and in *paired*. A program's own D is the mean over its
+runs (a training seed on a channel seed) that both methods have, each less the same training seed's clean run. Interval:
+over programs (bootstrap), and over programs and training seeds (`llm_bridge.scoring.intervals.seed_half_width`), whose
+p value counts; with one training seed p is that of random sign flips of the programs' own D. Holm over the two tasks.
+Equivalent: both intervals lie within the margin that the recipe registers (`score.margin`). Beside them the
 families of secondary tests: method against method at each spreading factor, and neighbouring spreading factors of one
 method (exact McNemar on programs, a program counting as solved where more than half of the shared runs solve it).
 
@@ -31,7 +33,12 @@ from llm_bridge.report.curves import (
 )
 from llm_bridge.report.pairing import compare_points, pair_points, program_differences
 from llm_bridge.report.results import AXIS_ORDER, CORPUS_ORDER, Curve, Point, Study, rank
-from llm_bridge.scoring.conditional_independence import IndependenceFit, fit_independence, independence_family
+from llm_bridge.scoring.conditional_independence import (
+    LARGEST_MISSED,
+    IndependenceFit,
+    fit_independence,
+    independence_family,
+)
 from llm_bridge.scoring.intervals import Interval
 from llm_bridge.scoring.rules import is_rule
 from llm_bridge.scoring.statistics import (
@@ -54,7 +61,9 @@ METHODS = ("qlora", "full")
 """The methods of the registered contrasts."""
 TESTED_TASKS = ("localise", "paired")
 MARGIN = 0.10
-"""Differences whose whole interval is smaller are called equivalent; chosen beforehand."""
+"""Differences whose whole interval is smaller are called equivalent, in studies whose recipe registers no margin."""
+SKILL_SHARE = 1 / 3
+"""A registered margin over the skill at stake: clean F1 minus the best rule's, on validation mutants (`margins_of`)."""
 ALPHA = 0.05
 REGISTERED = {"policy": "drop", "cr": 1, "source_coding": "utf8"}
 REGISTERED_ON_AXIS: dict[str | None, dict[str, Any]] = {
@@ -74,7 +83,8 @@ class Contrast:
 
     A group is two points (F1 of the first minus that of the second) or four, clean and link of one method and clean and
     link of the other (the difference of two losses). `smallest` is the smallest difference that so many programs show
-    with 80 % power; `registered` tells whether the link is the one that was written down.
+    with 80 % power; `registered` tells whether the link is the one that was written down; `p_programs` is the p value
+    over programs alone, `margin` that of equivalence.
     """
 
     groups: tuple[tuple[Point, ...], ...]
@@ -83,6 +93,8 @@ class Contrast:
     p_holm: float
     smallest: float | None
     registered: bool = True
+    p_programs: float | None = None
+    margin: float = MARGIN
 
     @property
     def first(self) -> Point:
@@ -156,11 +168,34 @@ class IndependenceTest:
 # --- contrasts --------------------------------------------------------------------------------------------------------
 
 
-def contrast_key(difference: Interval, p_holm: float) -> str:
+def contrast_key(difference: Interval, p_holm: float, margin: float = MARGIN) -> str:
     """What a contrast shows: "direction" (by the corrected p value alone), "equivalent", or "undecided"."""
     if p_holm < ALPHA:
         return "direction"
-    return "equivalent" if -MARGIN < difference.low and difference.high < MARGIN else "undecided"
+    low, high = difference.widest
+    return "equivalent" if -margin < low and high < margin else "undecided"
+
+
+def margins_of(study: Study, corpus: str, *, methods: tuple[str, ...] = METHODS) -> dict[str, float]:
+    """Margins to register, by task: a third of the skill at stake on a corpus that nothing is tested on.
+
+    Skill at stake: mean clean F1 of the methods minus the larger of chance and the best rule. A task without skill has
+    no margin.
+
+    Parameters
+    ----------
+    study
+        A study of trained methods and rules on validation mutants, without a link.
+    corpus
+        Name of that corpus.
+    """
+    found = {}
+    for task in TESTED_TASKS:
+        clean = [p for p in study.points if (p.corpus, p.task) == (corpus, task) and p.lossless and p.method in methods]
+        skills = [p.f1 - p.baseline for p in clean if p.f1 is not None and p.baseline is not None]
+        if skills and sum(skills) > 0:
+            found[task] = SKILL_SHARE * sum(skills) / len(skills)
+    return found
 
 
 def primary_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Contrast]:
@@ -172,11 +207,11 @@ def primary_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> li
             best.setdefault((p.corpus, p.axis, p.task), pair)
     found = []
     for first, second in best.values():
-        link = _named_link(first, second)
-        if link is None or first.clean is None or second.clean is None:
-            continue
-        contrast = _contrast([(first.clean, link[0], second.clean, link[1])], registered=_is_registered(link[0]))
-        found += [contrast] if contrast else []
+        both = shared_points(first, second)
+        if both and first.clean is not None and second.clean is not None:
+            groups = [(first.clean, a, second.clean, b) for a, b in both]
+            contrast = _contrast(study, groups, registered=_is_registered(both[0][0]))
+            found += [contrast] if contrast else []
     return _corrected(found, lambda c: (c.first.corpus, c.first.axis))
 
 
@@ -196,7 +231,7 @@ def texture_contrasts(study: Study, *, methods: tuple[str, ...] = METHODS) -> li
         if p.task in TESTED_TASKS and p.method in methods and p.corrupted_split == "eval" and _has(curve, wanted):
             if len(curve.points) > 1 and not is_control(p):
                 ends.setdefault((p.corpus, p.task, p.condition), []).append((curve.points[-1], curve.points[0]))
-    found = [contrast for groups in ends.values() if (contrast := _contrast(groups))]
+    found = [contrast for groups in ends.values() if (contrast := _contrast(study, groups))]
     return _corrected(found, lambda c: (c.first.corpus, c.first.condition))
 
 
@@ -207,7 +242,7 @@ def training_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> l
         p = first.first
         if p.task in TESTED_TASKS and p.corrupted_split == "train" and first.clean and second.clean:
             pairs = shared_points(first, second)
-            contrast = _contrast([(first.clean, a, second.clean, b) for a, b in pairs])
+            contrast = _contrast(study, [(first.clean, a, second.clean, b) for a, b in pairs])
             found += [contrast] if contrast else []
     return _corrected(found, lambda c: (c.first.corpus, c.first.condition))
 
@@ -348,28 +383,27 @@ def _largest_delivers_half(curve: Curve) -> bool:
     return bool(2 * items["fragments_lost"].sum() <= items["fragments_sent"].sum())
 
 
-def _named_link(first: Curve, second: Curve) -> tuple[Point, Point] | None:
-    """The points of the contrast: the largest spreading factor at equal airtime, the smallest on the other axes."""
-    both = shared_points(first, second)
-    if not both:
-        return None
-    return both[-1] if first.first.axis == "equal_airtime" else both[0]
-
-
-def _contrast(groups: Sequence[tuple[Point, ...]], *, registered: bool = True) -> Contrast | None:
+def _contrast(study: Study, groups: Sequence[tuple[Point, ...]], *, registered: bool = True) -> Contrast | None:
     """The contrast over the runs that the points of each group share; None where there is nothing to pair."""
     paired = pair_points(groups) if groups and all(len(p.items) for group in groups for p in group) else None
     if paired is None:
         return None
     own = program_differences(paired)
-    p_value = sign_flip_test(own)
+    difference, over_programs = paired.difference(), sign_flip_test(own)
+    p_value = over_programs if difference.p_over_seeds is None else difference.p_over_seeds
+    smallest = smallest_detectable_mean(own)
+    if smallest is not None and difference.over_seeds is not None:
+        low, high = difference.over_seeds
+        smallest = max(smallest, LARGEST_MISSED * (high - low) / 2)
     return Contrast(
         groups=tuple(groups),
-        difference=paired.difference(),
+        difference=difference,
         p_value=p_value,
         p_holm=p_value,
-        smallest=smallest_detectable_mean(own),
+        smallest=smallest,
         registered=registered,
+        p_programs=over_programs,
+        margin=study.margins.get(groups[0][0].task, MARGIN),
     )
 
 
@@ -418,7 +452,7 @@ def _components(point: Point) -> list[Component]:
     if not len(point.items):
         return []
     runs = list(point.runs.values())
-    solved = (point.items["delivered"] & point.items["correct"]).tolist()
+    solved = point.hits.tolist()
     programs = point.items["program"].tolist()
     decisions: dict[tuple[str, object, object], float] = {
         (str(program), *runs[run]): float(right)

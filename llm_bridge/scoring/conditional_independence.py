@@ -134,6 +134,8 @@ def fit_independence(
         return IndependenceFit(engine="none", reason="no items")
     frame = frame[frame["delivered"].astype(bool)]  # the others are misses by definition
     right = frame["correct"].to_numpy(dtype=bool).astype(np.float64)
+    if "credit" in frame:  # of a line that stands for several, more than half
+        right *= frame["credit"].to_numpy(dtype=np.float64) > 0.5
     programs, program_index = np.unique(frame["program"].to_numpy(dtype=str), return_inverse=True)
     known: dict[str, Any] = {"num_items": len(frame), "num_programs": len(programs)}
     if len(frame) == 0 or right.min() == right.max():

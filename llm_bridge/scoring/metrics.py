@@ -76,6 +76,7 @@ __all__ = [
     "baseline",
     "binary_counts",
     "brier",
+    "cluster_seed_values",
     "compare_cells",
     "compare_losses",
     "compare_tables",
@@ -91,6 +92,7 @@ __all__ = [
     "plausible_at_k",
     "score_cell",
     "score_columns",
+    "seed_values",
     "sum_by",
 ]
 
@@ -391,6 +393,35 @@ def compare_tables(task: str, *tables: FloatArray, seed: int = 0, num_resamples:
     return paired_difference(a, b, loss, seed=seed, num_resamples=num_resamples)
 
 
+def seed_values(task: str, tables: FloatArray) -> FloatArray:
+    """Value of each cluster under each training seed (C, T), whose mean over clusters is the seed's F1.
+
+    F1 is a ratio of sums, linear in a cluster's counts to first order: ``F1 + C (above_c - F1 below_c) / below``, with
+    the counts above and below the line of the ratio (`RATIO_OF`).
+
+    Parameters
+    ----------
+    tables : array (T, C, K)
+        The counts of `f1_counts`, summed by cluster, for each training seed.
+
+    Examples
+    --------
+    >>> seed_values("paired", np.array([[[1, 0], [0, 1]], [[1, 0], [1, 0]]])).tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
+    above, below = (np.asarray(tables @ np.array(weights)) for weights in RATIO_OF[task])
+    total = below.sum(axis=1, keepdims=True)
+    f1 = above.sum(axis=1, keepdims=True) / total
+    return np.asarray(f1 + below.shape[1] * (above - f1 * below) / total).T
+
+
+def cluster_seed_values(task: str, clusters: npt.NDArray[Any], counts: FloatArray) -> FloatArray:
+    """`seed_values` of counts (T, P, K) of programs, summed over the programs of a cluster."""
+    num_seeds, num_programs, width = counts.shape
+    flat = sum_by(clusters, counts.transpose(1, 0, 2).reshape(num_programs, -1))
+    return seed_values(task, flat.reshape(-1, num_seeds, width).transpose(1, 0, 2))
+
+
 def f1_delivered(item_rows: Iterable[ItemRow]) -> float | None:
     """F1 over the items of which any byte arrived; None where there is none."""
     rows = [row for row in item_rows if row["delivered"]]
@@ -550,6 +581,12 @@ F1_OF: dict[str, tuple[Statistic, tuple[tuple[int, int], ...]]] = {
     "detect": (f1_score, ((0, 1), (3, 2))),
 }
 """Task -> F1 of summed counts (`f1_counts`), and the pairs of columns that are the proportions behind it."""
+RATIO_OF = {
+    "localise": ((2.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "paired": ((1.0, 0.0), (1.0, 1.0)),
+    "detect": ((2.0, 0.0, 0.0, 0.0), (2.0, 1.0, 1.0, 0.0)),
+}
+"""Task -> weights of the counts above and below the line of F1."""
 
 
 def _f1_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -> Interval:

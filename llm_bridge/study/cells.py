@@ -211,7 +211,7 @@ def _unread(link: Link, recipe: Recipe) -> dict[str, Any]:
 
 def _score_settings(cell: Cell, recipe: Recipe) -> dict[str, Any]:
     """The recipe's section ``score``; the settings of *repair* at their defaults where it is not scored."""
-    default, found = ScoreConfig(), as_plain(recipe.score)
+    default, found = ScoreConfig(), as_plain(replace(recipe.score, margin={}))
     if "repair" not in tasks_of(cell, recipe):
         found |= {"repair_form": default.repair_form, "repair_candidates": default.repair_candidates}
     return dict(found)

@@ -30,7 +30,7 @@ CORPORA = ("minibugs", "mutants", "mutants-mutmut", "quixbugs", "minibugs-rename
 MUTANTS = "mutants"
 RENAMED = "-renamed"
 """Ending of a corpus whose identifiers are renamed: a control for memory, never trained on."""
-YOUNGER_KEYS = ("chat_template", "max_tokens", "target_modules", "layers", "preset")
+YOUNGER_KEYS = ("chat_template", "max_tokens", "target_modules", "layers", "preset", "margin")
 """Keys younger than published results: not part of what is hashed where they are left out."""
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")
 TASKS = ("localise", "paired", "detect", "repair")
@@ -374,6 +374,9 @@ class ScoreConfig:
     all of them, so that every task is reported before and after training."""
     bootstrap: Annotated[Int, Within(100, 1_000_000)] = 10_000
     """Number of resamples of the bootstrap."""
+    margin: Mapping[str, Annotated[Float, Within(0, 1, ends="()")]] = Field(default_factory=dict)
+    """Margin of equivalence by task, registered before the study: a third of the skill at stake on validation mutants
+    (`llm_bridge.report.tests.margins_of`). It shapes no number; without one the report takes 0.10."""
     repair_form: Annotated[Text, OneOf(("line", "program"))] = "line"
     """What *repair* generates: one line, or a whole program."""
     repair_candidates: Annotated[Int, Within(1, 1000)] = 1

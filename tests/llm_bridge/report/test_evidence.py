@@ -15,13 +15,14 @@ from synthetic_study import make_study, read_page
 
 from llm_bridge.report import load_study, planning, write_report
 from llm_bridge.report.controls import controls, intact_only, parser_gate, reception
-from llm_bridge.report.curves import headline_curves, is_control, split_rows
+from llm_bridge.report.curves import headline_curves, is_control, split_rows, verdict
 from llm_bridge.report.language import control_note, method_name, primary_sentence, training_sentence
 from llm_bridge.report.pairing import pair_points, program_differences
 from llm_bridge.report.reading import CellFiles, item_frame
 from llm_bridge.report.results import make_curves, pool
 from llm_bridge.report.tests import (
     independence_tests,
+    margins_of,
     neighbour_tests,
     primary_contrasts,
     seed_components,
@@ -84,7 +85,9 @@ def test_programs_own_differences_average_to_the_contrast(study, task):
     assert len(own) == 42
     from_rows = compare_losses(*(rows_of(study, p) for p in group))  # a full grid: every run once
     assert own.mean() == pytest.approx(from_rows.value, abs=1e-12)
-    assert paired.difference() == from_rows
+    found = paired.difference()
+    assert dataclasses.replace(found, over_seeds=None, p_over_seeds=None) == from_rows
+    assert np.mean(found.over_seeds) == pytest.approx(found.value) and 0 < found.p_over_seeds <= 1
 
 
 def test_primary_contrasts_are_those_that_were_registered(study):
@@ -92,13 +95,54 @@ def test_primary_contrasts_are_those_that_were_registered(study):
     assert [(c.first.axis, c.first.task, c.first.sf) for c in found] == [
         ("fixed_snr", "localise", 7),
         ("fixed_snr", "paired", 7),
-        ("equal_airtime", "localise", 12),
-        ("equal_airtime", "paired", 12),
+        ("equal_airtime", "localise", 7),
+        ("equal_airtime", "paired", 7),
     ]
+    assert all([group[1].sf for group in c.groups] == [7, 9, 12] for c in found), "D is the mean over SF"
+    for c in found:
+        losses = [(clean_a.f1 - a.f1) - (clean_b.f1 - b.f1) for clean_a, a, clean_b, b in c.groups]
+        assert c.difference.value == pytest.approx(np.mean(losses))
+        assert c.p_value == c.difference.p_over_seeds and c.difference.over_seeds is not None
     assert all(c.first.policy == "drop" and [p.method for p in c.linked] == ["qlora", "full"] for c in found)
     for pair in (found[:2], found[2:]):  # a family is the two tasks of one axis
         assert [c.p_holm for c in pair] == pytest.approx(list(holm([c.p_value for c in pair])))
     assert [c.registered for c in found] == [True, True, False, False]  # the synthetic airtime axis has fading
+
+
+def test_skill_is_claimed_against_the_larger_of_chance_and_the_best_rule(study):
+    for p in (p for p in study.points if p.method == "qlora"):
+        texts = p.link if p.corrupted_split == "eval" else None
+        rules = [q for q in study.points if (q.corpus, q.task, q.link, q.method) == (p.corpus, p.task, texts, "rules")]
+        assert p.baseline == max([p.scores["baseline"], *(rule.f1 for rule in rules)])
+    row = {"delivered": 42, "f1": 0.4, "f1_low": 0.3, "f1_high": 0.5, "baseline": 0.17}
+    assert verdict(row).key == "above" and verdict(row | {"best_rule": 0.36}).key == "at"
+    seeds = dataclasses.replace(point(study, task="localise", method="qlora", axis="fixed_snr", sf=12, policy="drop"))
+    low, high = seeds.widest
+    assert low <= min(seeds.low, seeds.over_seeds[0]) and high >= max(seeds.high, seeds.over_seeds[1])
+    object.__setattr__(seeds, "over_seeds", (0.0, 1.0))
+    assert verdict(seeds).key == "at", "one of other seeds' models may be no better than a rule"
+
+
+def test_margins_are_a_third_of_the_skill_on_validation_mutants_and_read_from_the_recipe(tmp_path):
+    make_study(
+        tmp_path,
+        methods=("rules", "qlora", "full"),
+        tasks=("localise", "paired"),
+        spreading_factors=(7,),
+        axes=("fixed_snr",),
+        corpus="mutants-validation",
+    )
+    study = load_study(tmp_path)
+    clean = {(p.task, p.method): p for p in study.points if p.clean}
+    level = max(clean["localise", "rules"].f1, clean["localise", "rules"].scores["baseline"])
+    skill = np.mean([clean["localise", method].f1 for method in ("qlora", "full")]) - level
+    assert margins_of(study, "mutants-validation")["localise"] == pytest.approx(skill / 3)
+    assert {c.margin for c in primary_contrasts(study)} == {0.10}
+    (tmp_path / "recipe.json").write_text('{"score": {"margin": {"localise": 0.07}}}')
+    assert {c.first.task: c.margin for c in primary_contrasts(load_study(tmp_path))} == {
+        "localise": 0.07,
+        "paired": 0.10,
+    }
 
 
 def test_a_direction_is_claimed_by_the_corrected_p_value_alone(study):
@@ -107,8 +151,9 @@ def test_a_direction_is_claimed_by_the_corrected_p_value_alone(study):
     null = primary_sentence(dataclasses.replace(contrast, difference=apart))
     assert "not distinguishable (smallest difference that n could show: 0." in null and "costs" not in null
     assert "the link costs QLoRA less" in primary_sentence(dataclasses.replace(contrast, difference=apart, p_holm=0.03))
-    tight = dataclasses.replace(apart, value=0.01, low=-0.09, high=0.09)
+    tight = dataclasses.replace(apart, value=0.01, low=-0.09, high=0.09, over_seeds=(-0.08, 0.095))
     assert "equivalent within 0.10" in primary_sentence(dataclasses.replace(contrast, difference=tight))
+    assert "not distinguishable" in primary_sentence(dataclasses.replace(contrast, difference=tight, margin=0.092))
     assert "n = 42 programs, three training seeds, two channel seeds)" in null
 
 
@@ -415,5 +460,8 @@ def test_page_holds_the_tests_the_controls_and_the_advice(study_dir):
     assert "Computed by interpolation, not measured" in page
     assert "Not in this study: " in page and "bursts" in page
     answer = page.split('class="answer"')[1].split("</div>")[0]
-    assert "From nothing lost to SF7, F1 in localise falls by" in answer and "after Holm" in answer
+    assert (
+        "From nothing lost to the link (mean over SF7, SF9, SF12), F1 in localise falls by" in answer
+        and "after Holm" in answer
+    )
     assert "shuffled" not in answer

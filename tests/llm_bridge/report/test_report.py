@@ -236,16 +236,21 @@ def test_refuses_what_is_no_study(tmp_path):
 
 def test_the_answer_comes_first_and_says_rise_and_peak(study, outline):
     chosen = headline_curves(study)
-    assert [curve.first.axis for curve in chosen] == ["fixed_snr", "equal_airtime"]
-    assert {curve.first.task for curve in chosen} == {"localise"} and chosen[0].first.method == "qlora"
-    fixed, equal = (sf_sentence(curve, "smollm2-135m-instruct") for curve in chosen)
+    asked = [(curve.first.axis, curve.first.task) for curve in chosen]
+    assert asked == [(axis, task) for axis in ("fixed_snr", "equal_airtime") for task in ("detect", "localise")]
+    assert {curve.first.method for curve in chosen} == {"qlora"}, "detect comes first, at chance as it is"
+    detect, fixed, _, equal = (sf_sentence(curve, "smollm2-135m-instruct") for curve in chosen)
     assert "the F1 of QLoRA (smollm2-135m-instruct) rises" in fixed and "one training seed, one channel seed" in fixed
     low, high = (point(study, task="localise", method="qlora", axis="fixed_snr", sf=sf) for sf in (7, 12))
     assert f"rises from {low.f1:.2f} [{low.low:.2f}, {low.high:.2f}] at SF7 to {high.f1:.2f}" in fixed
     assert "n = 42 programs" in fixed and "baseline is 0.15" in fixed and "With nothing lost it is 0." in fixed
     assert re.search(r"peaks at SF(8|9|10|11) with", equal)
     shown = "".join(outline.text)
-    assert shown.index(fixed) < shown.index("F1 against spreading factor", shown.index("study report"))
+    assert (
+        shown.index(detect)
+        < shown.index(fixed)
+        < shown.index("F1 against spreading factor", shown.index("study report"))
+    )
 
 
 def test_direction_is_claimed_only_where_the_paired_interval_allows(tmp_path):

@@ -8,6 +8,8 @@ from scipy import stats
 from scipy.special import expit
 
 from llm_bridge.scoring import statistics as st
+from llm_bridge.scoring.intervals import seed_half_width
+from llm_bridge.scoring.metrics import F1_OF, seed_values
 from llm_bridge.scoring.variance import crossed_table, nested_components, nested_table, variance_components
 
 FALSE_ALARM = 1e-6
@@ -74,6 +76,62 @@ def test_intervals_do_not_cover_other_seeds_where_seeds_differ_much():
     given, overall, _ = covered(1500, seed_sd=1.5)
     assert given >= stats.binom.ppf(FALSE_ALARM, 1500, 0.92)
     assert overall <= stats.binom.isf(FALSE_ALARM, 1500, 0.90)
+
+
+def covered_over_seeds(num_studies, seed_sd):
+    """How many intervals over programs and seeds hold the truth for all seeds: of F1, and of a paired difference."""
+    spread = math.hypot(PROGRAM_SD, PROGRAM_BY_SEED_SD, NOISE_SD, seed_sd)
+    truth = mean_chance([0.5], spread)[0]
+    found = np.zeros(2)
+    for study in range(num_studies):
+        rng = np.random.default_rng([11, study])
+        ease = rng.normal(0, PROGRAM_SD, (NUM_PROGRAMS, 1, 1))
+        first, second = (
+            draw_right(rng, 0.5 + rng.normal(0, seed_sd, TRAIN_SEEDS), ease).mean(axis=2) for _ in range(2)
+        )
+        for place, (values, true) in enumerate(((first, truth), (first - second, 0.0))):
+            half, p_value = seed_half_width(values)
+            found[place] += abs(values.mean() - true) <= half
+            assert (abs(values.mean()) > half) == (p_value < 0.05)
+    return found
+
+
+@pytest.mark.parametrize("num_studies", [300, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed_sd", [0.0, 0.5, 1.0, 1.5])
+def test_intervals_over_programs_and_seeds_cover_other_seeds_too(num_studies, seed_sd):
+    """Coverage of 92 % or more of F1 and of a difference of two methods, however much seeds differ."""
+    assert min(covered_over_seeds(num_studies, seed_sd)) >= stats.binom.ppf(FALSE_ALARM, num_studies, 0.92)
+
+
+def test_the_half_width_is_that_of_the_mixed_model_with_the_variances_put_in():
+    """Normal values of known variances: the mean squared error of the mean is what the half-width says, within 5 %."""
+    rng = np.random.default_rng(12)
+    tables = rng.normal(0, 1.0, (4000, 30, 1)) + rng.normal(0, 0.5, (4000, 1, 8)) + rng.normal(0, 0.7, (4000, 30, 8))
+    errors = tables.mean(axis=(1, 2))
+    halves = np.array([seed_half_width(table)[0] for table in tables])
+    exact = math.sqrt(1 / 30 + 0.25 / 8 + 0.49 / 240)
+    assert errors.std() == pytest.approx(exact, rel=0.05)
+    assert np.mean(np.abs(errors) <= halves) == pytest.approx(0.95, abs=5 * math.sqrt(0.95 * 0.05 / 4000))
+
+
+def test_nothing_is_known_of_other_seeds_from_one():
+    assert seed_half_width(np.ones((42, 1))) is None and seed_half_width(np.ones((1, 5))) is None
+    half, p_value = seed_half_width(np.zeros((42, 5)))
+    assert half == pytest.approx(1 - 0.025 ** (1 / 42)) and p_value == 1.0  # all alike: the exact bound of 0 of 42
+
+
+@pytest.mark.parametrize("task", ["localise", "paired", "detect"])
+def test_seed_values_have_the_mean_of_f1_and_its_slope(task):
+    """The mean over clusters is F1; dropping a cluster moves F1 as its value says, to first order (60 clusters)."""
+    statistic, _ = F1_OF[task]
+    width = {"localise": 3, "paired": 2, "detect": 4}[task]
+    tables = np.random.default_rng(3).integers(0, 4, (2, 60, width)) + 1.0
+    values = seed_values(task, tables)
+    assert values.mean(axis=0) == pytest.approx(statistic(tables.sum(axis=1)))
+    for seed, table in enumerate(tables):
+        left_out = statistic(table.sum(axis=0) - table)
+        f1 = float(statistic(table.sum(axis=0)))
+        assert f1 - 59 * (left_out - f1) == pytest.approx(values[:, seed], abs=0.08)
 
 
 def test_components_add_up_to_what_was_put_in():
