@@ -223,6 +223,47 @@ def models_estimate(
     estimate_recipe(load_recipe(recipe, set_ or []), console=Console())
 
 
+@models_app.command("rehearse")
+def models_rehearse(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a published recipe.")],
+    set_: Overrides = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="A method of the recipe; without it, each in turn.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Folder for the random weights, which are deleted at the end.")
+    ] = None,
+    disk_gb: Annotated[float | None, typer.Option("--disk-gb", min=0, help="Most disk they may take, in GB.")] = None,
+    memory_gb: Annotated[
+        float | None, typer.Option("--memory-gb", min=0, help="Stop a method that takes more memory, in GB.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="Folder of the model's tokenizer, where you have it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to which the records are added.")] = None,
+) -> None:
+    """Rehearse a recipe at full size on random weights: memory beside the plan, time a token, save, load, resume.
+
+    Numbers are those of the path, never of the model. Exit status 1 where a method did not finish.
+    """
+    from llm_bridge.study.recipe_files import load_recipe
+    from llm_bridge.study.rehearsal import rehearse_recipe, write_rehearsals
+
+    records = rehearse_recipe(
+        load_recipe(recipe, set_ or []),
+        console=Console(),
+        methods=method or (),
+        folder=folder,
+        tokenizer=tokenizer,
+        max_disk=None if disk_gb is None else disk_gb * 1e9,
+        max_memory=None if memory_gb is None else memory_gb * 1e9,
+    )
+    if out is not None:
+        write_rehearsals(records, out)
+    if any(record["status"] != "finished" for record in records):
+        raise typer.Exit(1)
+
+
 @corpora_app.command("check")
 def corpora_check(
     path: Annotated[

@@ -213,9 +213,10 @@ def load_trained(base: LoadedModel, folder: Path) -> LoadedModel:
                 f"{base.fingerprint[key]} ({record['name']} against {base.fingerprint['name']})"
             )
     if method_named(record["method"]).trained == "everything":
-        model: Any = auto_class(base.base.config).from_pretrained(
-            folder, dtype=base.model.dtype, device_map={"": str(base.device)}
-        )
+        with quiet():
+            model: Any = auto_class(base.base.config).from_pretrained(
+                folder, dtype=base.model.dtype, device_map={"": str(base.device)}
+            )
     else:
         with quiet():
             from peft import PeftModel

@@ -29,8 +29,10 @@ def toy_model(vocab_size: int) -> PreTrainedModel:
     return LlamaForCausalLM(config)
 
 
-def byte_tokenizer() -> PreTrainedTokenizerBase:
+def byte_tokenizer(size: int = 259) -> PreTrainedTokenizerBase:
     r"""Tokenizer with one token for each byte and three special ones; lossless on any text.
+
+    With a larger `size` it has entries beyond those, which no text has.
 
     Examples
     --------
@@ -41,6 +43,8 @@ def byte_tokenizer() -> PreTrainedTokenizerBase:
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = {character: byte for byte, character in byte_characters().items()}
+    vocabulary |= {"<|bos|>": 256, "<|eos|>": 257, "<|pad|>": 258}
+    vocabulary |= {f"<|unused {entry}|>": entry for entry in range(len(vocabulary), size)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
