@@ -135,7 +135,7 @@ def rehearse_recipe(
                 result=str(Path(place) / f"{method}.json"),
             )
             files = {"model": name, "shape": shape, "tokenizer": kind, "files": shards, "disk_bytes": size}
-            records.append({**files, **_in_a_process(job), "provenance": provenance()})
+            records.append({**files, **in_a_process(job), "provenance": provenance()})
             console.print(render_rehearsal(records[-1]), highlight=False, markup=False)
     return records
 
@@ -146,7 +146,9 @@ def render_rehearsal(record: Mapping[str, Any]) -> str:
     for phase in record.get("phases", ()):
         memory = "" if phase["peak_bytes"] is None else f"{phase['peak_bytes'] / 1e9:8.2f} GB"
         lines.append(f"  {phase['name']:<28} {phase['wall_s']:8.1f} s {memory}")
-    planned, peak = record["planned_bytes"], record.get("peak_bytes")
+    planned, peak = record.get("planned_bytes"), record.get("peak_bytes")
+    if planned is None:
+        return "\n".join(lines)
     if peak:
         lines.append(
             f"  {'peak':<28} {'':10} {peak / 1e9:8.2f} GB, planned {planned / 1e9:.2f} GB ({peak / planned:.2f})"
@@ -170,7 +172,7 @@ def write_rehearsals(records: Sequence[Mapping[str, Any]], file: Path) -> None:
     write_json(file, {"about": ABOUT, "rehearsals": list(known.values())})
 
 
-def _in_a_process(job: RehearsalJob) -> dict[str, Any]:
+def in_a_process(job: RehearsalJob) -> dict[str, Any]:
     """The record of one method, made by a child that may be killed."""
     from llm_bridge.training.memory_watch import OVER_LIMIT
 
@@ -209,6 +211,7 @@ def rehearse_method(job: RehearsalJob) -> None:
         "peak_bytes": None,
         "phases": [],
     }
+    write_json(Path(job.result), record)
     try:
         require_fit(plan)
         if job.memory is not None and plan.total > job.memory:

@@ -15,7 +15,14 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from llm_bridge.study.recipe_files import load_recipe
-from llm_bridge.study.rehearsal import RehearsalJob, rehearse_method, rehearse_recipe, write_rehearsals
+from llm_bridge.study.rehearsal import (
+    RehearsalJob,
+    in_a_process,
+    rehearse_method,
+    rehearse_recipe,
+    render_rehearsal,
+    write_rehearsals,
+)
 from llm_bridge.training.common import ModelError
 from llm_bridge.training.memory_watch import OVER_LIMIT, STATUS, MemoryWatch
 from llm_bridge.training.models import load_tokenizer
@@ -170,3 +177,13 @@ def test_a_method_that_the_recipe_does_not_list_is_refused(tmp_path: Path) -> No
     recipe = load_recipe("toy", [f"model.name={shape_folder(tmp_path / 'shape')}", *CHANGES])
     with pytest.raises(ValueError, match=r"'--method' must be one of the recipe's, zero-shot, qlora \(got 'full'\)"):
         rehearse_recipe(recipe, console=Console(), methods=["full"], folder=tmp_path)
+
+
+def test_a_child_that_ends_without_a_record_is_a_result_too(tmp_path: Path) -> None:
+    job = RehearsalJob(
+        model="toy", folder="toy", method="no-such", device="cpu", compute=None, adapter={}, training={}, memory=None,
+        result=str(tmp_path / "record.json"),
+    )  # fmt: skip
+    record = in_a_process(job)
+    assert record["status"] == "failed (exit status 1)"
+    assert render_rehearsal({"model": "toy", **record}) == "toy, method no-such: failed (exit status 1)"
