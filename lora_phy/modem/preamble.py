@@ -18,7 +18,7 @@ Everything here works at one sample per chip, upchirps up (an inverted frame is 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -86,17 +86,17 @@ def _threshold(sf: int, num_summed: int, false_per_symbol: float) -> float:
 
 
 def window_energies(
-    samples: IQ, starts: npt.NDArray[np.int64], sf: int, *, down: bool = False, scratch: bool = False
+    samples: IQ, starts: npt.NDArray[np.int64], sf: int, *, down: bool = False, out: Energies | None = None
 ) -> Energies:
     """Energies ``(num_windows, 2 * 2**sf)`` at whole, then at half bins, of windows that start at `starts`.
 
     Divided by the energy of the window: noise gives mean 1. Windows reach beyond the array into zeros. `down`: look
-    for downchirps. `scratch`: the result lies in this thread's work space, and holds until the next call.
+    for downchirps. `out`: where the result is put.
     """
     num_bins = 1 << sf
     reference = reference_chirp(sf, down=down)
-    shape = (len(starts), 2 * num_bins)
-    out = _work_space(shape, np.float32) if scratch else np.empty(shape, np.float32)
+    if out is None:
+        out = np.empty((len(starts), 2 * num_bins), np.float32)
     together = min(max(1, _SAMPLES_TOGETHER // num_bins), len(starts))
     spectra = _work_space((together, num_bins), np.complex64)
     energy = np.empty(together, dtype=np.float32)
@@ -118,19 +118,30 @@ def _work_space(shape: tuple[int, int], dtype: type[Any]) -> npt.NDArray[Any]:
     return found[:size].reshape(shape)
 
 
+def energies_before(samples: IQ, params: LoRaParams, *, first_window: int, base: int = 0) -> Energies:
+    """Energies of the windows that T of window `first_window` needs besides its own, as of `window_energies`."""
+    hop = params.num_bins // WINDOWS_PER_SYMBOL
+    lead = (num_summed_windows(params) - 1) * WINDOWS_PER_SYMBOL
+    return window_energies(samples, np.arange(first_window - lead, first_window) * hop - base, params.sf)
+
+
 def preamble_statistic(
-    samples: IQ, params: LoRaParams, *, first_window: int, num_windows: int, base: int = 0
+    samples: IQ, params: LoRaParams, before: Energies, *, first_window: int, num_windows: int, base: int = 0
 ) -> tuple[Energies, npt.NDArray[np.int64]]:
     """max T_q and its half bin for windows q = first_window …, which start at sample ``q 2**sf / 2 - base`` of
     `samples`.
 
     The half bin is -1 where T is not near the threshold of `detection_threshold`, or where most windows hold nothing.
+    `before` are the `energies_before` the first window; they become those before the window that follows the last.
     """
     hop = params.num_bins // WINDOWS_PER_SYMBOL
     num_sum = num_summed_windows(params)
-    lead = (num_sum - 1) * WINDOWS_PER_SYMBOL
-    starts = (np.arange(first_window - lead, first_window + num_windows, dtype=np.int64)) * hop - base
-    energies = window_energies(samples, starts, params.sf, scratch=True)
+    lead = len(before)
+    starts = np.arange(first_window, first_window + num_windows) * hop - base
+    energies = _work_space((lead + num_windows, 2 * params.num_bins), np.float32)
+    energies[:lead] = before
+    window_energies(samples, starts, params.sf, out=energies[lead:])
+    before[:] = energies[num_windows:]
     peak = np.empty(num_windows, dtype=np.float32)
     where = np.empty(num_windows, dtype=np.int64)
     threshold = np.float32(NEAR_THRESHOLD * detection_threshold(params))
@@ -141,35 +152,42 @@ def preamble_statistic(
 
 
 def pick_peaks(
-    peak: Energies, where: npt.NDArray[np.int64], low: int, high: int, first_window: int, params: LoRaParams
+    samples: IQ,
+    peak: Energies,
+    where: npt.NDArray[np.int64],
+    low: int,
+    high: int,
+    params: LoRaParams,
+    *,
+    first_window: int,
+    base: int = 0,
 ) -> list[Candidate]:
-    """Every window with index in [low, high) that is near the threshold and the first maximum within four symbols.
+    """The peaks of the statistic at indices [low, high) that pass the threshold.
 
-    Index 0 is window `first_window`; candidates start where it does in the stream.
+    Index 0 is window `first_window`, sample 0 of `samples` number `base` of the stream. Each window that is near the
+    threshold, and the first maximum within four symbols, is moved to the best of its neighbours a quarter symbol to
+    either side.
     """
-    num_bins, hop = params.num_bins, params.num_bins // WINDOWS_PER_SYMBOL
+    num_bins, sf, num_summed = params.num_bins, params.sf, num_summed_windows(params)
     found = np.empty(max(high - low, 0), dtype=np.int64)
     count = _kernels.first_maxima(peak, where, PEAK_RADIUS, low, high, found)
-    return [
-        Candidate(
-            start=(first_window + i) * hop,
-            half_bin=int(2 * (where[i] % num_bins) + where[i] // num_bins),
-            statistic=float(peak[i]),
-            num_summed=num_summed_windows(params),
-        )
-        for i in found[:count].tolist()
-    ]
-
-
-def placed_peak(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | None:
-    """The best of a peak and of its neighbours, a quarter symbol to either side; None where it misses the threshold."""
-    moved, half_bin, statistic = _kernels.best_nearby(
-        samples, peak.start, peak.half_bin, peak.num_summed, params.num_bins // HOPS_PER_SYMBOL,
-        reference_chirp(params.sf), *zoom_table(params.sf, _WHOLE_BINS),
-    )  # fmt: skip
-    if statistic < detection_threshold(params):
-        return None
-    return replace(peak, start=peak.start + moved, half_bin=half_bin % (2 * params.num_bins), statistic=statistic)
+    passed = []
+    for i in found[:count].tolist():
+        start, column = (first_window + i) * (num_bins // WINDOWS_PER_SYMBOL), int(where[i])
+        moved, half_bin, statistic = _kernels.best_nearby(
+            samples, start - base, 2 * (column % num_bins) + column // num_bins, num_summed,
+            num_bins // HOPS_PER_SYMBOL, reference_chirp(sf), *zoom_table(sf, _WHOLE_BINS),
+        )  # fmt: skip
+        if statistic >= detection_threshold(params):
+            passed.append(
+                Candidate(
+                    start=start + moved,
+                    half_bin=half_bin % (2 * num_bins),
+                    statistic=statistic,
+                    num_summed=num_summed,
+                )
+            )
+    return passed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -241,6 +241,6 @@ class Buffer:
         gone = before - self.base
         if gone > self.size // 2 and gone > 0:
             gone = min(gone, self.size)
-            self.array[: self.size - gone] = self.array[gone : self.size].copy()
+            self.array[: self.size - gone] = self.array[gone : self.size]  # the two do not overlap
             self.base += gone
             self.size -= gone

@@ -15,8 +15,9 @@ from lora_phy.modem.preamble import (
     PEAK_RADIUS,
     WINDOWS_PER_SYMBOL,
     Candidate,
+    Energies,
+    energies_before,
     pick_peaks,
-    placed_peak,
     preamble_statistic,
 )
 from lora_phy.modem.preamble_start import LOOK_BACK, upchirps_behind
@@ -29,8 +30,8 @@ from lora_phy.receiver.effort import Effort
 from lora_phy.receiver.frame_reception import Decoding, Reception, RxFrame, receive_frame
 from lora_phy.receiver.front_end import FrontEnd
 
-BLOCK_SYMBOLS, BLOCK_CHIPS = 64, 1 << 14
-"""What is hunted through at a time, at the least: each block begins with the windows of seven symbols before it."""
+BLOCK_SYMBOLS, BLOCK_CHIPS = 16, 1 << 14
+"""What is hunted through at a time, at the least."""
 LOOK_AHEAD_SYMBOLS = 19
 RUN_REACH = 24
 """Symbols within which the next peak of a long preamble must show."""
@@ -46,6 +47,7 @@ class PreambleDetector:
     decoding: Decoding
     peak: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     where: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    before: Energies | None = None
     first_window: int = 0
     decided: int = 0
     pending: list[Pending] = field(default_factory=list)
@@ -108,9 +110,10 @@ class PreambleDetector:
             beyond = computed * self.hop >= chips.end
             if beyond or (last_sample > chips.end and not final):
                 break
-            peak, where = preamble_statistic(
-                chips.array[: chips.size], self.params, first_window=computed, num_windows=block, base=chips.base
-            )
+            samples, place = chips.array[: chips.size], {"first_window": computed, "base": chips.base}
+            if self.before is None:
+                self.before = energies_before(samples, self.params, **place)
+            peak, where = preamble_statistic(samples, self.params, self.before, num_windows=block, **place)
             self.peak, self.where = np.concatenate([self.peak, peak]), np.concatenate([self.where, where])
             self._pick(final=False)
         if final:
@@ -120,11 +123,11 @@ class PreambleDetector:
         low = self.decided - self.first_window
         high = len(self.peak) - (0 if final else PEAK_RADIUS)
         chips = self.front.chips
-        for near in pick_peaks(self.peak, self.where, low, high, self.first_window, self.params):
-            local = replace(near, start=near.start - chips.base)
-            candidate = placed_peak(chips.array[: chips.size], local, self.params)
-            if candidate is not None:
-                self.pending.append(self._pending(replace(candidate, start=candidate.start + chips.base)))
+        for candidate in pick_peaks(
+            chips.array[: chips.size], self.peak, self.where, low, high, self.params,
+            first_window=self.first_window, base=chips.base,
+        ):  # fmt: skip
+            self.pending.append(self._pending(candidate))
         self.decided = max(self.decided, self.first_window + high)
         keep = max(self.decided - self.first_window - PEAK_RADIUS, 0)
         self.peak, self.where = self.peak[keep:], self.where[keep:]
