@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from lora_phy.modem.preamble import Candidate
 
@@ -44,11 +45,11 @@ class Effort:
 
     def is_ample(self) -> bool:
         """Whether the stretch has half of its allowance left."""
-        return self.spent < self._allowance() // 2
+        return self.spent < self._allowance // 2
 
     def allows_second_looks(self) -> bool:
         """Whether the stretch has three quarters of its allowance left: second looks are dear, and seldom help."""
-        return self.spent < self._allowance() // 4
+        return self.spent < self._allowance // 4
 
     def admits(self, candidate: Candidate, later: Iterable[Candidate]) -> bool:
         """Whether a peak is followed: the allowance is enough for it besides the stronger ones among the `later`, or
@@ -58,7 +59,7 @@ class Effort:
         if self.is_ample():
             self.strongest = max(self.strongest, candidate.statistic)
             return True
-        left = self._allowance() - self.spent
+        left = self._allowance - self.spent
         strongest = candidate.statistic > self.strongest
         self.strongest = max(self.strongest, candidate.statistic)
         for other in later:  # in the order of the stream
@@ -83,6 +84,7 @@ class Effort:
         """Count a synchronisation, and the symbols read behind it, that ended in no frame."""
         self.spent += OF_SYNCHRONISATION + OF_SYMBOL * symbols_read
 
+    @cached_property
     def _allowance(self) -> int:
         return STRETCH_SYMBOLS * ALLOWANCE[min(max(self.num_bins.bit_length() - 1, min(ALLOWANCE)), max(ALLOWANCE))]
 
@@ -93,5 +95,5 @@ class Effort:
         here = self._stretch_of(candidate)
         if here != self.stretch:
             # what was spent beyond the allowance is owed by the stretches that follow
-            self.spent = max(self.spent - (here - self.stretch) * self._allowance(), 0)
+            self.spent = max(self.spent - (here - self.stretch) * self._allowance, 0)
             self.stretch, self.strongest = here, 0.0

@@ -8,6 +8,7 @@ two-state Kalman filter over (earliness, drift) follows it, and each stretch of 
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -150,8 +151,8 @@ def payload_bins(
     strides[: max(FIRST_BLOCK_LEN - first, 0)] = 4 if params.header_reduced_rate else 1
     variance = 0.25 / es + 0.002
     wander = _AGILE_WANDER if look == "agile" else _WANDER
-    most = max(1, min(SAMPLES_PER_STRETCH // num_bins, count))
-    work = _Work(most, num_bins, rate)
+    most = max(1, SAMPLES_PER_STRETCH // num_bins)
+    work = _work(most, num_bins, rate)
     state, covariance = timing.state.copy(), timing.covariance.copy()
     done, turns, last = 0, 0.0, origin * rate
     while done < count:
@@ -195,6 +196,17 @@ def payload_bins(
         matched, best, symbol_phases(params.sf), 1.0 if params.waveform == "chip" else -1.0
     )
     return bins, Timing(state=state, covariance=covariance, other_waveform=other)
+
+
+_LOCAL = threading.local()
+
+
+def _work(count: int, num_bins: int, rate: int) -> _Work:
+    """This thread's work space: the next frame of the same kind finds it as it was left."""
+    found: _Work | None = getattr(_LOCAL, "work", None)
+    if found is None or found.dechirped.shape != (count, num_bins * rate):
+        found = _LOCAL.work = _Work(count, num_bins, rate)
+    return found
 
 
 class _Work:
