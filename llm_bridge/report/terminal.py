@@ -88,24 +88,23 @@ def _print_tables(console: Console, corpus: str, task: str, axis: str, rows: Seq
     """As many tables as it takes to show all methods within the width."""
     methods = sorted({str(row["method"]) for row in rows}, key=lambda name: (rank(METHOD_ORDER, name), name))
     title = f"{corpus_name(corpus)}, {task}: {TASK_QUESTIONS.get(task, '')}{f' {axis_name(axis)}' if axis else ''}"
-    shown: list[str] = []
+    parts: list[list[str]] = [[]]
     for method in methods:
-        wider = _table(title, rows, [*shown, method])
-        if shown and console.measure(wider).maximum > width:
-            console.print(_table(title, rows, shown), no_wrap=True, crop=False)
-            shown = []
-        shown.append(method)
-    console.print(_table(title, rows, shown), no_wrap=True, crop=False)
+        wider = _table(rows, [*parts[-1], method])
+        if parts[-1] and console.measure(wider).maximum > width:
+            parts.append([])
+        parts[-1].append(method)
+    for shown in parts:
+        console.print(_plain(title, "bold"), no_wrap=True, crop=False)
+        console.print(_table(rows, shown), no_wrap=True, crop=False)
 
 
-def _table(title: str, rows: Sequence[Row], methods: Sequence[str]) -> Table:
+def _table(rows: Sequence[Row], methods: Sequence[str]) -> Table:
     """One table: a line for each link, a column for each method; settings have a column only where they differ."""
     from rich import box
     from rich.table import Table
 
-    table = Table(
-        title=_plain(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_style=""
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     linked = [row for row in rows if _crossed(row)]
     varying = [name for name in SETTINGS if len({row.get(name) for row in linked} - {None, ""}) > 1]
     table.add_column("link", no_wrap=True)

@@ -395,6 +395,7 @@ def _contrast(study: Study, groups: Sequence[tuple[Point, ...]], *, registered: 
     if smallest is not None and difference.over_seeds is not None:
         low, high = difference.over_seeds
         smallest = max(smallest, LARGEST_MISSED * (high - low) / 2)
+        smallest = smallest if smallest < 1 else None  # no difference of F1 is as large
     return Contrast(
         groups=tuple(groups),
         difference=difference,

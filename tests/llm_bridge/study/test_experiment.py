@@ -89,6 +89,30 @@ def test_items_tell_their_axis_and_whether_what_arrived_parses(finished: Path) -
     assert any(row["delivered"] and not row["parses"] for row in rows)
 
 
+def test_runs_of_two_methods_are_paired_from_the_items_alone(finished: Path) -> None:
+    """Rows that agree in all that says where they belong, but the method, are of one text that arrived alike."""
+    rows = [json.loads(line) for line in (finished / "items.jsonl").read_text().splitlines()]
+    place = ("corpus", "corrupted_split", "axis", "sf", "snr_db", "fading", "cr", "policy", "source_coding")
+    item = ("channel_seed", "task", "program", "version")
+    damage = ("delivered", "intact", "fragments_lost", "byte_errors")
+    found: dict[str, dict[tuple[object, ...], tuple[object, ...]]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in (*place, *item))
+        assert key not in found.setdefault(row["method"], {}), "one row for each text of a method's run"
+        found[row["method"]][key] = tuple(row[name] for name in damage)
+    assert found["full"] == found["qlora"] and len(found["full"]) == 2 * 3 * (8 + 8 + 16)
+    assert {row["train_seed"] for row in rows if row["method"] == "full"} == {0}
+    assert "Infinity" not in (finished / "items.jsonl").read_text(), "other readers of JSON know none"
+    for row in results(finished):
+        unequal = row["fates_unequal"]
+        assert (unequal == "") == (row["task"] != "paired") or row["snr_db"] == "nan"
+        assert (row["f1_all_or_nothing"] == "") == (row["task"] != "localise")
+        assert unequal == "" or float(unequal) <= 0.05, "both versions lose the same fragments by default"
+    with (finished / "scores.csv").open() as file:
+        scores = list(csv.DictReader(file))
+    assert {(row["method"], row["task"], row["sf"]) for row in scores} >= {("full", "localise", "7")}
+
+
 def test_methods_meet_the_same_noise(finished: Path) -> None:
     """Common random numbers: what arrived depends on the link and on nothing that learns."""
     seen: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
