@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_bridge.link import Link
-from llm_bridge.report.curves import FINE_TUNED, RENAMED, SHUFFLED, curve_order, is_control
+from llm_bridge.report.curves import FINE_TUNED, RENAMED, SHUFFLED, curve_order, is_control, verdict
 from llm_bridge.report.pairing import pair_points
 from llm_bridge.report.results import CORPUS_ORDER, TASK_ORDER, Curve, FloatArray, Point, Study, rank
 from llm_bridge.scoring.intervals import Interval
@@ -128,7 +128,7 @@ def _of_corpus(study: Study, corpus: str) -> list[Control]:
 def _clean_and_dead(points: Sequence[Point]) -> list[Control]:
     clean = [p for p in points if p.lossless and p.method in FINE_TUNED and not is_control(p)]
     dead = [p for p in points if p.share_delivered == 0 and p.f1 is not None]
-    found = [_of_point("clean link", p, holds=p.baseline is not None and p.low > p.baseline) for p in _one_each(clean)]
+    found = [_of_point("clean link", p, holds=verdict(p).key == "above") for p in _one_each(clean)]
     found += [_of_point("dead link", p, holds=p.f1 == 0) for p in _one_each(dead)]
     return _with_absent(found, "clean link", "dead link")
 

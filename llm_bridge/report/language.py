@@ -20,6 +20,7 @@ from llm_bridge.report.results import Curve, Point, Run, Study
 from llm_bridge.report.tests import Contrast, MethodComparison, contrast_key
 from llm_bridge.scoring.conditional_independence import IndependenceFit
 from llm_bridge.scoring.intervals import Interval
+from llm_bridge.scoring.rules import is_rule
 from llm_bridge.scoring.statistics import smallest_detectable_difference
 
 if TYPE_CHECKING:
@@ -573,6 +574,9 @@ def limits(study: Study) -> list[str]:
         "Each training seed was scored on channel seeds of its own: over a link, training seeds differ by their "
         "channels too.": any(own_channels(point) for point in points),
         f"Not above the baseline even with nothing lost, hence no evidence of skill: {unskilled}.": bool(unskilled),
+        "No rule that reads nothing was run: skill is claimed against chance alone.": not any(
+            is_rule(point.method) for point in points
+        ),
         "No cell without losses: what the model could do on clean text is not known from here.": not any(
             point.lossless for point in points
         ),

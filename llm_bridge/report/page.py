@@ -289,8 +289,8 @@ def test_parts(
         yield Part(
             title="Does the texture of the damage matter, at equal losses?",
             note="F1 at the largest spreading factor minus F1 at the smallest one, where both lose the same share of "
-            "frames, methods together. p by sign flips of programs, Holm over the two tasks. Registered before the "
-            f"study ran ({HYPOTHESES}).",
+            f"frames, methods together. {SEEDS_TOO} Holm over the two tasks. Registered before the study ran "
+            f"({HYPOTHESES}).",
             table=tables.contrast_table("Texture contrasts", texture, texture=True),
         )
     if found:
