@@ -67,12 +67,15 @@ def bug_score(text: str, scores: TextScores, *, by: str = "program") -> float:
         raise ValueError(f"'by' must be one of {', '.join(BUG_SCORES)} (got {by!r})")
     if by == "program":
         return scores.program_verdict
+    return some_line_verdict(text, scores) - scores.none_verdict
+
+
+def some_line_verdict(text: str, scores: TextScores) -> float:
+    """Log of the summed exp of the readable lines' verdicts, in nats; 0 where there is nothing to read."""
     readable = readable_lines(text)[: len(scores.line_verdict)]
     values = [value for value, ok in zip(scores.line_verdict, readable, strict=True) if ok]
-    if not values:
-        return scores.program_verdict
-    top = max(values)
-    return top + math.log(sum(math.exp(value - top) for value in values)) - scores.none_verdict
+    top = max(values, default=0.0)
+    return top + math.log(sum(math.exp(value - top) for value in values)) if values else 0.0
 
 
 def fit_threshold(scores: Sequence[float], buggy: Sequence[bool]) -> float:

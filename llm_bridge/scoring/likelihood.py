@@ -11,6 +11,9 @@ An encoder has no likelihoods: its one number is the verdict on the text, logit(
 Identical texts are scored once: on a good link most programs arrive unchanged. Texts that begin alike are read once as
 far as they are alike (`prefix_trees`), so that a text's scores do not depend on its neighbours (beyond rounding, about
 1e-5 in float32). Erasures count like any other character: one U+FFFD.
+
+A model with a trained head (`llm_bridge.training.verdict_head`) has verdicts alone: the blocks that likelihoods would
+need are not run.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from llm_bridge.training.examples import Encoding, encode_text, length_batches, 
 from llm_bridge.training.models import LoadedModel, Progress
 from llm_bridge.training.objectives import class_logits, head_logits, node_verdicts, verdict_direction
 from llm_bridge.training.settings import HEAD_TOKENS
+from llm_bridge.training.verdict_head import first_blocks
 
 MAX_NODES = 512
 """Tokens read at once by default; each attends to all others under the mask, so that more are not cheaper."""
@@ -131,6 +135,12 @@ def _require_numbers(loaded: LoadedModel, scores: Mapping[str, TextScores]) -> N
 @torch.inference_mode()
 def _score_tree(loaded: LoadedModel, tree: PrefixTree, encodings: Sequence[Encoding]) -> list[TextScores]:
     hidden = _tree_states(loaded, tree)
+    if loaded.head is not None:
+        read = loaded.head(hidden).cpu().numpy()
+        return [
+            _collect(encoding, None, read[path[list(encoding.line_ends)], 0], float(read[path[encoding.suffix_end], 1]))
+            for encoding, path in zip(encodings, tree.paths, strict=True)
+        ]
     verdicts = node_verdicts(hidden, verdict_direction(loaded.base, verdict_ids(loaded.tokenizer))).cpu().numpy()
     # the hidden state at a node predicts its children
     own = [
@@ -153,13 +163,14 @@ def _score_tree(loaded: LoadedModel, tree: PrefixTree, encodings: Sequence[Encod
 
 
 def _tree_states(loaded: LoadedModel, tree: PrefixTree) -> torch.Tensor:
-    """Last hidden states of the nodes ``(nodes, width)``."""
+    """Last hidden states of the nodes ``(nodes, width)``, or those that a trained head reads."""
     device, base = loaded.device, loaded.base
     attention = torch.as_tensor(tree.attention(), device=device)[None, None]
     if getattr(base.config, "_attn_implementation", "eager") != "sdpa":  # the others add the mask to the logits
         lowest = torch.finfo(torch.float32).min
         attention = torch.where(attention, 0.0, lowest)
-    with loaded.arithmetic():
+    depth = None if loaded.head is None else loaded.head.layer
+    with loaded.arithmetic(), first_blocks(base, depth):
         states: torch.Tensor = base.get_decoder()(
             input_ids=torch.as_tensor(tree.tokens, device=device)[None],
             position_ids=torch.as_tensor(tree.depths, device=device)[None],
@@ -179,11 +190,11 @@ def _token_nll(head: torch.nn.Linear, hidden: torch.Tensor, target: torch.Tensor
     return np.concatenate(pieces)
 
 
-def _collect(encoding: Encoding, nll: np.ndarray, verdicts: np.ndarray, program: float) -> TextScores:
-    num_lines = len(encoding.line_ends)
-    line_nll = np.zeros(num_lines)
-    np.add.at(line_nll, np.asarray(encoding.token_line, dtype=np.intp), nll)
-    total = float(nll.sum())
+def _collect(encoding: Encoding, nll: np.ndarray | None, verdicts: np.ndarray, program: float) -> TextScores:
+    line_nll = np.zeros(len(encoding.line_ends) if nll is not None else 0)
+    if nll is not None:
+        np.add.at(line_nll, np.asarray(encoding.token_line, dtype=np.intp), nll)
+    total = 0.0 if nll is None else float(nll.sum())
     return TextScores(
         num_tokens=encoding.num_text,
         sum_nll=total,

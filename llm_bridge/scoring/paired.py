@@ -1,5 +1,8 @@
 """Task *paired*: of two versions the one that the model finds less likely is called buggy.
 
+    by="mean", "sum"    the text with the larger negative log-likelihood, of a token or in all
+    by="verdict"        the text with the larger verdict on some line of it: log of the summed exp(line verdict)
+
 A tie is no answer, and wrong: texts that arrive equal (the differing line was lost) cannot be told apart. A pair of
 which one item was not delivered is a miss.
 
@@ -15,13 +18,14 @@ from typing import TYPE_CHECKING
 
 from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.scoring.decisions import BUGGY, CORRECT, TIE, Row, pair_row, pairs_by_name
+from llm_bridge.scoring.detect import some_line_verdict
 from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.likelihood import TextScores
     from llm_bridge.transport.link import ReceivedItem
 
-PAIR_SCORES = ("mean", "sum")
+PAIR_SCORES = ("mean", "sum", "verdict")
 
 
 def paired(
@@ -42,14 +46,15 @@ def paired(
     scores
         Scores of each received text, by text.
     by
-        "mean" (of a token, in nats) or "sum": the length rule weighs more in the sum.
+        "mean" (of a token, in nats) or "sum": the length rule weighs more in the sum. "verdict" for a model whose
+        verdicts a trained head reads.
 
     Returns
     -------
     list of dict
-        `score` is the buggy text's negative log-likelihood minus the correct one's (positive: right); `decision` is
-        the version called buggy, or "tie"; `gold` is "buggy". `correct_shared` tells whether the version is right that
-        is called buggy over what arrived in both; null where those texts have no scores.
+        `score` is the buggy text's value minus the correct one's, in nats (positive: right); `decision` is the version
+        called buggy, or "tie"; `gold` is "buggy". `correct_shared` tells whether the version is right that is called
+        buggy over what arrived in both; null where those texts have no scores.
     """
     by_name = pairs_by_name(pairs)
     versions: dict[str, dict[str, ReceivedItem]] = {}
@@ -111,10 +116,12 @@ def over_shared_bytes(arrival: ReceivedItem, lost: Sequence[tuple[int, int]]) ->
 
 
 def margin(buggy: str, correct: str, scores: Mapping[str, TextScores], *, by: str) -> float:
-    """Negative log-likelihood of the first text minus that of the second; exactly 0 for equal texts."""
+    """Value of the first text minus that of the second, in nats; exactly 0 for equal texts."""
     if by not in PAIR_SCORES:
         raise ValueError(f"'by' must be one of {', '.join(PAIR_SCORES)} (got {by!r})")
     if buggy == correct:
         return 0.0
     a, b = scores[buggy], scores[correct]
+    if by == "verdict":
+        return some_line_verdict(buggy, a) - some_line_verdict(correct, b)
     return a.mean_nll - b.mean_nll if by == "mean" else a.sum_nll - b.sum_nll

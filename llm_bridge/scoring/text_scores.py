@@ -16,10 +16,11 @@ class TextScores:
     Parameters
     ----------
     num_tokens, sum_nll, mean_nll
-        Number, sum and mean of the text's own tokens' likelihoods, in nats; all 0 for an empty text, and likelihoods
-        of an encoder, which has none.
+        Number, sum and mean of the text's own tokens' likelihoods, in nats; all 0 for an empty text. Sum and mean are 0
+        where no likelihood was computed: an encoder has none, and beside a trained head none is asked for.
     line_nll, line_verdict
-        One entry for each line of ``text.splitlines()``; shorter where the text was truncated.
+        One entry for each line of ``text.splitlines()``; shorter where the text was truncated. `line_nll` is empty
+        where no likelihood was computed.
     none_verdict
         What competes with the line verdicts for "no line is wrong": minus `program_verdict`.
     program_verdict

@@ -317,6 +317,7 @@ def write_cell(
         scores,
         study.validation,
         repaired=repaired,
+        has_head=cell.trained and study.recipe.training.read_layer is not None,
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG_FILE, config)

@@ -170,10 +170,12 @@ class ModelRun:
             self._plan_path.unlink(missing_ok=True)
         known = self.known_scores()
         found = {text: known[text_digest(text)] for text in dict.fromkeys(texts)}
-        answers = [(row.mean_nll, row.program_verdict) for row in found.values() if row.num_tokens]
+        answers = [
+            (row.mean_nll, row.program_verdict, *row.line_verdict[:1]) for row in found.values() if row.num_tokens
+        ]
         if len(answers) >= MANY_TEXTS and all(math.dist(answers[0], answer) < SAME_ANSWER for answer in answers):
             raise DivergedError(
-                f"the likelihoods are the same for each of {len(answers)} texts ({answers[0][0]:.4g} nats a token), "
+                f"the answers are the same for each of {len(answers)} texts ({answers[0][0]:.4g} nats a token), "
                 "as if guessed: the model diverged in training, lower its 'training.learning_rate'"
             )
         return found
@@ -256,7 +258,10 @@ def run_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str, dic
     method = base_method(method)
     stem = method.split("-")[0]
     rate = training.learning_rate.get(method, training.learning_rate.get(stem))
-    younger_adapter = {"target_modules": training.target_modules, "layers": training.layers}
+    younger_adapter = {
+        "target_modules": training.target_modules, "layers": training.layers, "read_layer": training.read_layer,
+    }  # fmt: skip
+    younger_training = {"max_tokens": training.max_tokens, "head_learning_rate": training.head_learning_rate}
     preset = PRESETS[training.preset] if training.preset and method in PRESETS[training.preset]["methods"] else {}
     return {
         "adapter": {
@@ -277,7 +282,7 @@ def run_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str, dic
             "objectives": dict(training.objectives),
             "gradient_checkpointing": training.gradient_checkpointing,
             "seed": seed,
-            **({"max_tokens": training.max_tokens} if training.max_tokens else {}),
+            **{name: value for name, value in younger_training.items() if value},
             **preset.get("training", {}),
         },
     }

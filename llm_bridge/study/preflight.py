@@ -52,6 +52,7 @@ def check_training(recipe: Recipe) -> None:
         It names the value, and what is known.
     """
     from llm_bridge.training.methods import METHODS, PRESETS, AdapterSettings, method_named
+    from llm_bridge.training.settings import require_readable
 
     for method in recipe.training.methods:
         if method in RULE_TASKS:
@@ -72,8 +73,10 @@ def check_training(recipe: Recipe) -> None:
             from llm_bridge.training.finetune import TrainSettings
 
             settings = run_settings(recipe, method, seed)
-            AdapterSettings(**settings["adapter"])
-            TrainSettings(**settings["training"])
+            adapter = AdapterSettings(**settings["adapter"])
+            if method_named(base_method(method)).trained == "head" and adapter.read_layer is None:
+                raise RecipeError(f"'training.read_layer' must be given for the method {method!r} (got none)")
+            require_readable(TrainSettings(**settings["training"]).objectives, adapter.read_layer is not None)
 
 
 def prepare_model(

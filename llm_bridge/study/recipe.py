@@ -30,7 +30,9 @@ CORPORA = ("minibugs", "mutants", "mutants-mutmut", "quixbugs", "minibugs-rename
 MUTANTS = "mutants"
 RENAMED = "-renamed"
 """Ending of a corpus whose identifiers are renamed: a control for memory, never trained on."""
-YOUNGER_KEYS = ("chat_template", "max_tokens", "target_modules", "layers", "preset", "margin")
+YOUNGER_KEYS = (
+    "chat_template", "max_tokens", "target_modules", "layers", "preset", "read_layer", "head_learning_rate", "margin",
+)  # fmt: skip
 """Keys younger than published results: not part of what is hashed where they are left out."""
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")
 TASKS = ("localise", "paired", "detect", "repair")
@@ -162,7 +164,7 @@ class CorpusConfig:
     validation_pairs: Annotated[Int, Within(0)] = 60
     """Number of pairs to fit the threshold of *detect* on."""
     mutants_seed: Seed = 0
-    """Seed by which mutants are drawn."""
+    """Seed by which the mutants of the corpus "mutants-mutmut" are drawn."""
     train_max_chars: Count = 600
     """Largest number of characters of a mutant to learn from."""
 
@@ -325,8 +327,8 @@ class TrainingConfig:
     """Training seeds."""
     steps: Count = 40
     """Number of optimiser steps."""
-    batch_programs: Count = 8
-    """Number of texts whose gradients are added up before a step."""
+    batch_programs: Count = 4
+    """Number of programs whose gradients are added up before a step, each with those of its texts that teach."""
     learning_rate: Mapping[str, Positive] = Field(default_factory=dict)
     """Peak learning rate by method (or by "lora" and "qlora" for their layer-wise variants), tuned on the clean link
     with equal trials."""
@@ -350,6 +352,11 @@ class TrainingConfig:
     max_tokens: Count | None = None
     """Longest text in tokens that the model reads, prefix and suffix included; what is beyond is cut and counted. Left
     out, 1,024 or the model's positions, whichever is less."""
+    read_layer: Count | None = None
+    """Number of blocks, from 1, after which a trained head reads the verdicts; blocks behind it are neither trained nor
+    run. Left out, verdicts are read from the output head after the last block."""
+    head_learning_rate: Positive | None = None
+    """Peak learning rate of the trained head; left out, 0.001."""
     target_modules: Many[Text] = ()
     """Linear layers of a block that get adapters; none means the seven of the Llama family."""
     layers: Many[Annotated[Int, Within(0)]] = ()

@@ -54,8 +54,11 @@ def cell_rows(
     validation: Sequence[ProgramPair],
     *,
     repaired: Sequence[Row] = (),
+    has_head: bool = False,
 ) -> dict[str, list[Row]]:
     """Item rows of each task. A trained model localises by its verdicts, an untrained one by likelihood.
+
+    A model whose verdicts a trained head reads (`has_head`) tells pairs apart by them too.
 
     Every row tells the cell's `name` and where it belongs (method, seeds, link: what pairs it with rows of other
     cells), and whether what arrived `parses`. `repaired` are the rows of *repair* (`repairing`).
@@ -74,7 +77,7 @@ def cell_rows(
         if task == "localise":
             found = localise(received, pairs, scores, by="verdict" if cell.trained else "nll")
         elif task == "paired":
-            found = paired(received, pairs, scores, by="mean")
+            found = paired(received, pairs, scores, by="verdict" if has_head else "mean")
         elif task == "repair":
             found = list(repaired)
         else:

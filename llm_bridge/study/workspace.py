@@ -130,13 +130,13 @@ def _opened(recipe: str, directory: str) -> Workspace:
 
 
 def _test_corpus(name: str, config: CorpusConfig) -> list[ProgramPair]:
-    from llm_bridge.corpora import minibugs, mutants, mutmut_mutants, quixbugs
+    from llm_bridge.corpora import frozen_mutants, minibugs, mutmut_mutants, quixbugs
     from llm_bridge.corpora.renaming import rename_identifiers
 
     loaders: dict[str, Callable[[], list[ProgramPair]]] = {
         "minibugs": minibugs.load,
         "quixbugs": lambda: quixbugs.load(config.quixbugs_path),
-        "mutants": lambda: mutants.load("test", seed=config.mutants_seed, limit=config.limit or None),
+        "mutants": lambda: frozen_mutants.load("test"),
         "mutants-mutmut": lambda: mutmut_mutants.load(seed=config.mutants_seed),
     }
     if own_corpus.reference(name) is not None:
@@ -152,11 +152,12 @@ def _training_corpus(name: str, config: CorpusConfig) -> list[ProgramPair]:
 
 
 def _mutants(split: str, config: CorpusConfig, count: int) -> list[ProgramPair]:
-    """The first mutants of a split that are short enough; a prefix of them is balanced by length."""
-    from llm_bridge.corpora import mutants
+    """The first frozen mutants of a split that are short enough."""
+    from llm_bridge.corpora import frozen_mutants
 
-    pairs = mutants.load(split, seed=config.mutants_seed, max_chars=config.train_max_chars, limit=count)
+    most = config.train_max_chars
+    pairs = [pair for pair in frozen_mutants.load(split) if max(len(pair.buggy), len(pair.correct)) <= most]
     if len(pairs) < count:
-        wanted = f"{count} {split} pairs of at most {config.train_max_chars} characters"
-        raise RecipeError(f"'corpus' asks for {wanted} (got {len(pairs)} on this Python)")
-    return pairs
+        wanted = f"{count} {split} pairs of at most {most} characters"
+        raise RecipeError(f"'corpus' asks for {wanted} (got {len(pairs)} on this Python and its packages)")
+    return pairs[:count]

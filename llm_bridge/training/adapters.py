@@ -17,6 +17,7 @@ from llm_bridge.training.architecture import auto_class
 from llm_bridge.training.fetching import ModelError, Progress, public_name, quiet
 from llm_bridge.training.methods import AdapterSettings, Method, method_named
 from llm_bridge.training.models import LoadedModel, load_model
+from llm_bridge.training.verdict_head import first_blocks, load_head, new_head, save_head
 
 RECORD_FILE = "chirpbridge_adapter.json"
 
@@ -57,10 +58,13 @@ def attach(
     ModelError
         When the base is stored in another way than the method needs, or holds adapters already.
     ValueError
-        Unknown method, no layers, layers out of range.
+        Unknown method, no layers, layers out of range, a probe without a layer to read.
     """
     row = method_named(method)
     settings = settings or AdapterSettings()
+    depth = settings.read_layer
+    if row.trained == "head" and depth is None:
+        raise ValueError(f"'read_layer' must be given for the method {method!r}: it trains nothing but the head there")
     if loaded.fingerprint["storage"] != row.storage:
         raise ModelError(
             f"method {method!r} needs a base with storage={row.storage!r} (got {loaded.fingerprint['storage']!r})"
@@ -69,10 +73,17 @@ def attach(
         raise ModelError(f"the model is prepared for {loaded.fingerprint['method']!r} already; load a fresh base")
     if row.trained == "nothing":
         return _named(loaded, loaded.model, method, {})
+    if depth is not None:
+        loaded = replace(loaded, head=new_head(loaded.base, depth))
+    if row.trained == "head":
+        return _named(loaded, loaded.model, method, {})
     if row.trained == "everything":
         if not keep_dtype:
             loaded.model.float()
-        loaded.model.requires_grad_(True)
+        with first_blocks(loaded.base, depth):  # what a head in the middle reads, and nothing behind it
+            loaded.base.get_decoder().requires_grad_(True)
+        if depth is None:
+            loaded.model.requires_grad_(True)
         return _named(loaded, loaded.model, method, {"dtype": str(loaded.model.dtype).removeprefix("torch.")})
     layers, scores = _choose_layers(loaded, row, settings, texts, progress)
     model = with_adapters(loaded, settings, layers)
@@ -86,7 +97,7 @@ def _choose_layers(
     loaded: LoadedModel, row: Method, settings: AdapterSettings, texts: Sequence[str], progress: Progress | None
 ) -> tuple[tuple[int, ...], dict[str, Any] | None]:
     """Indices of the blocks that get adapters, and how they were chosen."""
-    blocks = num_blocks(loaded)
+    blocks = num_blocks(loaded) if settings.read_layer is None else settings.read_layer
     if row.strategy is None:
         return _checked_layers(tuple(range(blocks)) if settings.layers is None else settings.layers, blocks), None
     from llm_bridge.training.layer_selection import select_layers
@@ -121,7 +132,10 @@ def _checked_layers(layers: Sequence[int], blocks: int) -> tuple[int, ...]:
 
 
 def _named(loaded: LoadedModel, model: Any, method: str, details: Mapping[str, Any]) -> LoadedModel:
-    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    parts = [model] if loaded.head is None else [model, loaded.head]
+    trainable = sum(value.numel() for part in parts for value in part.parameters() if value.requires_grad)
+    if loaded.head is not None:
+        details = {**details, "read_layer": loaded.head.layer}
     fingerprint = {**loaded.fingerprint, "method": method, "num_trainable": trainable, **details}
     return replace(loaded, model=model, fingerprint=fingerprint)
 
@@ -142,10 +156,12 @@ def save_trained(loaded: LoadedModel, folder: Path) -> Path:
     name, revision = public_name(loaded.fingerprint["name"])
     loaded.base.name_or_path = loaded.base.config.name_or_path = name
     model: Any = loaded.model
+    if loaded.head is not None:
+        save_head(loaded.head, folder)
     if row.trained == "everything":
         with quiet():
             model.save_pretrained(folder)
-    else:
+    elif row.trained == "adapters":
         for config in model.peft_config.values():
             config.base_model_name_or_path, config.revision = name, revision
         model.save_pretrained(folder, save_embedding_layers=False)  # else the hub is asked whether they grew
@@ -173,7 +189,7 @@ def export_trained(kept: Path, folder: Path, *, merged: bool = False) -> Path:
     if merged and record["storage"] != "full":
         raise ModelError(f"{kept.name} has a base in 4 bits: merged, it would be another model; export the adapter")
     _require_empty(folder)
-    if not merged or method_named(record["method"]).trained == "everything":
+    if not merged or method_named(record["method"]).trained != "adapters":
         shutil.copytree(kept, folder, dirs_exist_ok=True)
         return folder
     loaded = load_trained(load_model(record["name"], seed=record["seed"] or 0, device="cpu"), kept)
@@ -212,15 +228,17 @@ def load_trained(base: LoadedModel, folder: Path) -> LoadedModel:
                 f"{folder} was trained on another base: its {key} is {record[key]}, this base has "
                 f"{base.fingerprint[key]} ({record['name']} against {base.fingerprint['name']})"
             )
+    model: Any = base.model
     if method_named(record["method"]).trained == "everything":
         with quiet():
-            model: Any = auto_class(base.base.config).from_pretrained(
+            model = auto_class(base.base.config).from_pretrained(
                 folder, dtype=base.model.dtype, device_map={"": str(base.device)}
             )
-    else:
+    elif method_named(record["method"]).trained == "adapters":
         with quiet():
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(base.model, str(folder))
     model.eval()
-    return replace(base, model=model, fingerprint={**base.fingerprint, **record, "compute": base.compute})
+    loaded = replace(base, model=model, fingerprint={**base.fingerprint, **record, "compute": base.compute})
+    return replace(loaded, head=load_head(loaded.base, folder))

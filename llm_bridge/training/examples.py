@@ -69,6 +69,16 @@ class Example:
         """The program, without the version."""
         return self.item_id.rsplit("/", 1)[0]
 
+    def teaches(self, objectives: Mapping[str, float]) -> bool:
+        """Whether some objective of a weight above 0 has a loss on this row."""
+        losses = {
+            "line": self.buggy and bool(self.label_lines),
+            "localise": not self.buggy or bool(self.label_lines),
+            "likelihood": not self.buggy,
+            "repair": self.fix is not None and self.fix_line is not None,
+        }
+        return any(weight and losses.get(name, True) for name, weight in objectives.items())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:

@@ -39,10 +39,11 @@ from llm_bridge.training.fetching import Progress, quiet
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import BugLoss, gold_mask
 from llm_bridge.training.optimisation import data_order, learning_rate_factor, make_optimiser
-from llm_bridge.training.settings import OBJECTIVES
+from llm_bridge.training.settings import OBJECTIVES, require_readable
 from llm_bridge.training.settings import TrainingRecord as TrainingRecord
 from llm_bridge.training.settings import TrainSettings as TrainSettings
 from llm_bridge.training.sharding import like, own_part, restore, shard, twin_of, wants_shards, whole
+from llm_bridge.training.verdict_head import PREFIX
 from llm_bridge.training.workers import join_workers
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -94,6 +95,8 @@ def finetune(
     """
     started, started_cpu = time.monotonic(), time.process_time()
     trainable = _trainable(loaded)
+    require_readable(settings.objectives, loaded.head is not None)
+    taught, held_out = ([row for row in rows if row.teaches(settings.objectives)] for rows in (examples, validation))
     count = sum(parameter.numel() for parameter in trainable.values())
 
     def record(status: str, message: str, run: _Run | None = None) -> TrainingRecord:
@@ -116,17 +119,18 @@ def finetune(
 
     if not trainable:
         return record("zero-shot", "nothing is trainable")
-    if not examples:
-        return record("empty", "no training example arrived: the model is the untrained one")
+    if not taught:
+        what = "that the objectives can read " if examples else ""
+        return record("empty", f"no training example {what}arrived: the model is the untrained one")
 
     if not settings.objectives.get("distil"):
         teacher = None
     else:
-        texts = [row.text for row in (*examples, *validation)]
+        texts = [row.text for row in (*taught, *held_out)]
         most = loaded.limit(settings.max_tokens)
         teacher = teacher or predict(loaded, texts, max_tokens=most)
         teacher.require(texts, max_tokens=most)
-    run = _Run(loaded, trainable, examples, validation, teacher, settings, checkpoint_dir)
+    run = _Run(loaded, trainable, taught, held_out, teacher, settings, checkpoint_dir)
     try:
         run.resume()
         while run.step < settings.steps:
@@ -186,11 +190,11 @@ class _Run:
         if settings.gradient_checkpointing:
             _blocks_checkpointing(self.loaded, True)
         model, base = self.loaded.model, self.loaded.base
-        self.loss = BugLoss(model, base, verdict_ids(loaded.tokenizer), settings.objectives)
+        self.loss = BugLoss(model, base, verdict_ids(loaded.tokenizer), settings.objectives, loaded.head)
         if self.sharded:
             shard(self.loss, self.loaded, self.home)
             self.trainable = _trainable(self.loaded)
-        self.optimiser = make_optimiser(self.loaded, list(self.trainable.values()), settings)
+        self.optimiser = make_optimiser(self.loaded, self.trainable, settings)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, learning_rate_factor(settings))
         torch.manual_seed(settings.seed + 1_000_003 * self.workers.rank)
         model.train()
@@ -213,8 +217,8 @@ class _Run:
         total = self.workers.total(total, self.loaded.device)
         if not math.isfinite(total):
             return total, math.nan
-        if not self.sharded:
-            self.workers.add_gradients(self.trainable.values())
+        whole_here = [value for name, value in self.trainable.items() if not self.sharded or name.startswith(PREFIX)]
+        self.workers.add_gradients(whole_here)
         self.tokens += sum(self._size(self.rows, self.fixes, index) for index in chosen)
         norm = torch.nn.utils.clip_grad_norm_(list(self.trainable.values()), self.settings.clip_norm)
         return total, float(whole(norm))
@@ -383,7 +387,11 @@ def model_sum(model: torch.nn.Module) -> float:
 
 
 def _trainable(loaded: LoadedModel) -> dict[str, torch.nn.Parameter]:
-    return {name: parameter for name, parameter in loaded.model.named_parameters() if parameter.requires_grad}
+    """Trainable parameters by name: the model's, then the verdict head's."""
+    own = dict(loaded.model.named_parameters())
+    if loaded.head is not None:
+        own |= {PREFIX + name: parameter for name, parameter in loaded.head.named_parameters()}
+    return {name: parameter for name, parameter in own.items() if parameter.requires_grad}
 
 
 def _blocks_checkpointing(loaded: LoadedModel, on: bool) -> None:

@@ -3,6 +3,7 @@
     method            base    trained
     zero-shot         full    nothing
     zero-shot-nf4     NF4     nothing
+    probe             full    a linear head on frozen hidden states (`verdict_head`)
     full              full    every weight
     lora              full    adapters on every block:            W x + (alpha / rank) B A x,  B = 0 at first
     qlora             NF4     the same
@@ -33,7 +34,7 @@ class Method:
 
     name: str
     storage: str
-    trained: str  # "nothing", "everything", "adapters"
+    trained: str  # "nothing", "head", "everything", "adapters"
     strategy: str | None
     learning_rate: float
 
@@ -42,6 +43,7 @@ def _methods() -> dict[str, Method]:
     rows = [
         Method(name="zero-shot", storage="full", trained="nothing", strategy=None, learning_rate=0.0),
         Method(name="zero-shot-nf4", storage="nf4", trained="nothing", strategy=None, learning_rate=0.0),
+        Method(name="probe", storage="full", trained="head", strategy=None, learning_rate=1e-3),
         Method(name="full", storage="full", trained="everything", strategy=None, learning_rate=1.5e-4),
     ]
     for stem, storage in (("lora", "full"), ("qlora", "nf4")):
@@ -56,7 +58,9 @@ METHODS: Mapping[str, Method] = _methods()
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterSettings:
-    """Size and place of the adapters, and how a strategy picks layers. `full` and `zero-shot` ignore it.
+    """Size and place of the adapters, how a strategy picks layers, and where verdicts are read.
+
+    Without adapters, as in "full" and "probe", only `read_layer` counts.
 
     Parameters
     ----------
@@ -70,6 +74,9 @@ class AdapterSettings:
         A strategy picks `num_layers` blocks, or ``floor(ratio * blocks)`` where that is `None`.
     num_texts, estimator, kernel, position, exclude_first
         Options of "cka" and "fisher" (`layer_selection.select_layers`).
+    read_layer
+        Number of blocks, from 1, after which a trained head reads the verdicts (`verdict_head`); `None` reads them from
+        the output head after the last block.
     initialisation
         ``True`` (B = 0), or a name the adapter library knows, such as "pissa".
     seed
@@ -88,6 +95,7 @@ class AdapterSettings:
     kernel: str = "linear"
     position: str = "last"
     exclude_first: bool | str = "auto"
+    read_layer: int | None = None
     initialisation: bool | str = True
     seed: int = 0
 
@@ -118,7 +126,7 @@ _LAYERWISE_DECODER = {
     },
     "training": {
         "learning_rate": 2e-5, "schedule": "cosine", "warmup_fraction": 0.03, "weight_decay": 0.0,
-        "batch_programs": 16,
+        "batch_programs": 8,
     },
 }  # fmt: skip
 _ENCODER = {
@@ -133,7 +141,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "adapter": {"rank": 64, "alpha": 16.0, "dropout": 0.1},
         "training": {
             "learning_rate": 2e-4, "schedule": "constant", "warmup_fraction": 0.03, "clip_norm": 0.3, "beta2": 0.999,
-            "weight_decay": 0.0, "gradient_checkpointing": True, "batch_programs": 16,
+            "weight_decay": 0.0, "gradient_checkpointing": True, "batch_programs": 8,
         },
     },
     # arXiv 2602.05988, its decoders' scripts: rank = alpha = 128, half of the layers by (biased) CKA at the last token,
@@ -151,7 +159,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "adapter": {**_ENCODER, "dropout": 0.1, "target_modules": ("query", "value")},
         "training": {
             "learning_rate": 4e-4, "schedule": "linear", "warmup_fraction": 0.06, "weight_decay": 0.1,
-            "batch_programs": 16, "max_tokens": 512, "objectives": {"detect": 1.0},
+            "batch_programs": 8, "max_tokens": 512, "objectives": {"detect": 1.0},
         },
     },
     "layerwise-deberta-v3-base": {
@@ -164,7 +172,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         },
         "training": {
             "learning_rate": 1e-3, "schedule": "linear", "warmup_fraction": 0.1, "weight_decay": 0.01,
-            "batch_programs": 32, "max_tokens": 320, "objectives": {"detect": 1.0},
+            "batch_programs": 16, "max_tokens": 320, "objectives": {"detect": 1.0},
         },
     },
     # torchtune recipes/configs/llama3/8B_qlora_single_device.yaml
@@ -176,7 +184,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         },
         "training": {
             "learning_rate": 3e-4, "schedule": "cosine", "warmup_steps": 100, "weight_decay": 0.01,
-            "batch_programs": 16, "gradient_checkpointing": True,
+            "batch_programs": 8, "gradient_checkpointing": True,
         },
     },
 }  # fmt: skip

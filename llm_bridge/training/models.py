@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from llm_bridge.training.verdict_head import VerdictHead
+
 __all__ = [
     "DEFAULT_MODEL",
     "STORAGES",
@@ -81,6 +83,8 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     fingerprint: dict[str, Any]
     frame: Frame = RAW
+    head: VerdictHead | None = None
+    """Trained reader of the verdicts; without one they are read from the output head."""
 
     def limit(self, max_tokens: int | None = None) -> int:
         """Longest text in tokens: `max_tokens`, or the default, and never more than the model's positions."""
@@ -247,6 +251,8 @@ def _from_folder(
 
     config = read_config(folder)
     options: dict[str, Any] = {"dtype": number_format, "device_map": {"": str(place)}}
+    if place.type == "cpu":  # short texts: the fused kernel's way back takes longer than plain products there
+        options["attn_implementation"] = "eager"
     options |= {"config": config, "key_mapping": LLAVA_KEYS}
     if storage == "nf4":
         options["quantization_config"] = nf4_config(number_format)

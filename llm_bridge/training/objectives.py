@@ -3,11 +3,13 @@
 With h_t the last hidden state at token t and w the rows of the output head,
 
     verdict(t)   = h_t · (w_bug − w_ok)                                          one number, no vocabulary needed
+                   or what a trained head reads in a middle block (`verdict_head`), for lines and for the program
     line         = −log softmax(verdict(line ends))[gold]                         buggy texts: where is it, given a bug?
     distil       = mean KL(untrained p(· | tokens before) ‖ p(· | tokens before))  all texts, see `distillation`
     likelihood   = mean −log p(token | tokens before)                             correct texts, over the vocabulary
     localise     = −log softmax([verdict(line ends), none])[gold],  none = −verdict(end of the suffix)
     detect       = −log p(answer | text, suffix)                                  over the vocabulary, or two classes
+                   or, with a trained head, −log sigmoid(± verdict(end of the suffix))
     repair       = mean −log p(fix | text up to the line, request)                over the whole vocabulary
 
 *line* teaches the place, on the buggy text of a pair; *distil* (on both texts) or *likelihood* (on the correct one)
@@ -29,7 +31,8 @@ from torch.nn import functional
 from llm_bridge.training.architecture import is_encoder
 from llm_bridge.training.examples import IGNORED, Batch
 from llm_bridge.training.precision import stored_arithmetic
-from llm_bridge.training.settings import OBJECTIVES
+from llm_bridge.training.settings import OBJECTIVES, require_readable
+from llm_bridge.training.verdict_head import VerdictHead, first_blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,12 +52,18 @@ class TokenPredictions:
     log_p: torch.Tensor
 
 
-def hidden_states(model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """Last hidden states ``(rows, tokens, width)``, without the product with the vocabulary (a quarter of the work)."""
+def hidden_states(
+    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, num_blocks: int | None = None
+) -> torch.Tensor:
+    """Last hidden states ``(rows, tokens, width)``, without the product with the vocabulary (a quarter of the work).
+
+    With `num_blocks`, those after so many blocks, and nothing beyond them is computed.
+    """
     if is_encoder(model.config):
         encoded: torch.Tensor = model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return encoded
-    output = model.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+    with first_blocks(model, num_blocks):
+        output = model.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
     hidden: torch.Tensor = output.last_hidden_state
     return hidden
 
@@ -70,6 +79,13 @@ def line_verdicts(hidden: torch.Tensor, direction: torch.Tensor, batch: Batch) -
     verdicts = node_verdicts(hidden, direction)
     rows = torch.arange(hidden.shape[0], device=hidden.device)
     return verdicts.gather(1, batch.line_ends), verdicts[rows, batch.suffix_end]
+
+
+def head_verdicts(hidden: torch.Tensor, reader: VerdictHead, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `line_verdicts`, from a trained head."""
+    verdicts = reader(hidden)
+    rows = torch.arange(hidden.shape[0], device=hidden.device)
+    return verdicts[..., 0].gather(1, batch.line_ends), verdicts[rows, batch.suffix_end, 1]
 
 
 def node_verdicts(hidden: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
@@ -90,14 +106,23 @@ class BugLoss(nn.Module):
     A module, so that whatever wraps modules for several devices can wrap it.
     """
 
-    def __init__(self, model: nn.Module, base: PreTrainedModel, ids: tuple[int, int], weights: Mapping[str, float]):
-        """Hold `model` (perhaps wrapped), the language model in it, the answers' token ids and the weights."""
+    def __init__(
+        self,
+        model: nn.Module,
+        base: PreTrainedModel,
+        ids: tuple[int, int],
+        weights: Mapping[str, float],
+        verdict_head: VerdictHead | None = None,
+    ):
+        """Hold `model` (perhaps wrapped), the language model in it, the answers' token ids, the weights and a head."""
         super().__init__()
         unknown = sorted(set(weights) - set(OBJECTIVES))
         if unknown or not any(weights.values()):
             raise ValueError(f"'objectives' must weigh some of {', '.join(OBJECTIVES)} (got {dict(weights)})")
+        require_readable(weights, verdict_head is not None)
         self.model = model
         self._base = [base]  # in a list: the same weights are not registered twice
+        self._verdict_head = [verdict_head]  # and the head is not cut into shards
         self._ids = ids
         self._weights = dict(weights)
 
@@ -125,6 +150,9 @@ class BugLoss(nn.Module):
             total = total.index_add(0, fix_rows, self._weights["repair"] * some)
         if not any(weight for name, weight in self._weights.items() if name != "repair"):
             return total
+        (reader,) = self._verdict_head
+        if reader is not None:
+            return total + self._read_loss(reader, batch, gold)
         hidden, head = hidden_states(base, batch.input_ids, batch.attention_mask), base.get_output_embeddings()
         if self._weights.get("line") or self._weights.get("localise"):
             lines, program = line_verdicts(hidden, verdict_direction(base, self._ids), batch)
@@ -140,6 +168,18 @@ class BugLoss(nn.Module):
         if weight := self._weights.get("detect"):
             total = total + weight * completion_loss(hidden, head, batch.labels)
         return total
+
+    def _read_loss(self, reader: VerdictHead, batch: Batch, gold: torch.Tensor) -> torch.Tensor:
+        """Loss of each row from a trained head's verdicts."""
+        hidden = hidden_states(self._base[0], batch.input_ids, batch.attention_mask, num_blocks=reader.layer)
+        lines, program = head_verdicts(hidden, reader, batch)
+        losses = {
+            "line": lambda: line_loss(lines, batch.candidate, gold),
+            "localise": lambda: localise_loss(lines, program, batch.candidate, gold),
+            "detect": lambda: functional.softplus(torch.where(gold[:, -1], program, -program)),
+        }
+        wanted = [(weight, losses[name]()) for name, weight in self._weights.items() if weight and name != "repair"]
+        return sum((weight * loss for weight, loss in wanted), torch.zeros(len(gold), device=gold.device))
 
 
 def line_loss(lines: torch.Tensor, candidate: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,8 @@ HEAD_TOKENS = 512
 """Tokens whose logits exist at once in scoring: 100 MB with 49,152 entries, 260 MB with 128,256."""
 OBJECTIVES = ("line", "distil", "likelihood", "localise", "detect", "repair")
 DEFAULT_OBJECTIVES: Mapping[str, float] = MappingProxyType({"line": 1.0, "distil": 3.0})
+VERDICT_OBJECTIVES = ("line", "localise", "detect")
+"""Objectives that a trained head reads in a middle block; the others need the output head after the last one."""
 SCHEDULES = ("cosine", "linear", "constant")
 OPTIMISERS = ("auto", "adamw", "paged_adamw_32bit", "paged_adamw_8bit")
 
@@ -27,7 +29,9 @@ class TrainSettings:
     steps
         Number of optimiser steps, 40 by default.
     batch_programs
-        Texts whose gradients are added up before a step.
+        Programs whose gradients are added up before a step, each with those of its texts that the objectives read.
+    head_learning_rate
+        Peak value for a trained verdict head, which begins at zero; 0.001 by default.
     batch_tokens
         Largest micro-batch, in tokens with padding: bounds the memory, not the result (beyond rounding).
     schedule, warmup_fraction, warmup_steps
@@ -50,12 +54,13 @@ class TrainSettings:
 
     learning_rate: float
     steps: int = 40
-    batch_programs: int = 8
+    batch_programs: int = 4
     batch_tokens: int = 1024
     max_tokens: int = MAX_TOKENS
     schedule: str = "cosine"
     warmup_fraction: float = 0.1
     warmup_steps: int | None = None
+    head_learning_rate: float = 1e-3
     weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.999
@@ -70,7 +75,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         """Check each bound once."""
-        for name, low in (("learning_rate", 0.0), ("clip_norm", 0.0)):
+        for name, low in (("learning_rate", 0.0), ("head_learning_rate", 0.0), ("clip_norm", 0.0)):
             value = getattr(self, name)
             if not (value > low and math.isfinite(value)):
                 raise ValueError(f"{name!r} must be positive and finite (got {value})")
@@ -90,6 +95,15 @@ class TrainSettings:
             raise ValueError(f"'objectives' must weigh some of {', '.join(OBJECTIVES)} (got {dict(self.objectives)})")
         if any(weight < 0 for weight in self.objectives.values()):
             raise ValueError(f"'objectives' must not be negative (got {dict(self.objectives)})")
+
+
+def require_readable(objectives: Mapping[str, float], has_head: bool) -> None:
+    """Refuse objectives that need the blocks behind a trained head, which are not run."""
+    beyond = [name for name, weight in objectives.items() if weight and name not in VERDICT_OBJECTIVES]
+    if has_head and beyond:
+        raise ValueError(
+            f"'objectives' with a 'read_layer' must be among {', '.join(VERDICT_OBJECTIVES)} (got {', '.join(beyond)})"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

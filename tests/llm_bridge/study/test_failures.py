@@ -77,9 +77,7 @@ def test_likelihoods_that_are_no_numbers_are_a_failure_of_their_model(tmp_path: 
 
 def test_a_model_that_answers_every_text_alike_is_a_failure(tmp_path: Path) -> None:
     """Weights of 1e6 make every logit zero: -log of 1/259, the size of the toy's vocabulary, for each token."""
-    guessed = (
-        rf"\Afull, seed 0: the likelihoods are the same for each of 16 texts \({math.log(259):.4g} nats a token\).*"
-    )
+    guessed = rf"\Afull, seed 0: the answers are the same for each of 16 texts \({math.log(259):.4g} nats a token\).*"
     with pytest.raises(FailedModelsError, match=guessed):
         run(tmp_path, "training.learning_rate={full=1e6}", "training.steps=1", "training.methods=['full', 'zero-shot']")
     assert methods_of(tmp_path) == ["zero-shot"]

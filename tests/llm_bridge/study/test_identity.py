@@ -80,7 +80,7 @@ SETTINGS: dict[str, tuple[str, Differs]] = {
     "corpus.quixbugs_path": ("elsewhere", nothing),  # no QuixBugs here; where it is, its content counts
     "corpus.train_pairs": ("7", is_fitted),
     "corpus.validation_pairs": ("5", asks_a_model),
-    "corpus.mutants_seed": ("1", everything),
+    "corpus.mutants_seed": ("1", nothing),  # no mutants of mutmut here
     "corpus.train_max_chars": ("180", everything),
     "radio.bandwidth_hz": ("250e3", crosses),
     "radio.redundancy": ("0.75", crosses_with(policy="erasure")),
@@ -99,7 +99,7 @@ SETTINGS: dict[str, tuple[str, Differs]] = {
     "radio.region": ("US915", crosses),  # rows tell the duty cycle, the dwell time and the time that sending takes
     "radio.duty_cycle": ("0.5", crosses),
     "training.steps": ("7", is_trained),
-    "training.batch_programs": ("2", is_trained),
+    "training.batch_programs": ("3", is_trained),
     "training.learning_rate": ("{full=0.5}", is_trained),  # coarser than it could be: published names hold all rates
     "training.objectives": ("{line=1.0}", is_trained),
     "training.warmup_fraction": ("0.5", is_trained),
@@ -110,6 +110,8 @@ SETTINGS: dict[str, tuple[str, Differs]] = {
     "training.adapter_dropout": ("0.1", is_trained),
     "training.gradient_checkpointing": ("true", is_trained),
     "training.max_tokens": ("300", asks_a_model),
+    "training.read_layer": ("1", is_trained),
+    "training.head_learning_rate": ("0.01", is_trained),
     "training.target_modules": ("['q_proj']", is_trained),  # coarser: without adapters none is there to place
     "training.layers": ("[0]", is_trained),
     "training.preset": ("qlora-paper", is_trained),

@@ -388,7 +388,7 @@ def test_corruption_in_training_shares_its_models_between_splits() -> None:
 def test_a_cells_name_is_what_it_was_before_later_axes_came(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken before `equal_loss` and nested seeds: a folder of then is found again."""
     monkeypatch.setattr("llm_bridge.study.cells.simulator_version", lambda: "0.1.0")
-    recipe = load_recipe("equal_energy", ["training.objectives={line=1.0}"])
+    recipe = load_recipe("equal_energy", ["training.objectives={line=1.0}", "training.batch_programs=12"])
     cell = next(cell for cell in expand(recipe) if cell.method == "qlora" and cell.link and cell.link.sf == 7)
     name = cell_name(cell, cell_config(cell, recipe, HASHES))
     assert name == "minibugs-qlora-seed0-eval-sf07--5.24dB-drop-equal_energy-d33f465895"

@@ -18,13 +18,13 @@ from llm_bridge.training.methods import LLAMA_LINEARS, METHODS, PRESETS, STRATEG
 from llm_bridge.training.models import ModelError
 
 TEXTS = tuple(row.text for row in examples(8))
-TRAINING = TrainSettings(learning_rate=1e-2, steps=3, batch_programs=4)
+TRAINING = TrainSettings(learning_rate=1e-2, steps=3, batch_programs=2)
 
 
 def test_the_registry_holds_every_method_of_the_contract() -> None:
     expected = {"zero-shot", "full", "lora", "qlora"}
     expected |= {f"{stem}-{strategy}" for stem in ("lora", "qlora") for strategy in STRATEGIES}
-    assert expected | {"zero-shot-nf4"} == set(METHODS)
+    assert expected | {"zero-shot-nf4", "probe"} == set(METHODS)
     assert all(
         row.storage == ("nf4" if name.startswith("qlora") or name.endswith("nf4") else "full")
         for name, row in METHODS.items()

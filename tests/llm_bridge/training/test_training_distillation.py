@@ -18,7 +18,7 @@ from llm_bridge.training.models import load_model
 from llm_bridge.training.objectives import TokenPredictions, distillation_loss
 
 SETTINGS = TrainSettings(
-    learning_rate=3e-3, steps=6, batch_programs=4, schedule="constant", objectives={"line": 1.0, "distil": 1.0}
+    learning_rate=3e-3, steps=6, batch_programs=2, schedule="constant", objectives={"line": 1.0, "distil": 1.0}
 )
 TEXTS = [row.text for row in examples()]
 
@@ -182,7 +182,7 @@ def test_a_training_job_learns_from_the_unquantised_model_and_keeps_what_it_said
         device=None,
         compute=None,
         adapter={"rank": 2},
-        training={"learning_rate": 1e-3, "steps": 2, "batch_programs": 4, "objectives": {"distil": 1.0}},
+        training={"learning_rate": 1e-3, "steps": 2, "batch_programs": 2, "objectives": {"distil": 1.0}},
         examples=tuple(examples()),
         checkpoint_dir=None,
         teacher_file=str(file),
@@ -196,7 +196,7 @@ def test_a_training_job_learns_from_the_unquantised_model_and_keeps_what_it_said
 
 def test_nothing_is_asked_of_the_model_where_nothing_is_distilled(tmp_path: Path) -> None:
     file = tmp_path / "teacher.pt"
-    training = {"learning_rate": 1e-3, "steps": 1, "batch_programs": 4, "objectives": {"line": 1.0}}
+    training = {"learning_rate": 1e-3, "steps": 1, "batch_programs": 2, "objectives": {"line": 1.0}}
     common = {"model": "toy", "method": "lora", "device": None, "compute": None, "adapter": {"rank": 2}}
     rows = tuple(examples())
     train_together(TrainingJob(**common, training=training, examples=rows, checkpoint_dir=None, teacher_file=str(file)))

@@ -34,7 +34,7 @@ SMALL += [
 
 
 def job(**changes: object) -> TrainingJob:
-    settings = {"learning_rate": 1e-3, "steps": 2, "batch_programs": 4}
+    settings = {"learning_rate": 1e-3, "steps": 2, "batch_programs": 2}
     known = {
         "model": "toy",
         "method": "lora",

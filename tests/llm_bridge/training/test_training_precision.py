@@ -21,7 +21,7 @@ from llm_bridge.training.models import LoadedModel, ModelError, load_model
 from llm_bridge.training.objectives import head_logits
 
 TEXTS = [row.text for row in examples(8)]
-SETTINGS = TrainSettings(learning_rate=1e-2, steps=40, batch_programs=4, schedule="constant")
+SETTINGS = TrainSettings(learning_rate=1e-2, steps=40, batch_programs=2, schedule="constant")
 
 
 def toy(compute: str | None, method: str = "zero-shot") -> LoadedModel:

@@ -118,7 +118,7 @@ def test_half_of_the_layers_by_cka_on_every_architecture(name: str, tmp_path: Pa
     trained = {n: p.detach().clone() for n, p in loaded.model.named_parameters() if p.requires_grad}
     assert any("classifier" in n for n in trained) == (name in ENCODERS)
     objectives = {"detect": 1.0} if name in ENCODERS else {"line": 1.0}
-    settings = TrainSettings(learning_rate=1e-2, steps=2, batch_programs=4, objectives=objectives)
+    settings = TrainSettings(learning_rate=1e-2, steps=2, batch_programs=2, objectives=objectives)
     record = finetune(loaded, ROWS, settings)
     assert record.status == "finished" and record.losses[0] > 0
     moved = [n for n, p in loaded.model.named_parameters() if p.requires_grad and not torch.equal(p, trained[n])]

@@ -60,7 +60,7 @@ LAST = replace(
     correct="def last(x):\n    y = x[-1]\n    return y\n",
     buggy_line=3,
 )
-REPAIR = TrainSettings(learning_rate=1e-2, steps=60, batch_programs=4, schedule="constant", objectives={"repair": 1.0})
+REPAIR = TrainSettings(learning_rate=1e-2, steps=60, batch_programs=2, schedule="constant", objectives={"repair": 1.0})
 
 
 def arrive(
