@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.corpora import minibugs
+from llm_bridge.corpora.programs import line_spans
 from llm_bridge.files import read_json, write_json
 from llm_bridge.scoring.rules import is_rule
 from llm_bridge.study.cells import base_method
@@ -312,14 +313,15 @@ def _untrained(loaded: LoadedModel, base: LoadedModel) -> LoadedModel | None:
 
 def _rows(job: RehearsalJob) -> tuple[list[Example], int]:
     """Examples of one step, and the tokens of its largest micro-batch."""
-    from llm_bridge.training.examples import clean_examples, encode_example, length_batches
+    from llm_bridge.training.examples import clean_examples, encode_example, length_batches, replaced_line
     from llm_bridge.training.methods import method_named
     from llm_bridge.training.models import load_tokenizer
     from llm_bridge.training.settings import HEAD_TOKENS, MAX_TOKENS
 
     if method_named(job.method).trained == "nothing":
         return [], HEAD_TOKENS
-    rows = clean_examples(minibugs.load())[: job.training["batch_programs"]]
+    pairs = sorted(minibugs.load(), key=lambda pair: line_spans(pair.buggy)[replaced_line(pair)])  # bugs near the start
+    rows = clean_examples(pairs)[: job.training["batch_programs"]]
     tokenizer = load_tokenizer(job.folder)
     most = job.training.get("max_tokens", MAX_TOKENS)
     sizes = [len(encode_example(row, tokenizer, max_tokens=most).input_ids) for row in rows]
