@@ -47,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Program text over a LoRa radio link into the fine-tuning of a language model, scored on bugs.",
 )
-models_app = typer.Typer(no_args_is_help=True, help="Language models: fetch the default one, estimate memory, export.")
+models_app = typer.Typer(no_args_is_help=True, help="Language models: fetch, export; estimate memory, rehearse.")
 recipes_app = typer.Typer(no_args_is_help=True, help="Recipes: their keys, and a JSON schema for editors.")
 corpora_app = typer.Typer(no_args_is_help=True, help="Corpora: check one for leaks, balance and right tests.")
 app.add_typer(models_app, name="models")

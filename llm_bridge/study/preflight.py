@@ -93,7 +93,7 @@ def prepare_model(
     if recipe.model.name == TOY:
         resolve_device(recipe.model.device)
         return
-    _check_tasks(recipe)
+    check_tasks(recipe)
     if (folder := Path(recipe.model.name).expanduser()).is_dir():
         _check_folder(recipe, folder)
     for estimate in _estimates(recipe):
@@ -105,7 +105,7 @@ def prepare_model(
         _check_folder(recipe, fetch_model(recipe.model.name, progress=advance))
 
 
-def _check_tasks(recipe: Recipe) -> None:
+def check_tasks(recipe: Recipe) -> None:
     """Refuse tasks, objectives and methods that an encoder has not: every reason, one line each."""
     from llm_bridge.training.common import ModelDownloadError, ModelError
     from llm_bridge.training.estimate import config_of

@@ -28,7 +28,7 @@ from llm_bridge.files import read_json, write_json
 from llm_bridge.scoring.rules import is_rule
 from llm_bridge.study.cells import base_method
 from llm_bridge.study.model_runs import run_settings
-from llm_bridge.study.preflight import check_training
+from llm_bridge.study.preflight import check_tasks, check_training
 from llm_bridge.study.provenance import provenance
 from llm_bridge.study.recipe import Recipe
 
@@ -102,6 +102,7 @@ def rehearse_recipe(
     from llm_bridge.training.random_model import write_random_model
 
     check_training(recipe)
+    check_tasks(recipe)
     listed = [method for method in dict.fromkeys(recipe.training.methods) if not is_rule(method)]
     unknown = [method for method in methods if method not in listed]
     if unknown:

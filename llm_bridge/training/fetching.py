@@ -221,6 +221,9 @@ def _from_hub(name: str, say: Progress) -> Path:
             raise ModelDownloadError(
                 f"the hub gave no model {name!r} ({type(error).__name__}: {reason}). {_advice(name)}"
             ) from error
+    if not list(Path(folder).glob("*.safetensors")):  # older repositories
+        with quiet(), contextlib.suppress(Exception):  # what is missing is said when the folder is checked
+            folder = snapshot_download(hub_id, revision=revision, allow_patterns=[*patterns, "pytorch_model*.bin"])
     say(2, 2)
     return Path(folder)
 

@@ -116,14 +116,10 @@ def _drawn(name: str, shape: torch.Size, config: PreTrainedConfig, generator: to
     if len(shape) < 2:
         return torch.full(shape, 0.0 if name.endswith("bias") else 1.0, dtype=torch.bfloat16)
     width = float(getattr(config, "initializer_range", 0.02))
-    rows = [torch.randn(some, generator=generator).mul_(width).bfloat16() for some in _pieces(shape)]
-    return torch.cat(rows).reshape(shape)
-
-
-def _pieces(shape: torch.Size, most: int = 1 << 24) -> list[int]:
-    """A tensor's numbers in pieces: float32 exists for one of them at a time."""
-    total = shape.numel()
-    return [min(most, total - start) for start in range(0, total, most)]
+    drawn = torch.empty(shape, dtype=torch.bfloat16)
+    for piece in drawn.view(-1).split(1 << 24):  # float32 exists for one of them at a time
+        piece.copy_(torch.randn(len(piece), generator=generator).mul_(width))
+    return drawn
 
 
 def _write_tokenizer(name: str, config: PreTrainedConfig, folder: Path, given: str | None) -> str:

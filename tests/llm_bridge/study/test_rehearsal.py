@@ -188,3 +188,11 @@ def test_a_child_that_ends_without_a_record_is_a_result_too(tmp_path: Path) -> N
     record = in_a_process(job)
     assert record["status"] == "failed (exit status 1)"
     assert render_rehearsal({"model": "toy", **record}) == "toy, method no-such: failed (exit status 1)"
+
+
+def test_what_a_run_would_refuse_is_not_rehearsed(tmp_path: Path) -> None:
+    """RoBERTa's shape is known: nothing is fetched or written before its tasks are refused."""
+    recipe = load_recipe("toy", ["model.name=FacebookAI/roberta-base", "training.methods=['full']"])
+    with pytest.raises(ModelError, match=r"an encoder \(roberta\) has no likelihoods"):
+        rehearse_recipe(recipe, console=Console(), folder=tmp_path)
+    assert not list(tmp_path.iterdir())

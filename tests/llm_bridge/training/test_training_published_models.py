@@ -33,6 +33,7 @@ from llm_bridge.training.adapters import attach, load_trained, save_trained
 from llm_bridge.training.architecture import decoder_blocks, meta_model, read_config
 from llm_bridge.training.common import ModelError
 from llm_bridge.training.estimate import KNOWN_SHAPES, config_of, estimate_memory
+from llm_bridge.training.fetching import fetch_model
 from llm_bridge.training.finetune import TrainSettings, finetune
 from llm_bridge.training.layer_selection import block_states, select_layers
 from llm_bridge.training.methods import PRESETS, AdapterSettings
@@ -246,3 +247,22 @@ def test_an_encoder_with_a_causal_task_is_refused_before_any_work(
 def test_the_encoders_schedule_falls_in_a_straight_line_to_zero() -> None:
     factor = learning_rate_factor(TrainSettings(learning_rate=1.0, steps=12, warmup_steps=2, schedule="linear"))
     assert [factor(step) for step in (0, 1, 2, 7, 12)] == pytest.approx([1 / 3, 2 / 3, 1.0, 0.5, 0.0])
+
+
+def test_a_hub_repository_without_safetensors_is_fetched_with_its_older_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As microsoft/deberta-v3-base is: ``pytorch_model.bin`` alone."""
+    asked: list[list[str]] = []
+
+    def snapshot(hub_id: str, *, revision: str | None, allow_patterns: list[str], **_: object) -> str:
+        asked.append(allow_patterns)
+        (tmp_path / "config.json").write_text("{}")
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    assert fetch_model("microsoft/deberta-v3-base") == tmp_path
+    assert "pytorch_model*.bin" not in asked[0] and "pytorch_model*.bin" in asked[1]
+    asked.clear()
+    (tmp_path / "model.safetensors").touch()
+    assert fetch_model("microsoft/deberta-v3-base") == tmp_path and len(asked) == 1
