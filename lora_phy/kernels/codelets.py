@@ -26,6 +26,8 @@ def pass_4(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles
     """`count` butterflies of 4: inputs `src_stride` apart, output p times w(j, p) to row p."""
     for j in range(count):
         s = 16 * (src_base + j)
+        d = 16 * (dst_base + j)
+        k = 6 * j
         t1 = load(src, s)
         t2 = load(src, s + 8)
         t3 = load(src, s + 16 * 1 * src_stride)
@@ -50,8 +52,6 @@ def pass_4(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles
         t22 = t10 + t14
         t23 = t9 - t13
         t24 = t10 - t14
-        d = 16 * (dst_base + j)
-        k = 6 * j
         store(dst, d, t21)
         store(dst, d + 8, t22)
         wr = load_splat(twiddles, k + 0)
@@ -141,6 +141,8 @@ def link_4(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t7 = fma(yr, cr, yi * ci)
         t8 = fma(yi, cr, -(yr * ci))
         br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)
+        d = 16 * (dst_base + j)
+        k = 6 * j
         t9 = t1 + t5
         t10 = t2 + t6
         t11 = t1 - t5
@@ -157,8 +159,6 @@ def link_4(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t22 = t10 + t14
         t23 = t9 - t13
         t24 = t10 - t14
-        d = 16 * (dst_base + j)
-        k = 6 * j
         store(dst, d, t21)
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 256, re0)
@@ -248,6 +248,7 @@ def power_4(work, base, block_stride, count, out, k_first, k_block, k_out):
     """Transform `count` blocks of 4 and store powers; output r of block q is k_first + q * k_block + r * k_out."""
     for q in range(count):
         s = 16 * (base + q * block_stride)
+        k = k_first + q * k_block
         t1 = load(work, s)
         t2 = load(work, s + 8)
         t3 = load(work, s + 16 * 1 * 1)
@@ -272,7 +273,6 @@ def power_4(work, base, block_stride, count, out, k_first, k_block, k_out):
         t22 = t10 + t14
         t23 = t9 - t13
         t24 = t10 - t14
-        k = k_first + q * k_block
         store(out, 8 * (k + 0 * k_out), fma(t21, t21, t22 * t22))
         store(out, 8 * (k + 1 * k_out), fma(t17, t17, t18 * t18))
         store(out, 8 * (k + 2 * k_out), fma(t23, t23, t24 * t24))
@@ -284,6 +284,7 @@ def spectrum_4(work, base, block_stride, count, out, k_first, k_block, k_out):
     """Transform `count` blocks of 4 and store values; output r of block q is k_first + q * k_block + r * k_out."""
     for q in range(count):
         s = 16 * (base + q * block_stride)
+        k = k_first + q * k_block
         t1 = load(work, s)
         t2 = load(work, s + 8)
         t3 = load(work, s + 16 * 1 * 1)
@@ -308,7 +309,6 @@ def spectrum_4(work, base, block_stride, count, out, k_first, k_block, k_out):
         t22 = t10 + t14
         t23 = t9 - t13
         t24 = t10 - t14
-        k = k_first + q * k_block
         store(out, 16 * (k + 0 * k_out), t21)
         store(out, 16 * (k + 0 * k_out) + 8, t22)
         store(out, 16 * (k + 1 * k_out), t17)
@@ -325,46 +325,48 @@ def pass_8(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles
     h = splat(_H)
     for j in range(count):
         s = 16 * (src_base + j)
+        d = 16 * (dst_base + j)
+        k = 14 * j
         t1 = load(src, s)
         t2 = load(src, s + 8)
-        t3 = load(src, s + 16 * 1 * src_stride)
-        t4 = load(src, s + 16 * 1 * src_stride + 8)
-        t5 = load(src, s + 16 * 2 * src_stride)
-        t6 = load(src, s + 16 * 2 * src_stride + 8)
-        t7 = load(src, s + 16 * 3 * src_stride)
-        t8 = load(src, s + 16 * 3 * src_stride + 8)
-        t9 = load(src, s + 16 * 4 * src_stride)
-        t10 = load(src, s + 16 * 4 * src_stride + 8)
+        t3 = load(src, s + 16 * 4 * src_stride)
+        t4 = load(src, s + 16 * 4 * src_stride + 8)
+        t5 = t1 + t3
+        t6 = t2 + t4
+        t7 = t1 - t3
+        t8 = t2 - t4
+        t9 = load(src, s + 16 * 1 * src_stride)
+        t10 = load(src, s + 16 * 1 * src_stride + 8)
         t11 = load(src, s + 16 * 5 * src_stride)
         t12 = load(src, s + 16 * 5 * src_stride + 8)
-        t13 = load(src, s + 16 * 6 * src_stride)
-        t14 = load(src, s + 16 * 6 * src_stride + 8)
-        t15 = load(src, s + 16 * 7 * src_stride)
-        t16 = load(src, s + 16 * 7 * src_stride + 8)
-        t17 = t1 + t9
-        t18 = t2 + t10
-        t19 = t1 - t9
-        t20 = t2 - t10
-        t21 = t3 + t11
-        t22 = t4 + t12
-        t23 = t3 - t11
-        t24 = t4 - t12
-        t25 = t5 + t13
-        t26 = t6 + t14
-        t27 = t5 - t13
-        t28 = t6 - t14
-        t29 = t7 + t15
-        t30 = t8 + t16
-        t31 = t7 - t15
-        t32 = t8 - t16
-        t33 = t17 + t25
-        t34 = t18 + t26
-        t35 = t17 - t25
-        t36 = t18 - t26
-        t37 = t21 + t29
-        t38 = t22 + t30
-        t39 = t21 - t29
-        t40 = t22 - t30
+        t13 = t9 + t11
+        t14 = t10 + t12
+        t15 = t9 - t11
+        t16 = t10 - t12
+        t17 = load(src, s + 16 * 2 * src_stride)
+        t18 = load(src, s + 16 * 2 * src_stride + 8)
+        t19 = load(src, s + 16 * 6 * src_stride)
+        t20 = load(src, s + 16 * 6 * src_stride + 8)
+        t21 = t17 + t19
+        t22 = t18 + t20
+        t23 = t17 - t19
+        t24 = t18 - t20
+        t25 = load(src, s + 16 * 3 * src_stride)
+        t26 = load(src, s + 16 * 3 * src_stride + 8)
+        t27 = load(src, s + 16 * 7 * src_stride)
+        t28 = load(src, s + 16 * 7 * src_stride + 8)
+        t29 = t25 + t27
+        t30 = t26 + t28
+        t31 = t25 - t27
+        t32 = t26 - t28
+        t33 = t5 + t21
+        t34 = t6 + t22
+        t35 = t5 - t21
+        t36 = t6 - t22
+        t37 = t13 + t29
+        t38 = t14 + t30
+        t39 = t13 - t29
+        t40 = t14 - t30
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -373,71 +375,69 @@ def pass_8(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles
         t46 = t34 + t38
         t47 = t33 - t37
         t48 = t34 - t38
-        t49 = (t24 + t23) * h
-        t50 = (t24 - t23) * h
-        t51 = -t27
-        t52 = (t32 - t31) * h
-        t53 = -((t32 + t31) * h)
-        t54 = t19 + t28
-        t55 = t20 + t51
-        t56 = t19 - t28
-        t57 = t20 - t51
-        t58 = t49 + t52
-        t59 = t50 + t53
-        t60 = t49 - t52
-        t61 = t50 - t53
-        t62 = t56 + t61
-        t63 = t57 - t60
-        t64 = t56 - t61
-        t65 = t57 + t60
-        t66 = t54 + t58
-        t67 = t55 + t59
-        t68 = t54 - t58
-        t69 = t55 - t59
-        d = 16 * (dst_base + j)
-        k = 14 * j
         store(dst, d, t45)
         store(dst, d + 8, t46)
-        wr = load_splat(twiddles, k + 0)
-        wi = load_splat(twiddles, k + 1)
-        t70 = fma(t66, wr, -(t67 * wi))
-        t71 = fma(t66, wi, t67 * wr)
-        store(dst, d + 16 * 1 * dst_stride, t70)
-        store(dst, d + 16 * 1 * dst_stride + 8, t71)
         wr = load_splat(twiddles, k + 2)
         wi = load_splat(twiddles, k + 3)
-        t72 = fma(t41, wr, -(t42 * wi))
-        t73 = fma(t41, wi, t42 * wr)
-        store(dst, d + 16 * 2 * dst_stride, t72)
-        store(dst, d + 16 * 2 * dst_stride + 8, t73)
-        wr = load_splat(twiddles, k + 4)
-        wi = load_splat(twiddles, k + 5)
-        t74 = fma(t62, wr, -(t63 * wi))
-        t75 = fma(t62, wi, t63 * wr)
-        store(dst, d + 16 * 3 * dst_stride, t74)
-        store(dst, d + 16 * 3 * dst_stride + 8, t75)
+        t49 = fma(t41, wr, -(t42 * wi))
+        t50 = fma(t41, wi, t42 * wr)
+        store(dst, d + 16 * 2 * dst_stride, t49)
+        store(dst, d + 16 * 2 * dst_stride + 8, t50)
         wr = load_splat(twiddles, k + 6)
         wi = load_splat(twiddles, k + 7)
-        t76 = fma(t47, wr, -(t48 * wi))
-        t77 = fma(t47, wi, t48 * wr)
-        store(dst, d + 16 * 4 * dst_stride, t76)
-        store(dst, d + 16 * 4 * dst_stride + 8, t77)
-        wr = load_splat(twiddles, k + 8)
-        wi = load_splat(twiddles, k + 9)
-        t78 = fma(t68, wr, -(t69 * wi))
-        t79 = fma(t68, wi, t69 * wr)
-        store(dst, d + 16 * 5 * dst_stride, t78)
-        store(dst, d + 16 * 5 * dst_stride + 8, t79)
+        t51 = fma(t47, wr, -(t48 * wi))
+        t52 = fma(t47, wi, t48 * wr)
+        store(dst, d + 16 * 4 * dst_stride, t51)
+        store(dst, d + 16 * 4 * dst_stride + 8, t52)
         wr = load_splat(twiddles, k + 10)
         wi = load_splat(twiddles, k + 11)
-        t80 = fma(t43, wr, -(t44 * wi))
-        t81 = fma(t43, wi, t44 * wr)
-        store(dst, d + 16 * 6 * dst_stride, t80)
-        store(dst, d + 16 * 6 * dst_stride + 8, t81)
+        t53 = fma(t43, wr, -(t44 * wi))
+        t54 = fma(t43, wi, t44 * wr)
+        store(dst, d + 16 * 6 * dst_stride, t53)
+        store(dst, d + 16 * 6 * dst_stride + 8, t54)
+        t55 = (t16 + t15) * h
+        t56 = (t16 - t15) * h
+        t57 = -t23
+        t58 = (t32 - t31) * h
+        t59 = -((t32 + t31) * h)
+        t60 = t7 + t24
+        t61 = t8 + t57
+        t62 = t7 - t24
+        t63 = t8 - t57
+        t64 = t55 + t58
+        t65 = t56 + t59
+        t66 = t55 - t58
+        t67 = t56 - t59
+        t68 = t62 + t67
+        t69 = t63 - t66
+        t70 = t62 - t67
+        t71 = t63 + t66
+        t72 = t60 + t64
+        t73 = t61 + t65
+        t74 = t60 - t64
+        t75 = t61 - t65
+        wr = load_splat(twiddles, k + 0)
+        wi = load_splat(twiddles, k + 1)
+        t76 = fma(t72, wr, -(t73 * wi))
+        t77 = fma(t72, wi, t73 * wr)
+        store(dst, d + 16 * 1 * dst_stride, t76)
+        store(dst, d + 16 * 1 * dst_stride + 8, t77)
+        wr = load_splat(twiddles, k + 4)
+        wi = load_splat(twiddles, k + 5)
+        t78 = fma(t68, wr, -(t69 * wi))
+        t79 = fma(t68, wi, t69 * wr)
+        store(dst, d + 16 * 3 * dst_stride, t78)
+        store(dst, d + 16 * 3 * dst_stride + 8, t79)
+        wr = load_splat(twiddles, k + 8)
+        wi = load_splat(twiddles, k + 9)
+        t80 = fma(t74, wr, -(t75 * wi))
+        t81 = fma(t74, wi, t75 * wr)
+        store(dst, d + 16 * 5 * dst_stride, t80)
+        store(dst, d + 16 * 5 * dst_stride + 8, t81)
         wr = load_splat(twiddles, k + 12)
         wi = load_splat(twiddles, k + 13)
-        t82 = fma(t64, wr, -(t65 * wi))
-        t83 = fma(t64, wi, t65 * wr)
+        t82 = fma(t70, wr, -(t71 * wi))
+        t83 = fma(t70, wi, t71 * wr)
         store(dst, d + 16 * 7 * dst_stride, t82)
         store(dst, d + 16 * 7 * dst_stride + 8, t83)
 
@@ -560,6 +560,8 @@ def link_8(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t15 = fma(yr, cr, yi * ci)
         t16 = fma(yi, cr, -(yr * ci))
         br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)
+        d = 16 * (dst_base + j)
+        k = 14 * j
         t17 = t1 + t9
         t18 = t2 + t10
         t19 = t1 - t9
@@ -582,13 +584,13 @@ def link_8(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t36 = t18 - t26
         t37 = t21 + t29
         t38 = t22 + t30
-        t39 = t21 - t29
-        t40 = t22 - t30
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 256, re0)
         store(scratch, 264, im0)
         store(scratch, 272, re1)
         store(scratch, 280, im1)
+        t39 = t21 - t29
+        t40 = t22 - t30
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -597,81 +599,79 @@ def link_8(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_
         t46 = t34 + t38
         t47 = t33 - t37
         t48 = t34 - t38
-        t49 = (t24 + t23) * h
-        t50 = (t24 - t23) * h
-        t51 = -t27
-        t52 = (t32 - t31) * h
-        t53 = -((t32 + t31) * h)
-        t54 = t19 + t28
-        t55 = t20 + t51
-        t56 = t19 - t28
-        t57 = t20 - t51
-        t58 = t49 + t52
-        t59 = t50 + t53
-        t60 = t49 - t52
-        t61 = t50 - t53
-        t62 = t56 + t61
-        t63 = t57 - t60
-        t64 = t56 - t61
-        t65 = t57 + t60
+        store(dst, d, t45)
+        store(dst, d + 8, t46)
+        wr = load_splat(twiddles, k + 2)
+        wi = load_splat(twiddles, k + 3)
+        t49 = fma(t41, wr, -(t42 * wi))
+        t50 = fma(t41, wi, t42 * wr)
+        store(dst, d + 16 * 2 * dst_stride, t49)
+        store(dst, d + 16 * 2 * dst_stride + 8, t50)
+        wr = load_splat(twiddles, k + 6)
+        wi = load_splat(twiddles, k + 7)
+        t51 = fma(t47, wr, -(t48 * wi))
+        t52 = fma(t47, wi, t48 * wr)
+        store(dst, d + 16 * 4 * dst_stride, t51)
+        store(dst, d + 16 * 4 * dst_stride + 8, t52)
+        wr = load_splat(twiddles, k + 10)
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 288, re0)
         store(scratch, 296, im0)
         store(scratch, 304, re1)
         store(scratch, 312, im1)
-        t66 = t54 + t58
-        t67 = t55 + t59
-        t68 = t54 - t58
-        t69 = t55 - t59
-        d = 16 * (dst_base + j)
-        k = 14 * j
-        store(dst, d, t45)
-        store(dst, d + 8, t46)
-        wr = load_splat(twiddles, k + 0)
-        wi = load_splat(twiddles, k + 1)
-        t70 = fma(t66, wr, -(t67 * wi))
-        t71 = fma(t66, wi, t67 * wr)
-        store(dst, d + 16 * 1 * dst_stride, t70)
-        store(dst, d + 16 * 1 * dst_stride + 8, t71)
-        wr = load_splat(twiddles, k + 2)
-        wi = load_splat(twiddles, k + 3)
-        t72 = fma(t41, wr, -(t42 * wi))
-        t73 = fma(t41, wi, t42 * wr)
-        store(dst, d + 16 * 2 * dst_stride, t72)
-        store(dst, d + 16 * 2 * dst_stride + 8, t73)
-        wr = load_splat(twiddles, k + 4)
-        wi = load_splat(twiddles, k + 5)
-        t74 = fma(t62, wr, -(t63 * wi))
-        t75 = fma(t62, wi, t63 * wr)
-        store(dst, d + 16 * 3 * dst_stride, t74)
+        wi = load_splat(twiddles, k + 11)
+        t53 = fma(t43, wr, -(t44 * wi))
+        t54 = fma(t43, wi, t44 * wr)
+        store(dst, d + 16 * 6 * dst_stride, t53)
+        store(dst, d + 16 * 6 * dst_stride + 8, t54)
+        t55 = (t24 + t23) * h
+        t56 = (t24 - t23) * h
+        t57 = -t27
+        t58 = (t32 - t31) * h
+        t59 = -((t32 + t31) * h)
+        t60 = t19 + t28
+        t61 = t20 + t57
+        t62 = t19 - t28
+        t63 = t20 - t57
+        t64 = t55 + t58
+        t65 = t56 + t59
+        t66 = t55 - t58
+        t67 = t56 - t59
+        t68 = t62 + t67
+        t69 = t63 - t66
+        t70 = t62 - t67
+        t71 = t63 + t66
+        t72 = t60 + t64
+        t73 = t61 + t65
+        t74 = t60 - t64
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 320, re0)
         store(scratch, 328, im0)
         store(scratch, 336, re1)
         store(scratch, 344, im1)
-        store(dst, d + 16 * 3 * dst_stride + 8, t75)
-        wr = load_splat(twiddles, k + 6)
-        wi = load_splat(twiddles, k + 7)
-        t76 = fma(t47, wr, -(t48 * wi))
-        t77 = fma(t47, wi, t48 * wr)
-        store(dst, d + 16 * 4 * dst_stride, t76)
-        store(dst, d + 16 * 4 * dst_stride + 8, t77)
-        wr = load_splat(twiddles, k + 8)
-        wi = load_splat(twiddles, k + 9)
+        t75 = t61 - t65
+        wr = load_splat(twiddles, k + 0)
+        wi = load_splat(twiddles, k + 1)
+        t76 = fma(t72, wr, -(t73 * wi))
+        t77 = fma(t72, wi, t73 * wr)
+        store(dst, d + 16 * 1 * dst_stride, t76)
+        store(dst, d + 16 * 1 * dst_stride + 8, t77)
+        wr = load_splat(twiddles, k + 4)
+        wi = load_splat(twiddles, k + 5)
         t78 = fma(t68, wr, -(t69 * wi))
         t79 = fma(t68, wi, t69 * wr)
-        store(dst, d + 16 * 5 * dst_stride, t78)
-        store(dst, d + 16 * 5 * dst_stride + 8, t79)
-        wr = load_splat(twiddles, k + 10)
-        wi = load_splat(twiddles, k + 11)
-        t80 = fma(t43, wr, -(t44 * wi))
-        t81 = fma(t43, wi, t44 * wr)
-        store(dst, d + 16 * 6 * dst_stride, t80)
-        store(dst, d + 16 * 6 * dst_stride + 8, t81)
+        store(dst, d + 16 * 3 * dst_stride, t78)
+        store(dst, d + 16 * 3 * dst_stride + 8, t79)
+        wr = load_splat(twiddles, k + 8)
+        wi = load_splat(twiddles, k + 9)
+        t80 = fma(t74, wr, -(t75 * wi))
+        t81 = fma(t74, wi, t75 * wr)
+        store(dst, d + 16 * 5 * dst_stride, t80)
+        store(dst, d + 16 * 5 * dst_stride + 8, t81)
         wr = load_splat(twiddles, k + 12)
         wi = load_splat(twiddles, k + 13)
-        t82 = fma(t64, wr, -(t65 * wi))
-        t83 = fma(t64, wi, t65 * wr)
+        t82 = fma(t70, wr, -(t71 * wi))
+        t83 = fma(t70, wi, t71 * wr)
         store(dst, d + 16 * 7 * dst_stride, t82)
         store(dst, d + 16 * 7 * dst_stride + 8, t83)
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
@@ -694,44 +694,44 @@ def argmax_8(work, base, block_stride, count, k_first, k_block, k_out, best, whe
         s = 16 * (base + q * block_stride)
         t1 = load(work, s)
         t2 = load(work, s + 8)
-        t3 = load(work, s + 16 * 1 * 1)
-        t4 = load(work, s + 16 * 1 * 1 + 8)
-        t5 = load(work, s + 16 * 2 * 1)
-        t6 = load(work, s + 16 * 2 * 1 + 8)
-        t7 = load(work, s + 16 * 3 * 1)
-        t8 = load(work, s + 16 * 3 * 1 + 8)
-        t9 = load(work, s + 16 * 4 * 1)
-        t10 = load(work, s + 16 * 4 * 1 + 8)
+        t3 = load(work, s + 16 * 4 * 1)
+        t4 = load(work, s + 16 * 4 * 1 + 8)
+        t5 = t1 + t3
+        t6 = t2 + t4
+        t7 = t1 - t3
+        t8 = t2 - t4
+        t9 = load(work, s + 16 * 1 * 1)
+        t10 = load(work, s + 16 * 1 * 1 + 8)
         t11 = load(work, s + 16 * 5 * 1)
         t12 = load(work, s + 16 * 5 * 1 + 8)
-        t13 = load(work, s + 16 * 6 * 1)
-        t14 = load(work, s + 16 * 6 * 1 + 8)
-        t15 = load(work, s + 16 * 7 * 1)
-        t16 = load(work, s + 16 * 7 * 1 + 8)
-        t17 = t1 + t9
-        t18 = t2 + t10
-        t19 = t1 - t9
-        t20 = t2 - t10
-        t21 = t3 + t11
-        t22 = t4 + t12
-        t23 = t3 - t11
-        t24 = t4 - t12
-        t25 = t5 + t13
-        t26 = t6 + t14
-        t27 = t5 - t13
-        t28 = t6 - t14
-        t29 = t7 + t15
-        t30 = t8 + t16
-        t31 = t7 - t15
-        t32 = t8 - t16
-        t33 = t17 + t25
-        t34 = t18 + t26
-        t35 = t17 - t25
-        t36 = t18 - t26
-        t37 = t21 + t29
-        t38 = t22 + t30
-        t39 = t21 - t29
-        t40 = t22 - t30
+        t13 = t9 + t11
+        t14 = t10 + t12
+        t15 = t9 - t11
+        t16 = t10 - t12
+        t17 = load(work, s + 16 * 2 * 1)
+        t18 = load(work, s + 16 * 2 * 1 + 8)
+        t19 = load(work, s + 16 * 6 * 1)
+        t20 = load(work, s + 16 * 6 * 1 + 8)
+        t21 = t17 + t19
+        t22 = t18 + t20
+        t23 = t17 - t19
+        t24 = t18 - t20
+        t25 = load(work, s + 16 * 3 * 1)
+        t26 = load(work, s + 16 * 3 * 1 + 8)
+        t27 = load(work, s + 16 * 7 * 1)
+        t28 = load(work, s + 16 * 7 * 1 + 8)
+        t29 = t25 + t27
+        t30 = t26 + t28
+        t31 = t25 - t27
+        t32 = t26 - t28
+        t33 = t5 + t21
+        t34 = t6 + t22
+        t35 = t5 - t21
+        t36 = t6 - t22
+        t37 = t13 + t29
+        t38 = t14 + t30
+        t39 = t13 - t29
+        t40 = t14 - t30
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -740,39 +740,39 @@ def argmax_8(work, base, block_stride, count, k_first, k_block, k_out, best, whe
         t46 = t34 + t38
         t47 = t33 - t37
         t48 = t34 - t38
-        t49 = (t24 + t23) * h
-        t50 = (t24 - t23) * h
-        t51 = -t27
-        t52 = (t32 - t31) * h
-        t53 = -((t32 + t31) * h)
-        t54 = t19 + t28
-        t55 = t20 + t51
-        t56 = t19 - t28
-        t57 = t20 - t51
-        t58 = t49 + t52
-        t59 = t50 + t53
-        t60 = t49 - t52
-        t61 = t50 - t53
-        t62 = t56 + t61
-        t63 = t57 - t60
-        t64 = t56 - t61
-        t65 = t57 + t60
-        t66 = t54 + t58
-        t67 = t55 + t59
-        t68 = t54 - t58
-        t69 = t55 - t59
-        t70 = fma(t45, t45, t46 * t46)
-        t71 = fma(t66, t66, t67 * t67)
-        t72 = fma(t41, t41, t42 * t42)
-        t73 = fma(t62, t62, t63 * t63)
-        t74 = fma(t47, t47, t48 * t48)
-        t75 = fma(t68, t68, t69 * t69)
-        t76 = fma(t43, t43, t44 * t44)
-        t77 = fma(t64, t64, t65 * t65)
-        t78 = maximum(t70, t71)
-        t79 = maximum(t72, t73)
-        t80 = maximum(t74, t75)
-        t81 = maximum(t76, t77)
+        t49 = fma(t45, t45, t46 * t46)
+        t50 = fma(t41, t41, t42 * t42)
+        t51 = fma(t47, t47, t48 * t48)
+        t52 = fma(t43, t43, t44 * t44)
+        t53 = (t16 + t15) * h
+        t54 = (t16 - t15) * h
+        t55 = -t23
+        t56 = (t32 - t31) * h
+        t57 = -((t32 + t31) * h)
+        t58 = t7 + t24
+        t59 = t8 + t55
+        t60 = t7 - t24
+        t61 = t8 - t55
+        t62 = t53 + t56
+        t63 = t54 + t57
+        t64 = t53 - t56
+        t65 = t54 - t57
+        t66 = t60 + t65
+        t67 = t61 - t64
+        t68 = t60 - t65
+        t69 = t61 + t64
+        t70 = t58 + t62
+        t71 = t59 + t63
+        t72 = t58 - t62
+        t73 = t59 - t63
+        t74 = fma(t70, t70, t71 * t71)
+        t75 = fma(t66, t66, t67 * t67)
+        t76 = fma(t72, t72, t73 * t73)
+        t77 = fma(t68, t68, t69 * t69)
+        t78 = maximum(t49, t74)
+        t79 = maximum(t50, t75)
+        t80 = maximum(t51, t76)
+        t81 = maximum(t52, t77)
         t82 = maximum(t78, t79)
         t83 = maximum(t80, t81)
         t84 = maximum(t82, t83)
@@ -780,13 +780,13 @@ def argmax_8(work, base, block_stride, count, k_first, k_block, k_out, best, whe
         if mask_bits(better) != 0:
             best = select(better, t84, best)
             k = np.uint32(k_first + q * k_block)
-            where = select(better & (t70 == best), splat_u32(k + np.uint32(0 * k_out)), where)
-            where = select(better & (t71 == best), splat_u32(k + np.uint32(1 * k_out)), where)
-            where = select(better & (t72 == best), splat_u32(k + np.uint32(2 * k_out)), where)
-            where = select(better & (t73 == best), splat_u32(k + np.uint32(3 * k_out)), where)
-            where = select(better & (t74 == best), splat_u32(k + np.uint32(4 * k_out)), where)
-            where = select(better & (t75 == best), splat_u32(k + np.uint32(5 * k_out)), where)
-            where = select(better & (t76 == best), splat_u32(k + np.uint32(6 * k_out)), where)
+            where = select(better & (t49 == best), splat_u32(k + np.uint32(0 * k_out)), where)
+            where = select(better & (t74 == best), splat_u32(k + np.uint32(1 * k_out)), where)
+            where = select(better & (t50 == best), splat_u32(k + np.uint32(2 * k_out)), where)
+            where = select(better & (t75 == best), splat_u32(k + np.uint32(3 * k_out)), where)
+            where = select(better & (t51 == best), splat_u32(k + np.uint32(4 * k_out)), where)
+            where = select(better & (t76 == best), splat_u32(k + np.uint32(5 * k_out)), where)
+            where = select(better & (t52 == best), splat_u32(k + np.uint32(6 * k_out)), where)
             where = select(better & (t77 == best), splat_u32(k + np.uint32(7 * k_out)), where)
     return best, where
 
@@ -797,46 +797,47 @@ def power_8(work, base, block_stride, count, out, k_first, k_block, k_out):
     h = splat(_H)
     for q in range(count):
         s = 16 * (base + q * block_stride)
+        k = k_first + q * k_block
         t1 = load(work, s)
         t2 = load(work, s + 8)
-        t3 = load(work, s + 16 * 1 * 1)
-        t4 = load(work, s + 16 * 1 * 1 + 8)
-        t5 = load(work, s + 16 * 2 * 1)
-        t6 = load(work, s + 16 * 2 * 1 + 8)
-        t7 = load(work, s + 16 * 3 * 1)
-        t8 = load(work, s + 16 * 3 * 1 + 8)
-        t9 = load(work, s + 16 * 4 * 1)
-        t10 = load(work, s + 16 * 4 * 1 + 8)
+        t3 = load(work, s + 16 * 4 * 1)
+        t4 = load(work, s + 16 * 4 * 1 + 8)
+        t5 = t1 + t3
+        t6 = t2 + t4
+        t7 = t1 - t3
+        t8 = t2 - t4
+        t9 = load(work, s + 16 * 1 * 1)
+        t10 = load(work, s + 16 * 1 * 1 + 8)
         t11 = load(work, s + 16 * 5 * 1)
         t12 = load(work, s + 16 * 5 * 1 + 8)
-        t13 = load(work, s + 16 * 6 * 1)
-        t14 = load(work, s + 16 * 6 * 1 + 8)
-        t15 = load(work, s + 16 * 7 * 1)
-        t16 = load(work, s + 16 * 7 * 1 + 8)
-        t17 = t1 + t9
-        t18 = t2 + t10
-        t19 = t1 - t9
-        t20 = t2 - t10
-        t21 = t3 + t11
-        t22 = t4 + t12
-        t23 = t3 - t11
-        t24 = t4 - t12
-        t25 = t5 + t13
-        t26 = t6 + t14
-        t27 = t5 - t13
-        t28 = t6 - t14
-        t29 = t7 + t15
-        t30 = t8 + t16
-        t31 = t7 - t15
-        t32 = t8 - t16
-        t33 = t17 + t25
-        t34 = t18 + t26
-        t35 = t17 - t25
-        t36 = t18 - t26
-        t37 = t21 + t29
-        t38 = t22 + t30
-        t39 = t21 - t29
-        t40 = t22 - t30
+        t13 = t9 + t11
+        t14 = t10 + t12
+        t15 = t9 - t11
+        t16 = t10 - t12
+        t17 = load(work, s + 16 * 2 * 1)
+        t18 = load(work, s + 16 * 2 * 1 + 8)
+        t19 = load(work, s + 16 * 6 * 1)
+        t20 = load(work, s + 16 * 6 * 1 + 8)
+        t21 = t17 + t19
+        t22 = t18 + t20
+        t23 = t17 - t19
+        t24 = t18 - t20
+        t25 = load(work, s + 16 * 3 * 1)
+        t26 = load(work, s + 16 * 3 * 1 + 8)
+        t27 = load(work, s + 16 * 7 * 1)
+        t28 = load(work, s + 16 * 7 * 1 + 8)
+        t29 = t25 + t27
+        t30 = t26 + t28
+        t31 = t25 - t27
+        t32 = t26 - t28
+        t33 = t5 + t21
+        t34 = t6 + t22
+        t35 = t5 - t21
+        t36 = t6 - t22
+        t37 = t13 + t29
+        t38 = t14 + t30
+        t39 = t13 - t29
+        t40 = t14 - t30
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -845,15 +846,19 @@ def power_8(work, base, block_stride, count, out, k_first, k_block, k_out):
         t46 = t34 + t38
         t47 = t33 - t37
         t48 = t34 - t38
-        t49 = (t24 + t23) * h
-        t50 = (t24 - t23) * h
-        t51 = -t27
+        store(out, 8 * (k + 0 * k_out), fma(t45, t45, t46 * t46))
+        store(out, 8 * (k + 2 * k_out), fma(t41, t41, t42 * t42))
+        store(out, 8 * (k + 4 * k_out), fma(t47, t47, t48 * t48))
+        store(out, 8 * (k + 6 * k_out), fma(t43, t43, t44 * t44))
+        t49 = (t16 + t15) * h
+        t50 = (t16 - t15) * h
+        t51 = -t23
         t52 = (t32 - t31) * h
         t53 = -((t32 + t31) * h)
-        t54 = t19 + t28
-        t55 = t20 + t51
-        t56 = t19 - t28
-        t57 = t20 - t51
+        t54 = t7 + t24
+        t55 = t8 + t51
+        t56 = t7 - t24
+        t57 = t8 - t51
         t58 = t49 + t52
         t59 = t50 + t53
         t60 = t49 - t52
@@ -866,14 +871,9 @@ def power_8(work, base, block_stride, count, out, k_first, k_block, k_out):
         t67 = t55 + t59
         t68 = t54 - t58
         t69 = t55 - t59
-        k = k_first + q * k_block
-        store(out, 8 * (k + 0 * k_out), fma(t45, t45, t46 * t46))
         store(out, 8 * (k + 1 * k_out), fma(t66, t66, t67 * t67))
-        store(out, 8 * (k + 2 * k_out), fma(t41, t41, t42 * t42))
         store(out, 8 * (k + 3 * k_out), fma(t62, t62, t63 * t63))
-        store(out, 8 * (k + 4 * k_out), fma(t47, t47, t48 * t48))
         store(out, 8 * (k + 5 * k_out), fma(t68, t68, t69 * t69))
-        store(out, 8 * (k + 6 * k_out), fma(t43, t43, t44 * t44))
         store(out, 8 * (k + 7 * k_out), fma(t64, t64, t65 * t65))
 
 
@@ -883,46 +883,47 @@ def spectrum_8(work, base, block_stride, count, out, k_first, k_block, k_out):
     h = splat(_H)
     for q in range(count):
         s = 16 * (base + q * block_stride)
+        k = k_first + q * k_block
         t1 = load(work, s)
         t2 = load(work, s + 8)
-        t3 = load(work, s + 16 * 1 * 1)
-        t4 = load(work, s + 16 * 1 * 1 + 8)
-        t5 = load(work, s + 16 * 2 * 1)
-        t6 = load(work, s + 16 * 2 * 1 + 8)
-        t7 = load(work, s + 16 * 3 * 1)
-        t8 = load(work, s + 16 * 3 * 1 + 8)
-        t9 = load(work, s + 16 * 4 * 1)
-        t10 = load(work, s + 16 * 4 * 1 + 8)
+        t3 = load(work, s + 16 * 4 * 1)
+        t4 = load(work, s + 16 * 4 * 1 + 8)
+        t5 = t1 + t3
+        t6 = t2 + t4
+        t7 = t1 - t3
+        t8 = t2 - t4
+        t9 = load(work, s + 16 * 1 * 1)
+        t10 = load(work, s + 16 * 1 * 1 + 8)
         t11 = load(work, s + 16 * 5 * 1)
         t12 = load(work, s + 16 * 5 * 1 + 8)
-        t13 = load(work, s + 16 * 6 * 1)
-        t14 = load(work, s + 16 * 6 * 1 + 8)
-        t15 = load(work, s + 16 * 7 * 1)
-        t16 = load(work, s + 16 * 7 * 1 + 8)
-        t17 = t1 + t9
-        t18 = t2 + t10
-        t19 = t1 - t9
-        t20 = t2 - t10
-        t21 = t3 + t11
-        t22 = t4 + t12
-        t23 = t3 - t11
-        t24 = t4 - t12
-        t25 = t5 + t13
-        t26 = t6 + t14
-        t27 = t5 - t13
-        t28 = t6 - t14
-        t29 = t7 + t15
-        t30 = t8 + t16
-        t31 = t7 - t15
-        t32 = t8 - t16
-        t33 = t17 + t25
-        t34 = t18 + t26
-        t35 = t17 - t25
-        t36 = t18 - t26
-        t37 = t21 + t29
-        t38 = t22 + t30
-        t39 = t21 - t29
-        t40 = t22 - t30
+        t13 = t9 + t11
+        t14 = t10 + t12
+        t15 = t9 - t11
+        t16 = t10 - t12
+        t17 = load(work, s + 16 * 2 * 1)
+        t18 = load(work, s + 16 * 2 * 1 + 8)
+        t19 = load(work, s + 16 * 6 * 1)
+        t20 = load(work, s + 16 * 6 * 1 + 8)
+        t21 = t17 + t19
+        t22 = t18 + t20
+        t23 = t17 - t19
+        t24 = t18 - t20
+        t25 = load(work, s + 16 * 3 * 1)
+        t26 = load(work, s + 16 * 3 * 1 + 8)
+        t27 = load(work, s + 16 * 7 * 1)
+        t28 = load(work, s + 16 * 7 * 1 + 8)
+        t29 = t25 + t27
+        t30 = t26 + t28
+        t31 = t25 - t27
+        t32 = t26 - t28
+        t33 = t5 + t21
+        t34 = t6 + t22
+        t35 = t5 - t21
+        t36 = t6 - t22
+        t37 = t13 + t29
+        t38 = t14 + t30
+        t39 = t13 - t29
+        t40 = t14 - t30
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -931,15 +932,23 @@ def spectrum_8(work, base, block_stride, count, out, k_first, k_block, k_out):
         t46 = t34 + t38
         t47 = t33 - t37
         t48 = t34 - t38
-        t49 = (t24 + t23) * h
-        t50 = (t24 - t23) * h
-        t51 = -t27
+        store(out, 16 * (k + 0 * k_out), t45)
+        store(out, 16 * (k + 0 * k_out) + 8, t46)
+        store(out, 16 * (k + 2 * k_out), t41)
+        store(out, 16 * (k + 2 * k_out) + 8, t42)
+        store(out, 16 * (k + 4 * k_out), t47)
+        store(out, 16 * (k + 4 * k_out) + 8, t48)
+        store(out, 16 * (k + 6 * k_out), t43)
+        store(out, 16 * (k + 6 * k_out) + 8, t44)
+        t49 = (t16 + t15) * h
+        t50 = (t16 - t15) * h
+        t51 = -t23
         t52 = (t32 - t31) * h
         t53 = -((t32 + t31) * h)
-        t54 = t19 + t28
-        t55 = t20 + t51
-        t56 = t19 - t28
-        t57 = t20 - t51
+        t54 = t7 + t24
+        t55 = t8 + t51
+        t56 = t7 - t24
+        t57 = t8 - t51
         t58 = t49 + t52
         t59 = t50 + t53
         t60 = t49 - t52
@@ -952,21 +961,12 @@ def spectrum_8(work, base, block_stride, count, out, k_first, k_block, k_out):
         t67 = t55 + t59
         t68 = t54 - t58
         t69 = t55 - t59
-        k = k_first + q * k_block
-        store(out, 16 * (k + 0 * k_out), t45)
-        store(out, 16 * (k + 0 * k_out) + 8, t46)
         store(out, 16 * (k + 1 * k_out), t66)
         store(out, 16 * (k + 1 * k_out) + 8, t67)
-        store(out, 16 * (k + 2 * k_out), t41)
-        store(out, 16 * (k + 2 * k_out) + 8, t42)
         store(out, 16 * (k + 3 * k_out), t62)
         store(out, 16 * (k + 3 * k_out) + 8, t63)
-        store(out, 16 * (k + 4 * k_out), t47)
-        store(out, 16 * (k + 4 * k_out) + 8, t48)
         store(out, 16 * (k + 5 * k_out), t68)
         store(out, 16 * (k + 5 * k_out) + 8, t69)
-        store(out, 16 * (k + 6 * k_out), t43)
-        store(out, 16 * (k + 6 * k_out) + 8, t44)
         store(out, 16 * (k + 7 * k_out), t64)
         store(out, 16 * (k + 7 * k_out) + 8, t65)
 
@@ -979,46 +979,48 @@ def pass_16(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddle
     s1 = splat(_S1)
     for j in range(count):
         s = 16 * (src_base + j)
+        d = 16 * (dst_base + j)
+        k = 30 * j
         t1 = load(src, s)
         t2 = load(src, s + 8)
-        t3 = load(src, s + 16 * 1 * src_stride)
-        t4 = load(src, s + 16 * 1 * src_stride + 8)
-        t5 = load(src, s + 16 * 2 * src_stride)
-        t6 = load(src, s + 16 * 2 * src_stride + 8)
-        t7 = load(src, s + 16 * 3 * src_stride)
-        t8 = load(src, s + 16 * 3 * src_stride + 8)
-        t9 = load(src, s + 16 * 4 * src_stride)
-        t10 = load(src, s + 16 * 4 * src_stride + 8)
-        t11 = load(src, s + 16 * 5 * src_stride)
-        t12 = load(src, s + 16 * 5 * src_stride + 8)
-        t13 = load(src, s + 16 * 6 * src_stride)
-        t14 = load(src, s + 16 * 6 * src_stride + 8)
-        t15 = load(src, s + 16 * 7 * src_stride)
-        t16 = load(src, s + 16 * 7 * src_stride + 8)
-        t17 = load(src, s + 16 * 8 * src_stride)
-        t18 = load(src, s + 16 * 8 * src_stride + 8)
-        t19 = load(src, s + 16 * 9 * src_stride)
-        t20 = load(src, s + 16 * 9 * src_stride + 8)
-        t21 = load(src, s + 16 * 10 * src_stride)
-        t22 = load(src, s + 16 * 10 * src_stride + 8)
-        t23 = load(src, s + 16 * 11 * src_stride)
-        t24 = load(src, s + 16 * 11 * src_stride + 8)
-        t25 = load(src, s + 16 * 12 * src_stride)
-        t26 = load(src, s + 16 * 12 * src_stride + 8)
-        t27 = load(src, s + 16 * 13 * src_stride)
-        t28 = load(src, s + 16 * 13 * src_stride + 8)
-        t29 = load(src, s + 16 * 14 * src_stride)
-        t30 = load(src, s + 16 * 14 * src_stride + 8)
-        t31 = load(src, s + 16 * 15 * src_stride)
-        t32 = load(src, s + 16 * 15 * src_stride + 8)
-        t33 = t1 + t17
-        t34 = t2 + t18
-        t35 = t1 - t17
-        t36 = t2 - t18
-        t37 = t9 + t25
-        t38 = t10 + t26
-        t39 = t9 - t25
-        t40 = t10 - t26
+        t3 = load(src, s + 16 * 4 * src_stride)
+        t4 = load(src, s + 16 * 4 * src_stride + 8)
+        t5 = load(src, s + 16 * 8 * src_stride)
+        t6 = load(src, s + 16 * 8 * src_stride + 8)
+        t7 = load(src, s + 16 * 12 * src_stride)
+        t8 = load(src, s + 16 * 12 * src_stride + 8)
+        t9 = t1 + t5
+        t10 = t2 + t6
+        t11 = t1 - t5
+        t12 = t2 - t6
+        t13 = t3 + t7
+        t14 = t4 + t8
+        t15 = t3 - t7
+        t16 = t4 - t8
+        t17 = t11 + t16
+        t18 = t12 - t15
+        t19 = t11 - t16
+        t20 = t12 + t15
+        t21 = t9 + t13
+        t22 = t10 + t14
+        t23 = t9 - t13
+        t24 = t10 - t14
+        t25 = load(src, s + 16 * 1 * src_stride)
+        t26 = load(src, s + 16 * 1 * src_stride + 8)
+        t27 = load(src, s + 16 * 5 * src_stride)
+        t28 = load(src, s + 16 * 5 * src_stride + 8)
+        t29 = load(src, s + 16 * 9 * src_stride)
+        t30 = load(src, s + 16 * 9 * src_stride + 8)
+        t31 = load(src, s + 16 * 13 * src_stride)
+        t32 = load(src, s + 16 * 13 * src_stride + 8)
+        t33 = t25 + t29
+        t34 = t26 + t30
+        t35 = t25 - t29
+        t36 = t26 - t30
+        t37 = t27 + t31
+        t38 = t28 + t32
+        t39 = t27 - t31
+        t40 = t28 - t32
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -1027,46 +1029,46 @@ def pass_16(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddle
         t46 = t34 + t38
         t47 = t33 - t37
         t48 = t34 - t38
-        t49 = t3 + t19
-        t50 = t4 + t20
-        t51 = t3 - t19
-        t52 = t4 - t20
-        t53 = t11 + t27
-        t54 = t12 + t28
-        t55 = t11 - t27
-        t56 = t12 - t28
-        t57 = t51 + t56
-        t58 = t52 - t55
-        t59 = t51 - t56
-        t60 = t52 + t55
-        t61 = t49 + t53
-        t62 = t50 + t54
-        t63 = t49 - t53
-        t64 = t50 - t54
-        t65 = t5 + t21
-        t66 = t6 + t22
-        t67 = t5 - t21
-        t68 = t6 - t22
-        t69 = t13 + t29
-        t70 = t14 + t30
-        t71 = t13 - t29
-        t72 = t14 - t30
-        t73 = t67 + t72
-        t74 = t68 - t71
-        t75 = t67 - t72
-        t76 = t68 + t71
-        t77 = t65 + t69
-        t78 = t66 + t70
-        t79 = t65 - t69
-        t80 = t66 - t70
-        t81 = t7 + t23
-        t82 = t8 + t24
-        t83 = t7 - t23
-        t84 = t8 - t24
-        t85 = t15 + t31
-        t86 = t16 + t32
-        t87 = t15 - t31
-        t88 = t16 - t32
+        t49 = load(src, s + 16 * 2 * src_stride)
+        t50 = load(src, s + 16 * 2 * src_stride + 8)
+        t51 = load(src, s + 16 * 6 * src_stride)
+        t52 = load(src, s + 16 * 6 * src_stride + 8)
+        t53 = load(src, s + 16 * 10 * src_stride)
+        t54 = load(src, s + 16 * 10 * src_stride + 8)
+        t55 = load(src, s + 16 * 14 * src_stride)
+        t56 = load(src, s + 16 * 14 * src_stride + 8)
+        t57 = t49 + t53
+        t58 = t50 + t54
+        t59 = t49 - t53
+        t60 = t50 - t54
+        t61 = t51 + t55
+        t62 = t52 + t56
+        t63 = t51 - t55
+        t64 = t52 - t56
+        t65 = t59 + t64
+        t66 = t60 - t63
+        t67 = t59 - t64
+        t68 = t60 + t63
+        t69 = t57 + t61
+        t70 = t58 + t62
+        t71 = t57 - t61
+        t72 = t58 - t62
+        t73 = load(src, s + 16 * 3 * src_stride)
+        t74 = load(src, s + 16 * 3 * src_stride + 8)
+        t75 = load(src, s + 16 * 7 * src_stride)
+        t76 = load(src, s + 16 * 7 * src_stride + 8)
+        t77 = load(src, s + 16 * 11 * src_stride)
+        t78 = load(src, s + 16 * 11 * src_stride + 8)
+        t79 = load(src, s + 16 * 15 * src_stride)
+        t80 = load(src, s + 16 * 15 * src_stride + 8)
+        t81 = t73 + t77
+        t82 = t74 + t78
+        t83 = t73 - t77
+        t84 = t74 - t78
+        t85 = t75 + t79
+        t86 = t76 + t80
+        t87 = t75 - t79
+        t88 = t76 - t80
         t89 = t83 + t88
         t90 = t84 - t87
         t91 = t83 - t88
@@ -1075,14 +1077,14 @@ def pass_16(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddle
         t94 = t82 + t86
         t95 = t81 - t85
         t96 = t82 - t86
-        t97 = t45 + t77
-        t98 = t46 + t78
-        t99 = t45 - t77
-        t100 = t46 - t78
-        t101 = t61 + t93
-        t102 = t62 + t94
-        t103 = t61 - t93
-        t104 = t62 - t94
+        t97 = t21 + t69
+        t98 = t22 + t70
+        t99 = t21 - t69
+        t100 = t22 - t70
+        t101 = t45 + t93
+        t102 = t46 + t94
+        t103 = t45 - t93
+        t104 = t46 - t94
         t105 = t99 + t104
         t106 = t100 - t103
         t107 = t99 - t104
@@ -1091,165 +1093,163 @@ def pass_16(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddle
         t110 = t98 + t102
         t111 = t97 - t101
         t112 = t98 - t102
-        t113 = fma(t57, c1, t58 * s1)
-        t114 = fma(t58, c1, -(t57 * s1))
-        t115 = (t74 + t73) * h
-        t116 = (t74 - t73) * h
-        t117 = fma(t89, s1, t90 * c1)
-        t118 = fma(t90, s1, -(t89 * c1))
-        t119 = t41 + t115
-        t120 = t42 + t116
-        t121 = t41 - t115
-        t122 = t42 - t116
-        t123 = t113 + t117
-        t124 = t114 + t118
-        t125 = t113 - t117
-        t126 = t114 - t118
-        t127 = t121 + t126
-        t128 = t122 - t125
-        t129 = t121 - t126
-        t130 = t122 + t125
-        t131 = t119 + t123
-        t132 = t120 + t124
-        t133 = t119 - t123
-        t134 = t120 - t124
-        t135 = (t64 + t63) * h
-        t136 = (t64 - t63) * h
-        t137 = -t79
-        t138 = (t96 - t95) * h
-        t139 = -((t96 + t95) * h)
-        t140 = t47 + t80
-        t141 = t48 + t137
-        t142 = t47 - t80
-        t143 = t48 - t137
-        t144 = t135 + t138
-        t145 = t136 + t139
-        t146 = t135 - t138
-        t147 = t136 - t139
-        t148 = t142 + t147
-        t149 = t143 - t146
-        t150 = t142 - t147
-        t151 = t143 + t146
-        t152 = t140 + t144
-        t153 = t141 + t145
-        t154 = t140 - t144
-        t155 = t141 - t145
-        t156 = fma(t59, s1, t60 * c1)
-        t157 = fma(t60, s1, -(t59 * c1))
-        t158 = (t76 - t75) * h
-        t159 = -((t76 + t75) * h)
-        t160 = fma(t91, c1, t92 * s1)
-        t161 = fma(t92, c1, -(t91 * s1))
-        t162 = -t160
-        t163 = -t161
-        t164 = t43 + t158
-        t165 = t44 + t159
-        t166 = t43 - t158
-        t167 = t44 - t159
-        t168 = t156 + t162
-        t169 = t157 + t163
-        t170 = t156 - t162
-        t171 = t157 - t163
-        t172 = t166 + t171
-        t173 = t167 - t170
-        t174 = t166 - t171
-        t175 = t167 + t170
-        t176 = t164 + t168
-        t177 = t165 + t169
-        t178 = t164 - t168
-        t179 = t165 - t169
-        d = 16 * (dst_base + j)
-        k = 30 * j
         store(dst, d, t109)
         store(dst, d + 8, t110)
-        wr = load_splat(twiddles, k + 0)
-        wi = load_splat(twiddles, k + 1)
-        t180 = fma(t131, wr, -(t132 * wi))
-        t181 = fma(t131, wi, t132 * wr)
-        store(dst, d + 16 * 1 * dst_stride, t180)
-        store(dst, d + 16 * 1 * dst_stride + 8, t181)
-        wr = load_splat(twiddles, k + 2)
-        wi = load_splat(twiddles, k + 3)
-        t182 = fma(t152, wr, -(t153 * wi))
-        t183 = fma(t152, wi, t153 * wr)
-        store(dst, d + 16 * 2 * dst_stride, t182)
-        store(dst, d + 16 * 2 * dst_stride + 8, t183)
-        wr = load_splat(twiddles, k + 4)
-        wi = load_splat(twiddles, k + 5)
-        t184 = fma(t176, wr, -(t177 * wi))
-        t185 = fma(t176, wi, t177 * wr)
-        store(dst, d + 16 * 3 * dst_stride, t184)
-        store(dst, d + 16 * 3 * dst_stride + 8, t185)
         wr = load_splat(twiddles, k + 6)
         wi = load_splat(twiddles, k + 7)
-        t186 = fma(t105, wr, -(t106 * wi))
-        t187 = fma(t105, wi, t106 * wr)
-        store(dst, d + 16 * 4 * dst_stride, t186)
-        store(dst, d + 16 * 4 * dst_stride + 8, t187)
-        wr = load_splat(twiddles, k + 8)
-        wi = load_splat(twiddles, k + 9)
-        t188 = fma(t127, wr, -(t128 * wi))
-        t189 = fma(t127, wi, t128 * wr)
-        store(dst, d + 16 * 5 * dst_stride, t188)
-        store(dst, d + 16 * 5 * dst_stride + 8, t189)
-        wr = load_splat(twiddles, k + 10)
-        wi = load_splat(twiddles, k + 11)
-        t190 = fma(t148, wr, -(t149 * wi))
-        t191 = fma(t148, wi, t149 * wr)
-        store(dst, d + 16 * 6 * dst_stride, t190)
-        store(dst, d + 16 * 6 * dst_stride + 8, t191)
-        wr = load_splat(twiddles, k + 12)
-        wi = load_splat(twiddles, k + 13)
-        t192 = fma(t172, wr, -(t173 * wi))
-        t193 = fma(t172, wi, t173 * wr)
-        store(dst, d + 16 * 7 * dst_stride, t192)
-        store(dst, d + 16 * 7 * dst_stride + 8, t193)
+        t113 = fma(t105, wr, -(t106 * wi))
+        t114 = fma(t105, wi, t106 * wr)
+        store(dst, d + 16 * 4 * dst_stride, t113)
+        store(dst, d + 16 * 4 * dst_stride + 8, t114)
         wr = load_splat(twiddles, k + 14)
         wi = load_splat(twiddles, k + 15)
-        t194 = fma(t111, wr, -(t112 * wi))
-        t195 = fma(t111, wi, t112 * wr)
-        store(dst, d + 16 * 8 * dst_stride, t194)
-        store(dst, d + 16 * 8 * dst_stride + 8, t195)
-        wr = load_splat(twiddles, k + 16)
-        wi = load_splat(twiddles, k + 17)
-        t196 = fma(t133, wr, -(t134 * wi))
-        t197 = fma(t133, wi, t134 * wr)
-        store(dst, d + 16 * 9 * dst_stride, t196)
-        store(dst, d + 16 * 9 * dst_stride + 8, t197)
-        wr = load_splat(twiddles, k + 18)
-        wi = load_splat(twiddles, k + 19)
-        t198 = fma(t154, wr, -(t155 * wi))
-        t199 = fma(t154, wi, t155 * wr)
-        store(dst, d + 16 * 10 * dst_stride, t198)
-        store(dst, d + 16 * 10 * dst_stride + 8, t199)
-        wr = load_splat(twiddles, k + 20)
-        wi = load_splat(twiddles, k + 21)
-        t200 = fma(t178, wr, -(t179 * wi))
-        t201 = fma(t178, wi, t179 * wr)
-        store(dst, d + 16 * 11 * dst_stride, t200)
-        store(dst, d + 16 * 11 * dst_stride + 8, t201)
+        t115 = fma(t111, wr, -(t112 * wi))
+        t116 = fma(t111, wi, t112 * wr)
+        store(dst, d + 16 * 8 * dst_stride, t115)
+        store(dst, d + 16 * 8 * dst_stride + 8, t116)
         wr = load_splat(twiddles, k + 22)
         wi = load_splat(twiddles, k + 23)
-        t202 = fma(t107, wr, -(t108 * wi))
-        t203 = fma(t107, wi, t108 * wr)
-        store(dst, d + 16 * 12 * dst_stride, t202)
-        store(dst, d + 16 * 12 * dst_stride + 8, t203)
+        t117 = fma(t107, wr, -(t108 * wi))
+        t118 = fma(t107, wi, t108 * wr)
+        store(dst, d + 16 * 12 * dst_stride, t117)
+        store(dst, d + 16 * 12 * dst_stride + 8, t118)
+        t119 = fma(t41, c1, t42 * s1)
+        t120 = fma(t42, c1, -(t41 * s1))
+        t121 = (t66 + t65) * h
+        t122 = (t66 - t65) * h
+        t123 = fma(t89, s1, t90 * c1)
+        t124 = fma(t90, s1, -(t89 * c1))
+        t125 = t17 + t121
+        t126 = t18 + t122
+        t127 = t17 - t121
+        t128 = t18 - t122
+        t129 = t119 + t123
+        t130 = t120 + t124
+        t131 = t119 - t123
+        t132 = t120 - t124
+        t133 = t127 + t132
+        t134 = t128 - t131
+        t135 = t127 - t132
+        t136 = t128 + t131
+        t137 = t125 + t129
+        t138 = t126 + t130
+        t139 = t125 - t129
+        t140 = t126 - t130
+        wr = load_splat(twiddles, k + 0)
+        wi = load_splat(twiddles, k + 1)
+        t141 = fma(t137, wr, -(t138 * wi))
+        t142 = fma(t137, wi, t138 * wr)
+        store(dst, d + 16 * 1 * dst_stride, t141)
+        store(dst, d + 16 * 1 * dst_stride + 8, t142)
+        wr = load_splat(twiddles, k + 8)
+        wi = load_splat(twiddles, k + 9)
+        t143 = fma(t133, wr, -(t134 * wi))
+        t144 = fma(t133, wi, t134 * wr)
+        store(dst, d + 16 * 5 * dst_stride, t143)
+        store(dst, d + 16 * 5 * dst_stride + 8, t144)
+        wr = load_splat(twiddles, k + 16)
+        wi = load_splat(twiddles, k + 17)
+        t145 = fma(t139, wr, -(t140 * wi))
+        t146 = fma(t139, wi, t140 * wr)
+        store(dst, d + 16 * 9 * dst_stride, t145)
+        store(dst, d + 16 * 9 * dst_stride + 8, t146)
         wr = load_splat(twiddles, k + 24)
         wi = load_splat(twiddles, k + 25)
-        t204 = fma(t129, wr, -(t130 * wi))
-        t205 = fma(t129, wi, t130 * wr)
-        store(dst, d + 16 * 13 * dst_stride, t204)
-        store(dst, d + 16 * 13 * dst_stride + 8, t205)
+        t147 = fma(t135, wr, -(t136 * wi))
+        t148 = fma(t135, wi, t136 * wr)
+        store(dst, d + 16 * 13 * dst_stride, t147)
+        store(dst, d + 16 * 13 * dst_stride + 8, t148)
+        t149 = (t48 + t47) * h
+        t150 = (t48 - t47) * h
+        t151 = -t71
+        t152 = (t96 - t95) * h
+        t153 = -((t96 + t95) * h)
+        t154 = t23 + t72
+        t155 = t24 + t151
+        t156 = t23 - t72
+        t157 = t24 - t151
+        t158 = t149 + t152
+        t159 = t150 + t153
+        t160 = t149 - t152
+        t161 = t150 - t153
+        t162 = t156 + t161
+        t163 = t157 - t160
+        t164 = t156 - t161
+        t165 = t157 + t160
+        t166 = t154 + t158
+        t167 = t155 + t159
+        t168 = t154 - t158
+        t169 = t155 - t159
+        wr = load_splat(twiddles, k + 2)
+        wi = load_splat(twiddles, k + 3)
+        t170 = fma(t166, wr, -(t167 * wi))
+        t171 = fma(t166, wi, t167 * wr)
+        store(dst, d + 16 * 2 * dst_stride, t170)
+        store(dst, d + 16 * 2 * dst_stride + 8, t171)
+        wr = load_splat(twiddles, k + 10)
+        wi = load_splat(twiddles, k + 11)
+        t172 = fma(t162, wr, -(t163 * wi))
+        t173 = fma(t162, wi, t163 * wr)
+        store(dst, d + 16 * 6 * dst_stride, t172)
+        store(dst, d + 16 * 6 * dst_stride + 8, t173)
+        wr = load_splat(twiddles, k + 18)
+        wi = load_splat(twiddles, k + 19)
+        t174 = fma(t168, wr, -(t169 * wi))
+        t175 = fma(t168, wi, t169 * wr)
+        store(dst, d + 16 * 10 * dst_stride, t174)
+        store(dst, d + 16 * 10 * dst_stride + 8, t175)
         wr = load_splat(twiddles, k + 26)
         wi = load_splat(twiddles, k + 27)
-        t206 = fma(t150, wr, -(t151 * wi))
-        t207 = fma(t150, wi, t151 * wr)
-        store(dst, d + 16 * 14 * dst_stride, t206)
-        store(dst, d + 16 * 14 * dst_stride + 8, t207)
+        t176 = fma(t164, wr, -(t165 * wi))
+        t177 = fma(t164, wi, t165 * wr)
+        store(dst, d + 16 * 14 * dst_stride, t176)
+        store(dst, d + 16 * 14 * dst_stride + 8, t177)
+        t178 = fma(t43, s1, t44 * c1)
+        t179 = fma(t44, s1, -(t43 * c1))
+        t180 = (t68 - t67) * h
+        t181 = -((t68 + t67) * h)
+        t182 = fma(t91, c1, t92 * s1)
+        t183 = fma(t92, c1, -(t91 * s1))
+        t184 = -t182
+        t185 = -t183
+        t186 = t19 + t180
+        t187 = t20 + t181
+        t188 = t19 - t180
+        t189 = t20 - t181
+        t190 = t178 + t184
+        t191 = t179 + t185
+        t192 = t178 - t184
+        t193 = t179 - t185
+        t194 = t188 + t193
+        t195 = t189 - t192
+        t196 = t188 - t193
+        t197 = t189 + t192
+        t198 = t186 + t190
+        t199 = t187 + t191
+        t200 = t186 - t190
+        t201 = t187 - t191
+        wr = load_splat(twiddles, k + 4)
+        wi = load_splat(twiddles, k + 5)
+        t202 = fma(t198, wr, -(t199 * wi))
+        t203 = fma(t198, wi, t199 * wr)
+        store(dst, d + 16 * 3 * dst_stride, t202)
+        store(dst, d + 16 * 3 * dst_stride + 8, t203)
+        wr = load_splat(twiddles, k + 12)
+        wi = load_splat(twiddles, k + 13)
+        t204 = fma(t194, wr, -(t195 * wi))
+        t205 = fma(t194, wi, t195 * wr)
+        store(dst, d + 16 * 7 * dst_stride, t204)
+        store(dst, d + 16 * 7 * dst_stride + 8, t205)
+        wr = load_splat(twiddles, k + 20)
+        wi = load_splat(twiddles, k + 21)
+        t206 = fma(t200, wr, -(t201 * wi))
+        t207 = fma(t200, wi, t201 * wr)
+        store(dst, d + 16 * 11 * dst_stride, t206)
+        store(dst, d + 16 * 11 * dst_stride + 8, t207)
         wr = load_splat(twiddles, k + 28)
         wi = load_splat(twiddles, k + 29)
-        t208 = fma(t174, wr, -(t175 * wi))
-        t209 = fma(t174, wi, t175 * wr)
+        t208 = fma(t196, wr, -(t197 * wi))
+        t209 = fma(t196, wi, t197 * wr)
         store(dst, d + 16 * 15 * dst_stride, t208)
         store(dst, d + 16 * 15 * dst_stride + 8, t209)
 
@@ -1474,6 +1474,8 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t31 = fma(yr, cr, yi * ci)
         t32 = fma(yi, cr, -(yr * ci))
         br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)
+        d = 16 * (dst_base + j)
+        k = 30 * j
         t33 = t1 + t17
         t34 = t2 + t18
         t35 = t1 - t17
@@ -1502,13 +1504,13 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t58 = t52 - t55
         t59 = t51 - t56
         t60 = t52 + t55
-        t61 = t49 + t53
-        t62 = t50 + t54
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 256, re0)
         store(scratch, 264, im0)
         store(scratch, 272, re1)
         store(scratch, 280, im1)
+        t61 = t49 + t53
+        t62 = t50 + t54
         t63 = t49 - t53
         t64 = t50 - t54
         t65 = t5 + t21
@@ -1537,13 +1539,13 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t88 = t16 - t32
         t89 = t83 + t88
         t90 = t84 - t87
-        t91 = t83 - t88
-        t92 = t84 + t87
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 288, re0)
         store(scratch, 296, im0)
         store(scratch, 304, re1)
         store(scratch, 312, im1)
+        t91 = t83 - t88
+        t92 = t84 + t87
         t93 = t81 + t85
         t94 = t82 + t86
         t95 = t81 - t85
@@ -1564,190 +1566,188 @@ def link_16(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst
         t110 = t98 + t102
         t111 = t97 - t101
         t112 = t98 - t102
-        t113 = fma(t57, c1, t58 * s1)
-        t114 = fma(t58, c1, -(t57 * s1))
-        t115 = (t74 + t73) * h
-        t116 = (t74 - t73) * h
-        t117 = fma(t89, s1, t90 * c1)
-        t118 = fma(t90, s1, -(t89 * c1))
-        t119 = t41 + t115
-        t120 = t42 + t116
-        t121 = t41 - t115
-        t122 = t42 - t116
+        store(dst, d, t109)
+        store(dst, d + 8, t110)
+        wr = load_splat(twiddles, k + 6)
+        wi = load_splat(twiddles, k + 7)
+        t113 = fma(t105, wr, -(t106 * wi))
+        t114 = fma(t105, wi, t106 * wr)
+        store(dst, d + 16 * 4 * dst_stride, t113)
+        store(dst, d + 16 * 4 * dst_stride + 8, t114)
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 320, re0)
         store(scratch, 328, im0)
         store(scratch, 336, re1)
         store(scratch, 344, im1)
-        t123 = t113 + t117
-        t124 = t114 + t118
-        t125 = t113 - t117
-        t126 = t114 - t118
-        t127 = t121 + t126
-        t128 = t122 - t125
-        t129 = t121 - t126
-        t130 = t122 + t125
-        t131 = t119 + t123
-        t132 = t120 + t124
-        t133 = t119 - t123
-        t134 = t120 - t124
-        t135 = (t64 + t63) * h
-        t136 = (t64 - t63) * h
-        t137 = -t79
-        t138 = (t96 - t95) * h
-        t139 = -((t96 + t95) * h)
-        t140 = t47 + t80
-        t141 = t48 + t137
-        t142 = t47 - t80
-        t143 = t48 - t137
-        t144 = t135 + t138
-        t145 = t136 + t139
-        t146 = t135 - t138
-        t147 = t136 - t139
-        t148 = t142 + t147
-        t149 = t143 - t146
-        t150 = t142 - t147
-        t151 = t143 + t146
-        t152 = t140 + t144
+        wr = load_splat(twiddles, k + 14)
+        wi = load_splat(twiddles, k + 15)
+        t115 = fma(t111, wr, -(t112 * wi))
+        t116 = fma(t111, wi, t112 * wr)
+        store(dst, d + 16 * 8 * dst_stride, t115)
+        store(dst, d + 16 * 8 * dst_stride + 8, t116)
+        wr = load_splat(twiddles, k + 22)
+        wi = load_splat(twiddles, k + 23)
+        t117 = fma(t107, wr, -(t108 * wi))
+        t118 = fma(t107, wi, t108 * wr)
+        store(dst, d + 16 * 12 * dst_stride, t117)
+        store(dst, d + 16 * 12 * dst_stride + 8, t118)
+        t119 = fma(t57, c1, t58 * s1)
+        t120 = fma(t58, c1, -(t57 * s1))
+        t121 = (t74 + t73) * h
+        t122 = (t74 - t73) * h
+        t123 = fma(t89, s1, t90 * c1)
+        t124 = fma(t90, s1, -(t89 * c1))
+        t125 = t41 + t121
+        t126 = t42 + t122
+        t127 = t41 - t121
+        t128 = t42 - t122
+        t129 = t119 + t123
+        t130 = t120 + t124
+        t131 = t119 - t123
+        t132 = t120 - t124
+        t133 = t127 + t132
+        t134 = t128 - t131
+        t135 = t127 - t132
+        t136 = t128 + t131
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 352, re0)
         store(scratch, 360, im0)
         store(scratch, 368, re1)
         store(scratch, 376, im1)
-        t153 = t141 + t145
-        t154 = t140 - t144
-        t155 = t141 - t145
-        t156 = fma(t59, s1, t60 * c1)
-        t157 = fma(t60, s1, -(t59 * c1))
-        t158 = (t76 - t75) * h
-        t159 = -((t76 + t75) * h)
-        t160 = fma(t91, c1, t92 * s1)
-        t161 = fma(t92, c1, -(t91 * s1))
-        t162 = -t160
-        t163 = -t161
-        t164 = t43 + t158
-        t165 = t44 + t159
-        t166 = t43 - t158
-        t167 = t44 - t159
-        t168 = t156 + t162
-        t169 = t157 + t163
-        t170 = t156 - t162
-        t171 = t157 - t163
-        t172 = t166 + t171
-        t173 = t167 - t170
-        t174 = t166 - t171
-        t175 = t167 + t170
-        t176 = t164 + t168
-        t177 = t165 + t169
-        t178 = t164 - t168
-        t179 = t165 - t169
-        d = 16 * (dst_base + j)
-        k = 30 * j
-        store(dst, d, t109)
+        t137 = t125 + t129
+        t138 = t126 + t130
+        t139 = t125 - t129
+        t140 = t126 - t130
+        wr = load_splat(twiddles, k + 0)
+        wi = load_splat(twiddles, k + 1)
+        t141 = fma(t137, wr, -(t138 * wi))
+        t142 = fma(t137, wi, t138 * wr)
+        store(dst, d + 16 * 1 * dst_stride, t141)
+        store(dst, d + 16 * 1 * dst_stride + 8, t142)
+        wr = load_splat(twiddles, k + 8)
+        wi = load_splat(twiddles, k + 9)
+        t143 = fma(t133, wr, -(t134 * wi))
+        t144 = fma(t133, wi, t134 * wr)
+        store(dst, d + 16 * 5 * dst_stride, t143)
+        store(dst, d + 16 * 5 * dst_stride + 8, t144)
+        wr = load_splat(twiddles, k + 16)
+        wi = load_splat(twiddles, k + 17)
+        t145 = fma(t139, wr, -(t140 * wi))
+        t146 = fma(t139, wi, t140 * wr)
+        store(dst, d + 16 * 9 * dst_stride, t145)
+        store(dst, d + 16 * 9 * dst_stride + 8, t146)
+        wr = load_splat(twiddles, k + 24)
+        wi = load_splat(twiddles, k + 25)
+        t147 = fma(t135, wr, -(t136 * wi))
+        t148 = fma(t135, wi, t136 * wr)
+        store(dst, d + 16 * 13 * dst_stride, t147)
+        store(dst, d + 16 * 13 * dst_stride + 8, t148)
+        t149 = (t64 + t63) * h
+        t150 = (t64 - t63) * h
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 384, re0)
         store(scratch, 392, im0)
         store(scratch, 400, re1)
         store(scratch, 408, im1)
-        store(dst, d + 8, t110)
-        wr = load_splat(twiddles, k + 0)
-        wi = load_splat(twiddles, k + 1)
-        t180 = fma(t131, wr, -(t132 * wi))
-        t181 = fma(t131, wi, t132 * wr)
-        store(dst, d + 16 * 1 * dst_stride, t180)
-        store(dst, d + 16 * 1 * dst_stride + 8, t181)
+        t151 = -t79
+        t152 = (t96 - t95) * h
+        t153 = -((t96 + t95) * h)
+        t154 = t47 + t80
+        t155 = t48 + t151
+        t156 = t47 - t80
+        t157 = t48 - t151
+        t158 = t149 + t152
+        t159 = t150 + t153
+        t160 = t149 - t152
+        t161 = t150 - t153
+        t162 = t156 + t161
+        t163 = t157 - t160
+        t164 = t156 - t161
+        t165 = t157 + t160
+        t166 = t154 + t158
+        t167 = t155 + t159
+        t168 = t154 - t158
+        t169 = t155 - t159
         wr = load_splat(twiddles, k + 2)
         wi = load_splat(twiddles, k + 3)
-        t182 = fma(t152, wr, -(t153 * wi))
-        t183 = fma(t152, wi, t153 * wr)
-        store(dst, d + 16 * 2 * dst_stride, t182)
-        store(dst, d + 16 * 2 * dst_stride + 8, t183)
-        wr = load_splat(twiddles, k + 4)
-        wi = load_splat(twiddles, k + 5)
-        t184 = fma(t176, wr, -(t177 * wi))
-        t185 = fma(t176, wi, t177 * wr)
-        store(dst, d + 16 * 3 * dst_stride, t184)
-        store(dst, d + 16 * 3 * dst_stride + 8, t185)
-        wr = load_splat(twiddles, k + 6)
-        wi = load_splat(twiddles, k + 7)
-        t186 = fma(t105, wr, -(t106 * wi))
-        t187 = fma(t105, wi, t106 * wr)
-        store(dst, d + 16 * 4 * dst_stride, t186)
-        store(dst, d + 16 * 4 * dst_stride + 8, t187)
-        wr = load_splat(twiddles, k + 8)
-        wi = load_splat(twiddles, k + 9)
-        t188 = fma(t127, wr, -(t128 * wi))
-        t189 = fma(t127, wi, t128 * wr)
-        store(dst, d + 16 * 5 * dst_stride, t188)
+        t170 = fma(t166, wr, -(t167 * wi))
+        t171 = fma(t166, wi, t167 * wr)
+        store(dst, d + 16 * 2 * dst_stride, t170)
+        store(dst, d + 16 * 2 * dst_stride + 8, t171)
+        wr = load_splat(twiddles, k + 10)
+        wi = load_splat(twiddles, k + 11)
+        t172 = fma(t162, wr, -(t163 * wi))
+        t173 = fma(t162, wi, t163 * wr)
+        store(dst, d + 16 * 6 * dst_stride, t172)
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 416, re0)
         store(scratch, 424, im0)
         store(scratch, 432, re1)
         store(scratch, 440, im1)
-        store(dst, d + 16 * 5 * dst_stride + 8, t189)
-        wr = load_splat(twiddles, k + 10)
-        wi = load_splat(twiddles, k + 11)
-        t190 = fma(t148, wr, -(t149 * wi))
-        t191 = fma(t148, wi, t149 * wr)
-        store(dst, d + 16 * 6 * dst_stride, t190)
-        store(dst, d + 16 * 6 * dst_stride + 8, t191)
-        wr = load_splat(twiddles, k + 12)
-        wi = load_splat(twiddles, k + 13)
-        t192 = fma(t172, wr, -(t173 * wi))
-        t193 = fma(t172, wi, t173 * wr)
-        store(dst, d + 16 * 7 * dst_stride, t192)
-        store(dst, d + 16 * 7 * dst_stride + 8, t193)
-        wr = load_splat(twiddles, k + 14)
-        wi = load_splat(twiddles, k + 15)
-        t194 = fma(t111, wr, -(t112 * wi))
-        t195 = fma(t111, wi, t112 * wr)
-        store(dst, d + 16 * 8 * dst_stride, t194)
-        store(dst, d + 16 * 8 * dst_stride + 8, t195)
-        wr = load_splat(twiddles, k + 16)
-        wi = load_splat(twiddles, k + 17)
-        t196 = fma(t133, wr, -(t134 * wi))
-        t197 = fma(t133, wi, t134 * wr)
-        store(dst, d + 16 * 9 * dst_stride, t196)
-        store(dst, d + 16 * 9 * dst_stride + 8, t197)
+        store(dst, d + 16 * 6 * dst_stride + 8, t173)
         wr = load_splat(twiddles, k + 18)
         wi = load_splat(twiddles, k + 19)
-        t198 = fma(t154, wr, -(t155 * wi))
-        t199 = fma(t154, wi, t155 * wr)
-        store(dst, d + 16 * 10 * dst_stride, t198)
+        t174 = fma(t168, wr, -(t169 * wi))
+        t175 = fma(t168, wi, t169 * wr)
+        store(dst, d + 16 * 10 * dst_stride, t174)
+        store(dst, d + 16 * 10 * dst_stride + 8, t175)
+        wr = load_splat(twiddles, k + 26)
+        wi = load_splat(twiddles, k + 27)
+        t176 = fma(t164, wr, -(t165 * wi))
+        t177 = fma(t164, wi, t165 * wr)
+        store(dst, d + 16 * 14 * dst_stride, t176)
+        store(dst, d + 16 * 14 * dst_stride + 8, t177)
+        t178 = fma(t59, s1, t60 * c1)
+        t179 = fma(t60, s1, -(t59 * c1))
+        t180 = (t76 - t75) * h
+        t181 = -((t76 + t75) * h)
+        t182 = fma(t91, c1, t92 * s1)
+        t183 = fma(t92, c1, -(t91 * s1))
+        t184 = -t182
+        t185 = -t183
+        t186 = t43 + t180
+        t187 = t44 + t181
+        t188 = t43 - t180
+        t189 = t44 - t181
+        t190 = t178 + t184
+        t191 = t179 + t185
+        t192 = t178 - t184
+        t193 = t179 - t185
+        t194 = t188 + t193
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
         store(scratch, 448, re0)
         store(scratch, 456, im0)
         store(scratch, 464, re1)
         store(scratch, 472, im1)
-        store(dst, d + 16 * 10 * dst_stride + 8, t199)
+        t195 = t189 - t192
+        t196 = t188 - t193
+        t197 = t189 + t192
+        t198 = t186 + t190
+        t199 = t187 + t191
+        t200 = t186 - t190
+        t201 = t187 - t191
+        wr = load_splat(twiddles, k + 4)
+        wi = load_splat(twiddles, k + 5)
+        t202 = fma(t198, wr, -(t199 * wi))
+        t203 = fma(t198, wi, t199 * wr)
+        store(dst, d + 16 * 3 * dst_stride, t202)
+        store(dst, d + 16 * 3 * dst_stride + 8, t203)
+        wr = load_splat(twiddles, k + 12)
+        wi = load_splat(twiddles, k + 13)
+        t204 = fma(t194, wr, -(t195 * wi))
+        t205 = fma(t194, wi, t195 * wr)
+        store(dst, d + 16 * 7 * dst_stride, t204)
+        store(dst, d + 16 * 7 * dst_stride + 8, t205)
         wr = load_splat(twiddles, k + 20)
         wi = load_splat(twiddles, k + 21)
-        t200 = fma(t178, wr, -(t179 * wi))
-        t201 = fma(t178, wi, t179 * wr)
-        store(dst, d + 16 * 11 * dst_stride, t200)
-        store(dst, d + 16 * 11 * dst_stride + 8, t201)
-        wr = load_splat(twiddles, k + 22)
-        wi = load_splat(twiddles, k + 23)
-        t202 = fma(t107, wr, -(t108 * wi))
-        t203 = fma(t107, wi, t108 * wr)
-        store(dst, d + 16 * 12 * dst_stride, t202)
-        store(dst, d + 16 * 12 * dst_stride + 8, t203)
-        wr = load_splat(twiddles, k + 24)
-        wi = load_splat(twiddles, k + 25)
-        t204 = fma(t129, wr, -(t130 * wi))
-        t205 = fma(t129, wi, t130 * wr)
-        store(dst, d + 16 * 13 * dst_stride, t204)
-        store(dst, d + 16 * 13 * dst_stride + 8, t205)
-        wr = load_splat(twiddles, k + 26)
-        wi = load_splat(twiddles, k + 27)
-        t206 = fma(t150, wr, -(t151 * wi))
-        t207 = fma(t150, wi, t151 * wr)
-        store(dst, d + 16 * 14 * dst_stride, t206)
-        store(dst, d + 16 * 14 * dst_stride + 8, t207)
+        t206 = fma(t200, wr, -(t201 * wi))
+        t207 = fma(t200, wi, t201 * wr)
+        store(dst, d + 16 * 11 * dst_stride, t206)
+        store(dst, d + 16 * 11 * dst_stride + 8, t207)
         wr = load_splat(twiddles, k + 28)
         wi = load_splat(twiddles, k + 29)
-        t208 = fma(t174, wr, -(t175 * wi))
-        t209 = fma(t174, wi, t175 * wr)
+        t208 = fma(t196, wr, -(t197 * wi))
+        t209 = fma(t196, wi, t197 * wr)
         store(dst, d + 16 * 15 * dst_stride, t208)
         store(dst, d + 16 * 15 * dst_stride + 8, t209)
         rng, re0, im0, re1, im1 = gaussian_pair(rng, minus_power)
@@ -1772,44 +1772,44 @@ def argmax_16(work, base, block_stride, count, k_first, k_block, k_out, best, wh
         s = 16 * (base + q * block_stride)
         t1 = load(work, s)
         t2 = load(work, s + 8)
-        t3 = load(work, s + 16 * 1 * 1)
-        t4 = load(work, s + 16 * 1 * 1 + 8)
-        t5 = load(work, s + 16 * 2 * 1)
-        t6 = load(work, s + 16 * 2 * 1 + 8)
-        t7 = load(work, s + 16 * 3 * 1)
-        t8 = load(work, s + 16 * 3 * 1 + 8)
-        t9 = load(work, s + 16 * 4 * 1)
-        t10 = load(work, s + 16 * 4 * 1 + 8)
-        t11 = load(work, s + 16 * 5 * 1)
-        t12 = load(work, s + 16 * 5 * 1 + 8)
-        t13 = load(work, s + 16 * 6 * 1)
-        t14 = load(work, s + 16 * 6 * 1 + 8)
-        t15 = load(work, s + 16 * 7 * 1)
-        t16 = load(work, s + 16 * 7 * 1 + 8)
-        t17 = load(work, s + 16 * 8 * 1)
-        t18 = load(work, s + 16 * 8 * 1 + 8)
-        t19 = load(work, s + 16 * 9 * 1)
-        t20 = load(work, s + 16 * 9 * 1 + 8)
-        t21 = load(work, s + 16 * 10 * 1)
-        t22 = load(work, s + 16 * 10 * 1 + 8)
-        t23 = load(work, s + 16 * 11 * 1)
-        t24 = load(work, s + 16 * 11 * 1 + 8)
-        t25 = load(work, s + 16 * 12 * 1)
-        t26 = load(work, s + 16 * 12 * 1 + 8)
-        t27 = load(work, s + 16 * 13 * 1)
-        t28 = load(work, s + 16 * 13 * 1 + 8)
-        t29 = load(work, s + 16 * 14 * 1)
-        t30 = load(work, s + 16 * 14 * 1 + 8)
-        t31 = load(work, s + 16 * 15 * 1)
-        t32 = load(work, s + 16 * 15 * 1 + 8)
-        t33 = t1 + t17
-        t34 = t2 + t18
-        t35 = t1 - t17
-        t36 = t2 - t18
-        t37 = t9 + t25
-        t38 = t10 + t26
-        t39 = t9 - t25
-        t40 = t10 - t26
+        t3 = load(work, s + 16 * 4 * 1)
+        t4 = load(work, s + 16 * 4 * 1 + 8)
+        t5 = load(work, s + 16 * 8 * 1)
+        t6 = load(work, s + 16 * 8 * 1 + 8)
+        t7 = load(work, s + 16 * 12 * 1)
+        t8 = load(work, s + 16 * 12 * 1 + 8)
+        t9 = t1 + t5
+        t10 = t2 + t6
+        t11 = t1 - t5
+        t12 = t2 - t6
+        t13 = t3 + t7
+        t14 = t4 + t8
+        t15 = t3 - t7
+        t16 = t4 - t8
+        t17 = t11 + t16
+        t18 = t12 - t15
+        t19 = t11 - t16
+        t20 = t12 + t15
+        t21 = t9 + t13
+        t22 = t10 + t14
+        t23 = t9 - t13
+        t24 = t10 - t14
+        t25 = load(work, s + 16 * 1 * 1)
+        t26 = load(work, s + 16 * 1 * 1 + 8)
+        t27 = load(work, s + 16 * 5 * 1)
+        t28 = load(work, s + 16 * 5 * 1 + 8)
+        t29 = load(work, s + 16 * 9 * 1)
+        t30 = load(work, s + 16 * 9 * 1 + 8)
+        t31 = load(work, s + 16 * 13 * 1)
+        t32 = load(work, s + 16 * 13 * 1 + 8)
+        t33 = t25 + t29
+        t34 = t26 + t30
+        t35 = t25 - t29
+        t36 = t26 - t30
+        t37 = t27 + t31
+        t38 = t28 + t32
+        t39 = t27 - t31
+        t40 = t28 - t32
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -1818,46 +1818,46 @@ def argmax_16(work, base, block_stride, count, k_first, k_block, k_out, best, wh
         t46 = t34 + t38
         t47 = t33 - t37
         t48 = t34 - t38
-        t49 = t3 + t19
-        t50 = t4 + t20
-        t51 = t3 - t19
-        t52 = t4 - t20
-        t53 = t11 + t27
-        t54 = t12 + t28
-        t55 = t11 - t27
-        t56 = t12 - t28
-        t57 = t51 + t56
-        t58 = t52 - t55
-        t59 = t51 - t56
-        t60 = t52 + t55
-        t61 = t49 + t53
-        t62 = t50 + t54
-        t63 = t49 - t53
-        t64 = t50 - t54
-        t65 = t5 + t21
-        t66 = t6 + t22
-        t67 = t5 - t21
-        t68 = t6 - t22
-        t69 = t13 + t29
-        t70 = t14 + t30
-        t71 = t13 - t29
-        t72 = t14 - t30
-        t73 = t67 + t72
-        t74 = t68 - t71
-        t75 = t67 - t72
-        t76 = t68 + t71
-        t77 = t65 + t69
-        t78 = t66 + t70
-        t79 = t65 - t69
-        t80 = t66 - t70
-        t81 = t7 + t23
-        t82 = t8 + t24
-        t83 = t7 - t23
-        t84 = t8 - t24
-        t85 = t15 + t31
-        t86 = t16 + t32
-        t87 = t15 - t31
-        t88 = t16 - t32
+        t49 = load(work, s + 16 * 2 * 1)
+        t50 = load(work, s + 16 * 2 * 1 + 8)
+        t51 = load(work, s + 16 * 6 * 1)
+        t52 = load(work, s + 16 * 6 * 1 + 8)
+        t53 = load(work, s + 16 * 10 * 1)
+        t54 = load(work, s + 16 * 10 * 1 + 8)
+        t55 = load(work, s + 16 * 14 * 1)
+        t56 = load(work, s + 16 * 14 * 1 + 8)
+        t57 = t49 + t53
+        t58 = t50 + t54
+        t59 = t49 - t53
+        t60 = t50 - t54
+        t61 = t51 + t55
+        t62 = t52 + t56
+        t63 = t51 - t55
+        t64 = t52 - t56
+        t65 = t59 + t64
+        t66 = t60 - t63
+        t67 = t59 - t64
+        t68 = t60 + t63
+        t69 = t57 + t61
+        t70 = t58 + t62
+        t71 = t57 - t61
+        t72 = t58 - t62
+        t73 = load(work, s + 16 * 3 * 1)
+        t74 = load(work, s + 16 * 3 * 1 + 8)
+        t75 = load(work, s + 16 * 7 * 1)
+        t76 = load(work, s + 16 * 7 * 1 + 8)
+        t77 = load(work, s + 16 * 11 * 1)
+        t78 = load(work, s + 16 * 11 * 1 + 8)
+        t79 = load(work, s + 16 * 15 * 1)
+        t80 = load(work, s + 16 * 15 * 1 + 8)
+        t81 = t73 + t77
+        t82 = t74 + t78
+        t83 = t73 - t77
+        t84 = t74 - t78
+        t85 = t75 + t79
+        t86 = t76 + t80
+        t87 = t75 - t79
+        t88 = t76 - t80
         t89 = t83 + t88
         t90 = t84 - t87
         t91 = t83 - t88
@@ -1866,14 +1866,14 @@ def argmax_16(work, base, block_stride, count, k_first, k_block, k_out, best, wh
         t94 = t82 + t86
         t95 = t81 - t85
         t96 = t82 - t86
-        t97 = t45 + t77
-        t98 = t46 + t78
-        t99 = t45 - t77
-        t100 = t46 - t78
-        t101 = t61 + t93
-        t102 = t62 + t94
-        t103 = t61 - t93
-        t104 = t62 - t94
+        t97 = t21 + t69
+        t98 = t22 + t70
+        t99 = t21 - t69
+        t100 = t22 - t70
+        t101 = t45 + t93
+        t102 = t46 + t94
+        t103 = t45 - t93
+        t104 = t46 - t94
         t105 = t99 + t104
         t106 = t100 - t103
         t107 = t99 - t104
@@ -1882,97 +1882,97 @@ def argmax_16(work, base, block_stride, count, k_first, k_block, k_out, best, wh
         t110 = t98 + t102
         t111 = t97 - t101
         t112 = t98 - t102
-        t113 = fma(t57, c1, t58 * s1)
-        t114 = fma(t58, c1, -(t57 * s1))
-        t115 = (t74 + t73) * h
-        t116 = (t74 - t73) * h
-        t117 = fma(t89, s1, t90 * c1)
-        t118 = fma(t90, s1, -(t89 * c1))
-        t119 = t41 + t115
-        t120 = t42 + t116
-        t121 = t41 - t115
-        t122 = t42 - t116
-        t123 = t113 + t117
-        t124 = t114 + t118
-        t125 = t113 - t117
-        t126 = t114 - t118
-        t127 = t121 + t126
-        t128 = t122 - t125
-        t129 = t121 - t126
-        t130 = t122 + t125
-        t131 = t119 + t123
-        t132 = t120 + t124
-        t133 = t119 - t123
-        t134 = t120 - t124
-        t135 = (t64 + t63) * h
-        t136 = (t64 - t63) * h
-        t137 = -t79
-        t138 = (t96 - t95) * h
-        t139 = -((t96 + t95) * h)
-        t140 = t47 + t80
-        t141 = t48 + t137
-        t142 = t47 - t80
-        t143 = t48 - t137
-        t144 = t135 + t138
-        t145 = t136 + t139
-        t146 = t135 - t138
-        t147 = t136 - t139
-        t148 = t142 + t147
-        t149 = t143 - t146
-        t150 = t142 - t147
-        t151 = t143 + t146
-        t152 = t140 + t144
-        t153 = t141 + t145
-        t154 = t140 - t144
-        t155 = t141 - t145
-        t156 = fma(t59, s1, t60 * c1)
-        t157 = fma(t60, s1, -(t59 * c1))
-        t158 = (t76 - t75) * h
-        t159 = -((t76 + t75) * h)
-        t160 = fma(t91, c1, t92 * s1)
-        t161 = fma(t92, c1, -(t91 * s1))
-        t162 = -t160
-        t163 = -t161
-        t164 = t43 + t158
-        t165 = t44 + t159
-        t166 = t43 - t158
-        t167 = t44 - t159
-        t168 = t156 + t162
-        t169 = t157 + t163
-        t170 = t156 - t162
-        t171 = t157 - t163
-        t172 = t166 + t171
-        t173 = t167 - t170
-        t174 = t166 - t171
-        t175 = t167 + t170
-        t176 = t164 + t168
-        t177 = t165 + t169
-        t178 = t164 - t168
-        t179 = t165 - t169
-        t180 = fma(t109, t109, t110 * t110)
-        t181 = fma(t131, t131, t132 * t132)
-        t182 = fma(t152, t152, t153 * t153)
-        t183 = fma(t176, t176, t177 * t177)
-        t184 = fma(t105, t105, t106 * t106)
-        t185 = fma(t127, t127, t128 * t128)
-        t186 = fma(t148, t148, t149 * t149)
-        t187 = fma(t172, t172, t173 * t173)
-        t188 = fma(t111, t111, t112 * t112)
-        t189 = fma(t133, t133, t134 * t134)
-        t190 = fma(t154, t154, t155 * t155)
-        t191 = fma(t178, t178, t179 * t179)
-        t192 = fma(t107, t107, t108 * t108)
-        t193 = fma(t129, t129, t130 * t130)
-        t194 = fma(t150, t150, t151 * t151)
-        t195 = fma(t174, t174, t175 * t175)
-        t196 = maximum(t180, t181)
-        t197 = maximum(t182, t183)
-        t198 = maximum(t184, t185)
-        t199 = maximum(t186, t187)
-        t200 = maximum(t188, t189)
-        t201 = maximum(t190, t191)
-        t202 = maximum(t192, t193)
-        t203 = maximum(t194, t195)
+        t113 = fma(t109, t109, t110 * t110)
+        t114 = fma(t105, t105, t106 * t106)
+        t115 = fma(t111, t111, t112 * t112)
+        t116 = fma(t107, t107, t108 * t108)
+        t117 = fma(t41, c1, t42 * s1)
+        t118 = fma(t42, c1, -(t41 * s1))
+        t119 = (t66 + t65) * h
+        t120 = (t66 - t65) * h
+        t121 = fma(t89, s1, t90 * c1)
+        t122 = fma(t90, s1, -(t89 * c1))
+        t123 = t17 + t119
+        t124 = t18 + t120
+        t125 = t17 - t119
+        t126 = t18 - t120
+        t127 = t117 + t121
+        t128 = t118 + t122
+        t129 = t117 - t121
+        t130 = t118 - t122
+        t131 = t125 + t130
+        t132 = t126 - t129
+        t133 = t125 - t130
+        t134 = t126 + t129
+        t135 = t123 + t127
+        t136 = t124 + t128
+        t137 = t123 - t127
+        t138 = t124 - t128
+        t139 = fma(t135, t135, t136 * t136)
+        t140 = fma(t131, t131, t132 * t132)
+        t141 = fma(t137, t137, t138 * t138)
+        t142 = fma(t133, t133, t134 * t134)
+        t143 = (t48 + t47) * h
+        t144 = (t48 - t47) * h
+        t145 = -t71
+        t146 = (t96 - t95) * h
+        t147 = -((t96 + t95) * h)
+        t148 = t23 + t72
+        t149 = t24 + t145
+        t150 = t23 - t72
+        t151 = t24 - t145
+        t152 = t143 + t146
+        t153 = t144 + t147
+        t154 = t143 - t146
+        t155 = t144 - t147
+        t156 = t150 + t155
+        t157 = t151 - t154
+        t158 = t150 - t155
+        t159 = t151 + t154
+        t160 = t148 + t152
+        t161 = t149 + t153
+        t162 = t148 - t152
+        t163 = t149 - t153
+        t164 = fma(t160, t160, t161 * t161)
+        t165 = fma(t156, t156, t157 * t157)
+        t166 = fma(t162, t162, t163 * t163)
+        t167 = fma(t158, t158, t159 * t159)
+        t168 = fma(t43, s1, t44 * c1)
+        t169 = fma(t44, s1, -(t43 * c1))
+        t170 = (t68 - t67) * h
+        t171 = -((t68 + t67) * h)
+        t172 = fma(t91, c1, t92 * s1)
+        t173 = fma(t92, c1, -(t91 * s1))
+        t174 = -t172
+        t175 = -t173
+        t176 = t19 + t170
+        t177 = t20 + t171
+        t178 = t19 - t170
+        t179 = t20 - t171
+        t180 = t168 + t174
+        t181 = t169 + t175
+        t182 = t168 - t174
+        t183 = t169 - t175
+        t184 = t178 + t183
+        t185 = t179 - t182
+        t186 = t178 - t183
+        t187 = t179 + t182
+        t188 = t176 + t180
+        t189 = t177 + t181
+        t190 = t176 - t180
+        t191 = t177 - t181
+        t192 = fma(t188, t188, t189 * t189)
+        t193 = fma(t184, t184, t185 * t185)
+        t194 = fma(t190, t190, t191 * t191)
+        t195 = fma(t186, t186, t187 * t187)
+        t196 = maximum(t113, t139)
+        t197 = maximum(t164, t192)
+        t198 = maximum(t114, t140)
+        t199 = maximum(t165, t193)
+        t200 = maximum(t115, t141)
+        t201 = maximum(t166, t194)
+        t202 = maximum(t116, t142)
+        t203 = maximum(t167, t195)
         t204 = maximum(t196, t197)
         t205 = maximum(t198, t199)
         t206 = maximum(t200, t201)
@@ -1984,21 +1984,21 @@ def argmax_16(work, base, block_stride, count, k_first, k_block, k_out, best, wh
         if mask_bits(better) != 0:
             best = select(better, t210, best)
             k = np.uint32(k_first + q * k_block)
-            where = select(better & (t180 == best), splat_u32(k + np.uint32(0 * k_out)), where)
-            where = select(better & (t181 == best), splat_u32(k + np.uint32(1 * k_out)), where)
-            where = select(better & (t182 == best), splat_u32(k + np.uint32(2 * k_out)), where)
-            where = select(better & (t183 == best), splat_u32(k + np.uint32(3 * k_out)), where)
-            where = select(better & (t184 == best), splat_u32(k + np.uint32(4 * k_out)), where)
-            where = select(better & (t185 == best), splat_u32(k + np.uint32(5 * k_out)), where)
-            where = select(better & (t186 == best), splat_u32(k + np.uint32(6 * k_out)), where)
-            where = select(better & (t187 == best), splat_u32(k + np.uint32(7 * k_out)), where)
-            where = select(better & (t188 == best), splat_u32(k + np.uint32(8 * k_out)), where)
-            where = select(better & (t189 == best), splat_u32(k + np.uint32(9 * k_out)), where)
-            where = select(better & (t190 == best), splat_u32(k + np.uint32(10 * k_out)), where)
-            where = select(better & (t191 == best), splat_u32(k + np.uint32(11 * k_out)), where)
-            where = select(better & (t192 == best), splat_u32(k + np.uint32(12 * k_out)), where)
-            where = select(better & (t193 == best), splat_u32(k + np.uint32(13 * k_out)), where)
-            where = select(better & (t194 == best), splat_u32(k + np.uint32(14 * k_out)), where)
+            where = select(better & (t113 == best), splat_u32(k + np.uint32(0 * k_out)), where)
+            where = select(better & (t139 == best), splat_u32(k + np.uint32(1 * k_out)), where)
+            where = select(better & (t164 == best), splat_u32(k + np.uint32(2 * k_out)), where)
+            where = select(better & (t192 == best), splat_u32(k + np.uint32(3 * k_out)), where)
+            where = select(better & (t114 == best), splat_u32(k + np.uint32(4 * k_out)), where)
+            where = select(better & (t140 == best), splat_u32(k + np.uint32(5 * k_out)), where)
+            where = select(better & (t165 == best), splat_u32(k + np.uint32(6 * k_out)), where)
+            where = select(better & (t193 == best), splat_u32(k + np.uint32(7 * k_out)), where)
+            where = select(better & (t115 == best), splat_u32(k + np.uint32(8 * k_out)), where)
+            where = select(better & (t141 == best), splat_u32(k + np.uint32(9 * k_out)), where)
+            where = select(better & (t166 == best), splat_u32(k + np.uint32(10 * k_out)), where)
+            where = select(better & (t194 == best), splat_u32(k + np.uint32(11 * k_out)), where)
+            where = select(better & (t116 == best), splat_u32(k + np.uint32(12 * k_out)), where)
+            where = select(better & (t142 == best), splat_u32(k + np.uint32(13 * k_out)), where)
+            where = select(better & (t167 == best), splat_u32(k + np.uint32(14 * k_out)), where)
             where = select(better & (t195 == best), splat_u32(k + np.uint32(15 * k_out)), where)
     return best, where
 
@@ -2011,46 +2011,47 @@ def power_16(work, base, block_stride, count, out, k_first, k_block, k_out):
     s1 = splat(_S1)
     for q in range(count):
         s = 16 * (base + q * block_stride)
+        k = k_first + q * k_block
         t1 = load(work, s)
         t2 = load(work, s + 8)
-        t3 = load(work, s + 16 * 1 * 1)
-        t4 = load(work, s + 16 * 1 * 1 + 8)
-        t5 = load(work, s + 16 * 2 * 1)
-        t6 = load(work, s + 16 * 2 * 1 + 8)
-        t7 = load(work, s + 16 * 3 * 1)
-        t8 = load(work, s + 16 * 3 * 1 + 8)
-        t9 = load(work, s + 16 * 4 * 1)
-        t10 = load(work, s + 16 * 4 * 1 + 8)
-        t11 = load(work, s + 16 * 5 * 1)
-        t12 = load(work, s + 16 * 5 * 1 + 8)
-        t13 = load(work, s + 16 * 6 * 1)
-        t14 = load(work, s + 16 * 6 * 1 + 8)
-        t15 = load(work, s + 16 * 7 * 1)
-        t16 = load(work, s + 16 * 7 * 1 + 8)
-        t17 = load(work, s + 16 * 8 * 1)
-        t18 = load(work, s + 16 * 8 * 1 + 8)
-        t19 = load(work, s + 16 * 9 * 1)
-        t20 = load(work, s + 16 * 9 * 1 + 8)
-        t21 = load(work, s + 16 * 10 * 1)
-        t22 = load(work, s + 16 * 10 * 1 + 8)
-        t23 = load(work, s + 16 * 11 * 1)
-        t24 = load(work, s + 16 * 11 * 1 + 8)
-        t25 = load(work, s + 16 * 12 * 1)
-        t26 = load(work, s + 16 * 12 * 1 + 8)
-        t27 = load(work, s + 16 * 13 * 1)
-        t28 = load(work, s + 16 * 13 * 1 + 8)
-        t29 = load(work, s + 16 * 14 * 1)
-        t30 = load(work, s + 16 * 14 * 1 + 8)
-        t31 = load(work, s + 16 * 15 * 1)
-        t32 = load(work, s + 16 * 15 * 1 + 8)
-        t33 = t1 + t17
-        t34 = t2 + t18
-        t35 = t1 - t17
-        t36 = t2 - t18
-        t37 = t9 + t25
-        t38 = t10 + t26
-        t39 = t9 - t25
-        t40 = t10 - t26
+        t3 = load(work, s + 16 * 4 * 1)
+        t4 = load(work, s + 16 * 4 * 1 + 8)
+        t5 = load(work, s + 16 * 8 * 1)
+        t6 = load(work, s + 16 * 8 * 1 + 8)
+        t7 = load(work, s + 16 * 12 * 1)
+        t8 = load(work, s + 16 * 12 * 1 + 8)
+        t9 = t1 + t5
+        t10 = t2 + t6
+        t11 = t1 - t5
+        t12 = t2 - t6
+        t13 = t3 + t7
+        t14 = t4 + t8
+        t15 = t3 - t7
+        t16 = t4 - t8
+        t17 = t11 + t16
+        t18 = t12 - t15
+        t19 = t11 - t16
+        t20 = t12 + t15
+        t21 = t9 + t13
+        t22 = t10 + t14
+        t23 = t9 - t13
+        t24 = t10 - t14
+        t25 = load(work, s + 16 * 1 * 1)
+        t26 = load(work, s + 16 * 1 * 1 + 8)
+        t27 = load(work, s + 16 * 5 * 1)
+        t28 = load(work, s + 16 * 5 * 1 + 8)
+        t29 = load(work, s + 16 * 9 * 1)
+        t30 = load(work, s + 16 * 9 * 1 + 8)
+        t31 = load(work, s + 16 * 13 * 1)
+        t32 = load(work, s + 16 * 13 * 1 + 8)
+        t33 = t25 + t29
+        t34 = t26 + t30
+        t35 = t25 - t29
+        t36 = t26 - t30
+        t37 = t27 + t31
+        t38 = t28 + t32
+        t39 = t27 - t31
+        t40 = t28 - t32
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -2059,46 +2060,46 @@ def power_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t46 = t34 + t38
         t47 = t33 - t37
         t48 = t34 - t38
-        t49 = t3 + t19
-        t50 = t4 + t20
-        t51 = t3 - t19
-        t52 = t4 - t20
-        t53 = t11 + t27
-        t54 = t12 + t28
-        t55 = t11 - t27
-        t56 = t12 - t28
-        t57 = t51 + t56
-        t58 = t52 - t55
-        t59 = t51 - t56
-        t60 = t52 + t55
-        t61 = t49 + t53
-        t62 = t50 + t54
-        t63 = t49 - t53
-        t64 = t50 - t54
-        t65 = t5 + t21
-        t66 = t6 + t22
-        t67 = t5 - t21
-        t68 = t6 - t22
-        t69 = t13 + t29
-        t70 = t14 + t30
-        t71 = t13 - t29
-        t72 = t14 - t30
-        t73 = t67 + t72
-        t74 = t68 - t71
-        t75 = t67 - t72
-        t76 = t68 + t71
-        t77 = t65 + t69
-        t78 = t66 + t70
-        t79 = t65 - t69
-        t80 = t66 - t70
-        t81 = t7 + t23
-        t82 = t8 + t24
-        t83 = t7 - t23
-        t84 = t8 - t24
-        t85 = t15 + t31
-        t86 = t16 + t32
-        t87 = t15 - t31
-        t88 = t16 - t32
+        t49 = load(work, s + 16 * 2 * 1)
+        t50 = load(work, s + 16 * 2 * 1 + 8)
+        t51 = load(work, s + 16 * 6 * 1)
+        t52 = load(work, s + 16 * 6 * 1 + 8)
+        t53 = load(work, s + 16 * 10 * 1)
+        t54 = load(work, s + 16 * 10 * 1 + 8)
+        t55 = load(work, s + 16 * 14 * 1)
+        t56 = load(work, s + 16 * 14 * 1 + 8)
+        t57 = t49 + t53
+        t58 = t50 + t54
+        t59 = t49 - t53
+        t60 = t50 - t54
+        t61 = t51 + t55
+        t62 = t52 + t56
+        t63 = t51 - t55
+        t64 = t52 - t56
+        t65 = t59 + t64
+        t66 = t60 - t63
+        t67 = t59 - t64
+        t68 = t60 + t63
+        t69 = t57 + t61
+        t70 = t58 + t62
+        t71 = t57 - t61
+        t72 = t58 - t62
+        t73 = load(work, s + 16 * 3 * 1)
+        t74 = load(work, s + 16 * 3 * 1 + 8)
+        t75 = load(work, s + 16 * 7 * 1)
+        t76 = load(work, s + 16 * 7 * 1 + 8)
+        t77 = load(work, s + 16 * 11 * 1)
+        t78 = load(work, s + 16 * 11 * 1 + 8)
+        t79 = load(work, s + 16 * 15 * 1)
+        t80 = load(work, s + 16 * 15 * 1 + 8)
+        t81 = t73 + t77
+        t82 = t74 + t78
+        t83 = t73 - t77
+        t84 = t74 - t78
+        t85 = t75 + t79
+        t86 = t76 + t80
+        t87 = t75 - t79
+        t88 = t76 - t80
         t89 = t83 + t88
         t90 = t84 - t87
         t91 = t83 - t88
@@ -2107,14 +2108,14 @@ def power_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t94 = t82 + t86
         t95 = t81 - t85
         t96 = t82 - t86
-        t97 = t45 + t77
-        t98 = t46 + t78
-        t99 = t45 - t77
-        t100 = t46 - t78
-        t101 = t61 + t93
-        t102 = t62 + t94
-        t103 = t61 - t93
-        t104 = t62 - t94
+        t97 = t21 + t69
+        t98 = t22 + t70
+        t99 = t21 - t69
+        t100 = t22 - t70
+        t101 = t45 + t93
+        t102 = t46 + t94
+        t103 = t45 - t93
+        t104 = t46 - t94
         t105 = t99 + t104
         t106 = t100 - t103
         t107 = t99 - t104
@@ -2123,16 +2124,20 @@ def power_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t110 = t98 + t102
         t111 = t97 - t101
         t112 = t98 - t102
-        t113 = fma(t57, c1, t58 * s1)
-        t114 = fma(t58, c1, -(t57 * s1))
-        t115 = (t74 + t73) * h
-        t116 = (t74 - t73) * h
+        store(out, 8 * (k + 0 * k_out), fma(t109, t109, t110 * t110))
+        store(out, 8 * (k + 4 * k_out), fma(t105, t105, t106 * t106))
+        store(out, 8 * (k + 8 * k_out), fma(t111, t111, t112 * t112))
+        store(out, 8 * (k + 12 * k_out), fma(t107, t107, t108 * t108))
+        t113 = fma(t41, c1, t42 * s1)
+        t114 = fma(t42, c1, -(t41 * s1))
+        t115 = (t66 + t65) * h
+        t116 = (t66 - t65) * h
         t117 = fma(t89, s1, t90 * c1)
         t118 = fma(t90, s1, -(t89 * c1))
-        t119 = t41 + t115
-        t120 = t42 + t116
-        t121 = t41 - t115
-        t122 = t42 - t116
+        t119 = t17 + t115
+        t120 = t18 + t116
+        t121 = t17 - t115
+        t122 = t18 - t116
         t123 = t113 + t117
         t124 = t114 + t118
         t125 = t113 - t117
@@ -2145,15 +2150,19 @@ def power_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t132 = t120 + t124
         t133 = t119 - t123
         t134 = t120 - t124
-        t135 = (t64 + t63) * h
-        t136 = (t64 - t63) * h
-        t137 = -t79
+        store(out, 8 * (k + 1 * k_out), fma(t131, t131, t132 * t132))
+        store(out, 8 * (k + 5 * k_out), fma(t127, t127, t128 * t128))
+        store(out, 8 * (k + 9 * k_out), fma(t133, t133, t134 * t134))
+        store(out, 8 * (k + 13 * k_out), fma(t129, t129, t130 * t130))
+        t135 = (t48 + t47) * h
+        t136 = (t48 - t47) * h
+        t137 = -t71
         t138 = (t96 - t95) * h
         t139 = -((t96 + t95) * h)
-        t140 = t47 + t80
-        t141 = t48 + t137
-        t142 = t47 - t80
-        t143 = t48 - t137
+        t140 = t23 + t72
+        t141 = t24 + t137
+        t142 = t23 - t72
+        t143 = t24 - t137
         t144 = t135 + t138
         t145 = t136 + t139
         t146 = t135 - t138
@@ -2166,18 +2175,22 @@ def power_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t153 = t141 + t145
         t154 = t140 - t144
         t155 = t141 - t145
-        t156 = fma(t59, s1, t60 * c1)
-        t157 = fma(t60, s1, -(t59 * c1))
-        t158 = (t76 - t75) * h
-        t159 = -((t76 + t75) * h)
+        store(out, 8 * (k + 2 * k_out), fma(t152, t152, t153 * t153))
+        store(out, 8 * (k + 6 * k_out), fma(t148, t148, t149 * t149))
+        store(out, 8 * (k + 10 * k_out), fma(t154, t154, t155 * t155))
+        store(out, 8 * (k + 14 * k_out), fma(t150, t150, t151 * t151))
+        t156 = fma(t43, s1, t44 * c1)
+        t157 = fma(t44, s1, -(t43 * c1))
+        t158 = (t68 - t67) * h
+        t159 = -((t68 + t67) * h)
         t160 = fma(t91, c1, t92 * s1)
         t161 = fma(t92, c1, -(t91 * s1))
         t162 = -t160
         t163 = -t161
-        t164 = t43 + t158
-        t165 = t44 + t159
-        t166 = t43 - t158
-        t167 = t44 - t159
+        t164 = t19 + t158
+        t165 = t20 + t159
+        t166 = t19 - t158
+        t167 = t20 - t159
         t168 = t156 + t162
         t169 = t157 + t163
         t170 = t156 - t162
@@ -2190,22 +2203,9 @@ def power_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t177 = t165 + t169
         t178 = t164 - t168
         t179 = t165 - t169
-        k = k_first + q * k_block
-        store(out, 8 * (k + 0 * k_out), fma(t109, t109, t110 * t110))
-        store(out, 8 * (k + 1 * k_out), fma(t131, t131, t132 * t132))
-        store(out, 8 * (k + 2 * k_out), fma(t152, t152, t153 * t153))
         store(out, 8 * (k + 3 * k_out), fma(t176, t176, t177 * t177))
-        store(out, 8 * (k + 4 * k_out), fma(t105, t105, t106 * t106))
-        store(out, 8 * (k + 5 * k_out), fma(t127, t127, t128 * t128))
-        store(out, 8 * (k + 6 * k_out), fma(t148, t148, t149 * t149))
         store(out, 8 * (k + 7 * k_out), fma(t172, t172, t173 * t173))
-        store(out, 8 * (k + 8 * k_out), fma(t111, t111, t112 * t112))
-        store(out, 8 * (k + 9 * k_out), fma(t133, t133, t134 * t134))
-        store(out, 8 * (k + 10 * k_out), fma(t154, t154, t155 * t155))
         store(out, 8 * (k + 11 * k_out), fma(t178, t178, t179 * t179))
-        store(out, 8 * (k + 12 * k_out), fma(t107, t107, t108 * t108))
-        store(out, 8 * (k + 13 * k_out), fma(t129, t129, t130 * t130))
-        store(out, 8 * (k + 14 * k_out), fma(t150, t150, t151 * t151))
         store(out, 8 * (k + 15 * k_out), fma(t174, t174, t175 * t175))
 
 
@@ -2217,46 +2217,47 @@ def spectrum_16(work, base, block_stride, count, out, k_first, k_block, k_out):
     s1 = splat(_S1)
     for q in range(count):
         s = 16 * (base + q * block_stride)
+        k = k_first + q * k_block
         t1 = load(work, s)
         t2 = load(work, s + 8)
-        t3 = load(work, s + 16 * 1 * 1)
-        t4 = load(work, s + 16 * 1 * 1 + 8)
-        t5 = load(work, s + 16 * 2 * 1)
-        t6 = load(work, s + 16 * 2 * 1 + 8)
-        t7 = load(work, s + 16 * 3 * 1)
-        t8 = load(work, s + 16 * 3 * 1 + 8)
-        t9 = load(work, s + 16 * 4 * 1)
-        t10 = load(work, s + 16 * 4 * 1 + 8)
-        t11 = load(work, s + 16 * 5 * 1)
-        t12 = load(work, s + 16 * 5 * 1 + 8)
-        t13 = load(work, s + 16 * 6 * 1)
-        t14 = load(work, s + 16 * 6 * 1 + 8)
-        t15 = load(work, s + 16 * 7 * 1)
-        t16 = load(work, s + 16 * 7 * 1 + 8)
-        t17 = load(work, s + 16 * 8 * 1)
-        t18 = load(work, s + 16 * 8 * 1 + 8)
-        t19 = load(work, s + 16 * 9 * 1)
-        t20 = load(work, s + 16 * 9 * 1 + 8)
-        t21 = load(work, s + 16 * 10 * 1)
-        t22 = load(work, s + 16 * 10 * 1 + 8)
-        t23 = load(work, s + 16 * 11 * 1)
-        t24 = load(work, s + 16 * 11 * 1 + 8)
-        t25 = load(work, s + 16 * 12 * 1)
-        t26 = load(work, s + 16 * 12 * 1 + 8)
-        t27 = load(work, s + 16 * 13 * 1)
-        t28 = load(work, s + 16 * 13 * 1 + 8)
-        t29 = load(work, s + 16 * 14 * 1)
-        t30 = load(work, s + 16 * 14 * 1 + 8)
-        t31 = load(work, s + 16 * 15 * 1)
-        t32 = load(work, s + 16 * 15 * 1 + 8)
-        t33 = t1 + t17
-        t34 = t2 + t18
-        t35 = t1 - t17
-        t36 = t2 - t18
-        t37 = t9 + t25
-        t38 = t10 + t26
-        t39 = t9 - t25
-        t40 = t10 - t26
+        t3 = load(work, s + 16 * 4 * 1)
+        t4 = load(work, s + 16 * 4 * 1 + 8)
+        t5 = load(work, s + 16 * 8 * 1)
+        t6 = load(work, s + 16 * 8 * 1 + 8)
+        t7 = load(work, s + 16 * 12 * 1)
+        t8 = load(work, s + 16 * 12 * 1 + 8)
+        t9 = t1 + t5
+        t10 = t2 + t6
+        t11 = t1 - t5
+        t12 = t2 - t6
+        t13 = t3 + t7
+        t14 = t4 + t8
+        t15 = t3 - t7
+        t16 = t4 - t8
+        t17 = t11 + t16
+        t18 = t12 - t15
+        t19 = t11 - t16
+        t20 = t12 + t15
+        t21 = t9 + t13
+        t22 = t10 + t14
+        t23 = t9 - t13
+        t24 = t10 - t14
+        t25 = load(work, s + 16 * 1 * 1)
+        t26 = load(work, s + 16 * 1 * 1 + 8)
+        t27 = load(work, s + 16 * 5 * 1)
+        t28 = load(work, s + 16 * 5 * 1 + 8)
+        t29 = load(work, s + 16 * 9 * 1)
+        t30 = load(work, s + 16 * 9 * 1 + 8)
+        t31 = load(work, s + 16 * 13 * 1)
+        t32 = load(work, s + 16 * 13 * 1 + 8)
+        t33 = t25 + t29
+        t34 = t26 + t30
+        t35 = t25 - t29
+        t36 = t26 - t30
+        t37 = t27 + t31
+        t38 = t28 + t32
+        t39 = t27 - t31
+        t40 = t28 - t32
         t41 = t35 + t40
         t42 = t36 - t39
         t43 = t35 - t40
@@ -2265,46 +2266,46 @@ def spectrum_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t46 = t34 + t38
         t47 = t33 - t37
         t48 = t34 - t38
-        t49 = t3 + t19
-        t50 = t4 + t20
-        t51 = t3 - t19
-        t52 = t4 - t20
-        t53 = t11 + t27
-        t54 = t12 + t28
-        t55 = t11 - t27
-        t56 = t12 - t28
-        t57 = t51 + t56
-        t58 = t52 - t55
-        t59 = t51 - t56
-        t60 = t52 + t55
-        t61 = t49 + t53
-        t62 = t50 + t54
-        t63 = t49 - t53
-        t64 = t50 - t54
-        t65 = t5 + t21
-        t66 = t6 + t22
-        t67 = t5 - t21
-        t68 = t6 - t22
-        t69 = t13 + t29
-        t70 = t14 + t30
-        t71 = t13 - t29
-        t72 = t14 - t30
-        t73 = t67 + t72
-        t74 = t68 - t71
-        t75 = t67 - t72
-        t76 = t68 + t71
-        t77 = t65 + t69
-        t78 = t66 + t70
-        t79 = t65 - t69
-        t80 = t66 - t70
-        t81 = t7 + t23
-        t82 = t8 + t24
-        t83 = t7 - t23
-        t84 = t8 - t24
-        t85 = t15 + t31
-        t86 = t16 + t32
-        t87 = t15 - t31
-        t88 = t16 - t32
+        t49 = load(work, s + 16 * 2 * 1)
+        t50 = load(work, s + 16 * 2 * 1 + 8)
+        t51 = load(work, s + 16 * 6 * 1)
+        t52 = load(work, s + 16 * 6 * 1 + 8)
+        t53 = load(work, s + 16 * 10 * 1)
+        t54 = load(work, s + 16 * 10 * 1 + 8)
+        t55 = load(work, s + 16 * 14 * 1)
+        t56 = load(work, s + 16 * 14 * 1 + 8)
+        t57 = t49 + t53
+        t58 = t50 + t54
+        t59 = t49 - t53
+        t60 = t50 - t54
+        t61 = t51 + t55
+        t62 = t52 + t56
+        t63 = t51 - t55
+        t64 = t52 - t56
+        t65 = t59 + t64
+        t66 = t60 - t63
+        t67 = t59 - t64
+        t68 = t60 + t63
+        t69 = t57 + t61
+        t70 = t58 + t62
+        t71 = t57 - t61
+        t72 = t58 - t62
+        t73 = load(work, s + 16 * 3 * 1)
+        t74 = load(work, s + 16 * 3 * 1 + 8)
+        t75 = load(work, s + 16 * 7 * 1)
+        t76 = load(work, s + 16 * 7 * 1 + 8)
+        t77 = load(work, s + 16 * 11 * 1)
+        t78 = load(work, s + 16 * 11 * 1 + 8)
+        t79 = load(work, s + 16 * 15 * 1)
+        t80 = load(work, s + 16 * 15 * 1 + 8)
+        t81 = t73 + t77
+        t82 = t74 + t78
+        t83 = t73 - t77
+        t84 = t74 - t78
+        t85 = t75 + t79
+        t86 = t76 + t80
+        t87 = t75 - t79
+        t88 = t76 - t80
         t89 = t83 + t88
         t90 = t84 - t87
         t91 = t83 - t88
@@ -2313,14 +2314,14 @@ def spectrum_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t94 = t82 + t86
         t95 = t81 - t85
         t96 = t82 - t86
-        t97 = t45 + t77
-        t98 = t46 + t78
-        t99 = t45 - t77
-        t100 = t46 - t78
-        t101 = t61 + t93
-        t102 = t62 + t94
-        t103 = t61 - t93
-        t104 = t62 - t94
+        t97 = t21 + t69
+        t98 = t22 + t70
+        t99 = t21 - t69
+        t100 = t22 - t70
+        t101 = t45 + t93
+        t102 = t46 + t94
+        t103 = t45 - t93
+        t104 = t46 - t94
         t105 = t99 + t104
         t106 = t100 - t103
         t107 = t99 - t104
@@ -2329,16 +2330,24 @@ def spectrum_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t110 = t98 + t102
         t111 = t97 - t101
         t112 = t98 - t102
-        t113 = fma(t57, c1, t58 * s1)
-        t114 = fma(t58, c1, -(t57 * s1))
-        t115 = (t74 + t73) * h
-        t116 = (t74 - t73) * h
+        store(out, 16 * (k + 0 * k_out), t109)
+        store(out, 16 * (k + 0 * k_out) + 8, t110)
+        store(out, 16 * (k + 4 * k_out), t105)
+        store(out, 16 * (k + 4 * k_out) + 8, t106)
+        store(out, 16 * (k + 8 * k_out), t111)
+        store(out, 16 * (k + 8 * k_out) + 8, t112)
+        store(out, 16 * (k + 12 * k_out), t107)
+        store(out, 16 * (k + 12 * k_out) + 8, t108)
+        t113 = fma(t41, c1, t42 * s1)
+        t114 = fma(t42, c1, -(t41 * s1))
+        t115 = (t66 + t65) * h
+        t116 = (t66 - t65) * h
         t117 = fma(t89, s1, t90 * c1)
         t118 = fma(t90, s1, -(t89 * c1))
-        t119 = t41 + t115
-        t120 = t42 + t116
-        t121 = t41 - t115
-        t122 = t42 - t116
+        t119 = t17 + t115
+        t120 = t18 + t116
+        t121 = t17 - t115
+        t122 = t18 - t116
         t123 = t113 + t117
         t124 = t114 + t118
         t125 = t113 - t117
@@ -2351,15 +2360,23 @@ def spectrum_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t132 = t120 + t124
         t133 = t119 - t123
         t134 = t120 - t124
-        t135 = (t64 + t63) * h
-        t136 = (t64 - t63) * h
-        t137 = -t79
+        store(out, 16 * (k + 1 * k_out), t131)
+        store(out, 16 * (k + 1 * k_out) + 8, t132)
+        store(out, 16 * (k + 5 * k_out), t127)
+        store(out, 16 * (k + 5 * k_out) + 8, t128)
+        store(out, 16 * (k + 9 * k_out), t133)
+        store(out, 16 * (k + 9 * k_out) + 8, t134)
+        store(out, 16 * (k + 13 * k_out), t129)
+        store(out, 16 * (k + 13 * k_out) + 8, t130)
+        t135 = (t48 + t47) * h
+        t136 = (t48 - t47) * h
+        t137 = -t71
         t138 = (t96 - t95) * h
         t139 = -((t96 + t95) * h)
-        t140 = t47 + t80
-        t141 = t48 + t137
-        t142 = t47 - t80
-        t143 = t48 - t137
+        t140 = t23 + t72
+        t141 = t24 + t137
+        t142 = t23 - t72
+        t143 = t24 - t137
         t144 = t135 + t138
         t145 = t136 + t139
         t146 = t135 - t138
@@ -2372,18 +2389,26 @@ def spectrum_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t153 = t141 + t145
         t154 = t140 - t144
         t155 = t141 - t145
-        t156 = fma(t59, s1, t60 * c1)
-        t157 = fma(t60, s1, -(t59 * c1))
-        t158 = (t76 - t75) * h
-        t159 = -((t76 + t75) * h)
+        store(out, 16 * (k + 2 * k_out), t152)
+        store(out, 16 * (k + 2 * k_out) + 8, t153)
+        store(out, 16 * (k + 6 * k_out), t148)
+        store(out, 16 * (k + 6 * k_out) + 8, t149)
+        store(out, 16 * (k + 10 * k_out), t154)
+        store(out, 16 * (k + 10 * k_out) + 8, t155)
+        store(out, 16 * (k + 14 * k_out), t150)
+        store(out, 16 * (k + 14 * k_out) + 8, t151)
+        t156 = fma(t43, s1, t44 * c1)
+        t157 = fma(t44, s1, -(t43 * c1))
+        t158 = (t68 - t67) * h
+        t159 = -((t68 + t67) * h)
         t160 = fma(t91, c1, t92 * s1)
         t161 = fma(t92, c1, -(t91 * s1))
         t162 = -t160
         t163 = -t161
-        t164 = t43 + t158
-        t165 = t44 + t159
-        t166 = t43 - t158
-        t167 = t44 - t159
+        t164 = t19 + t158
+        t165 = t20 + t159
+        t166 = t19 - t158
+        t167 = t20 - t159
         t168 = t156 + t162
         t169 = t157 + t163
         t170 = t156 - t162
@@ -2396,36 +2421,11 @@ def spectrum_16(work, base, block_stride, count, out, k_first, k_block, k_out):
         t177 = t165 + t169
         t178 = t164 - t168
         t179 = t165 - t169
-        k = k_first + q * k_block
-        store(out, 16 * (k + 0 * k_out), t109)
-        store(out, 16 * (k + 0 * k_out) + 8, t110)
-        store(out, 16 * (k + 1 * k_out), t131)
-        store(out, 16 * (k + 1 * k_out) + 8, t132)
-        store(out, 16 * (k + 2 * k_out), t152)
-        store(out, 16 * (k + 2 * k_out) + 8, t153)
         store(out, 16 * (k + 3 * k_out), t176)
         store(out, 16 * (k + 3 * k_out) + 8, t177)
-        store(out, 16 * (k + 4 * k_out), t105)
-        store(out, 16 * (k + 4 * k_out) + 8, t106)
-        store(out, 16 * (k + 5 * k_out), t127)
-        store(out, 16 * (k + 5 * k_out) + 8, t128)
-        store(out, 16 * (k + 6 * k_out), t148)
-        store(out, 16 * (k + 6 * k_out) + 8, t149)
         store(out, 16 * (k + 7 * k_out), t172)
         store(out, 16 * (k + 7 * k_out) + 8, t173)
-        store(out, 16 * (k + 8 * k_out), t111)
-        store(out, 16 * (k + 8 * k_out) + 8, t112)
-        store(out, 16 * (k + 9 * k_out), t133)
-        store(out, 16 * (k + 9 * k_out) + 8, t134)
-        store(out, 16 * (k + 10 * k_out), t154)
-        store(out, 16 * (k + 10 * k_out) + 8, t155)
         store(out, 16 * (k + 11 * k_out), t178)
         store(out, 16 * (k + 11 * k_out) + 8, t179)
-        store(out, 16 * (k + 12 * k_out), t107)
-        store(out, 16 * (k + 12 * k_out) + 8, t108)
-        store(out, 16 * (k + 13 * k_out), t129)
-        store(out, 16 * (k + 13 * k_out) + 8, t130)
-        store(out, 16 * (k + 14 * k_out), t150)
-        store(out, 16 * (k + 14 * k_out) + 8, t151)
         store(out, 16 * (k + 15 * k_out), t174)
         store(out, 16 * (k + 15 * k_out) + 8, t175)

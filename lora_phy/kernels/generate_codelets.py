@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from lora_phy.kernels.plans import NOISE_AT, PLANS, RADICES
@@ -86,8 +87,10 @@ def turn(w: Writer, x: Complex, sixteenths: int) -> Complex:
 
 
 def dft(w: Writer, x: list[Complex]) -> list[Complex]:
-    """The DFT of 2, 4, 8 or 16 named values, in natural order."""
+    """The DFT of 1, 2 or 4 named values, in natural order."""
     n = len(x)
+    if n == 1:
+        return x
     if n == 2:
         return [add(w, x[0], x[1]), sub(w, x[0], x[1])]
     if n == 4:
@@ -96,17 +99,21 @@ def dft(w: Writer, x: list[Complex]) -> list[Complex]:
         y1 = w.name(f"{d[0]} + {e[1]}"), w.name(f"{d[1]} - {e[0]}")
         y3 = w.name(f"{d[0]} - {e[1]}"), w.name(f"{d[1]} + {e[0]}")
         return [add(w, s, t), y1, sub(w, s, t), y3]
-    rows = n // 4  # n = rows x 4: a DFT of `rows` down each column, a turn, a DFT of 4 along each row
-    if n == 8:
-        columns = [dft(w, [x[c], x[c + 4]]) for c in range(4)]
-    else:
-        columns = [dft(w, [x[c + 4 * i] for i in range(rows)]) for c in range(4)]
-    result: list[Complex] = [("", "")] * n
+    raise ValueError(n)
+
+
+def transform(w: Writer, n: int, read: Callable[[int], Complex], write: Callable[[int, Complex], None]) -> None:
+    """The DFT of n values that are read when they are needed, each output written when it is known.
+
+    n = 4 x rows: DFTs of `rows` down the columns, a turn, DFTs of 4 along the rows. A column is read just before its
+    transform and a row written just after it, so that few values wait: what does not fit the registers goes to memory.
+    """
+    rows = max(n // 4, 1)
+    columns = [dft(w, [read(c + 4 * i) for i in range(rows)]) for c in range(4)]
     for q in range(rows):
         row = dft(w, [turn(w, columns[c][q], c * q * 16 // n) for c in range(4)])
         for r in range(4):
-            result[q + rows * r] = row[r]
-    return result
+            write(q + rows * r, row[r])
 
 
 def constants(w: Writer) -> list[str]:
@@ -114,11 +121,13 @@ def constants(w: Writer) -> list[str]:
     return [f"    {name} = splat(_{name.upper()})" for name in sorted(w.constants)]
 
 
-def twiddle_and_store(w: Writer, y: list[Complex]) -> None:
-    """Multiply output p by entry (j, p) of the twiddle table and store it in row p, place j."""
+def twiddle_and_store(w: Writer, n: int) -> Callable[[int, Complex], None]:
+    """A `write` that multiplies output p by entry (j, p) of the twiddle table and stores it in row p, place j."""
     w.line("d = 16 * (dst_base + j)")
-    w.line(f"k = {2 * (len(y) - 1)} * j")
-    for p, (re, im) in enumerate(y):
+    w.line(f"k = {2 * (n - 1)} * j")
+
+    def write(p: int, value: Complex) -> None:
+        re, im = value
         if p:
             w.line(f"wr = load_splat(twiddles, k + {2 * p - 2})")
             w.line(f"wi = load_splat(twiddles, k + {2 * p - 1})")
@@ -127,21 +136,24 @@ def twiddle_and_store(w: Writer, y: list[Complex]) -> None:
         w.line(f"store(dst, {place}, {re})")
         w.line(f"store(dst, {place} + 8, {im})")
 
+    return write
 
-def load_values(w: Writer, n: int, array: str, stride: str) -> list[Complex]:
-    """Load n complex vectors that lie `stride` apart from float index s on."""
-    values = []
-    for a in range(n):
+
+def load_from(w: Writer, array: str, stride: str) -> Callable[[int], Complex]:
+    """A `read` of complex vectors that lie `stride` apart from float index s on."""
+
+    def read(a: int) -> Complex:
         place = f"s + 16 * {a} * {stride}" if a else "s"
-        values.append((w.name(f"load({array}, {place})"), w.name(f"load({array}, {place} + 8)")))
-    return values
+        return w.name(f"load({array}, {place})"), w.name(f"load({array}, {place} + 8)")
+
+    return read
 
 
 def pass_codelet(n: int) -> str:
     """The source of a first or middle pass."""
     w = Writer(2)
     w.line("s = 16 * (src_base + j)")
-    twiddle_and_store(w, dft(w, load_values(w, n, "src", "src_stride")))
+    transform(w, n, load_from(w, "src", "src_stride"), twiddle_and_store(w, n))
     head = f'''@njit
 def pass_{n}(src, src_base, src_stride, dst, dst_base, dst_stride, count, twiddles):
     """`count` butterflies of {n}: inputs `src_stride` apart, output p times w(j, p) to row p."""'''
@@ -186,13 +198,13 @@ def link_codelet(n: int) -> str:
         values.append((w.name("fma(yr, cr, yi * ci)"), w.name("fma(yi, cr, -(yr * ci))")))
     w.line("br, bi = fma(br, ur, -(bi * ui)), fma(br, ui, bi * ur)")
     made = len(w.lines)
-    twiddle_and_store(w, dft(w, values))
+    transform(w, n, values.__getitem__, twiddle_and_store(w, n))
     # the noise of the next butterfly, spread among the lines of this transform: multiplications among additions
-    made_lines, transform = w.lines[:made], w.lines[made:]
+    made_lines, rest = w.lines[:made], w.lines[made:]
     pairs = n // 2
     lines = []
     for pair in range(pairs):
-        lines += transform[len(transform) * pair // pairs : len(transform) * (pair + 1) // pairs]
+        lines += rest[len(rest) * pair // pairs : len(rest) * (pair + 1) // pairs]
         lines += ["    " * w.indent + line for line in noise_lines(pair)]
     head = f'''@njit
 def link_{n}(rng, minus_power, scratch, br, bi, ur, ui, chirp, dst, dst_base, dst_stride, count, twiddles):
@@ -209,8 +221,13 @@ def argmax_codelet(n: int) -> str:
     """The source of a last pass that keeps the strongest bin."""
     w = Writer(2)
     w.line("s = 16 * (base + q * block_stride)")
-    y = dft(w, load_values(w, n, "work", "1"))
-    powers = [w.name(f"fma({re}, {re}, {im} * {im})") for re, im in y]
+    powers = [""] * n
+
+    def write(p: int, value: Complex) -> None:
+        re, im = value
+        powers[p] = w.name(f"fma({re}, {re}, {im} * {im})")
+
+    transform(w, n, load_from(w, "work", "1"), write)
     level = powers
     while len(level) > 1:
         level = [w.name(f"maximum({a}, {b})") for a, b in zip(level[::2], level[1::2], strict=True)]
@@ -235,14 +252,17 @@ def output_codelet(n: int, power: bool) -> str:
     """The source of a last pass that stores powers or values in natural order."""
     w = Writer(2)
     w.line("s = 16 * (base + q * block_stride)")
-    y = dft(w, load_values(w, n, "work", "1"))
     w.line("k = k_first + q * k_block")
-    for r, (re, im) in enumerate(y):
+
+    def write(r: int, value: Complex) -> None:
+        re, im = value
         if power:
             w.line(f"store(out, 8 * (k + {r} * k_out), fma({re}, {re}, {im} * {im}))")
         else:
             w.line(f"store(out, 16 * (k + {r} * k_out), {re})")
             w.line(f"store(out, 16 * (k + {r} * k_out) + 8, {im})")
+
+    transform(w, n, load_from(w, "work", "1"), write)
     name, what = (f"power_{n}", "powers") if power else (f"spectrum_{n}", "values")
     head = f'''@njit
 def {name}(work, base, block_stride, count, out, k_first, k_block, k_out):

@@ -3,7 +3,7 @@
 # mypy: ignore-errors
 """The kernels of SF8, 4 x 8 x 8. Written by `generate_codelets.py`; do not edit.
 
-Built on sources 6eab875ea88a32bb: numba recompiles a cached function when its own file changes, and looks at no other.
+Built on sources 97f768a546609e40: numba recompiles a cached function when its own file changes, and looks at no other.
 """
 
 from __future__ import annotations
