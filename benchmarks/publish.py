@@ -58,7 +58,9 @@ def learner_records(study: Study) -> dict[str, Any]:
             name += f", trained over SF{cell.config['sf']} (channel seed {cell.config['channel_seed']})"
         learner = cell.provenance.get("learner") or {}
         if learner and name not in records:
-            training = {k: v for k, v in (learner.get("training") or {}).items() if k not in ("losses", "validation")}
+            training = {k: v for k, v in (learner.get("training") or {}).items() if k != "validation"}
+            if "losses" in training:
+                training["losses"] = [round(loss, 4) for loss in training["losses"]]
             records[name] = {"fingerprint": learner.get("fingerprint"), "training": training or None}
     return dict(sorted(records.items()))
 

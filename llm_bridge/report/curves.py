@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from llm_bridge.report.results import (
     AXIS_ORDER,
     CORPUS_ORDER,
@@ -54,6 +57,20 @@ class SplitRow:
     def linked(self) -> Point:
         """Any point that crossed the link."""
         return next(p for split, p in self.points.items() if split != "none")
+
+
+def training_losses(study: Study) -> dict[str, npt.NDArray[np.float64]]:
+    """Training loss of each method at each step ``(steps,)``, mean over the models that finished."""
+    runs: dict[str, dict[str, list[float]]] = {}
+    for cell in study.cells:
+        training = (cell.provenance.get("learner") or {}).get("training") or {}
+        if training.get("losses") and training.get("status") == "finished":
+            runs.setdefault(str(cell.config["method"]), {})[str(training.get("run_hash"))] = training["losses"]
+    found = {}
+    for method in sorted(runs, key=lambda name: (rank(METHOD_ORDER, name), name)):
+        longest = max(map(len, runs[method].values()))
+        found[method] = np.mean([losses for losses in runs[method].values() if len(losses) == longest], axis=0)
+    return found
 
 
 def verdict(scores: Any) -> Verdict:

@@ -16,6 +16,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from llm_bridge.report.curves import verdict
 from llm_bridge.report.language import format_level, format_number, format_share, method_name
@@ -31,8 +32,10 @@ COLOURS = [f"#0000c{index}" for index in range(8)]
 VARIABLES |= {colour: f"--m{index}" for index, colour in enumerate(COLOURS)}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 2)), (0, (3, 1)), (0, (2, 2)), (0, (1, 2)))
-FIXED_METHODS = ("zero-shot", "qlora", "full", "lora", "zero-shot-nf4")
+FIXED_METHODS = ("zero-shot", "qlora", "full", "lora", "zero-shot-nf4", "probe")
 """Methods with a colour of their own in every report."""
+LOSS_WINDOW = 20
+"""Steps of a running mean of training losses."""
 SIZE = (4.7, 3.5)
 
 
@@ -168,6 +171,23 @@ def f1_against_snr(lines: Mapping[int, Sequence[Point]]) -> str:
 
     description = f"{method_name(first.method)}, a line per SF"
     return _svg(draw, title=f"F1 of {first.task} against SNR", description=description)
+
+
+def loss_over_steps(losses: Mapping[str, npt.NDArray[np.float64]], styles: Styles) -> str:
+    """Training loss of each method over optimiser steps, running means."""
+
+    def draw(axes: Any) -> None:
+        for method, values in losses.items():
+            style = styles[method]
+            width = min(LOSS_WINDOW, len(values))
+            mean = np.convolve(values, np.ones(width) / width, mode="valid")
+            steps = np.arange(len(mean)) + width
+            axes.plot(steps, mean, color=style.colour, ls=style.dash, lw=1.6, label=method_name(method))
+        _finish(axes, "optimiser step", "training loss / nats", columns=3)
+
+    ends = ((method_name(m), v[:LOSS_WINDOW].mean(), v[-LOSS_WINDOW:].mean()) for m, v in losses.items())
+    spoken = "; ".join(f"{name}: {format_number(first)} to {format_number(last)}" for name, first, last in ends)
+    return _svg(draw, title="Training loss over steps", description=spoken)
 
 
 def delivery_against_sf(rows: pd.DataFrame) -> str:

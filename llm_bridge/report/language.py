@@ -33,6 +33,7 @@ METHOD_NAMES = {
     "lora": "LoRA",
     "full": "full",
     "zero-shot": "zero-shot",
+    "probe": "frozen probe",
     "zero-shot-nf4": "zero-shot NF4",
     "rules": "rules",
     "rule-longest-line": "rule: longest line",

@@ -63,6 +63,7 @@ def render_page(study: Study) -> str:
         ("choice", "Which spreading factor should I use?", list(choice_parts(study))),
         ("tests", "The tests, as registered", list(test_parts(study, primary, texture, found))),
         ("splits", "What if training texts cross the link too?", list(split_parts(study))),
+        ("learning", "What training taught", list(learning_parts(study))),
         ("controls", "Controls", list(control_parts(study))),
         ("seeds", "Where the scatter comes from", list(seed_parts(study))),
         ("delivery", "What the link delivered", list(delivery_parts(study))),
@@ -318,6 +319,23 @@ def test_parts(
                 "a channel seed), Holm within each family.",
                 table=tables.program_test_table(title, family),
             )
+
+
+def learning_parts(study: Study) -> Iterator[Part]:
+    """Training loss over steps, a line for each method."""
+    losses = curves.training_losses(study)
+    if losses:
+        yield Part(
+            note=f"The loss that each method was trained with, running mean of {figures.LOSS_WINDOW} steps, mean over "
+            "training seeds. A program is met once or twice, so it is close to a loss on programs not seen before.",
+            figures=[
+                Part(
+                    title="Training loss over steps",
+                    where="Clean or received texts, as the methods of this study learn from",
+                    svg=figures.loss_over_steps(losses, figures.method_styles(curves.methods_of(study))),
+                )
+            ],
+        )
 
 
 def split_parts(study: Study) -> Iterator[Part]:

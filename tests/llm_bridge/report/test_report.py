@@ -22,7 +22,7 @@ from synthetic_study import make_study, read_page, read_rows
 
 from llm_bridge.files import StoreError, read_json, read_jsonl, write_json
 from llm_bridge.report import figures, load_study, render_table, table_rows, write_report
-from llm_bridge.report.curves import headline_curves, verdict
+from llm_bridge.report.curves import headline_curves, training_losses, verdict
 from llm_bridge.report.language import limits, method_sentences, sf_sentence
 from llm_bridge.report.page import environment, mark_damage
 from llm_bridge.report.results import delivery
@@ -455,3 +455,20 @@ def test_templates_are_declared_as_package_data():
     assert json.dumps(sorted(p.name for p in (root / "llm_bridge/report/templates").iterdir())) == (
         '["parts.html.jinja", "report.css", "report.html.jinja", "report.js"]'
     )
+
+
+def test_training_losses_are_drawn_as_the_mean_over_seeds(tmp_path):
+    make_study(tmp_path)
+    for folder in [path for path in tmp_path.iterdir() if (path / "provenance.json").exists()]:
+        config, seed = read_json(folder / "config.json"), read_json(folder / "config.json")["train_seed"]
+        if config["method"] == "qlora":
+            training = {"status": "finished", "run_hash": str(seed), "losses": [2.0 + seed, 1.0 + seed]}
+            write_json(folder / "provenance.json", {"learner": {"training": training}})
+            finalise(folder, {"rows": read_json(folder / "result.json")["rows"]})
+    study = load_study(tmp_path)
+    seeds = {cell.config["train_seed"] for cell in study.cells if cell.config["method"] == "qlora"}
+    found = training_losses(study)
+    assert list(found) == ["qlora"]
+    assert found["qlora"].tolist() == [2.0 + np.mean(list(seeds)), 1.0 + np.mean(list(seeds))]
+    write_report(tmp_path)
+    assert "Training loss over steps" in read_page(tmp_path)
