@@ -142,18 +142,18 @@ def signed(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verified(path: Path) -> list[dict[str, Any]]:
-    """Rows of a cached file that `signed` made, without their digests (rows that have none are taken as they are).
+    """Rows of a cached file that `signed` made, without their digests.
 
     Raises
     ------
     StoreError
-        A row was changed after it was written.
+        A row was changed after it was written, or has no digest.
     """
     rows = read_jsonl(path)
     for row in rows:
         found = row.pop("digest", None)
         try:
-            changed = found is not None and found != digest(row)
+            changed = found != digest(row)
         except (ValueError, RecursionError):  # half of a surrogate pair, which is in no row that was written
             changed = True
         if changed:

@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import io
 import json
-import resource
-import time
 import warnings
 import wave
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from fuzzing import BY_DEFAULT, IN_ALL, Reader, fuzz
 
 from llm_bridge import files, results_format
 from llm_bridge.corpora import corpus_cache, quixbugs
@@ -36,29 +33,6 @@ from lora_phy.monte_carlo.points import LinkPoint
 from lora_phy.monte_carlo.results_file import ResultsFile, _signed, result_id
 from lora_phy.recordings import write_sigmf
 from lora_phy.studies import tables
-
-IN_ALL, BY_DEFAULT = 100_000, 25
-MOST_SECONDS, MOST_MEGABYTES = 20.0, 500
-DEEP = "[" * 20_000
-ODD = (
-    None, True, False, 0, -1, 1, 2**70, -(10**30), 0.5, float("inf"), float("-inf"), float("nan"), "",
-    "x", "0", "\ud800", "\0", [], [[]], {}, {"": {}}, [None] * 3, "../x", "\x1b[31m",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A file as it is written, how it is read, and the errors that are its own."""
-
-    name: str
-    content: bytes
-    read: Callable[[Path], Any]
-    errors: tuple[type[Exception], ...] = (ValueError, OSError)
-    suffix: str = ""
-    kind: str = "json"  # "json" | "lines" | "bytes"
-    protected: bool = False  # by a checksum: what is read equals, or is part of, what was written
-    resigned: Callable[[bytes], bytes] | None = None  # puts a right checksum on a damaged line
-
 
 POINT = LinkPoint(LoRaParams(sf=7), -9.0, 16, sync="perfect", decoding="hard")
 PAIR = {
@@ -161,124 +135,20 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
     return found
 
 
-@st.composite
-def damage(draw: st.DrawFn) -> tuple[str, int, int, Any]:
-    """One way to damage a file: what, where (two numbers), and by what."""
-    kind = draw(
-        st.sampled_from(["flip", "cut", "insert", "double", "retype", "retype", "retype", "drop", "nest", "empty"])
-    )
-    return kind, draw(st.integers(0, 2**31)), draw(st.integers(0, 2**31)), draw(st.sampled_from(ODD))
-
-
-def _damaged(content: bytes, how: tuple[str, int, int, Any], reader: Reader) -> bytes:
-    kind, first, second, odd = how
-    if kind in ("retype", "drop", "nest") and reader.kind != "bytes":
-        lines = content.split(b"\n") if reader.kind == "lines" else [content]
-        at = first % len(lines)
-        try:
-            tree = json.loads(lines[at])
-        except (ValueError, RecursionError):
-            return content
-        tree = _replaced(tree, second, kind, odd)
-        body = DEEP if tree is _Deep else json.dumps(tree)
-        lines[at] = body.encode("utf-8", "surrogatepass")
-        if reader.resigned is not None:
-            if isinstance(tree, dict):
-                tree.pop("check", None)
-                lines[at] = reader.resigned(json.dumps(tree).encode())
-        return b"\n".join(lines)
-    at = first % (len(content) + 1)
-    if kind == "flip" and content:
-        at = first % len(content)
-        return content[:at] + bytes([content[at] ^ (1 << second % 8)]) + content[at + 1 :]
-    if kind == "cut":
-        return content[:at]
-    if kind == "double":
-        return content + content[at:]
-    if kind == "empty":
-        return b"" if second % 2 else content[: at // 2] + content[at:]
-    return content[:at] + str(odd).encode("utf-8", "surrogatepass") * (1 + second % 3) + content[at:]
-
-
-class _Deep:
-    """Stands for a tree that is too deep to be written by `json`."""
-
-
-def _replaced(tree: Any, place: int, kind: str, odd: Any) -> Any:
-    """The tree with one of its nodes replaced, left out, or put into brackets without end."""
-    if kind == "nest" and place % 4 == 0:
-        return _Deep
-    children = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []
-    if not children or place % 5 == 0:
-        return [[tree]] if kind == "nest" else odd
-    child = children[place % len(children)]
-    if kind == "drop" and place % 3 == 0:
-        tree.pop(child)
-    else:
-        found = _replaced(tree[child], place // 7 + 1, kind, odd)
-        if found is _Deep:
-            return _Deep
-        tree[child] = found
-    return tree
-
-
-def _check(reader: Reader, content: bytes, folder: Path, whole: Any) -> None:
-    for old in folder.iterdir():
-        old.unlink()
-    path = folder / f"file{reader.suffix}"
-    path.write_bytes(content)
-    start = time.monotonic()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = reader.read(path)
-    except reader.errors as error:
-        assert str(error).strip(), "an error that says nothing"
-        return
-    finally:
-        assert time.monotonic() - start < MOST_SECONDS
-    if reader.protected:
-        assert found.items() <= whole.items()
-
-
-def _fuzz(reader: Reader, folder: Path, examples: int) -> None:
-    folder.mkdir()
-    path = folder / f"file{reader.suffix}"
-    path.write_bytes(reader.content)
-    whole = reader.read(path) if reader.protected else None
-    assert not reader.protected or whole
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    @settings(
-        max_examples=examples, deadline=None, database=None, derandomize=True,
-        suppress_health_check=list(HealthCheck), phases=[*settings.default.phases][:3],
-    )  # fmt: skip
-    @given(st.lists(damage(), min_size=1, max_size=3))
-    def run(ways: list[tuple[str, int, int, Any]]) -> None:
-        content = reader.content
-        for how in ways:
-            content = _damaged(content, how, reader)
-        _check(reader, content, folder, whole)
-
-    run()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert grown < MOST_MEGABYTES, f"{grown:.0f} MB more"
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_damaged_file_is_read_rightly_or_refused(name: str, readers: dict[str, Reader], tmp_path: Path) -> None:
-    _fuzz(readers[name], tmp_path / "box", BY_DEFAULT)
+    fuzz(readers[name], tmp_path / "box", BY_DEFAULT)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_hundred_thousand_damaged_files(name: str, readers: dict[str, Reader], tmp_path: Path) -> None:
-    _fuzz(readers[name], tmp_path / "box", -(-IN_ALL // len(NAMES)))
+    fuzz(readers[name], tmp_path / "box", -(-IN_ALL // len(NAMES)))
 
 
 def test_the_fuzzer_finds_a_reader_that_believes_its_file(readers: dict[str, Reader], tmp_path: Path) -> None:
     """The check can fail: a reader without care is caught."""
     careless = replace(readers["object"], read=lambda path: json.loads(path.read_bytes())["a"][0] + 1, errors=())
     with pytest.raises(BaseException):  # noqa: B017 - a group of whatever it raised
-        _fuzz(careless, tmp_path / "box", 50)
+        fuzz(careless, tmp_path / "box", 50)

@@ -264,6 +264,10 @@ def _cell_files(folder: Path) -> CellFiles:
         _check_result(folder / RESULT_FILE, row)
     if "method" not in config or "corpus" not in config:
         raise StoreError(f"{folder / CONFIG_FILE} must name the cell's 'method' and 'corpus'; {DELETE}")
+    for file, row in ((CONFIG_FILE, config), *((RESULT_FILE, row) for row in rows)):
+        for name in ("task", *CELL_COLUMNS):
+            if isinstance(row.get(name), list | dict):
+                raise StoreError(f"{folder / file}: {name!r} must be one value (got {row[name]!r}); {DELETE}")
     provenance = folder / PROVENANCE_FILE
     return CellFiles(
         name=folder.name,
@@ -284,6 +288,7 @@ def _examples(path: Path) -> list[Row]:
     for example in found:
         texts = [example.get("sent"), example.get("received")] if isinstance(example, dict) else [None]
         spans = example.get("holes") or [] if isinstance(example, dict) else []
+        spans = spans if isinstance(spans, list) else [None]
         if not all(isinstance(text, str) for text in texts) or not all(map(_is_span, spans)):
             raise StoreError(f"{path} must hold the texts 'sent' and 'received' and the spans 'holes'; {DELETE}")
     return found

@@ -15,6 +15,7 @@ is tested on crosses no link. The best site is chosen on the validation mutants,
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -392,7 +393,7 @@ def write_factors(path: Path, factors: Factors) -> None:
     draft = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.contiguous() for name, value in tensors.items()}, draft)
+        save_file({name: value.contiguous() for name, value in tensors.items()}, draft, {"sha256": _sha256(tensors)})
         draft.replace(path)
     except OSError as error:
         raise storage_error(error, path) from error
@@ -402,18 +403,26 @@ def write_factors(path: Path, factors: Factors) -> None:
 
 def read_factors(path: Path) -> Factors:
     """Factors of `write_factors`; a file that is not such is a `StoreError` that names it."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        tensors = load_file(path)
-    except (OSError, ValueError, SafetensorError) as error:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            written = (file.metadata() or {}).get("sha256")
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise StoreError(f"{path} cannot be read ({error}): delete it and run again") from error
     a, b = ({name[2:]: value for name, value in tensors.items() if name.startswith(f"{which}.")} for which in "AB")
     whole = a and a.keys() == b.keys() and len(tensors) == 2 * len(a)
-    if not whole or not all(bool(value.isfinite().all()) for value in tensors.values()):
+    if not whole or written != _sha256(tensors):
         raise StoreError(f"{path} holds no adapter: delete it and run again")
     return a, b
+
+
+def _sha256(tensors: Mapping[str, Any]) -> str:
+    found = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        found.update(f"{name} {value.dtype} {list(value.shape)}\0".encode() + value.numpy().tobytes())
+    return found.hexdigest()
 
 
 def _parameters(loaded: LoadedModel) -> tuple[dict[str, Any], dict[str, Any]]:

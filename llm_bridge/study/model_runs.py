@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from llm_bridge.files import digest, read_json, storage_error, text_digest, write_json
+from llm_bridge.files import StoreError, digest, read_json, storage_error, text_digest, write_json
 from llm_bridge.study.cache import Cache, CachedRows
 from llm_bridge.study.cells import SHUFFLED, Cell, base_method
 from llm_bridge.study.provenance import code_identity, simulator_version
@@ -85,7 +85,11 @@ class ModelRun:
     def record(self) -> dict[str, Any]:
         """Fingerprint of the model and what happened in training; empty until it was made once."""
         path = self.folder / "record.json"
-        return dict(read_json(path)) if path.exists() else {}
+        found = read_json(path) if path.exists() else {}
+        parts = [found.get(name) for name in ("fingerprint", "training")] if isinstance(found, dict) else [""]
+        if not all(isinstance(part, dict | None) for part in parts):
+            raise StoreError(f"{path} is no record of a model: delete its folder and run again")
+        return dict(found)
 
     @property
     def folder(self) -> Path:
@@ -145,7 +149,11 @@ class ModelRun:
 
     def known_scores(self) -> dict[str, TextScores]:
         """Scores on file, by the SHA-256 of their text."""
-        return {name: _scores().validate_python(row["scores"]) for name, row in self._rows().known.items()}
+        rows = self._rows()
+        try:
+            return {name: _scores().validate_python(row["scores"]) for name, row in rows.known.items()}
+        except (KeyError, ValueError) as error:
+            raise StoreError(f"{rows.path} holds no scores of texts: delete it and run again") from error
 
     def missing(self, texts: Iterable[str]) -> list[str]:
         """Distinct texts without a score."""
@@ -222,6 +230,8 @@ class ModelRun:
         by_hash = {text_digest(text): text for text in texts}
         unknown = {text_digest(text) for text in missing}
         planned = read_json(self._plan_path) if self._plan_path.exists() else []
+        if not _is_plan(planned):
+            raise StoreError(f"{self._plan_path} is no plan of parts: delete it and run again")
         parts = [part for part in planned if not unknown.isdisjoint(part) and by_hash.keys() >= set(part)]
         in_parts = {text for part in parts for text in part}
         rest = sorted(text for text in missing if text_digest(text) not in in_parts)  # near copies side by side
@@ -307,6 +317,12 @@ def model_run_for(
         examples=tuple(examples),
         model_sha256=model_sha256,
     )
+
+
+def _is_plan(value: object) -> bool:
+    """Whether a value from a file is a list of lists of texts."""
+    parts = value if isinstance(value, list) else [None]
+    return all(isinstance(part, list) and all(isinstance(name, str) for name in part) for part in parts)
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -179,8 +180,8 @@ def _file_sha256(file: Path, known: dict[str, Any]) -> str:
     status = file.stat()
     stamp = [status.st_size, status.st_mtime_ns]
     entry = known.get(str(file))
-    if isinstance(entry, list) and entry[:2] == stamp:
-        return str(entry[2])
+    if isinstance(entry, list) and entry[:2] == stamp and re.fullmatch(r"[0-9a-f]{64}", str(entry[-1])):
+        return str(entry[-1])
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     known[str(file)] = [*stamp, found]

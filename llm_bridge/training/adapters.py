@@ -15,11 +15,13 @@ from typing import Any
 from llm_bridge.training.adapter_modules import num_blocks, with_adapters
 from llm_bridge.training.architecture import auto_class
 from llm_bridge.training.fetching import ModelError, Progress, public_name, quiet
-from llm_bridge.training.methods import AdapterSettings, Method, method_named
+from llm_bridge.training.methods import METHODS, AdapterSettings, Method, method_named
 from llm_bridge.training.models import LoadedModel, load_model
 from llm_bridge.training.verdict_head import first_blocks, load_head, new_head, save_head
 
 RECORD_FILE = "chirpbridge_adapter.json"
+RECORD_KEYS = ("name", "method", "storage", "weights_sha256", "config_sha256")
+"""Keys of a trained model's record that must be texts."""
 
 
 def attach(
@@ -192,7 +194,7 @@ def export_trained(kept: Path, folder: Path, *, merged: bool = False) -> Path:
     if not merged or method_named(record["method"]).trained != "adapters":
         shutil.copytree(kept, folder, dirs_exist_ok=True)
         return folder
-    loaded = load_trained(load_model(record["name"], seed=record["seed"] or 0, device="cpu"), kept)
+    loaded = load_trained(load_model(record["name"], seed=record.get("seed") or 0, device="cpu"), kept)
     adapted: Any = loaded.model
     with quiet():
         adapted.merge_and_unload().save_pretrained(folder)
@@ -208,9 +210,13 @@ def _require_empty(folder: Path) -> None:
 
 def _read_record(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / RECORD_FILE).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{folder} holds no readable {RECORD_FILE} ({error})") from error
+    known = isinstance(record, dict) and all(isinstance(record.get(key), str) for key in RECORD_KEYS)
+    if not known or record["method"] not in METHODS or not isinstance(record.get("seed"), int | None):
+        raise ModelError(f"{folder / RECORD_FILE} is no record of a trained model; train it again")
+    return dict(record)
 
 
 def load_trained(base: LoadedModel, folder: Path) -> LoadedModel:

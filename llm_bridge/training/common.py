@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,22 @@ def require_all_weights(info: Mapping[str, Any], where: Path, *, drawn: tuple[st
     if missing or wrong:
         first = ", ".join([*missing, *wrong][:3])
         raise ModelError(f"{where} lacks {len(missing)} weights and has {len(wrong)} of another shape: {first}, ...")
+
+
+def load_saved(file: Path) -> Any:
+    """Tensors and plain values that ``torch.save`` wrote, on the CPU, their checksums verified: torch skips them.
+
+    A torn or foreign file raises whatever its reader raises.
+    """
+    import torch
+
+    with zipfile.ZipFile(file) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ValueError("it is compressed, as torch writes none")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the checksum of its part {damaged!r} is wrong")
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from llm_bridge.training.common import ModelError, Progress
+from llm_bridge.training.common import ModelError, Progress, load_saved
 from llm_bridge.training.examples import encode_text, length_batches, make_batch
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import TokenPredictions, head_logits, hidden_states
@@ -128,7 +128,7 @@ def save_teacher(teacher: Teacher, file: Path) -> None:
 def load_teacher(file: Path) -> Teacher:
     """Read what `save_teacher` wrote; a `ModelError` that names the file where it is torn, or another kind of file."""
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = load_saved(file)
         kept = {text: TokenPredictions(ids=ids, log_p=log_p) for text, (ids, log_p) in state["predictions"].items()}
         shapes = [(rows.ids.shape, rows.log_p.shape, torch.isfinite(rows.log_p).all()) for rows in kept.values()]
         whole = all(ids == log_p and bool(finite) for ids, log_p, finite in shapes)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import torch
 
+from llm_bridge.training.common import load_saved
 from llm_bridge.training.distillation import Teacher, predict
 from llm_bridge.training.examples import (
     IGNORED,
@@ -344,10 +345,11 @@ class _Run:
         if self.file is None or not self.file.is_file():
             return
         try:
-            state = torch.load(self.file, map_location="cpu", weights_only=True)
+            state = load_saved(self.file)
+            run_hash = state["run_hash"]
         except Exception as error:  # a torn or foreign file raises whatever its reader raises
             raise CheckpointError(f"{self.file} cannot be read ({error}); delete it to start again") from error
-        if state["run_hash"] != self.run_hash:
+        if run_hash != self.run_hash:
             raise CheckpointError(
                 f"{self.file} belongs to another run (other settings, model or examples); "
                 "delete it, or choose another folder"

@@ -35,23 +35,69 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 
-    header = read_gguf(gguf_file)
-    rope = rope_parameters(header, gguf_file)
+    header, rope = read_header(gguf_file)
     with quiet():
         # without dequantize=True the model counts as quantised: not trainable, and save_pretrained refuses
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            gguf_file.parent,
-            gguf_file=gguf_file.name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
-            output_loading_info=True,
-        )
+        try:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                gguf_file.parent,
+                gguf_file=gguf_file.name,
+                dtype=torch.float32,
+                quantization_config=GgufConfig(dequantize=True),
+                output_loading_info=True,
+            )
+        except Exception as error:  # the library raises whatever its parsing raises
+            raise ModelError(f"{gguf_file} holds a model that cannot be read ({_reason(error)})") from error
         require_all_weights(loaded[1], gguf_file)
         model = loaded[0]
         if rope is not None:
             model.config.rope_parameters = {**(model.config.rope_parameters or {}), **rope}
         model.save_pretrained(folder)
         gguf_tokenizer(header, gguf_file, model.config.vocab_size).save_pretrained(folder)
+
+
+def read_header(gguf_file: Path) -> tuple[GGUFReader, dict[str, str | float] | None]:
+    """Reader of a GGUF file whose fields agree with its tensors, and its `rope_parameters`.
+
+    Raises
+    ------
+    ModelError
+        A file that is none, torn, or whose fields speak of a larger model than its tensors are: what is then allocated
+        is not bounded by the file.
+    """
+    header = read_gguf(gguf_file)
+    try:
+        problem = _disagreement(header)
+        rope = rope_parameters(header, gguf_file)
+    except ModelError:
+        raise
+    except Exception as error:  # a field of another type raises whatever its use raises
+        raise ModelError(f"{gguf_file} holds fields that cannot be used ({_reason(error)})") from error
+    if problem:
+        raise ModelError(f"{gguf_file} is damaged: {problem}")
+    return header, rope
+
+
+def _disagreement(header: GGUFReader) -> str | None:
+    """What a file's fields say otherwise than its tensors; None where they agree."""
+    architecture = str(_field(header, "general.architecture") or "llama")
+    shapes = {tensor.name: [int(size) for size in tensor.shape] for tensor in header.tensors}
+    embedding = shapes.get("token_embd.weight", [])
+    blocks = {name.split(".")[1] for name in shapes if name.startswith("blk.")}
+    wanted = {"block_count": len(blocks)}
+    if len(embedding) == 2:
+        wanted |= {"embedding_length": embedding[0], "vocab_size": embedding[1]}
+    gate = shapes.get("blk.0.ffn_gate.weight", [])
+    if len(gate) == 2:
+        wanted["feed_forward_length"] = gate[1]
+    for name, size in wanted.items():
+        given = _field(header, f"{architecture}.{name}")
+        if given is not None and (type(given) is not int or given != size):
+            return f"{architecture}.{name} is {given!r}, its tensors have {size}"
+    heads = _field(header, f"{architecture}.attention.head_count")
+    if heads is not None and (type(heads) is not int or not 0 < heads <= wanted.get("embedding_length", heads)):
+        return f"{architecture}.attention.head_count is {heads!r}"
+    return None
 
 
 def read_gguf(gguf_file: Path) -> GGUFReader:
@@ -61,8 +107,7 @@ def read_gguf(gguf_file: Path) -> GGUFReader:
     try:
         return GGUFReader(gguf_file)
     except Exception as error:  # the reader raises whatever its parsing raises
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{gguf_file} is no whole GGUF file ({reason})") from error
+        raise ModelError(f"{gguf_file} is no whole GGUF file ({_reason(error)})") from error
 
 
 def rope_parameters(header: GGUFReader, gguf_file: Path) -> dict[str, str | float] | None:
@@ -132,6 +177,10 @@ def gguf_tokenizer(header: GGUFReader, gguf_file: Path, vocab_size: int) -> PreT
     made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(state)), **names)
     made.chat_template = read.chat_template
     return made
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _field(header: GGUFReader, name: str) -> Any:
