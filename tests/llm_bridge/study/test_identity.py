@@ -195,9 +195,10 @@ def test_whatever_changes_in_a_corpus_file_renames_its_cells(change: str, tmp_pa
         if place == "b":
             rows[0]["correct"] = "# a comment\n" + rows[0]["correct"] + "\n\n"
         elif place == "c":
-            rows[0][change] = [[[[2]], 2.0]] if change == "tests" else rows[0][change].replace("mean", "mode") + " "
             if change == "buggy":
                 rows[0]["buggy"] = rows[0]["buggy"].replace("1", "2")
+            else:
+                rows[0][change] = [[[[2]], 2.0]] if change == "tests" else rows[0][change].replace("mean", "mode") + " "
         path = tmp_path / place / "mine.jsonl"
         path.write_text("".join(json.dumps(row) + "\n\n" for row in rows))
         found.add(tuple(name for _, name in names(recipe_with(f"corpus.test=file:{path}"), tmp_path)))

@@ -352,8 +352,8 @@ def test_the_grid_is_cut_into_stages_that_its_recipe_names() -> None:
     cells = {name: expand(recipe) for name, recipe in stages.items()}
     assert list(stages) == ["channel", "evaluation", "training", "axes"]
     assert (len(cells["channel"]), len(channel_links(stages["channel"]))) == (0, 6 * 4 * 10)
-    by_link = 3 * 5 * 2 + 3 * 10  # trained methods, seeds, two channel seeds each; others on all ten
-    assert len(cells["evaluation"]) == 6 * 4 * by_link + 3 * 5 + 3
+    by_link = 3 * 5 * 2 + 4 * 10  # trained methods, seeds, two channel seeds each; others on all ten
+    assert len(cells["evaluation"]) == 6 * 4 * by_link + 3 * 5 + 4
     assert learners(cells["evaluation"]) == learners(cells["axes"]) == 3 * 5
     assert len(cells["axes"]) == 6 * (4 + 4 + 2) * by_link
     assert {cell.link.axis for cell in cells["training"] if cell.link} == {"equal_loss"}
@@ -380,8 +380,8 @@ def test_corruption_in_training_shares_its_models_between_splits() -> None:
     cells = expand(load_recipe("training_corruption"))
     # methods x seeds, clean; and for each of two spreading factors: train and both learn the same
     assert learners(cells) == 2 * 2 * (1 + 2)
-    # models: clean, and three splits at two spreading factors; rules and zero-shot: clean, and on both channel seeds
-    assert len(cells) == 2 * 2 * (1 + 3 * 2) + 2 * (1 + 2 * 2)
+    # models: clean, and three splits at two spreading factors; rules, zero-shot: clean, and on both channel seeds
+    assert len(cells) == 2 * 2 * (1 + 3 * 2) + 3 * (1 + 2 * 2)
     assert {link_columns(cell.link)["frame_loss"] for cell in cells} == {None, 0.3}
 
 
