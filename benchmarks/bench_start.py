@@ -25,6 +25,11 @@ FRAMES = (
     "from lora_phy import LoRaParams, LinkPoint, collect; collect([LinkPoint(LoRaParams(sf={sf}), -8.0, 16,"
     " sync='perfect')], max_frames=200, max_errors=None, seed=1)"
 )
+RECEIVE = (
+    "import numpy; from lora_phy import LoRaParams, receive, transmit; p = LoRaParams(sf={sf}); s = numpy.zeros(999);"
+    "assert receive(numpy.concatenate([s, transmit(b'the first frame', p), s]).astype('c8'), p)[0].crc_ok"
+)
+ALL = "\n".join((RECEIVE, FRAMES, LINK))
 
 
 def run(code: str, cache: str, clock: str) -> float:
@@ -44,7 +49,13 @@ def main() -> None:
     for name, code in [("import lora_phy", IMPORT)] + [
         (f"{what} SF{sf}", text.format(sf=sf))
         for sf in sfs
-        for what, text in (("symbol_errors", LINK), ("modulate + demodulate", MODEM), ("collect, soft", FRAMES))
+        for what, text in (
+            ("symbol_errors", LINK),
+            ("modulate + demodulate", MODEM),
+            ("collect, soft", FRAMES),
+            ("transmit + receive", RECEIVE),
+            ("all but the modem", ALL),
+        )
     ]:
         with tempfile.TemporaryDirectory() as cache:
             cold = run(code, cache, settings.clock) - empty

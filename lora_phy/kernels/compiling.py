@@ -38,7 +38,7 @@ class Watch(event.Listener):
         if not self._said and kernel.startswith(_ANNOUNCED) and multiprocessing.parent_process() is None:
             self._said = True
             _log.warning(
-                "compiling the receiver for this processor (some ten seconds, once; later starts load it from files;"
+                "compiling the receiver for this processor (some twenty seconds, once; later starts load it from files;"
                 " 'python -m lora_phy warmup' does it ahead)"
             )
 
