@@ -151,27 +151,6 @@ def first_maxima(peak, where, radius, low, high, out):  # type: ignore[no-untype
 
 
 @numba.njit(**JIT)
-def tone_run(samples, starts, tones, chirp, out):  # type: ignore[no-untyped-def]
-    """out[i] = energy of the dechirped window at starts[i] at tone tones[i] (bins) over the window's energy."""
-    num_bins = chirp.size
-    total = samples.size
-    for i in range(starts.size):
-        angle = 2 * math.pi * tones[i] / num_bins
-        step = complex(math.cos(angle), -math.sin(angle))
-        turn = complex(1.0, 0.0)
-        acc = complex(0.0, 0.0)
-        power = 0.0
-        for n in range(num_bins):
-            m = starts[i] + n
-            if 0 <= m < total:
-                y = samples[m]
-                power += y.real * y.real + y.imag * y.imag
-                acc += y * chirp[n] * turn
-            turn *= step
-        out[i] = (acc.real * acc.real + acc.imag * acc.imag) / power if power > 1e-36 else 0.0
-
-
-@numba.njit(**JIT)
 def upchirps_back(  # type: ignore[no-untyped-def]
     samples, place, step, cfo, es, chirp, zoom_re, zoom_im, offsets, free, evidence, places
 ):
@@ -214,8 +193,8 @@ def upchirps_back(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**JIT)
-def best_nearby(samples, start, half_bin, num_sum, quarter, chirp, zoom_re, zoom_im):  # type: ignore[no-untyped-def]
-    """The best of three places a quarter symbol apart and seven half bins, around a peak of the statistic.
+def best_nearby(samples, start, half_bin, num_sum, steps, quarter, chirp, zoom_re, zoom_im):  # type: ignore[no-untyped-def]
+    """The best of ``2 steps + 1`` places a quarter symbol apart and seven half bins, around a peak of the statistic.
 
     Energies are those of `half_bin_energies`, at four whole bins (`zoom_re`, `zoom_im`: rotors of 0 … 3) and between
     them. Returns samples from the peak, half bin (not reduced), and the statistic.
@@ -226,7 +205,7 @@ def best_nearby(samples, start, half_bin, num_sum, quarter, chirp, zoom_re, zoom
     wr, wi = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
     re, im, sums = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(7, np.float64)
     best, best_moved, best_half_bin = 0.0, 0, half_bin
-    for step in range(-1, 2):
+    for step in range(-steps, steps + 1):
         moved = step * quarter
         lowest = half_bin // 2 + moved - 1
         tone_rotor(float(lowest % num_bins), rotor_re, rotor_im)

@@ -18,7 +18,7 @@ Everything here works at one sample per chip, upchirps up (an inverted frame is 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -174,20 +174,21 @@ def pick_peaks(
     passed = []
     for i in found[:count].tolist():
         start, column = (first_window + i) * (num_bins // WINDOWS_PER_SYMBOL), int(where[i])
-        moved, half_bin, statistic = _kernels.best_nearby(
-            samples, start - base, 2 * (column % num_bins) + column // num_bins, num_summed,
-            num_bins // HOPS_PER_SYMBOL, reference_chirp(sf), *zoom_table(sf, _WHOLE_BINS),
-        )  # fmt: skip
-        if statistic >= detection_threshold(params):
-            passed.append(
-                Candidate(
-                    start=start + moved,
-                    half_bin=half_bin % (2 * num_bins),
-                    statistic=statistic,
-                    num_summed=num_summed,
-                )
-            )
+        half_bin = 2 * (column % num_bins) + column // num_bins
+        near = best_nearby(samples, start - base, half_bin, num_summed, sf, steps=1)
+        if near.statistic >= detection_threshold(params):
+            passed.append(replace(near, start=near.start + base))
     return passed
+
+
+def best_nearby(samples: IQ, start: int, half_bin: int, num_summed: int, sf: int, *, steps: int) -> Candidate:
+    """The largest T at most `steps` quarter symbols from `start` and about one bin from `half_bin`."""
+    num_bins = 1 << sf
+    moved, best, statistic = _kernels.best_nearby(
+        samples, start, half_bin, num_summed, steps, num_bins // HOPS_PER_SYMBOL, reference_chirp(sf),
+        *zoom_table(sf, _WHOLE_BINS),
+    )  # fmt: skip
+    return Candidate(start=start + moved, half_bin=best % (2 * num_bins), statistic=statistic, num_summed=num_summed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 
 from lora_phy.arrays import IQ
-from lora_phy.modem import _detection_kernels as _kernels
-from lora_phy.modem.candidates import TONE_STEPS, joint_candidates
+from lora_phy.modem.candidates import joint_candidates
 from lora_phy.modem.fine_sync import fine_sync
 from lora_phy.modem.interpolation import extract, fold
-from lora_phy.modem.preamble import Candidate, reference_chirp
+from lora_phy.modem.preamble import MAX_SUMMED, Candidate, best_nearby, detection_threshold, reference_chirp
 from lora_phy.modem.sync import Sync, inside_bonus, is_balanced, is_frame, least_energy
 from lora_phy.params import LoRaParams
 
 CONTINUATION = 6
+STRONG = 2.0
+"""Statistic in units of the threshold from which on noise does not fill a gap of four symbols."""
 EMPTY = 0.2
 """Energy of the weakest quarter of every second upchirp, in units of the strongest's, below which it is empty."""
 MOST_ABSENT = 3
@@ -77,20 +78,27 @@ def _neighbours(sync: Sync, params: LoRaParams) -> list[Sync]:
     return moved
 
 
-def continues(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | None:
-    """The peak six symbols on, where the upchirps go on: a preamble longer than `joint_candidates` looks ahead."""
-    num_bins = params.num_bins
-    start = peak.start + CONTINUATION * num_bins
-    places = start - num_bins * np.arange(peak.num_summed, dtype=np.int64)
-    best = (0.0, 0)
-    for step in TONE_STEPS:
-        r = np.empty(len(places))
-        tones = np.full(len(places), (peak.half_bin + step) / 2)
-        _kernels.tone_run(samples, places, tones, reference_chirp(params.sf), r)
-        best = max(best, (float(r.sum()), (peak.half_bin + step) % (2 * num_bins)))
-    if best[0] < 0.6 * peak.statistic:
+def continues(
+    samples: IQ, peak: Candidate, params: LoRaParams, symbols: int = CONTINUATION, share: float = 0.6
+) -> Candidate | None:
+    """The peak some symbols on, where the upchirps go on with this share of its energy and more: the preamble may be
+    longer than `joint_candidates` looks ahead.
+
+    It is a share of the threshold too: what goes on in noise ends after a few peaks.
+    """
+    start = peak.start + symbols * params.num_bins
+    further = best_nearby(samples, start, peak.half_bin, peak.num_summed, params.sf, steps=0)
+    return further if further.statistic >= share * max(peak.statistic, detection_threshold(params)) else None
+
+
+def goes_on(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | None:
+    """The peak twelve symbols on, where a strong train of upchirps has no gap until there, and so no sync word where
+    `joint_candidates` looks for one. Half a sync word and the downchirps would be four symbols without their tone.
+    """
+    if peak.num_summed < MAX_SUMMED or peak.statistic < STRONG * detection_threshold(params):
         return None
-    return replace(peak, start=start, half_bin=best[1], statistic=best[0])
+    far = continues(samples, peak, params, 2 * CONTINUATION, 0.8)
+    return far if far is not None and continues(samples, peak, params, CONTINUATION - 2, 0.8) is not None else None
 
 
 def are_whole_chirps(samples: IQ, sync: Sync, params: LoRaParams, *, rate: int = 1) -> bool:

@@ -17,7 +17,7 @@ from functools import cached_property
 from lora_phy.modem.preamble import Candidate
 
 STRETCH_SYMBOLS = 1024
-ALLOWANCE = {5: 13, 6: 13, 7: 16, 8: 20, 9: 24}
+ALLOWANCE = {5: 7, 6: 7, 7: 10, 8: 11, 9: 14}
 """Work in vain that a stretch may cause, a symbol and by spreading factor (9: and above), in units of what hunting
 through a symbol costs at SF5, where that is cheapest.
 """

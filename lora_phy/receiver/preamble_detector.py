@@ -23,7 +23,7 @@ from lora_phy.modem.preamble import (
 from lora_phy.modem.preamble_start import LOOK_BACK, upchirps_behind
 from lora_phy.modem.sync import is_convincing, is_far_below
 from lora_phy.modem.sync_words import word_of_chirps
-from lora_phy.modem.synchroniser import are_whole_chirps, continues, synchronise
+from lora_phy.modem.synchroniser import are_whole_chirps, continues, goes_on, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.detected_frames import RUN_ANCHOR, DetectedFrame, Pending, Run
 from lora_phy.receiver.effort import Effort
@@ -152,12 +152,15 @@ class PreambleDetector:
         origin = item.candidate.start - self.history
         samples = front.chips.view(origin)
         local_candidate = replace(item.candidate, start=self.history)
+        further = None
         if not item.synchronised:
             fine = None if front.rate == 1 else front.fine.view(origin * front.rate)
-            item.sync = synchronise(samples, local_candidate, params, fine=fine)
+            further = goes_on(samples, local_candidate, params)
+            item.sync = None if further is not None else synchronise(samples, local_candidate, params, fine=fine)
             item.synchronised = True
         if item.sync is None:
-            further = continues(samples, local_candidate, params)
+            if further is None:
+                further = continues(samples, local_candidate, params)
             if further is not None:
                 self._follow(item.candidate, samples, origin)
                 self._resume(replace(further, start=further.start + origin))
