@@ -106,7 +106,7 @@ def _check(reader: Reader, content: bytes, folder: Path, whole: Any) -> None:
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     path = folder / f"file{reader.suffix}"
     path.write_bytes(content)
-    start = time.monotonic()
+    start = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -115,7 +115,7 @@ def _check(reader: Reader, content: bytes, folder: Path, whole: Any) -> None:
         assert str(error).strip(), "an error that says nothing"
         return
     finally:
-        assert time.monotonic() - start < MOST_SECONDS
+        assert time.process_time() - start < MOST_SECONDS
     if reader.protected:
         assert found.items() <= whole.items()
 
