@@ -3,14 +3,14 @@
 # make radio  the radio alone, without torch: environment, style, types, its tests; about three minutes
 # make lint   style, types and import contracts alone
 # make soak   faults on purpose for an hour: kills, full disks, clocks; the table in docs/explanation/reliability.md
-# make docs   the documentation, built strictly into site/, in an environment of its own
+# make docs   the documentation with its notebooks executed, built strictly into site/; CHIRPBRIDGE_NOTEBOOKS=false leaves
+#             them unexecuted
 
 # the first interpreter of a supported version
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 	&& echo $$p && break; done)
 VENV := .venv
-DOCS_VENV := .venv-docs
 RADIO_VENV := .venv-radio
 BIN := $(VENV)/bin
 # one well-tested torch, asked for by name first so that no resolver picks a larger build
@@ -45,8 +45,8 @@ slow: $(VENV)/.test
 soak: $(VENV)/.test
 	$(BIN)/python benchmarks/soak.py --write
 
-docs: $(DOCS_VENV)/.done
-	$(DOCS_VENV)/bin/mkdocs build --strict
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -73,10 +73,7 @@ $(RADIO_VENV)/.done: pyproject.toml
 	$(RADIO_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
-# the reference is read from the sources, so that the site needs neither torch nor the package itself
-$(DOCS_VENV)/.done: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "chirpbridge needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/one"; exit 1; }
-	$(PYTHON) -m venv $(DOCS_VENV)
-	$(PYTHON) -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"]))' > $(DOCS_VENV)/requirements.txt
-	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(DOCS_VENV)/requirements.txt
+# in the environment of the tests: the notebooks run both packages, torch included
+$(VENV)/.docs: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	touch $@

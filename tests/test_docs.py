@@ -6,7 +6,10 @@ import ast
 import dataclasses
 import importlib
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -149,12 +152,62 @@ def test_the_picture_of_the_architecture_shows_every_folder() -> None:
             assert f"<!-- {folder} -->" in picture, f"run docs/gallery/make_architecture.py: {folder} is missing"
 
 
-def test_the_page_of_commands_is_the_one_that_the_parsers_give() -> None:
-    pytest.importorskip("typer")
-    specification = importlib.util.spec_from_file_location("make_commands", DOCS / "reference/make_commands.py")
+def maker(name: str) -> ModuleType:
+    """A script that writes a page of the reference."""
+    specification = importlib.util.spec_from_file_location(name, DOCS / f"reference/{name}.py")
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    text = module.page()
+    return module
+
+
+def test_the_page_of_commands_is_the_one_that_the_parsers_give() -> None:
+    pytest.importorskip("typer")
+    text = maker("make_commands").page()
     assert text.count("\n### `python -m ") > 12
     assert (DOCS / "reference/commands.md").read_text(encoding="utf-8") == text, "run docs/reference/make_commands.py"
+
+
+def test_the_page_of_result_columns_is_the_one_that_the_formats_give() -> None:
+    pytest.importorskip("pandas")
+    text = maker("make_result_columns").page()
+    page = (DOCS / "reference/result-columns.md").read_text(encoding="utf-8")
+    assert page == text, "run docs/reference/make_result_columns.py"
+
+
+def test_the_example_grid_has_every_key_of_a_recipe() -> None:
+    """`preset` excludes others, and stands there as a comment."""
+    pytest.importorskip("pydantic")
+    from llm_bridge.study.recipe_files import keys_table
+
+    page = (DOCS / "how-to/own-grid.md").read_text(encoding="utf-8")
+    recipe = page.split('RECIPE = """')[1].split('"""')[0]
+    told = {line.lstrip("# ").split(" =")[0] for line in recipe.splitlines() if " = " in line}
+    known = set(re.findall(r"^\| `(\w+)` \|", keys_table(), re.M))
+    assert known - told == set(), "add an example of each new key to docs/how-to/own-grid.md"
+    assert told - known == set()
+
+
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.py"))
+
+
+def test_there_are_nine_notebooks_in_the_navigation_and_the_build_executes_them() -> None:
+    assert len(NOTEBOOKS) >= 9
+    assert [name_of(page) for page in NOTEBOOKS if name_of(page) not in NAV] == []
+    plugin = (ROOT / "mkdocs.yml").read_text().split("mkdocs-jupyter:")[1].split("mkdocstrings:")[0]
+    assert re.search(r"execute: !ENV \[\w+, true\]", plugin) and "allow_errors: false" in plugin
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=name_of)
+def test_links_of_notebooks_lead_somewhere(page: Path) -> None:
+    targets = [target for target in links(page) if re.search(r"\.\w+$", target)]
+    assert not [target for target in targets if not (page.parent / target).exists()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=name_of)
+def test_notebooks_run_as_scripts_too(page: Path) -> None:
+    """`make docs` executes them in any case; this is for whoever changes one without building the site."""
+    environment = {**os.environ, "MPLBACKEND": "agg"}
+    done = subprocess.run([sys.executable, page], cwd=page.parent, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

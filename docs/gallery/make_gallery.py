@@ -3,7 +3,8 @@
     python docs/gallery/make_gallery.py              # all
     python docs/gallery/make_gallery.py waterfall    # by name
 
-Simulations are seeded; sizes are such that all takes a few minutes on one core. `recovered` draws what
+A figure is at most 5.2 inches wide, so that its text can be read where it is shrunk to a phone's width. Simulations are
+seeded; sizes are such that all takes a few minutes on one core. `recovered` draws what
 ``benchmarks/collisions.py`` left in docs/results/collisions.json.
 """
 
@@ -26,6 +27,13 @@ from lora_phy.studies.rejection import rejection_matrix
 
 HERE = Path(__file__).parent
 SFS = tuple(range(7, 13))
+WIDTH = 5.2
+"""Inches."""
+
+
+def one_axes() -> plt.Axes:
+    """Axes of the usual size."""
+    return plt.subplots(figsize=(WIDTH, 3.8), layout="tight")[1]
 
 
 def waterfall() -> plt.Figure:
@@ -38,10 +46,11 @@ def waterfall() -> plt.Figure:
             snr_db = theory.required_snr_db(lambda x, p=params: theory.per_awgn(p, 16, x), target)
             points.append(LinkPoint(params, round(snr_db, 2), 16, sync="perfect", decoding="hard"))
     results = collect(points, max_frames=50_000, max_errors=100, seed=1, engine="order-statistics")
-    _, ax = plt.subplots(figsize=(8.0, 4.2), layout="tight")
+    _, ax = plt.subplots(figsize=(WIDTH, 4.6), layout="tight")
     plotting.plot_waterfall(results, ax=ax)
     ax.set_ylim(3e-4, 1.3)
-    ax.set_title("simulated points (95 % exact intervals) over theory (lines)", fontsize="medium")
+    ax.set_title("points: simulated, with exact intervals; lines: theory", fontsize="small")
+    ax.legend(fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     return ax.figure
 
 
@@ -54,7 +63,7 @@ def collision() -> plt.Figure:
         "alone": (),
         "with another frame, edge at chip 100": (Interferer(others, late - params.num_bins),),
     }
-    figure, axes = plt.subplots(2, 1, figsize=(6.4, 5.0), layout="tight", sharex=True)
+    figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 4.6), layout="tight", sharex=True)
     for ax, (name, interferers) in zip(axes, heard.items(), strict=True):
         channel = ChannelParams(snr_db=0.0, interferers=interferers)
         iq = apply_channel(wanted, channel, params, rng=np.random.default_rng(3))
@@ -73,7 +82,7 @@ def spectrogram() -> plt.Figure:
     params = LoRaParams(sf=7, oversampling=2)
     frame = np.pad(transmit(b"chirpbridge", params), 400)
     iq = apply_channel(frame, ChannelParams(snr_db=10.0), params, rng=np.random.default_rng(1))
-    _, ax = plt.subplots(figsize=(8.4, 3.6), layout="tight")
+    _, ax = plt.subplots(figsize=(WIDTH, 3.2), layout="tight")
     plotting.plot_spectrogram(iq, params, ax=ax, num_frequencies=64, num_times=700)
     symbol_ms = 1e3 * params.symbol_duration_s
     begin = 1e3 * 400 / params.sample_rate_hz
@@ -89,27 +98,28 @@ def spectrogram() -> plt.Figure:
 
 def fading_margins() -> plt.Figure:
     """What fading costs at a symbol error rate of 1 %, from the exact forms."""
-    return plotting.plot_fading_margins(SFS).figure
+    return plotting.plot_fading_margins(SFS, ax=one_axes()).figure
 
 
 def rejection() -> plt.Figure:
     """SIR at which one bit in a hundred is wrong, wanted SF against interfering SF."""
-    axes = plotting.plot_rejection(rejection_matrix(SFS, num_symbols=3000, seed=1))
-    axes[0].figure.suptitle("SIR in dB at an uncoded bit error rate of 1 %", fontsize="medium")
-    return axes[0].figure
+    figure, axes = plt.subplots(2, 1, figsize=(4.6, 8.4), layout="tight")
+    plotting.plot_rejection(rejection_matrix(SFS, num_symbols=3000, seed=1), axes=axes)
+    figure.suptitle("SIR in dB at an uncoded bit error rate of 1 %", fontsize="medium")
+    return figure
 
 
 def reach() -> plt.Figure:
     """Range over SF at 14 dBm, 868 MHz, 16 bytes, noise figure 6 dB."""
-    return plotting.plot_range(SFS).figure
+    return plotting.plot_range(SFS, ax=one_axes()).figure
 
 
 def recovered() -> plt.Figure:
     """Frames read over how many collide, by method; sent as chips send and as textbooks do."""
     results = json.loads((HERE.parent / "results" / "collisions.json").read_text())["results"]
     spreads, waveforms = (sorted({row[name] for row in results}) for name in ("spread_db", "waveform"))
-    shape = len(waveforms), len(spreads)
-    figure, axes = plt.subplots(*shape, figsize=(4.4 * shape[1], 3.6 * shape[0]), layout="tight", squeeze=False)
+    shape = len(waveforms) * len(spreads), 1
+    figure, axes = plt.subplots(*shape, figsize=(WIDTH, 2.9 * shape[0]), layout="tight", squeeze=False)
     for (waveform, spread_db), ax in zip(itertools.product(waveforms, spreads), axes.flat, strict=True):
         rows = [row for row in results if (row["waveform"], row["spread_db"]) == (waveform, spread_db)]
         plotting.plot_recovered(rows, ax=ax)
