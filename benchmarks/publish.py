@@ -1,12 +1,15 @@
 """A study's folder, made small enough for a repository: tables, every decision, provenance; no text of any program.
 
-python benchmarks/publish.py RUN docs/results/NAME [--report]
+python benchmarks/publish.py RUN [RUN ...] docs/results/NAME [--report]
 
-results.csv        as in the run: a row for each cell and task
+Several runs of one recipe (other seeds or methods each, a published folder among them) become one study.
+
+
+results.csv        as in a run: a row for each cell and task
 summary.json       a row for each link, method, corpus and task, pooled over seeds; intervals over programs
 items.jsonl.gz     every decision
 recipe.json        the recipe as it was resolved
-provenance.json    versions, machine, hashes; for each model its fingerprint, its training time and peak memory
+provenance.json    versions, machine, hashes; for each model its fingerprint, its training time, losses and peak memory
 report.html        with --report (it shows one program before and after the link: never of QuixBugs)
 """
 
@@ -16,15 +19,19 @@ import argparse
 import gzip
 import json
 import re
-import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from llm_bridge.link import FIELDS
 from llm_bridge.report import Point, Study, load_study
+from llm_bridge.report.page import render_page
+from llm_bridge.report.results import results_csv
 from llm_bridge.scoring.metrics import measures
 
+GROWING = {"training": ("methods", "seeds"), "radio": ("channel_seeds",)}
+"""Lists of a recipe in which the runs of one study may differ."""
 ALREADY_THERE = ("coverage", "intact")
 LOCAL_PATH = re.compile(r'"(?:/(?:home|root|tmp|work|Users|var|mnt)/[^"]*)"')
 
@@ -49,7 +56,7 @@ def rows_of(study: Study, point: Point) -> list[Any]:
 
 
 def learner_records(study: Study) -> dict[str, Any]:
-    """Fingerprint and training of each model, by method and seed; losses are left out."""
+    """Fingerprint and training of each model, by method and seed."""
     records = {}
     for cell in study.cells:
         seed = cell.config.get("train_seed")
@@ -65,30 +72,57 @@ def learner_records(study: Study) -> dict[str, Any]:
     return dict(sorted(records.items()))
 
 
-def publish(run: Path, target: Path, *, report: bool) -> None:
-    """Write the files, or none of them where one would hold a path of this machine."""
-    study = load_study(run)
-    origins = [cell.provenance for cell in study.cells]
+def merged(runs: Sequence[Path]) -> tuple[Study, dict[str, Any], dict[str, Any]]:
+    """The cells of all runs as one study, its recipe, and what their provenance shares.
+
+    Raises
+    ------
+    SystemExit
+        The recipes differ in more than seeds, methods, their learning rates and labels.
+    """
+    cells, recipes, origins = dict[str, Any](), [], []
+    for run in runs:
+        recipes.append(json.loads((run / "recipe.json").read_text(encoding="utf-8")))
+        found = load_study(run).cells
+        cells |= {cell.name: cell for cell in found}
+        published = run / "provenance.json"
+        whole = [json.loads(published.read_text())["study"]] if published.exists() else [c.provenance for c in found]
+        origins += whole
+    recipe = recipes[0]
+    for other in recipes[1:]:
+        for section, names in GROWING.items():
+            for name in names:
+                recipe[section][name] += [x for x in other[section][name] if x not in recipe[section][name]]
+                other[section][name] = recipe[section][name]
+        differ = [key for key in recipe if recipe[key] != other.get(key) and key not in ("name", "description")]
+        if differ:
+            sys.exit(f"{runs[0]} and another run were made by recipes that differ in {', '.join(differ)}")
     shared = {
         k: v for k, v in origins[0].items() if k not in ("learner", "seeds") and all(o.get(k) == v for o in origins)
     }
+    return Study(directory=runs[0], cells=[cells[name] for name in sorted(cells)]), recipe, shared
+
+
+def publish(runs: Sequence[Path], target: Path, *, report: bool) -> None:
+    """Write the files, or none of them where one would hold a path of this machine."""
+    study, recipe, shared = merged(runs)
     texts = {
-        "results.csv": (run / "results.csv").read_text(encoding="utf-8"),
-        "recipe.json": (run / "recipe.json").read_text(encoding="utf-8"),
+        "results.csv": results_csv(study.cells),
+        "recipe.json": _json(recipe),
         "provenance.json": _json({"study": shared, "learners": learner_records(study)}),
         "summary.json": "[\n" + ",\n".join(json.dumps(summary_row(study, p)) for p in study.points) + "\n]\n",
     }
-    items = (run / "items.jsonl").read_text(encoding="utf-8")
+    items = "".join(cell.text for cell in study.cells)
     found = LOCAL_PATH.search("".join([*texts.values(), items]))
     if found:
-        sys.exit(f"{run}: holds the local path {found[0]}; run from the folder of the files, with relative paths")
+        sys.exit(f"{runs[0]}: holds the local path {found[0]}; run from the folder of the files, with relative paths")
     target.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (target / name).write_text(text, encoding="utf-8")
     with (target / "items.jsonl.gz").open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
         file.write(items.encode())
     if report:
-        shutil.copyfile(run / "report.html", target / "report.html")
+        (target / "report.html").write_text(render_page(study), encoding="utf-8")
     print(f"{target}: {len(study.cells)} cells, {items.count(chr(10))} decisions")
 
 
@@ -98,8 +132,8 @@ def _json(value: Any) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs of one recipe")
     parser.add_argument("target", type=Path, help="folder in the repository")
     parser.add_argument("--report", action="store_true", help="the report page too")
     arguments = parser.parse_args()
-    publish(arguments.run, arguments.target, report=arguments.report)
+    publish(arguments.runs, arguments.target, report=arguments.report)
