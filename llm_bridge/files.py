@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.annotations import Row
+
 
 class StoreError(RuntimeError):
     """A study's folder cannot be used as asked; the message says why and what to do."""
@@ -25,12 +27,12 @@ class FailedModelsError(RuntimeError):
     """Models of a study could not be trained or scored: a line for each; the cells of the others are written."""
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """One text for one value: sorted keys, no spaces, infinities as in Python's json."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def digest(value: Any, *, length: int = 16) -> str:
+def digest(value: object, *, length: int = 16) -> str:
     """First `length` hex digits of the SHA-256 of a value's canonical JSON.
 
     Examples
@@ -73,7 +75,7 @@ def write_atomically(path: Path, text: str) -> None:
         raise storage_error(error, path) from error
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write a value as indented JSON, atomically."""
     write_atomically(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
@@ -86,12 +88,12 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path} is not JSON ({error}); delete its folder and run again") from error
 
 
-def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write all rows, a line each, atomically."""
     write_atomically(path, "".join(canonical_json(row) + "\n" for row in rows))
 
 
-def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def append_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Append rows whole; a torn line left by a killed process is cut off first."""
     text = "".join(canonical_json(row) + "\n" for row in rows).encode()
     try:
@@ -113,7 +115,7 @@ def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         raise storage_error(error, path) from error
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path) -> list[Row]:
     """All whole lines of a file; a torn last line is ignored, a missing file is empty.
 
     Raises
@@ -136,12 +138,12 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def signed(row: Mapping[str, Any]) -> dict[str, Any]:
+def signed(row: Mapping[str, object]) -> dict[str, object]:
     """A row of a cached file with its own digest, by which `verified` sees an edit."""
     return {**row, "digest": digest(row)}
 
 
-def verified(path: Path) -> list[dict[str, Any]]:
+def verified(path: Path) -> list[Row]:
     """Rows of a cached file that `signed` made, without their digests.
 
     Raises

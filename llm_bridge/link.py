@@ -89,7 +89,7 @@ class Link:
         return QUANTITIES[self.quantity]
 
     @property
-    def condition(self) -> tuple[Any, ...]:
+    def condition(self) -> tuple[object, ...]:
         """Condition that a curve over spreading factors holds fixed: the link without SF, its SNR and its seed."""
         return self.axis, self.level, self.fading, self.cr, self.policy, self.source_coding, self.quantity
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from llm_bridge.axes import LEVEL_COLUMNS
 from llm_bridge.files import StoreError, digest, file_digest, read_json, write_json
@@ -96,8 +96,8 @@ class ItemRow(TypedDict):
     fragments_lost: int
     airtime_s: float
     score: float | None
-    decision: Any
-    gold: Any
+    decision: object
+    gold: object
     correct: bool
     axis: str | None
     parses: bool
@@ -199,7 +199,7 @@ def _failures(path: Path) -> list[Failure]:
     return list(found)
 
 
-def finalise(cell_dir: Path, result: Mapping[str, Any]) -> None:
+def finalise(cell_dir: Path, result: Mapping[str, object]) -> None:
     """Write `result.json` last, with the digests of the files it summarises, and of its own content."""
     sealed = {path.name: file_digest(path) for path in sorted(cell_dir.iterdir()) if path.suffix in (".json", ".jsonl")}
     sealed[RESULT_FILE] = _content_digest(result)
@@ -238,7 +238,7 @@ def cell_dirs(directory: Path) -> list[Path]:
     return [path.parent for path in sorted(directory.glob("*/result.json")) if (path.parent / "config.json").exists()]
 
 
-def _content_digest(result: Mapping[str, Any]) -> str:
+def _content_digest(result: Mapping[str, object]) -> str:
     """Digest of a result without its seal, as it reads back from JSON."""
     content = json.loads(json.dumps({name: value for name, value in result.items() if name != "sealed"}))
     try:

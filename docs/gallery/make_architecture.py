@@ -16,7 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 PACKAGES = ("llm_bridge", "lora_phy")
-SMALL = {"lora_phy": ("params", "units", "arrays", "checks"), "llm_bridge": ("files", "results_format")}
+SMALL = {
+    "lora_phy": ("params", "units", "arrays", "checks"),
+    "llm_bridge": ("annotations", "arrays", "files", "results_format"),
+}
 """Modules without a folder that many import: one box each package, called "basics"."""
 PASSED_OVER = ("__init__", "__main__", "recipes", "py")
 

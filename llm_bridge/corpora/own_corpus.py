@@ -466,7 +466,7 @@ def _difference(buggy: str, correct: str) -> str | None:
     )
 
 
-def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(items: list[tuple[str, object]]) -> dict[str, object]:
     counts = Counter(key for key, _ in items)
     twice = [key for key, count in counts.items() if count > 1]
     if twice:

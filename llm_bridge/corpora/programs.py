@@ -15,7 +15,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 COMPARISONS = ("equal", "list", "tuples", "approx_last_argument")
 
@@ -59,7 +58,7 @@ class TestSuite:
 
     __test__ = False  # not a pytest class, whatever its name begins with
 
-    cases: tuple[tuple[Any, Any], ...] = ()
+    cases: tuple[tuple[object, object], ...] = ()
     compare: str = "equal"
     skip: tuple[int, ...] = ()
     test_module: str | None = None

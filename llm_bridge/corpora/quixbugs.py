@@ -24,7 +24,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, normalise, single_edit
 
@@ -283,12 +282,12 @@ def _jsonl_helpers(node: Path, module: str) -> dict[str, str]:
     return {"node.py": helpers["node.py"]}  # whatever else the file holds: the programs import nothing but this
 
 
-def _suite(name: str, cases: list[Any]) -> TestSuite:
+def _suite(name: str, cases: object) -> TestSuite:
     facts = _FACTS[name]
     return TestSuite(cases=_cases(cases), compare=facts.compare, skip=facts.skip)
 
 
-def _cases(cases: Any) -> tuple[tuple[Any, Any], ...]:
+def _cases(cases: object) -> tuple[tuple[object, object], ...]:
     if not isinstance(cases, list) or not cases:
         raise ValueError("no test cases")
     for case in cases:

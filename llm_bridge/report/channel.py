@@ -137,7 +137,7 @@ def _figures(rows: pd.DataFrame) -> list[Part]:
     return found
 
 
-def _share(sf: str, row: Mapping[str, Any]) -> str | None:
+def _share(sf: str, row: Mapping[str, float]) -> str | None:
     return _number(row[sf])
 
 

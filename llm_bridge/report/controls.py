@@ -25,15 +25,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from llm_bridge.arrays import FloatArray
 from llm_bridge.link import Link
 from llm_bridge.report.curves import FINE_TUNED, RENAMED, SHUFFLED, curve_order, is_control, verdict
 from llm_bridge.report.pairing import pair_points
-from llm_bridge.report.results import CORPUS_ORDER, TASK_ORDER, Curve, FloatArray, Point, Study, rank
+from llm_bridge.report.results import CORPUS_ORDER, TASK_ORDER, Curve, Point, Study, rank
 from llm_bridge.scoring.intervals import Interval
 from llm_bridge.scoring.metrics import F1_OF, compare_tables, f1_counts, score_columns, sum_by
 from llm_bridge.scoring.rules import LONGEST_LINE, RULES, is_rule
@@ -197,9 +198,10 @@ def _receivers(curves: Sequence[Curve]) -> list[Control]:
                 continue
             counts, details = outcome
             d = link.difference(counts)
-            bounds: dict[str, Any] = {"value": d.value, "low": d.low, "high": d.high, "n": d.num_clusters}
             details = {**details, "links": len(curve.points)}
-            found.append(replace(_of_point(name, curve.first), **bounds, difference=True, details=details))
+            control = _of_point(name, curve.first)
+            control = replace(control, value=d.value, low=d.low, high=d.high, n=d.num_clusters)
+            found.append(replace(control, difference=True, details=details))
     return _with_absent(found, INTACT_ONLY, PARSER_GATE)
 
 
@@ -230,7 +232,7 @@ def _bases(points: Sequence[Point]) -> list[Control]:
 def _common_noise(study: Study) -> Control:
     """Whether all methods and training seeds on one channel seed saw the same damage, item by item."""
     name = "common random numbers"
-    links: dict[Any, int] = {}
+    links: dict[tuple[object, Link, str], int] = {}
     code = np.full(len(study.cells), -1)
     for index, cell in enumerate(study.cells):
         link = Link.of_row(cell.config)
@@ -369,7 +371,7 @@ def _one_each(points: Iterable[Point]) -> list[Point]:
     return list(found.values())
 
 
-def _same_link(p: Point, policy: str) -> tuple[Any, ...]:
+def _same_link(p: Point, policy: str) -> tuple[object, ...]:
     """What a point shares with one under another policy."""
     assert p.link is not None
     return p.corpus, p.task, p.corrupted_split, replace(p.link, policy=policy)

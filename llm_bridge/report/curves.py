@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from llm_bridge.annotations import Row
+from llm_bridge.link import Link
 from llm_bridge.report.results import (
     AXIS_ORDER,
     CORPUS_ORDER,
@@ -73,7 +74,7 @@ def training_losses(study: Study) -> dict[str, npt.NDArray[np.float64]]:
     return found
 
 
-def verdict(scores: Any) -> Verdict:
+def verdict(scores: Point | Row) -> Verdict:
     """Verdict of a `Point`, or of a mapping with the columns of ``results.csv``, against `level`.
 
     Examples
@@ -106,7 +107,7 @@ def shared_points(first: Curve, second: Curve) -> list[tuple[Point, Point]]:
 
 def panels(study: Study) -> list[list[Curve]]:
     """Curves gathered into panels, most telling first; controls have their table."""
-    gathered: dict[tuple[Any, ...], list[Curve]] = {}
+    gathered: dict[tuple[object, ...], list[Curve]] = {}
     for curve in study.curves:
         if not is_control(curve.first):
             gathered.setdefault(curve.panel, []).append(curve)
@@ -119,14 +120,14 @@ def headline_curves(study: Study) -> list[Curve]:
     Of several: the first corpus of `CORPUS_ORDER`, a task in which the clean link beats the baseline before one in
     which it does not, then the order of tasks and methods. Controls and rules answer nothing.
     """
-    chosen: dict[tuple[Any, bool], Curve] = {}
+    chosen: dict[tuple[str | None, bool], Curve] = {}
     for curve in sorted(study.curves, key=curve_order):
         if len(curve.points) > 1 and not is_rule(curve.first.method) and not is_control(curve.first):
             chosen.setdefault((curve.first.axis, curve.first.task != "detect"), curve)
     return [chosen[key] for key in sorted(chosen, key=lambda key: (rank(AXIS_ORDER, key[0]), key[1]))]
 
 
-def curve_order(curve: Curve) -> tuple[Any, ...]:
+def curve_order(curve: Curve) -> tuple[object, ...]:
     """Sort key: which curve answers the question best."""
     p = curve.first
     skilled = curve.clean is not None and verdict(curve.clean).key == "above"
@@ -148,7 +149,7 @@ def split_rows(study: Study) -> list[SplitRow]:
     """Rows of every link that training texts crossed, in the order corpus, task, link, method."""
     points = [p for p in study.points if p.f1 is not None and not is_control(p)]
     clean = {(p.corpus, p.task, p.method): p for p in points if p.clean}
-    rows: dict[tuple[Any, ...], dict[str, Point]] = {}
+    rows: dict[tuple[str, str, str, Link | None], dict[str, Point]] = {}
     for p in points:
         if not p.clean:
             rows.setdefault((p.corpus, p.task, p.method, p.link), {})[p.corrupted_split] = p
@@ -174,7 +175,7 @@ def compared_methods(study: Study) -> list[tuple[str, str]]:
     return [ADAPTERS] if set(ADAPTERS) <= set(adapters) else []
 
 
-def _split_order(row: SplitRow) -> tuple[Any, ...]:
+def _split_order(row: SplitRow) -> tuple[object, ...]:
     p = row.linked
     level = None if p.link is None else p.link.level
     return (

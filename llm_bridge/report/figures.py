@@ -25,6 +25,7 @@ from llm_bridge.report.results import METHOD_ORDER, Curve, Point, rank
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 INK, MUTED, LINE, BASE, BAND, CARD = (f"#0000f{digit}" for digit in range(1, 7))
 VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", BASE: "--base", BAND: "--band", CARD: "--card"}
@@ -44,7 +45,7 @@ class Style(NamedTuple):
 
     colour: str
     marker: str
-    dash: Any
+    dash: str | tuple[int, tuple[float, ...]]
 
 
 Styles = Mapping[str, Style]
@@ -84,7 +85,7 @@ def f1_against_sf(panel: Sequence[Curve], styles: Styles) -> str:
     clean_x = len(where) + 0.2
     with_clean = any(curve.clean is not None and curve.clean.f1 is not None for curve in panel)
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         _draw_baseline(axes, [point.baseline for curve in panel for point in curve.points])
         if with_clean:
             axes.axvspan(clean_x - 0.5, clean_x + 0.5, color=BAND, lw=0, zorder=0)
@@ -92,7 +93,7 @@ def f1_against_sf(panel: Sequence[Curve], styles: Styles) -> str:
             shift = (index - (len(panel) - 1) / 2) * min(0.14, 0.5 / len(panel))
             style = styles[curve.first.method]
             x, points = [where[point.sf or 0] + shift for point in curve.points], list(curve.points)
-            axes.plot(x, [point.f1 for point in points], color=style.colour, ls=style.dash, lw=1.6, zorder=3)
+            axes.plot(x, _scores(points), color=style.colour, ls=style.dash, lw=1.6, zorder=3)
             _in_legend(axes, style, method_name(curve.first.method))
             if curve.clean is not None and curve.clean.f1 is not None:
                 x, points = [*x, clean_x + shift], [*points, curve.clean]
@@ -114,7 +115,7 @@ def f1_against_sf(panel: Sequence[Curve], styles: Styles) -> str:
 def f1_against_intact(points: Sequence[Point], clean: Sequence[Point], styles: Styles) -> str:
     """F1 against the share of items that arrived whole, with the line of a receiver that uses whole items alone."""
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         _draw_baseline(axes, [point.baseline for point in points])
         methods = [method for method in styles if any(p.method == method for p in points)]
         for index, method in enumerate(methods):
@@ -138,7 +139,7 @@ def f1_against_errors(points: Sequence[Point]) -> str:
     known = [point for point in points if point.byte_error_rate is not None]
     floor = min([p.byte_error_rate for p in known if p.byte_error_rate] or [1e-3]) / 3
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         _draw_baseline(axes, [point.baseline for point in known])
         for index, sf in enumerate(sorted({point.sf or 0 for point in known})):
             style = numbered_style(index)
@@ -159,12 +160,12 @@ def f1_against_snr(lines: Mapping[int, Sequence[Point]]) -> str:
     """F1 against SNR, a line for each SF."""
     first = next(iter(lines.values()))[0]
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         _draw_baseline(axes, [point.baseline for points in lines.values() for point in points])
         for index, (sf, points) in enumerate(sorted(lines.items())):
             style = numbered_style(index)
             snr = [p.link.snr_db for p in points if p.link is not None]
-            axes.plot(snr, [p.f1 for p in points], color=style.colour, ls=style.dash, lw=1.6)
+            axes.plot(snr, _scores(points), color=style.colour, ls=style.dash, lw=1.6)
             _in_legend(axes, style, f"SF{sf}")
             _draw_points(axes, snr, points, style)
         _finish(axes, "SNR / dB", "F1", columns=6)
@@ -176,7 +177,7 @@ def f1_against_snr(lines: Mapping[int, Sequence[Point]]) -> str:
 def loss_over_steps(losses: Mapping[str, npt.NDArray[np.float64]], styles: Styles) -> str:
     """Training loss of each method over optimiser steps, running means."""
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         for method, values in losses.items():
             style = styles[method]
             width = min(LOSS_WINDOW, len(values))
@@ -200,7 +201,7 @@ def delivery_against_sf(rows: pd.DataFrame) -> str:
         ("items, whole", rows["intact"] / rows["n"]),
     )
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         for index, (label, share) in enumerate(shares):
             style = numbered_style((1, 0, 2)[index])._replace(marker=MARKERS[index], dash=DASHES[index])
             axes.plot(
@@ -224,13 +225,15 @@ def frames_lost_against_snr(rows: pd.DataFrame, payload_len: int) -> str:
     snr_db = np.linspace(min(-26.0, *centre) - 1, max(0.0, *centre) + 6, 120)
     lost_of_sent = list(zip(rows["fragments_lost"], rows["fragments_sent"], strict=True))
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         for index, (link, (lost, sent)) in enumerate(zip(links, lost_of_sent, strict=True)):
             style = numbered_style(index)
             theory = frame_loss(link.sf, snr_db, cr=link.cr, payload_len=payload_len, fading=link.fading)
             axes.plot(snr_db, theory, color=style.colour, ls=style.dash, lw=1.5)
-            seen = {"marker": style.marker, "mfc": CARD, "mec": style.colour, "mew": 1.6, "ls": "none", "zorder": 4}
-            axes.plot([link.snr_db], [lost / max(1, sent)], ms=6.5, **seen)
+            axes.plot(
+                [link.snr_db], [lost / max(1, sent)], ms=6.5, marker=style.marker, mfc=CARD, mec=style.colour, mew=1.6,
+                ls="none", zorder=4,
+            )  # fmt: skip
             _in_legend(axes, style, f"SF{link.sf}", face=CARD)
         axes.axvline(links[0].snr_db, color=MUTED, lw=0.9, ls=(0, (2, 2)), zorder=1)
         _finish(axes, "SNR / dB", "share of frames lost", columns=6)
@@ -247,7 +250,7 @@ def best_sf_map(advice: Sequence[Advice]) -> str:
     distances = sorted({a.distance_km for a in advice})
     duties = sorted({a.duty_cycle for a in advice})
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         from matplotlib.patches import Rectangle
 
         for a in advice:
@@ -279,7 +282,7 @@ def best_sf_map(advice: Sequence[Advice]) -> str:
 def share_against_level(lines: Mapping[int, Sequence[tuple[float, float]]], label: str) -> str:
     """Share of bytes wrong or lost against what an axis holds equal, a line for each spreading factor."""
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         for index, (sf, points) in enumerate(sorted(lines.items())):
             style = numbered_style(index)
             x, share = zip(*sorted(points), strict=True)
@@ -296,13 +299,13 @@ def share_against_level(lines: Mapping[int, Sequence[tuple[float, float]]], labe
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _in_legend(axes: Any, style: Style, label: str, *, face: str | None = None) -> None:
+def _in_legend(axes: Axes, style: Style, label: str, *, face: str | None = None) -> None:
     axes.plot(
         [], [], color=style.colour, ls=style.dash, marker=style.marker, mfc=face or style.colour, ms=6, label=label
     )
 
 
-def _draw_points(axes: Any, x: Sequence[float], points: Sequence[Point], style: Style) -> None:
+def _draw_points(axes: Axes, x: Sequence[float], points: Sequence[Point], style: Style) -> None:
     """Scores with their intervals: filled where above the baseline, hollow where not, a cross where nothing arrived."""
     lows, highs = [p.low for p in points], [p.high for p in points]
     axes.vlines(x, lows, highs, colors=style.colour, lw=1.2, alpha=0.75, zorder=2)
@@ -311,21 +314,26 @@ def _draw_points(axes: Any, x: Sequence[float], points: Sequence[Point], style: 
         key = verdict(point).key
         drawn.setdefault(key if key in ("above", "nothing") else "hollow", []).append(index)
     for key, members in sorted(drawn.items()):
-        look = {"mfc": style.colour if key == "above" else CARD, "marker": "x" if key == "nothing" else style.marker}
         axes.plot(
-            [x[i] for i in members], [points[i].f1 for i in members], ms=6, mec=style.colour, mew=1.5,
-            color=style.colour, ls="none", zorder=4, **look,
+            [x[i] for i in members], _scores([points[i] for i in members]), ms=6, mec=style.colour, mew=1.5,
+            color=style.colour, ls="none", zorder=4, mfc=style.colour if key == "above" else CARD,
+            marker="x" if key == "nothing" else style.marker,
         )  # fmt: skip
 
 
-def _draw_baseline(axes: Any, values: Sequence[float | None]) -> None:
+def _scores(points: Sequence[Point]) -> list[float]:
+    """F1 of each point; NaN, which is not drawn, where it has none."""
+    return [math.nan if point.f1 is None else point.f1 for point in points]
+
+
+def _draw_baseline(axes: Axes, values: Sequence[float | None]) -> None:
     known = [value for value in values if value is not None]
     if known:
         level = float(np.mean(known))
         axes.axhline(level, color=BASE, lw=1.6, ls=(0, (6, 3)), zorder=1, label=f"baseline {format_number(level)}")
 
 
-def _label_links(axes: Any, points: Sequence[Point]) -> None:
+def _label_links(axes: Axes, points: Sequence[Point]) -> None:
     """Spreading factors along the upper edge, above their points; those that would overlap share a label."""
     places: list[tuple[float, set[int]]] = []
     for x, sf in sorted({(point.share_intact, point.sf or 0) for point in points}):
@@ -338,7 +346,7 @@ def _label_links(axes: Any, points: Sequence[Point]) -> None:
         axes.text(x, 1.035, text, ha="center", va="bottom", fontsize=7.5, color=MUTED)
 
 
-def _finish(axes: Any, x_label: str, y_label: str, *, columns: int = 4, above_axes: bool = False) -> None:
+def _finish(axes: Axes, x_label: str, y_label: str, *, columns: int = 4, above_axes: bool = False) -> None:
     """Range, labels, legend over the axes; `above_axes` leaves room for labels along the upper edge."""
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks(np.linspace(0, 1, 6))
@@ -371,7 +379,7 @@ def _spoken(points: Sequence[Point]) -> str:
     )
 
 
-def _svg(draw: Callable[[Any], None], *, title: str, description: str) -> str:
+def _svg(draw: Callable[[Axes], None], *, title: str, description: str) -> str:
     """Draw into one axes and return an SVG element that follows the page's colours."""
     import matplotlib
     from matplotlib.figure import Figure

@@ -88,7 +88,7 @@ def render_page(study: Study) -> str:
     )
 
 
-def render(**context: Any) -> str:
+def render(**context: object) -> str:
     """The page's template filled in; `context` holds its variables."""
     texts = {name: (TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")}
     template = environment().get_template("report.html.jinja")
@@ -178,7 +178,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
 def score_parts(study: Study) -> Iterator[Part]:
     """F1 against spreading factor and SNR, the most telling condition of each axis first, the others folded away."""
     styles = figures.method_styles(curves.methods_of(study))
-    shown: dict[tuple[Any, ...], Part] = {}
+    shown: dict[tuple[object, ...], Part] = {}
     more = []
     for panel in curves.panels(study):
         p = panel[0].first
@@ -502,7 +502,7 @@ def _every_score(study: Study) -> Part:
 
 def _snr_figures(study: Study) -> list[Part]:
     """F1 against SNR where a study has three SNRs or more: the first method of each corpus and task."""
-    groups: dict[tuple[Any, ...], dict[int, list[Point]]] = {}
+    groups: dict[tuple[str, str, str, str, Link], dict[int, list[Point]]] = {}
     for p in (p for panel in curves.panels(study) for curve in panel for p in curve.points):
         if p.link is not None and math.isfinite(p.link.snr_db):
             key = (p.corpus, p.task, p.method, p.corrupted_split, replace(p.link, sf=0, snr_db=0.0, level=0.0))
@@ -565,7 +565,7 @@ def _example(link: Link | None, example: Mapping[str, Any]) -> Part:
     return Part(summary=head + state, where=where, sent=left, received=right, readable=readable)
 
 
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+def _flatten(value: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:
     """Leaves of nested mappings as dotted names and short texts."""
     for name, inner in value.items():
         if isinstance(inner, Mapping):

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm_bridge.report.results import FloatArray, Point, Run
+from llm_bridge.arrays import FloatArray
+from llm_bridge.report.results import Point, Run
 from llm_bridge.scoring.intervals import Interval, beside_seeds
 from llm_bridge.scoring.metrics import RATIO_OF, cluster_seed_values, compare_tables, sum_by
 
@@ -41,7 +42,7 @@ class Paired:
     """
 
     task: str
-    clusters: npt.NDArray[Any]
+    clusters: npt.NDArray[np.str_]
     tables: tuple[FloatArray, ...]
     by_seed: tuple[FloatArray, ...] = ()
 
@@ -74,8 +75,8 @@ def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False
         Resample programs, by the names that they have in every corpus, where a corpus is compared with another one.
     """
     totals: dict[int | None, list[Any]] = {}
-    names: npt.NDArray[Any] | None = None
-    clusters: npt.NDArray[Any] | None = None
+    names: npt.NDArray[np.str_] | None = None
+    clusters: npt.NDArray[np.str_] | None = None
     for group in groups:
         tallies = [point.tally for point in group]
         for runs in matched_runs(group):

@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from llm_bridge.arrays import FloatArray
 from llm_bridge.report.curves import curve_order, is_control
 from llm_bridge.report.pairing import compare_points
-from llm_bridge.report.results import Curve, FloatArray, Point, Study
+from llm_bridge.report.results import Curve, Point, Study
 from llm_bridge.scoring.rules import is_rule
 from llm_bridge.transport.packets import HEADER_LEN
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, Union, get_args, get_origin,
 
 import numpy as np
 
+from llm_bridge.annotations import TASKS, Row
 from llm_bridge.files import StoreError, canonical_json, read_json
 from llm_bridge.link import FIELDS
 from llm_bridge.results_format import (
@@ -51,13 +52,11 @@ TEXT_COLUMNS = frozenset(
     ("fading", "policy", "source_coding", "corrupted_split", "method", "task", "corpus", "axis"),
 )
 WHOLE_COLUMNS = frozenset(("sf", "cr", "train_seed", "channel_seed", "n", "delivered", "intact", "parses", "damaged"))
-TASKS = ("localise", "paired", "detect", "repair")
 VERSIONS = ("buggy", "correct", "pair")
 COUNTED = ("bytes_sent", "byte_errors", "bytes_lost", "fragments_sent", "fragments_lost", "airtime_s")
 FATES = ("pair_fragments", "pair_fragments_unequal")
 NUMERIC = ("num_lines", "num_gold", "parses", *COUNTED)
 DELETE = "delete its folder and run again"
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +151,7 @@ def published_cells(directory: Path) -> list[CellFiles]:
     return cells
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
+def read_table(path: Path) -> list[Row]:
     """Lines of ``results.csv``: numbers as numbers, what is empty as None; columns that are not there as None.
 
     A spreadsheet may have saved it: byte order mark, semicolons or tabs, decimal commas and TRUE are understood.
@@ -199,7 +198,7 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows: list[Any] = [row for cell in cells for row in cell.items]
+    rows = [row for cell in cells for row in cell.items]
     sizes = [len(cell.items) for cell in cells]
 
     def column(name: str) -> list[Any]:
@@ -294,7 +293,7 @@ def _examples(path: Path) -> list[Row]:
     return found
 
 
-def _is_span(value: Any) -> bool:
+def _is_span(value: object) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(end, int) for end in value)
 
 
@@ -307,7 +306,7 @@ def _json(path: Path) -> Any:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def _mapping(path: Path) -> Row:
     value = _json(path)
     if not isinstance(value, dict):
         raise StoreError(f"{path} must hold a JSON object (it holds {type(value).__name__}); {DELETE}")
@@ -359,17 +358,17 @@ def _item_types() -> dict[str, tuple[tuple[type, ...], bool]]:
         optional = get_origin(hint) is NotRequired
         hint = get_args(hint)[0] if optional else hint
         parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-        if Any in parts:
+        if object in parts:
             continue
         allowed = tuple(get_origin(part) or part for part in parts)
         found[name] = (allowed + ((int,) if float in allowed else ()), not optional)
     return found
 
 
-def _check_items(path: Path, rows: Sequence[Any], advice: str) -> None:
+def _check_items(path: Path, rows: Sequence[Mapping[str, object]], advice: str) -> None:
     """Refuse rows whose fields are of another type than `ItemRow` has, or out of range."""
 
-    def refuse(name: str, bound: str, wrong: Iterable[Any]) -> None:
+    def refuse(name: str, bound: str, wrong: Iterable[object]) -> None:
         index = next((i for i, flag in enumerate(wrong) if flag), None)
         if index is not None:
             value = rows[index].get(name)
@@ -402,7 +401,7 @@ def _check_items(path: Path, rows: Sequence[Any], advice: str) -> None:
     refuse("num_gold", "between 1 and 'num_lines'", wrong)
 
 
-def column_of(rows: Sequence[Any], name: str, default: Any = None) -> list[Any]:
+def column_of(rows: Sequence[Mapping[str, object]], name: str, default: object = None) -> list[Any]:
     """A field of every row; `default` where a row does not have it."""
     try:
         return list(map(itemgetter(name), rows))
@@ -429,7 +428,7 @@ def _check_result(path: Path, row: Row) -> None:
             raise StoreError(f"{path}: {name!r} must lie between 0 and 1 (got {value!r}); {DELETE}")
 
 
-def _must_fit(directory: Path, name: str, items: Sequence[Row], rows: Sequence[Row]) -> None:
+def _must_fit(directory: Path, name: str, items: Sequence[ItemRow], rows: Sequence[Row]) -> None:
     counted = {row["task"]: row["n"] for row in rows}
     seen = Counter(map(itemgetter("task"), items))
     found = {task: seen[task] for task in counted}

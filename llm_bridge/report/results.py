@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from llm_bridge.annotations import TASKS, Row
+from llm_bridge.arrays import FloatArray
 from llm_bridge.axes import AXES
 from llm_bridge.files import digest, read_json
 from llm_bridge.link import FIELDS, Link, link_columns
-from llm_bridge.report.reading import TASKS, CellFiles, Row, item_frame, read_cells
+from llm_bridge.report.reading import CellFiles, item_frame, read_cells
 from llm_bridge.results_format import RECIPE_FILE, RESULT_COLUMNS, failure_sentences
 from llm_bridge.scoring.intervals import seed_half_width
 from llm_bridge.scoring.metrics import cluster_seed_values, f1_counts, score_columns
@@ -33,7 +35,6 @@ from llm_bridge.scoring.rules import RULE_TASKS, is_rule
 if TYPE_CHECKING:
     import pandas as pd
 
-FloatArray = npt.NDArray[np.float64]
 Run = tuple[int | None, int | None]
 """Training seed and channel seed; None where nothing was trained, or nothing sent."""
 
@@ -57,8 +58,8 @@ class Tally(NamedTuple):
     """
 
     runs: tuple[Run, ...]
-    programs: npt.NDArray[Any]
-    clusters: npt.NDArray[Any]
+    programs: npt.NDArray[np.str_]
+    clusters: npt.NDArray[np.str_]
     counts: FloatArray
 
 
@@ -203,11 +204,11 @@ class Point:
         return float(self.items["residual"].sum()) / sent if sent else None
 
     @property
-    def condition(self) -> tuple[Any, ...]:
+    def condition(self) -> tuple[object, ...]:
         """What a curve over spreading factors holds fixed: the link's condition, and which texts crossed it."""
         return (*(self.link.condition if self.link is not None else ()), self.corrupted_split)
 
-    def seeded_items(self, **columns: Any) -> pd.DataFrame:
+    def seeded_items(self, **columns: object) -> pd.DataFrame:
         """The items with the training seed of each, -1 without one, and further columns."""
         seeds = np.array([-1 if train is None else train for train, _ in self.runs.values()])
         return self.items.assign(train_seed=seeds[self.run_of_item], **columns)
@@ -261,7 +262,7 @@ class Curve:
         return max(values) - min(values) if values else 0.0
 
     @property
-    def panel(self) -> tuple[Any, ...]:
+    def panel(self) -> tuple[object, ...]:
         """What the curves of one panel share: corpus, task and the link without its spreading factor."""
         return self.first.corpus, self.first.task, self.first.condition
 
@@ -375,7 +376,7 @@ def make_curves(points: Iterable[Point]) -> list[Curve]:
     points = list(points)
     clean = {(p.corpus, p.task, p.method): p for p in points if p.noiseless}
     clean |= {(p.corpus, p.task, p.method): p for p in points if p.clean}
-    groups: dict[tuple[Any, ...], list[Point]] = {}
+    groups: dict[tuple[str, str, tuple[object, ...], str], list[Point]] = {}
     for point in points:
         if point.link is not None and point.f1 is not None:
             groups.setdefault((point.corpus, point.task, point.condition, point.method), []).append(point)
@@ -383,11 +384,11 @@ def make_curves(points: Iterable[Point]) -> list[Curve]:
         Curve(points=tuple(sorted(group, key=lambda p: p.sf or 0)), clean=clean.get((key[0], key[1], key[3])))
         for key, group in groups.items()
     ]
-    spread: dict[tuple[Any, ...], float] = {}
+    spread: dict[tuple[object, ...], float] = {}
     for curve in found:
         spread[curve.panel] = max(spread.get(curve.panel, 0.0), curve.spread)
 
-    def order(curve: Curve) -> tuple[Any, ...]:
+    def order(curve: Curve) -> tuple[object, ...]:
         p = curve.first
         return (
             rank(CORPUS_ORDER, p.corpus), p.corpus, rank(TASK_ORDER, p.task), rank(AXIS_ORDER, p.axis),
@@ -446,7 +447,7 @@ def delivery(study: Study) -> pd.DataFrame:
     blocks = study.items.groupby(["cell", "task"], observed=True)
     counts = blocks[["delivered", "intact", "residual", *DELIVERY_COUNTS]].sum()
     counts.insert(0, "n", blocks.size())
-    chosen: dict[tuple[Any, ...], pd.Series] = {}
+    chosen: dict[tuple[object, ...], pd.Series] = {}
     for (cell, _), row in counts.iterrows():
         config = study.cells[cell].config
         link = Link.of_row(config)
@@ -464,7 +465,7 @@ def delivery(study: Study) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
-def rank(order: Sequence[Any], value: Any) -> int:
+def rank(order: Sequence[object], value: object) -> int:
     """Place of a value in an order; what is not in it comes last."""
     return order.index(value) if value in order else len(order)
 
@@ -475,23 +476,23 @@ def rank(order: Sequence[Any], value: Any) -> int:
 def _beside_rules(points: Sequence[Point]) -> list[Point]:
     """The points, each with the best score of a rule on the texts that it was asked about."""
 
-    def texts(p: Point) -> tuple[Any, ...]:
+    def texts(p: Point) -> tuple[object, ...]:
         return p.corpus, p.task, p.link if p.corrupted_split in ("eval", "both") else None
 
-    best: dict[tuple[Any, ...], float] = {}
+    best: dict[tuple[object, ...], float] = {}
     for p in points:
         if is_rule(p.method) and p.f1 is not None:
             best[texts(p)] = max(best.get(texts(p), 0.0), p.f1)
     return [replace(p, scores={**p.scores, "best_rule": best[texts(p)]}) if texts(p) in best else p for p in points]
 
 
-def _point_order(p: Point) -> tuple[Any, ...]:
+def _point_order(p: Point) -> tuple[object, ...]:
     numbers = ("sf", "snr_db", "fading", "cr", "policy", "source_coding", "quantity", "level")
     link = () if p.link is None else (rank(AXIS_ORDER, p.axis), *(getattr(p.link, name) for name in numbers))
     return p.corpus, rank(TASK_ORDER, p.task), p.method, link, p.corrupted_split
 
 
-def _link_order(corpus: str, link: Link) -> tuple[Any, ...]:
+def _link_order(corpus: str, link: Link) -> tuple[object, ...]:
     kind = (link.snr_db, link.fading, link.cr, link.policy, link.source_coding)
     return corpus, rank(AXIS_ORDER, link.axis), *kind, link.sf
 
@@ -499,7 +500,7 @@ def _link_order(corpus: str, link: Link) -> tuple[Any, ...]:
 def _variant_suffixes(cells: Sequence[CellFiles]) -> dict[str, str]:
     """For each cell "@" and a hash of what its numbers depend on, beside link and seeds; "" where there is but one."""
     own = {cell.name: digest({name: _variant(cell, name) for name in VARIANT_FIELDS}, length=4) for cell in cells}
-    kinds: dict[Any, set[str]] = {}
+    kinds: dict[tuple[object, object], set[str]] = {}
     for cell in cells:
         kinds.setdefault((cell.config.get("corpus"), cell.config.get("method")), set()).add(own[cell.name])
     several = {key for key, found in kinds.items() if len(found) > 1}
@@ -509,7 +510,7 @@ def _variant_suffixes(cells: Sequence[CellFiles]) -> dict[str, str]:
     }
 
 
-def _variant(cell: CellFiles, name: str) -> Any:
+def _variant(cell: CellFiles, name: str) -> object:
     """A field that keeps cells apart; a model whose files are known is told by their hash, wherever it lay."""
     value = cell.config.get(name)
     if name == "model" and isinstance(value, Mapping) and "sha256" in value:
@@ -517,9 +518,9 @@ def _variant(cell: CellFiles, name: str) -> Any:
     return value
 
 
-def _widest(rows: Sequence[Row]) -> dict[str, Any]:
+def _widest(rows: Sequence[Row]) -> dict[str, float | None]:
     """Scores of several seeds without their items: means, and the widest interval."""
-    scores: dict[str, Any] = {
+    scores: dict[str, float | None] = {
         name: _mean(row.get(name) for row in rows) for name in ("f1", "f1_delivered", "baseline", "macro_f1", "mcc")
     }
     for name in ("n", "delivered", "intact"):
@@ -530,7 +531,7 @@ def _widest(rows: Sequence[Row]) -> dict[str, Any]:
     return scores
 
 
-def _mean(values: Iterable[Any]) -> float | None:
+def _mean(values: Iterable[float | None]) -> float | None:
     known = [float(value) for value in values if value is not None and math.isfinite(float(value))]
     return sum(known) / len(known) if known else None
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from llm_bridge.axes import QUANTITIES
+from llm_bridge.link import Link
 from llm_bridge.report import language as say
 from llm_bridge.report.controls import Control
 from llm_bridge.report.curves import SplitRow, Verdict, verdict
@@ -16,6 +17,8 @@ from llm_bridge.report.results import Curve, Point
 from llm_bridge.report.tests import ALPHA, Contrast, IndependenceTest, ProgramTest
 from llm_bridge.scoring.intervals import Interval
 from llm_bridge.scoring.variance import Component
+
+T = TypeVar("T")
 
 SENT = {"none": "Nothing sent", "train": "Training texts", "eval": "Texts to judge", "both": "All texts"}
 SENT_SHORT = {"none": "nothing", "eval": "test", "train": "training"}
@@ -33,12 +36,13 @@ class Cell(NamedTuple):
     bar: tuple[float, float, float, float | None] | None = None
 
 
-class Column(NamedTuple):
+@dataclass(frozen=True)
+class Column(Generic[T]):
     """Head, kind ("number", "text", "long": wraps, "setting": left out where it does not vary), how a cell is read."""
 
     head: str
     kind: str
-    read: Callable[[Any], Any]
+    read: Callable[[T], object]
 
     @property
     def style(self) -> str:
@@ -53,13 +57,13 @@ class Table:
     """A sortable table: on a narrow screen each row of `cards` is a card, a line for each column under its head."""
 
     caption: str
-    columns: Sequence[Column]
+    columns: Sequence[Column[Any]]
     rows: Sequence[Sequence[Cell]]
     constant: str
     cards: bool
 
 
-def make_table(caption: str, columns: Iterable[Column], rows: Iterable[Any], *, cards: bool = True) -> Table:
+def make_table(caption: str, columns: Iterable[Column[T]], rows: Iterable[T], *, cards: bool = True) -> Table:
     """Read every cell; columns without a value, and settings that do not vary, are left out (`constant` names them)."""
     rows = list(rows)
     kept, cells, constant = [], [], []
@@ -80,7 +84,7 @@ def make_table(caption: str, columns: Iterable[Column], rows: Iterable[Any], *, 
 
 def score_table(points: Sequence[Point]) -> Table:
     """Every score of the study, pooled over seeds."""
-    columns = [
+    columns: list[Column[Point]] = [
         Column("Corpus", "setting", lambda p: say.corpus_name(p.corpus)),
         Column("Task", "text", lambda p: p.task),
         Column("Method", "text", lambda p: say.method_name(p.method)),
@@ -113,7 +117,7 @@ def score_table(points: Sequence[Point]) -> Table:
 
 def delivery_table(rows: Iterable[Any]) -> Table:
     """What each link delivered; `rows` are those of `llm_bridge.report.results.delivery`."""
-    columns = [
+    columns: list[Column[Any]] = [
         Column("Corpus", "setting", lambda r: say.corpus_name(r.corpus)),
         Column("Held equal", "setting", lambda r: say.axis_short(r.link.axis)),
         Column("SF", "number", lambda r: r.link.sf),
@@ -135,7 +139,7 @@ def delivery_table(rows: Iterable[Any]) -> Table:
 
 def choice_table(rows: Sequence[tuple[Curve, Point, Sequence[Point]]]) -> Table:
     """The best spreading factor as measured, and those that n cannot tell from it."""
-    columns = [
+    columns: list[Column[tuple[Curve, Point, Sequence[Point]]]] = [
         Column("Held equal", "text", lambda r: say.held_equal(r[0].first)),
         Column("Best", "text", lambda r: f"SF{r[1].sf}"),
         Column("F1", "text", lambda r: _score(r[1])),
@@ -147,7 +151,7 @@ def choice_table(rows: Sequence[tuple[Curve, Point, Sequence[Point]]]) -> Table:
 
 def split_table(rows: Sequence[SplitRow]) -> Table:
     """F1 by what crossed the link, method by method."""
-    columns = [
+    columns: list[Column[SplitRow]] = [
         Column("Corpus", "setting", lambda r: say.corpus_name(r.linked.corpus)),
         Column("Task", "text", lambda r: r.linked.task),
         Column("Link", "setting", lambda r: ", ".join(say.link_words(r.linked.link))),
@@ -171,12 +175,12 @@ def contrast_table(
     def said(c: Contrast) -> str:
         return say.verdict_words(c, f"texture matters: {say.texture_direction(c)}", say_smallest=False)
 
-    own = [
-        Column("SF", "setting", lambda c: say.sf_span([group[1].sf for group in c.groups])),
+    own: list[Column[Contrast]] = [
+        Column("SF", "setting", lambda c: say.sf_span([sf for group in c.groups if (sf := group[1].sf) is not None])),
         Column("Task", "text", lambda c: c.first.task),
         Column("Methods", "setting", lambda c: " − ".join(say.method_name(p.method) for p in c.linked)),
     ]
-    last = [
+    last: list[Column[Contrast]] = [
         Column("Skill when clean", "text", lambda c: "yes" if c.informative else "no: says little"),
         Column("Registered", "setting", lambda c: "yes" if c.registered else "no"),
     ]
@@ -207,7 +211,7 @@ def contrast_table(
 
 def independence_table(found: Sequence[IndependenceTest]) -> Table:
     """Whether the spreading factor matters at equal residual error rates."""
-    columns = [
+    columns: list[Column[IndependenceTest]] = [
         Column("Corpus", "setting", lambda c: say.corpus_name(c.corpus)),
         Column("Policy", "setting", lambda c: c.policy),
         Column("Task", "text", lambda c: c.task),
@@ -226,7 +230,7 @@ def independence_table(found: Sequence[IndependenceTest]) -> Table:
 
 def program_test_table(caption: str, tests: Sequence[ProgramTest]) -> Table:
     """McNemar's tests of a family."""
-    columns = [
+    columns: list[Column[ProgramTest]] = [
         Column("Corpus", "setting", lambda t: say.corpus_name(t.first.corpus)),
         Column("Task", "text", lambda t: t.first.task),
         Column("Method", "setting", lambda t: " − ".join(map(say.method_name, t.methods))),
@@ -246,7 +250,7 @@ def program_test_table(caption: str, tests: Sequence[ProgramTest]) -> Table:
 
 def control_table(caption: str, controls: Sequence[Control]) -> Table:
     """Controls of one corpus that were run."""
-    columns = [
+    columns: list[Column[Control]] = [
         Column("Control", "long", lambda c: c.name),
         Column("Task", "text", lambda c: c.task),
         Column("Where", "long", say.control_where),
@@ -261,7 +265,7 @@ def control_table(caption: str, controls: Sequence[Control]) -> Table:
 
 def seed_table(rows: Sequence[tuple[str, str, str, Component]]) -> Table:
     """Where the scatter comes from: corpus, task, method and one of its components a row."""
-    columns = [
+    columns: list[Column[tuple[str, str, str, Component]]] = [
         Column("Corpus", "setting", lambda r: say.corpus_name(r[0])),
         Column("Task", "text", lambda r: r[1]),
         Column("Method", "text", lambda r: say.method_name(r[2])),
@@ -276,7 +280,7 @@ def seed_table(rows: Sequence[tuple[str, str, str, Component]]) -> Table:
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
-def _cell(value: Any) -> Cell:
+def _cell(value: object) -> Cell:
     if isinstance(value, Cell):
         return value
     if value is None:
@@ -295,10 +299,10 @@ def _plain(value: float) -> float | int:
     return int(value) if math.isfinite(value) and value == int(value) else value
 
 
-def _level_columns(link: Callable[[Any], Any]) -> list[Column]:
+def _level_columns(link: Callable[[T], Link | None]) -> list[Column[T]]:
     """A column for each quantity that an axis can hold equal and that has a heading."""
 
-    def read(name: str, row: Any) -> Any:
+    def read(name: str, row: T) -> float | None:
         found = link(row)
         return found.level if found is not None and found.quantity == name else None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
+from llm_bridge.annotations import Row
 from llm_bridge.link import FIELDS, link_columns
 from llm_bridge.report.curves import verdict
 from llm_bridge.report.language import TASK_QUESTIONS, axis_name, corpus_name, format_number, method_name
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-Row = Mapping[str, Any]
 SETTINGS = (*(name for name in FIELDS if name not in ("axis", "sf")), "corrupted_split", "train_seed")
 STYLES = {"above": "green", "below": "red", "nothing": "red", "at": "yellow"}
 
@@ -70,7 +70,7 @@ def render_table(rows: Iterable[Row], *, width: int = 100, color: bool = False) 
     return "\n".join(line.rstrip() for line in buffer.getvalue().split("\n")).rstrip("\n")
 
 
-def table_rows(points: Iterable[Point]) -> list[dict[str, Any]]:
+def table_rows(points: Iterable[Point]) -> list[Row]:
     """Rows for `render_table`, one for each point: scores over all its seeds, counts of texts as means of its runs."""
     rows = []
     for p in points:
@@ -115,7 +115,7 @@ def _table(rows: Sequence[Row], methods: Sequence[str]) -> Table:
     unequal = any(row.get("fates_unequal") not in (None, "") for row in rows)
     for name in ("baseline", *(["unequal"] if unequal else [])):
         table.add_column(name, justify="right", no_wrap=True)
-    lines: dict[tuple[Any, ...], dict[str, Row]] = {}
+    lines: dict[tuple[object, ...], dict[str, Row]] = {}
     for row in sorted(rows, key=_line_order):
         if str(row["method"]) in methods:
             key = (row.get("sf"), *(row.get(name) for name in varying), row["n"], row["delivered"], row["intact"])
@@ -135,12 +135,12 @@ def _crossed(row: Row) -> bool:
     return row.get("sf") not in (None, "")
 
 
-def _table_order(corpus: str, task: str, axis: str) -> tuple[Any, ...]:
+def _table_order(corpus: str, task: str, axis: str) -> tuple[object, ...]:
     """Corpus, then what is asked, then what is held equal; the order of a report's figures."""
     return rank(CORPUS_ORDER, corpus), corpus, rank(TASK_ORDER, task), rank(AXIS_ORDER, axis), axis
 
 
-def _line_order(row: Row) -> tuple[Any, ...]:
+def _line_order(row: Row) -> tuple[object, ...]:
     """By spreading factor, without a link last; then by SNR and the other settings."""
     snr = row.get("snr_db")
     settings = tuple(str(row.get(name)) for name in SETTINGS)
@@ -166,14 +166,14 @@ def _score(row: Row | None) -> Text:
     return Text.assemble(f"{_number(row['f1'])} {bounds} ", (found.mark, STYLES.get(found.key, "")), damaged)
 
 
-def _bound(value: Any) -> str:
+def _bound(value: float | str | None) -> str:
     """An end of an interval, without the zero before the point."""
     return _number(value).removeprefix("0")
 
 
-def _share(value: Any) -> str:
+def _share(value: float | str | None) -> str:
     return "" if value is None or value == "" else f"{float(value):.1%}"
 
 
-def _number(value: Any) -> str:
+def _number(value: float | str | None) -> str:
     return "" if value is None or value == "" else format_number(float(value))

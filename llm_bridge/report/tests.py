@@ -20,9 +20,9 @@ Whether the spreading factor matters beyond the bytes that it loses is a test of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from llm_bridge.report.curves import (
     FINE_TUNED,
@@ -66,7 +66,7 @@ SKILL_SHARE = 1 / 3
 """A registered margin over the skill at stake: clean F1 minus the best rule's, on validation mutants (`margins_of`)."""
 ALPHA = 0.05
 REGISTERED = {"policy": "drop", "cr": 1, "source_coding": "utf8"}
-REGISTERED_ON_AXIS: dict[str | None, dict[str, Any]] = {
+REGISTERED_ON_AXIS: dict[str | None, dict[str, str | float]] = {
     "fixed_snr": {"fading": "rayleigh", "snr_db": -10.0},
     "equal_energy": {"fading": "rayleigh", "quantity": "ebn0_db", "level": 10.0},
     "distance": {"fading": "none"},
@@ -200,7 +200,7 @@ def margins_of(study: Study, corpus: str, *, methods: tuple[str, ...] = METHODS)
 
 def primary_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Contrast]:
     """The primary contrast of every axis, corpus and task that the study holds; first corpus first."""
-    best: dict[tuple[Any, ...], tuple[Curve, Curve]] = {}
+    best: dict[tuple[object, ...], tuple[Curve, Curve]] = {}
     for pair in _method_pairs(study, methods):
         p = pair[0].first
         if p.task in TESTED_TASKS and p.axis in REGISTERED_ON_AXIS and p.corrupted_split in ("eval", "both"):
@@ -224,7 +224,7 @@ def untrained_contrasts(study: Study) -> list[Contrast]:
 
 def texture_contrasts(study: Study, *, methods: tuple[str, ...] = METHODS) -> list[Contrast]:
     """F1(largest SF) - F1(smallest SF) at equal losses, all methods together: does the texture of damage matter?"""
-    ends: dict[tuple[Any, ...], list[tuple[Point, ...]]] = {}
+    ends: dict[tuple[object, ...], list[tuple[Point, ...]]] = {}
     for curve in sorted(study.curves, key=_registered_first):
         p = curve.first
         wanted = {**REGISTERED, "policy": p.policy if p.policy in TEXTURE_POLICIES else "drop", "axis": TEXTURE_AXIS}
@@ -253,7 +253,7 @@ def training_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> l
 def method_comparisons(study: Study, *, methods: tuple[str, str] = METHODS) -> list[MethodComparison]:
     """One method against another for each axis, in the most telling task: over the link, and what it costs."""
     partners = {curve.panel: curve for curve in study.curves if curve.first.method == methods[1]}
-    found: dict[Any, MethodComparison] = {}
+    found: dict[str | None, MethodComparison] = {}
     for curve in sorted((c for c in study.curves if c.first.method == methods[0]), key=curve_order):
         match = partners.get(curve.panel)
         if match is None or curve.first.axis in found or is_control(curve.first):
@@ -274,7 +274,7 @@ def method_comparisons(study: Study, *, methods: tuple[str, str] = METHODS) -> l
 
 def method_tests(study: Study, *, methods: tuple[str, str] = METHODS) -> list[ProgramTest]:
     """One method against another at each spreading factor: a family for each axis, task and corpus."""
-    families: dict[tuple[Any, ...], tuple[Curve, Curve]] = {}
+    families: dict[tuple[object, ...], tuple[Curve, Curve]] = {}
     for pair in _method_pairs(study, methods):
         p = pair[0].first
         families.setdefault((p.corpus, p.axis, p.task), pair)
@@ -283,7 +283,7 @@ def method_tests(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Pr
 
 def neighbour_tests(study: Study, *, methods: Iterable[str] = METHODS) -> list[ProgramTest]:
     """Each spreading factor against the next smaller one: a family for each method, axis, task and corpus."""
-    families: dict[tuple[Any, ...], Curve] = {}
+    families: dict[tuple[object, ...], Curve] = {}
     for curve in sorted(study.curves, key=_registered_first):
         p = curve.first
         if p.method in methods and not is_control(p):
@@ -347,7 +347,7 @@ def seed_components(study: Study) -> dict[tuple[str, str, str], list[Component]]
 
 def _method_pairs(study: Study, methods: tuple[str, str]) -> list[tuple[Curve, Curve]]:
     """Curves of both methods over the same links, the registered condition first, then the most telling one."""
-    by_method: dict[str, dict[tuple[Any, ...], Curve]] = {name: {} for name in methods}
+    by_method: dict[str, dict[tuple[object, ...], Curve]] = {name: {} for name in methods}
     for curve in study.curves:
         if curve.first.method in by_method and not is_control(curve.first):
             by_method[curve.first.method][curve.panel] = curve
@@ -357,7 +357,7 @@ def _method_pairs(study: Study, methods: tuple[str, str]) -> list[tuple[Curve, C
     ]
 
 
-def _registered_first(curve: Curve) -> tuple[Any, ...]:
+def _registered_first(curve: Curve) -> tuple[object, ...]:
     """Corpus by corpus; of several conditions the registered one, of distances the farthest (that still serves)."""
     p = curve.first
     serves = p.axis == "equal_airtime" or _largest_delivers_half(curve)
@@ -366,7 +366,7 @@ def _registered_first(curve: Curve) -> tuple[Any, ...]:
     return order[0], rank(AXIS_ORDER, p.axis), not _is_registered(p), -distance if serves else 0.0, order
 
 
-def _has(curve: Curve, wanted: dict[str, Any]) -> bool:
+def _has(curve: Curve, wanted: Mapping[str, object]) -> bool:
     return all(getattr(curve.link, name) == value for name, value in wanted.items())
 
 
@@ -411,9 +411,9 @@ def _contrast(study: Study, groups: Sequence[tuple[Point, ...]], *, registered: 
 _Tested = TypeVar("_Tested", Contrast, ProgramTest)
 
 
-def _corrected(found: Sequence[_Tested], family: Callable[[_Tested], Any]) -> list[_Tested]:
+def _corrected(found: Sequence[_Tested], family: Callable[[_Tested], Hashable]) -> list[_Tested]:
     """The tests with p values corrected within each family (Holm), family by family."""
-    families: dict[Any, list[_Tested]] = {}
+    families: dict[Hashable, list[_Tested]] = {}
     for test in found:
         families.setdefault(family(test), []).append(test)
     return [

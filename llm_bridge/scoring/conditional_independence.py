@@ -43,6 +43,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special, stats
 
+from llm_bridge.arrays import FloatArray
 from llm_bridge.scoring.statistics import holm
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
     Items: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
 
-FloatArray = npt.NDArray[np.float64]
 
 PRIOR_SD = 5.0
 NUM_NODES = 15

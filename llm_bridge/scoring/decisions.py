@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from llm_bridge.annotations import Row
 from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.transport.items import REPLACEMENT_CHARACTER, pair_fates
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 HEADER = re.compile(r"\s*(async\s+)?(def|class)\b")
 BUGGY, NOT_BUGGY, CORRECT, TIE = "buggy", "not buggy", "correct", "tie"
-
-Row = dict[str, Any]
 
 
 def pairs_by_name(pairs: Iterable[ProgramPair]) -> Mapping[str, ProgramPair]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm_bridge.annotations import Row
 from llm_bridge.corpora.programs import ProgramPair
-from llm_bridge.scoring.decisions import BUGGY, NOT_BUGGY, Row, item_row, pairs_by_name, readable_lines
+from llm_bridge.scoring.decisions import BUGGY, NOT_BUGGY, item_row, pairs_by_name, readable_lines
 
 if TYPE_CHECKING:
     from llm_bridge.scoring.likelihood import TextScores

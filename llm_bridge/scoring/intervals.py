@@ -29,7 +29,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-FloatArray = npt.NDArray[np.float64]
+from llm_bridge.arrays import FloatArray
+
 Statistic = Callable[[FloatArray], FloatArray]
 """Maps summed counts ``(..., K)`` to scores ``(...)``, broadcasting; NaN where a score is undefined."""
 

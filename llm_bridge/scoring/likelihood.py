@@ -23,11 +23,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import torch
 
+from llm_bridge.annotations import Progress
 from llm_bridge.scoring.prefix_trees import PrefixTree, prefix_trees
 from llm_bridge.scoring.text_scores import LikelihoodError
 from llm_bridge.scoring.text_scores import TextScores as TextScores
 from llm_bridge.training.examples import Encoding, encode_text, length_batches, make_batch, verdict_ids
-from llm_bridge.training.models import LoadedModel, Progress
+from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import class_logits, head_logits, node_verdicts, verdict_direction
 from llm_bridge.training.settings import HEAD_TOKENS
 from llm_bridge.training.verdict_head import first_blocks

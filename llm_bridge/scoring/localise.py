@@ -4,8 +4,8 @@
     by="verdict"   lines ranked by the trained verdict; their probabilities, given that there is a bug, add up to 1
 
 A predicted received line is right if bytes that arrived in it overlap a gold line's span in the transmitted text. Lost
-bytes earn nothing: a line that spans an erasure of half the program would otherwise be right half of the time. Where a
-hole swallowed a newline, one received line stands for several transmitted ones, and its credit is shared among them:
+bytes earn nothing: a line that spans an erasure of half the program would otherwise be right half of the time. Where an
+erasure swallowed a newline, one received line stands for several transmitted ones, and its credit is shared among them:
 
     credit = gold lines of which bytes arrived in it / transmitted lines of which bytes arrived in it
 
@@ -26,8 +26,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from llm_bridge.annotations import Row
 from llm_bridge.corpora.programs import ProgramPair, line_spans
-from llm_bridge.scoring.decisions import Row, header_lines, item_row, pairs_by_name, readable_lines
+from llm_bridge.scoring.decisions import header_lines, item_row, pairs_by_name, readable_lines
 from llm_bridge.transport.spans import Span, arrived_within
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def localise(
 
 
 def arrived_lines(span: Span, lines: Sequence[Span], erasures: Sequence[Span] = ()) -> set[int]:
-    """Indices of the transmitted lines of which bytes arrived in a received line: those that it stands for.
+    """Indices of the transmitted lines of which bytes arrived in a received line, for which it stands.
 
     Parameters
     ----------

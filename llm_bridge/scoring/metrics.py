@@ -41,9 +41,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from llm_bridge.annotations import TASKS
+from llm_bridge.arrays import FloatArray
+
 from .intervals import (
     NUM_RESAMPLES,
-    FloatArray,
     Interval,
     Statistic,
     cluster_bootstrap,
@@ -96,7 +98,6 @@ __all__ = [
     "sum_by",
 ]
 
-TASKS = ("localise", "paired", "detect", "repair")
 ItemRow = Mapping[str, Any]
 Columns = Mapping[str, Any] | Any
 """Arrays (n,) by name: a dictionary, or a pandas frame."""
@@ -415,7 +416,7 @@ def seed_values(task: str, tables: FloatArray) -> FloatArray:
     return np.asarray(f1 + below.shape[1] * (above - f1 * below) / total).T
 
 
-def cluster_seed_values(task: str, clusters: npt.NDArray[Any], counts: FloatArray) -> FloatArray:
+def cluster_seed_values(task: str, clusters: npt.NDArray[np.str_], counts: FloatArray) -> FloatArray:
     """`seed_values` of counts (T, P, K) of programs, summed over the programs of a cluster."""
     num_seeds, num_programs, width = counts.shape
     flat = sum_by(clusters, counts.transpose(1, 0, 2).reshape(num_programs, -1))
@@ -488,7 +489,7 @@ def _by_cluster(rows: Sequence[ItemRow], table: FloatArray) -> FloatArray:
     return sum_by(np.array([str(_cluster(row)) for row in rows]), table)
 
 
-def sum_by(names: npt.NDArray[Any], table: FloatArray) -> FloatArray:
+def sum_by(names: npt.NDArray[np.str_], table: FloatArray) -> FloatArray:
     """Sum rows (n, K) over equal `names` (n,): (C, K) in the sorted order of names."""
     _, index = np.unique(names, return_inverse=True)
     sums = np.zeros((int(index.max()) + 1, table.shape[1]))
@@ -535,7 +536,7 @@ def _baseline(task: str, columns: Columns) -> float | None:
 
 
 def _hit(row: ItemRow) -> float:
-    """How far a *localise* row names a gold line: its credit, 0 or 1 where it tells none."""
+    """Credit of a *localise* row for naming a gold line; 0 or 1 where it tells none."""
     return float(row.get("credit", row["correct"])) if row["delivered"] else 0.0
 
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from llm_bridge.annotations import Row
 from llm_bridge.corpora.programs import ProgramPair
-from llm_bridge.scoring.decisions import BUGGY, CORRECT, TIE, Row, pair_row, pairs_by_name
+from llm_bridge.scoring.decisions import BUGGY, CORRECT, TIE, pair_row, pairs_by_name
 from llm_bridge.scoring.detect import some_line_verdict
 from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 
@@ -105,10 +106,10 @@ def over_shared_bytes(arrival: ReceivedItem, lost: Sequence[tuple[int, int]]) ->
     kept: list[str] = []
     for line, (at, _) in zip(arrival.text.splitlines(keepends=True), arrival.line_spans, strict=True):
         for character in line:
-            own = next((hole for hole in arrival.erasures if hole[0] == at), None)
-            hole = own if character == REPLACEMENT_CHARACTER else None
-            end = hole[1] if hole else at + (1 if character == REPLACEMENT_CHARACTER else len(character.encode()))
-            gone = hole is not None or any(at < last and first < end for first, last in lost)
+            own = next((span for span in arrival.erasures if span[0] == at), None)
+            erasure = own if character == REPLACEMENT_CHARACTER else None
+            end = erasure[1] if erasure else at + (1 if character == REPLACEMENT_CHARACTER else len(character.encode()))
+            gone = erasure is not None or any(at < last and first < end for first, last in lost)
             if not gone or not (kept and kept[-1] == ""):
                 kept.append("" if gone else character)
             at = end

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from llm_bridge.annotations import Progress, Row
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, entry_point
-from llm_bridge.scoring.decisions import Row, item_row, pairs_by_name
+from llm_bridge.scoring.decisions import item_row, pairs_by_name
 from llm_bridge.scoring.scores import edit_token_f1
-from llm_bridge.training.fetching import Progress, quiet
+from llm_bridge.training.fetching import quiet
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.repair_prompts import line_prompt, program_prompt
 from llm_bridge.transport.items import REPLACEMENT_CHARACTER

@@ -7,7 +7,7 @@
     rule-longest-line    localise   the longest readable line that is no header, of those that arrived
 
 One-line bugs are not spread evenly over a program's lines: the last line but two holds those of 16 % of the training
-mutants, and of 36 % of QuixBugs; long lines hold more of them than short ones, and a line that a hole joined to the
+mutants, and of 36 % of QuixBugs; long lines hold more of them than short ones, and a line that an erasure joined to the
 next is long. A score above the mean of gold lines / lines and below one of these rules shows no understanding. Skill is
 claimed against the best of them and of chance (`llm_bridge.report.results.Point.baseline`).
 """
@@ -72,16 +72,16 @@ def rule_scores(texts: Iterable[str], position: int, *, method: str = RULES) -> 
         lines = text.splitlines()
         target = max(len(lines) - 1 - position, 0)
         if method == LONGEST_LINE:
-            suspicion = tuple(float(len(line)) for line in lines)
+            bug_scores = tuple(float(len(line)) for line in lines)
         else:
-            suspicion = tuple(0.0 - abs(index - target) for index in range(len(lines)))
+            bug_scores = tuple(0.0 - abs(index - target) for index in range(len(lines)))
         length = float(len(text.encode("utf-8", errors="surrogatepass")))
         scores[text] = TextScores(
             num_tokens=len(text),
             sum_nll=-length,
             mean_nll=-length,
-            line_nll=suspicion,
-            line_verdict=suspicion,
+            line_nll=bug_scores,
+            line_verdict=bug_scores,
             none_verdict=-1.0,
             program_verdict=1.0,
         )

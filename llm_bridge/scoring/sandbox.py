@@ -37,9 +37,8 @@ import functools
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from llm_bridge.corpora.programs import TestSuite
 
@@ -91,7 +90,7 @@ class TestOutcome:
 def run_tests(
     source: str,
     entry_point: str,
-    tests: TestSuite | Iterable[Sequence[Any]],
+    tests: TestSuite | Iterable[Sequence[object]],
     *,
     time_limit_s: float | None = None,
     allow_weak_isolation: bool = False,
@@ -203,7 +202,7 @@ def machine_factor() -> float:
     return min(10.0, max(1.0, min(loop() for _ in range(5)) / _REFERENCE_LOOP_S))
 
 
-def _as_suite(tests: TestSuite | Iterable[Sequence[Any]]) -> tuple[TestSuite, str]:
+def _as_suite(tests: TestSuite | Iterable[Sequence[object]]) -> tuple[TestSuite, str]:
     """The suite, and which results the child consumes: "all" iterables, "generators", or "" none."""
     if isinstance(tests, TestSuite):
         suite, consume = tests, "all" if tests.compare == "list" else ""
@@ -212,7 +211,7 @@ def _as_suite(tests: TestSuite | Iterable[Sequence[Any]]) -> tuple[TestSuite, st
         for index, pair in enumerate(pairs):
             if len(pair) != 2:
                 raise ValueError(f"'tests[{index}]' must be [arguments, expected] (got {len(pair)} items)")
-        suite, consume = TestSuite(cases=tuple(pairs)), "generators"
+        suite, consume = TestSuite(cases=tuple((arguments, expected) for arguments, expected in pairs)), "generators"
     for name in suite.helpers:
         if not name.endswith(".py") or not name[:-3].isidentifier():
             raise ValueError(f"'tests.helpers' must map module file names to texts (got {name!r})")
@@ -247,7 +246,9 @@ class _Clock:
         self.limit_s = limit_s
         self.left_s = budget_s
 
-    def ask(self, child: Child, request: dict[str, Any], judge: Callable[[dict[str, Any], float], bool]) -> bool:
+    def ask(
+        self, child: Child, request: Mapping[str, object], judge: Callable[[Mapping[str, object], float], bool]
+    ) -> bool:
         """Ask the child, and judge its answer by what is called with it and the deadline; `Ended` past that."""
         limit_s = min(self.limit_s, self.left_s)
         start = time.monotonic()
@@ -283,7 +284,7 @@ def _run_list(source: str, entry_point: str, suite: TestSuite, consume: str, clo
         return clock.ask(child, {"load": source}, lambda answer, _: answer.get("loaded") is True)
 
     def run(child: Child, index: int) -> str:
-        def judge(answer: dict[str, Any], deadline: float) -> bool:
+        def judge(answer: Mapping[str, object], deadline: float) -> bool:
             return "value" in answer and _matches(answer["value"], suite, index, deadline)
 
         return "pass" if clock.ask(child, {"call": requests[index], "consume": consume}, judge) else "fail"
@@ -308,7 +309,7 @@ def _run_module(source: str, entry_point: str, suite: TestSuite, clock: _Clock, 
     )
 
     def load(child: Child) -> bool:
-        def judge(answer: dict[str, Any], deadline: float) -> bool:
+        def judge(answer: Mapping[str, object], deadline: float) -> bool:
             count = answer.get("cases")
             if not isinstance(count, int) or not num_cases <= count <= most_cases:
                 return False
@@ -320,7 +321,7 @@ def _run_module(source: str, entry_point: str, suite: TestSuite, clock: _Clock, 
     def run(child: Child, index: int) -> str:
         outcomes: list[str] = []
 
-        def judge(answer: dict[str, Any], deadline: float) -> bool:
+        def judge(answer: Mapping[str, object], deadline: float) -> bool:
             outcome = answer.get("outcome")
             outcomes.append(outcome if isinstance(outcome, str) else "")
             return True
@@ -381,7 +382,7 @@ def _cpu_s(clock: _Clock, num_cases: int) -> float:
     return min(clock.limit_s * (num_cases + 1), clock.left_s, 1e6) + _CPU_RESERVE_S
 
 
-def _encoded_arguments(index: int, arguments: Any) -> object:
+def _encoded_arguments(index: int, arguments: object) -> object:
     """Arguments of a case as plain data; a single one may stand unwrapped."""
     if not isinstance(arguments, (list, tuple)):
         arguments = [arguments]
@@ -406,7 +407,7 @@ def _matches(value: object, suite: TestSuite, index: int, deadline: float) -> bo
         return False
 
 
-def _is_near(result: object, expected: object, arguments: Any) -> bool:
+def _is_near(result: object, expected: object, arguments: object) -> bool:
     """Whether two numbers differ by no more than the last argument; anything but numbers is not near."""
     tolerance = arguments[-1] if isinstance(arguments, (list, tuple)) and arguments else arguments
     numbers = (result, expected, tolerance)

@@ -21,7 +21,7 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 
-from .intervals import FloatArray
+from llm_bridge.arrays import FloatArray
 
 
 def f1_score(counts: npt.ArrayLike) -> FloatArray:

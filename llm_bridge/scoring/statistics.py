@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from llm_bridge.arrays import FloatArray
+
 from .intervals import (
     NUM_RESAMPLES,
-    FloatArray,
     Interval,
     Statistic,
     clopper_pearson,

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llm_bridge.annotations import Row
 from llm_bridge.files import StoreError, append_jsonl, digest, signed, storage_error, verified, write_jsonl
 
 T = TypeVar("T")
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Cell:
 
     @property
     def evaluation_link(self) -> Link | None:
-        """The link that the texts to judge crossed; None where they did not."""
+        """The link that the texts to evaluate crossed; None where they did not."""
         return self.link if self.corrupted_split in ("eval", "both") else None
 
     @property
@@ -189,7 +189,7 @@ def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
     return tuple(task for task in tasks if task in RULE_TASKS.get(cell.method, tasks))
 
 
-def link_code(policy: str, source_coding: str) -> list[Any]:
+def link_code(policy: str, source_coding: str) -> list[object]:
     """Identity of a link's code: all that carries frames, and this policy's and coding's own functions."""
     kept, coding = find_policy(policy), find_coding(source_coding)
     own = [kept.keep, kept.control, coding.encode, coding.pieces]
@@ -199,9 +199,9 @@ def link_code(policy: str, source_coding: str) -> list[Any]:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _unread(link: Link, recipe: Recipe) -> dict[str, Any]:
+def _unread(link: Link, recipe: Recipe) -> dict[str, object]:
     """Settings that a link does not read, at their defaults: a change of them is no change of its cells."""
-    default, found = RadioConfig(), dict[str, Any]()
+    default, found = RadioConfig(), dict[str, object]()
     if not find_policy(link.policy).parity:
         found["redundancy"] = default.redundancy
     if link.axis != "equal_airtime" or recipe.radio.period_s:
@@ -209,7 +209,7 @@ def _unread(link: Link, recipe: Recipe) -> dict[str, Any]:
     return found
 
 
-def _score_settings(cell: Cell, recipe: Recipe) -> dict[str, Any]:
+def _score_settings(cell: Cell, recipe: Recipe) -> dict[str, object]:
     """The recipe's section ``score``; the settings of *repair* at their defaults where it is not scored."""
     default, found = ScoreConfig(), as_plain(replace(recipe.score, margin={}))
     if "repair" not in tasks_of(cell, recipe):

@@ -2,8 +2,8 @@
 
     recipe with ``training.methods = []``  ─►  channel.csv, a row for each link and channel seed  ─►  report.html
 
-Policies and source codings that share frames share them here: a frame crosses a radio once and is judged by each. The
-noise is that of a study with models, so a row says what arrives there. Each radio's rows are one file,
+Policies and source codings that share frames share them here: a frame crosses a radio once, and each decides about it.
+The noise is that of a study with models, so a row says what arrives there. Each radio's rows are one file,
 DIR/cache/channel/<hash>.jsonl; what is there is not sent again.
 """
 
@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
@@ -32,7 +31,7 @@ from llm_bridge.transport.link import send_items
 from llm_bridge.transport.radio import Arrival, Packet
 
 
-def run_channel(study: Workspace, *, workers: int | None = None, cluster: str | None = None) -> list[dict[str, Any]]:
+def run_channel(study: Workspace, *, workers: int | None = None, cluster: str | None = None) -> list[dict[str, object]]:
     """Send a recipe's test corpora over all its links; returns the rows of ``channel.csv``.
 
     Parameters
@@ -40,7 +39,8 @@ def run_channel(study: Workspace, *, workers: int | None = None, cluster: str | 
     study
         The workspace; its folder is locked by the caller.
     workers, cluster
-        As in `parallel.open_executor`; the result does not depend on them.
+        The arguments of `parallel.open_executor`; the default is this process alone. The result does not depend on
+        them.
     """
     groups = radios(channel_links(study.recipe))
     unsent = [group for group in groups if not _rows_path(study, *group).exists()]
@@ -75,11 +75,11 @@ def radios(links: Iterable[tuple[str, Link]]) -> list[tuple[str, list[Link]]]:
     return [(corpus, group) for (corpus, _), group in groups.items()]
 
 
-def send_over(study: Workspace, corpus: str, links: Sequence[Link]) -> list[dict[str, Any]]:
+def send_over(study: Workspace, corpus: str, links: Sequence[Link]) -> list[dict[str, object]]:
     """Rows of one corpus over one radio, one for each policy and source coding, from their file where there is one."""
     items = items_of(study.test[corpus])
 
-    def send() -> list[dict[str, Any]]:
+    def send() -> list[dict[str, object]]:
         carried: dict[Packet, Arrival] = {}
         rows = []
         for link in links:
@@ -92,7 +92,7 @@ def send_over(study: Workspace, corpus: str, links: Sequence[Link]) -> list[dict
     return study.cache.get_or_make("channel", _identity(study, corpus, links), send, read=list, write=list)
 
 
-def channel_row(link: Link, received: Sequence[ReceivedItem], duty_cycle: float) -> dict[str, Any]:
+def channel_row(link: Link, received: Sequence[ReceivedItem], duty_cycle: float) -> dict[str, object]:
     """Row of one link and one corpus: counts, the two rates made of them, and the time on air."""
     counts = delivery_row(received)
     sent = sum(len(arrival.item.text.encode()) for arrival in received)
@@ -116,7 +116,7 @@ def channel_job(recipe: str, directory: str, model: dict[str, str], corpus: str,
         send_over(workspace_of(recipe, directory, model), corpus, links)
 
 
-def channel_csv(rows: Iterable[dict[str, Any]]) -> str:
+def channel_csv(rows: Iterable[Mapping[str, object]]) -> str:
     """``channel.csv``: a line for every link and channel seed, `CHANNEL_COLUMNS`, empty where undefined."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -140,7 +140,7 @@ def _rows_path(study: Workspace, corpus: str, links: Sequence[Link]) -> Path:
     return study.cache.path("channel", _identity(study, corpus, links))
 
 
-def _identity(study: Workspace, corpus: str, links: Sequence[Link]) -> dict[str, Any]:
+def _identity(study: Workspace, corpus: str, links: Sequence[Link]) -> dict[str, object]:
     items, radio = items_of(study.test[corpus]), study.recipe.radio
     return {
         "links": [link.columns() for link in links],

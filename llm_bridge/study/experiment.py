@@ -39,7 +39,7 @@ from llm_bridge.results_format import (
 )
 from llm_bridge.scoring.rules import fit_position, is_rule, rule_scores
 from llm_bridge.scoring.sandbox import CageError, IsolationError
-from llm_bridge.scoring.text_scores import LikelihoodError
+from llm_bridge.scoring.text_scores import LikelihoodError, TextScores
 from llm_bridge.study.cache import waiting_lock
 from llm_bridge.study.cells import Cell, cell_config, cell_name, expand, tasks_of
 from llm_bridge.study.model_runs import DivergedError, ModelRun, model_run_for
@@ -48,7 +48,7 @@ from llm_bridge.study.preflight import prepare_model
 from llm_bridge.study.provenance import model_hashes, provenance
 from llm_bridge.study.recipe import Recipe, RecipeError, as_plain
 from llm_bridge.study.recipe_files import recipe_of
-from llm_bridge.study.repairing import candidates_of, repair_rows, suspicious_lines
+from llm_bridge.study.repairing import candidates_of, lines_to_repair, repair_rows
 from llm_bridge.study.rows import cell_rows, damage_example, result_row, texts_needed
 from llm_bridge.study.transmission import Arrivals, cross, links_of, transmit_all
 from llm_bridge.study.workspace import Workspace, task_of, workspace_of
@@ -104,16 +104,17 @@ def claim_folder(recipe: Recipe, directory: Path, *, extend: bool = False) -> No
 def run_cells(
     study: Workspace, *, workers: int | None = None, cluster: str | None = None, extend: bool = False
 ) -> None:
-    """Compute every cell of a recipe that is not finished; a model that fails is put on record, the others go on.
+    """Compute every cell of a recipe that is not finished; a model that fails is recorded, the others are computed.
 
     Parameters
     ----------
     study
         The workspace; its folder is locked by the caller.
     workers, cluster
-        As in `parallel.open_executor`. The result does not depend on them, given one thread.
+        The arguments of `parallel.open_executor`; the default is this process alone. The result does not depend on
+        them, given one thread.
     extend
-        As in `claim_folder`.
+        Whether another recipe may fill the folder, as `claim_folder` allows it; the default is that it is refused.
 
     Raises
     ------
@@ -272,7 +273,7 @@ def _score_model_run(
     with study.phase(f"{label}: score {len(texts)} distinct texts") as advance:
         scores = model_run.scores(list(texts), progress=advance)
     candidates: dict[str, tuple[str, ...]] = {}
-    lines = _suspicious_lines(study, cells, arrivals, scores)
+    lines = _lines_to_repair(study, cells, arrivals, scores)
     if lines:
         with study.phase(f"{label}: repair {len(lines)} distinct texts") as advance:
             candidates = candidates_of(model_run, lines, study.recipe.score, progress=advance)
@@ -282,15 +283,15 @@ def _score_model_run(
             advance(number + 1, len(cells))
 
 
-def _suspicious_lines(
-    study: Workspace, cells: Sequence[ConfiguredCell], arrivals: dict[Cell, Arrivals], scores: Mapping[str, Any]
+def _lines_to_repair(
+    study: Workspace, cells: Sequence[ConfiguredCell], arrivals: dict[Cell, Arrivals], scores: Mapping[str, TextScores]
 ) -> dict[str, int | None]:
-    """Every text to be repaired, with its most suspicious line."""
+    """Every text to be repaired, with its line of the largest bug score."""
     lines: dict[str, int | None] = {}
     for cell, _, _ in cells:
         if "repair" in tasks_of(cell, study.recipe):
             pairs = study.test[cell.corpus]
-            lines |= suspicious_lines(arrivals[cell].evaluated, pairs, scores, trained=cell.trained)
+            lines |= lines_to_repair(arrivals[cell].evaluated, pairs, scores, trained=cell.trained)
     return lines
 
 
@@ -300,7 +301,7 @@ def write_cell(
     config: dict[str, Any],
     folder: Path,
     arrived: Arrivals,
-    scores: dict[str, Any],
+    scores: Mapping[str, TextScores],
     model_run: ModelRun,
     candidates: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
@@ -346,7 +347,7 @@ def write_cell(
     )
 
 
-def _on_air(study: Workspace, cell: Cell, evaluated: Sequence[ReceivedItem]) -> dict[str, Any]:
+def _on_air(study: Workspace, cell: Cell, evaluated: Sequence[ReceivedItem]) -> dict[str, object]:
     """Time on air of the corpus over a cell's link; nothing where no link was crossed."""
     if cell.evaluation_link is None:
         return {}
@@ -412,18 +413,18 @@ def configured_cells(study: Workspace) -> list[ConfiguredCell]:
 
 
 def _origin(cell: Cell) -> tuple[str, int | None, Link | None]:
-    """What the model of a cell is made of: cells that share it share the model."""
+    """Method, training seed and training link of a cell: cells that share them share the model."""
     return cell.method, cell.train_seed, cell.training_link
 
 
-def _stored(recipe: Recipe) -> dict[str, Any]:
+def _stored(recipe: Recipe) -> dict[str, object]:
     """A recipe as it is kept with its results: of a corpus' file the name and the hash, wherever it lies."""
     tree = dict(as_plain(recipe))
     names = {key: [without_folder(name) for name in tree["corpus"][key]] for key in ("test", "train")}
     return {**tree, "corpus": {**tree["corpus"], **names}}
 
 
-def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(tree: Mapping[str, object]) -> dict[str, Any]:
     """Keys of a plain recipe with their section in front."""
     sections = {key: value if isinstance(value, dict) else {"": value} for key, value in tree.items()}
     return {f"{key}.{name}".rstrip("."): value for key, part in sections.items() for name, value in part.items()}

@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.annotations import Row
 from llm_bridge.files import StoreError, digest, storage_error, write_atomically, write_json
 from llm_bridge.link import Link
 from llm_bridge.scoring.localise import localise
@@ -54,14 +55,13 @@ WORDS = {
     "cosine": "refined by cosine (LoRA-FAIR)",
 }
 RESULTS_FILE, TABLE_FILE = "federated.json", "federated.md"
-Row = dict[str, Any]
 Factors = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A and B of every adapted layer, tensors by the layer's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """One receiver: its link, the number of texts sent to it, and what it can learn from."""
+    """One receiver: its link, the number of texts sent to it, and its training examples."""
 
     link: Link
     sent: int
@@ -104,9 +104,10 @@ def run_federated(
     rounds
         Numbers of rounds, each at least 1 and at most ``training.steps``.
     aggregations, penalty
-        As `how` and `penalty` of `llm_bridge.training.federated.merge`.
+        Ways to merge and the weight of the penalty, `how` and `penalty` of `llm_bridge.training.federated.merge`.
     console, cache
-        As in `llm_bridge.run.run_recipe`.
+        The console to report to and the folder that studies share; the defaults are those of
+        `llm_bridge.run.run_recipe`.
 
     Raises
     ------
@@ -439,7 +440,7 @@ def _parameters(loaded: LoadedModel) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The results as text in Markdown: sites, then F1 of every model, and the differences that are asked for."""
+    """The results as text in Markdown: sites, then F1 of every model, and the differences between models."""
     lines = ["| site | texts sent | arrived | weight |", "|---|---|---|---|"]
     for site in result["sites"]:
         note = "0: nothing arrived" if not site["arrived"] else f"{site['weight']:.3f}"
@@ -481,7 +482,7 @@ def _result(
     sites: Mapping[int, Sequence[Site]],
     penalty: float,
 ) -> dict[str, Any]:
-    """All that is written: models, differences, sites, and where the numbers come from."""
+    """Content of the results' file: models, differences, sites, and provenance."""
     bootstrap = study.recipe.score.bootstrap
     seeds = [(seed, channel) for channel in sites for seed in study.recipe.training.seeds]
     best = {}
@@ -494,7 +495,7 @@ def _result(
     rows, differences = [], []
     kinds = list(dict.fromkeys((row["model"], row["rounds"]) for row in models))
     tasks = list(dict.fromkeys((row["corpus"], row["task"]) for row in items))
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+    groups: dict[tuple[object, ...], list[Row]] = {}
     for row in items:
         key = (row["model"], row["rounds"], row["corpus"], row["task"])
         groups.setdefault(key, []).append(row)
@@ -571,7 +572,7 @@ def _check(recipe: Recipe, rounds: Sequence[int], aggregations: Sequence[str], p
 
 
 def _receive(study: Workspace, channel_seed: int) -> list[Site]:
-    """What every site received of the training texts."""
+    """Every site with the training texts that it received."""
     from llm_bridge.training.examples import training_examples
 
     sites = []

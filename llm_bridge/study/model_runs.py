@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from llm_bridge.annotations import Progress
 from llm_bridge.files import StoreError, digest, read_json, storage_error, text_digest, write_json
 from llm_bridge.study.cache import Cache, CachedRows
 from llm_bridge.study.cells import SHUFFLED, Cell, base_method
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from llm_bridge.training.examples import Example
     from llm_bridge.training.models import LoadedModel
 
-Progress = Callable[[int, int], None]
 
 SCORES_PER_LINE_FLUSH = 128
 """Texts scored between two writes: what an interruption can cost."""
@@ -76,7 +76,7 @@ class ModelRun:
         )
 
     @property
-    def _younger(self) -> dict[str, Any]:
+    def _younger(self) -> dict[str, object]:
         """Settings that shape every score and are younger than published results: named where they are set."""
         found = {"max_tokens": self.recipe.training.max_tokens, "chat_template": self.recipe.model.chat_template}
         return {name: value for name, value in found.items() if value}
@@ -253,7 +253,7 @@ class ModelRun:
     def _rows(self) -> CachedRows:
         return self.cache.rows("scores", self.key, "text_sha256")
 
-    def _remember(self, training: dict[str, Any] | None) -> None:
+    def _remember(self, training: dict[str, object] | None) -> None:
         before = self.record
         if self._loaded is None or (before and (before.get("training") or {}).get("status") != "diverged"):
             return

@@ -8,7 +8,7 @@ Python, packages and model. Its result is a file; nothing depends on which proce
 results are those of one process that computes on one thread (OMP_NUM_THREADS=1), byte for byte.
 
 A process whose parent was killed ends within a second. A cluster's worker finishes the job that it has; a lock of its
-own for each learner keeps the next run from writing beside it.
+own for each model run keeps the next run from writing beside it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 from llm_bridge.files import StoreError
 
+J = TypeVar("J", bound=tuple[Any, ...])
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 CONNECT_TIMEOUT = "20s"
 ONE_JOB = threading.Lock()
@@ -68,9 +69,9 @@ def open_executor(*, workers: int | None = None, cluster: str | None = None) -> 
 def run_jobs(
     executor: Executor,
     function: Callable[..., Any],
-    jobs: Sequence[tuple[Any, ...]],
+    jobs: Sequence[J],
     advance: Callable[[int, int], None],
-    receive: Callable[[tuple[Any, ...], Any], None] | None = None,
+    receive: Callable[[J, Any], None] | None = None,
 ) -> None:
     """Call ``function(*job)`` for every job, and `receive` the job and its result; the first error ends the rest.
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.annotations import Progress
 from llm_bridge.scoring.rules import RULE_TASKS, is_rule
 from llm_bridge.study.cells import SHUFFLED, UNTRAINED, base_method, expand, links
 from llm_bridge.study.model_runs import run_settings
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from llm_bridge.training.estimate import MemoryEstimate
-
-Progress = Callable[[int, int], None]
 
 
 def check_links(recipe: Recipe) -> None:

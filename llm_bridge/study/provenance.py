@@ -18,7 +18,6 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
-from typing import Any
 
 from llm_bridge.files import StoreError, canonical_json, digest, read_json, write_json
 from lora_phy.monte_carlo.results_file import LINK_VERSION
@@ -78,8 +77,8 @@ def code_identity(part: str) -> str:
     return found.hexdigest()[:16]
 
 
-def function_identity(function: Any) -> Any:
-    """Identity of a function: its byte code and constants as plain values, whichever file it was written in."""
+def function_identity(function: object) -> object:
+    """Identity of a function: its byte code and constants as plain values, independent of its file."""
     code = getattr(function, "__code__", None)
     return _plain_code(code) if isinstance(code, CodeType) else repr(getattr(function, "__qualname__", function))
 
@@ -124,7 +123,7 @@ def model_sha256(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(canonical_json(dict(hashes)).encode()).hexdigest()
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> dict[str, object]:
     """Versions of what computes, the commit where the source lies in a repository, and the machine.
 
     Examples
@@ -159,8 +158,8 @@ def _bare(file: Path) -> str:
     return ast.unparse(tree)
 
 
-def _plain_code(code: CodeType) -> list[Any]:
-    def plain(constant: object) -> Any:
+def _plain_code(code: CodeType) -> list[object]:
+    def plain(constant: object) -> object:
         if isinstance(constant, CodeType):
             return _plain_code(constant)
         return sorted(map(repr, constant)) if isinstance(constant, frozenset) else repr(constant)
@@ -168,14 +167,14 @@ def _plain_code(code: CodeType) -> list[Any]:
     return [code.co_code.hex(), [plain(constant) for constant in code.co_consts], list(code.co_names)]
 
 
-def _remembered(path: Path) -> dict[str, Any]:
+def _remembered(path: Path) -> dict[str, object]:
     try:
         return dict(read_json(path)) if path.exists() else {}
     except (StoreError, ValueError, TypeError):  # a memory that cannot be read is no memory
         return {}
 
 
-def _file_sha256(file: Path, known: dict[str, Any]) -> str:
+def _file_sha256(file: Path, known: dict[str, object]) -> str:
     file = file.resolve()
     status = file.stat()
     stamp = [status.st_size, status.st_mtime_ns]
@@ -188,7 +187,7 @@ def _file_sha256(file: Path, known: dict[str, Any]) -> str:
     return found
 
 
-def _accelerator() -> dict[str, Any]:
+def _accelerator() -> dict[str, object]:
     """Threads of torch and the GPU's name; nothing where no model was used in this process."""
     torch = sys.modules.get("torch")
     if torch is None:

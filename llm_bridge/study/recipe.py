@@ -12,9 +12,11 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, Strict
 from pydantic.dataclasses import dataclass
+from pydantic_core import CoreSchema
 
+from llm_bridge.annotations import TASKS
 from llm_bridge.axes import AXES, QUANTITIES, Site
 from llm_bridge.corpora import own_corpus
 from llm_bridge.link import Link
@@ -35,7 +37,6 @@ YOUNGER_KEYS = (
 )  # fmt: skip
 """Keys younger than published results: not part of what is hashed where they are left out."""
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")
-TASKS = ("localise", "paired", "detect", "repair")
 SCHEMA = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -51,7 +52,7 @@ class Within:
     high: float = math.inf
     ends: str = "[]"
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the bounds after the type."""
         return AfterValidator(self.check).__get_pydantic_core_schema__(source, handler)
 
@@ -78,13 +79,13 @@ class OneOf:
     allowed: tuple[str, ...]
     files: bool = False
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the word after the type."""
         return AfterValidator(self.check).__get_pydantic_core_schema__(source, handler)
 
-    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core: object, handler: object) -> dict[str, object]:
         """List the words."""
-        words = {"type": "string", "enum": list(self.allowed)}
+        words: dict[str, object] = {"type": "string", "enum": list(self.allowed)}
         return {"anyOf": [words, {"type": "string", "pattern": "^file:."}]} if self.files else words
 
     def check(self, value: str) -> str:
@@ -97,12 +98,12 @@ class OneOf:
         return value
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> object:
     """A scalar where a list is expected is a list of one."""
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _as_text(value: Any) -> Any:
+def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -144,7 +145,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class CorpusConfig:
-    """Test corpora, and the corpora that the model is trained on.
+    """Test corpora, and the corpora of training.
 
     A corpus of your own is ``file:PATH``, a JSONL file (`llm_bridge.corpora.own_corpus`); a relative path is taken from
     the recipe's folder, and with ``--set`` from the current one.
@@ -216,7 +217,7 @@ class RadioConfig:
     source_coding: OneOrMore[Annotated[Text, OneOf(tuple(SOURCE_CODINGS))]] = ("utf8",)
     """How a text becomes bytes (`llm_bridge.transport.tokens`)."""
     corrupted_split: OneOrMore[Annotated[Text, OneOf(CORRUPTED_SPLITS)]] = ("none", "eval")
-    """Which texts cross the link: none, those to learn from, those to judge, or both."""
+    """Which texts cross the link: none, those to learn from, those to evaluate, or both."""
     channel_seeds: OneOrMore[Seed] = (0,)
     """Seeds of all noise and fades."""
     channel_seeds_per_training_seed: Annotated[Int, Within(0)] = 0
@@ -370,8 +371,8 @@ class TrainingConfig:
 class ScoreConfig:
     """Tasks that are scored, and the making of intervals.
 
-    *repair* is expensive (it generates `repair_candidates` fixes of the most suspicious line, or, with ``repair_form =
-    "program"``, whole programs, and runs every test on each), so it is scored only where it is listed.
+    *repair* is expensive (it generates `repair_candidates` fixes of the line of the largest bug score, or, with
+    ``repair_form = "program"``, whole programs, and runs every test on each), so it is scored only where it is listed.
     """
 
     tasks: OneOrMore[Task] = ("localise", "paired", "detect")
@@ -438,7 +439,7 @@ class Recipe:
         return every[first : first + each]
 
 
-def as_plain(value: Any) -> Any:
+def as_plain(value: object) -> Any:
     """A recipe, or part of it, as dicts and lists: what is hashed and stored."""
     if isinstance(value, RadioConfig):
         plain = {field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from llm_bridge.axes import QUANTITIES
 from llm_bridge.corpora import own_corpus
@@ -157,7 +158,7 @@ def _with_levels(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**tree, "radio": {**rest, "levels": levels}}
 
 
-def _lines(problem: Mapping[str, Any]) -> Iterator[str]:
+def _lines(problem: ErrorDetails) -> Iterator[str]:
     """A mistake in our words: the key, what is allowed, and what was found."""
     parts = [str(part) for part in problem["loc"] if not isinstance(part, int) and part != "levels"]
     parts = [part for part in parts if "[" not in part]  # names of pydantic's own validators

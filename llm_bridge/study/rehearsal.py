@@ -87,7 +87,7 @@ def rehearse_recipe(
         Folder in which the random weights are written, and deleted at the end; by default the system's for temporary
         files.
     tokenizer, max_disk
-        As in `random_model.write_random_model`.
+        The arguments of `random_model.write_random_model`, which says their defaults.
     max_memory
         Most bytes that a method may take before it is stopped; by default no bound, but what does not fit is not begun.
 
@@ -345,7 +345,7 @@ def _plan(job: RehearsalJob, batch_tokens: int) -> MemoryEstimate:
     )
 
 
-def _shape(config: Any) -> dict[str, Any]:
+def _shape(config: object) -> dict[str, object]:
     """The numbers of a configuration that make the shape."""
     names = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
     return {name: getattr(config, name, None) for name in (*names, "num_key_value_heads", "vocab_size")}

@@ -9,14 +9,15 @@ after that cannot become a program, so nothing is generated for it. Torch is imp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.annotations import Progress, Row
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
 from llm_bridge.files import StoreError, text_digest
-from llm_bridge.scoring.decisions import Row, pairs_by_name
+from llm_bridge.scoring.decisions import pairs_by_name
 from llm_bridge.scoring.localise import rank_lines
 from llm_bridge.study.cache import CachedRows
 from llm_bridge.study.recipe import ScoreConfig
@@ -26,16 +27,15 @@ if TYPE_CHECKING:
     from llm_bridge.scoring.text_scores import TextScores
     from llm_bridge.study.model_runs import ModelRun
 
-Progress = Callable[[int, int], None]
 
 MAX_FIX_LINES = 3
 """Lines that a model trained on fixes may put in the place of one; any other model writes one."""
 
 
-def suspicious_lines(
+def lines_to_repair(
     received: Sequence[ReceivedItem], pairs: Sequence[ProgramPair], scores: Mapping[str, TextScores], *, trained: bool
 ) -> dict[str, int | None]:
-    """Received buggy texts of programs that have tests, with the index of the line that the model suspects most."""
+    """Received buggy texts of programs that have tests, with the index of the line of the largest bug score."""
     by_name = pairs_by_name(pairs)
     found: dict[str, int | None] = {}
     for arrival in received:
@@ -74,7 +74,7 @@ def repair_rows(
     pairs: Sequence[ProgramPair],
     candidates: Mapping[str, Sequence[str]],
 ) -> list[Row]:
-    """Item rows of the task, each candidate judged by all tests of its program.
+    """Item rows of the task, each candidate run against all tests of its program.
 
     Raises
     ------

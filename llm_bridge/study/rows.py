@@ -7,8 +7,8 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
+from llm_bridge.annotations import Row
 from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.link import link_columns
 from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
@@ -16,16 +16,15 @@ from llm_bridge.scoring.localise import localise
 from llm_bridge.scoring.metrics import measures, score_cell
 from llm_bridge.scoring.paired import paired, shared_texts
 from llm_bridge.scoring.rules import is_rule
+from llm_bridge.scoring.text_scores import TextScores
 from llm_bridge.study.cells import LATER_COLUMNS, Cell
 from llm_bridge.transport.link import ReceivedItem
-
-Row = dict[str, Any]
 
 
 def texts_needed(
     tasks: Sequence[str], received: Sequence[ReceivedItem], validation: Sequence[ProgramPair]
 ) -> list[str]:
-    """Texts that the tasks must have scores of.
+    """Texts whose scores the tasks read.
 
     *paired* also reads pairs of unequal damage over what arrived in both, *detect* validation programs, for its
     threshold.
@@ -50,7 +49,7 @@ def cell_rows(
     tasks: Sequence[str],
     pairs: Sequence[ProgramPair],
     received: Sequence[ReceivedItem],
-    scores: Mapping[str, Any],
+    scores: Mapping[str, TextScores],
     validation: Sequence[ProgramPair],
     *,
     repaired: Sequence[Row] = (),
@@ -110,7 +109,7 @@ def _row_parses(row: Row, readable: Mapping[tuple[str, str], bool]) -> bool:
     return all(readable[row["program"], version] for version in versions)
 
 
-def validation_threshold(validation: Sequence[ProgramPair], scores: Mapping[str, Any], trained: bool) -> float:
+def validation_threshold(validation: Sequence[ProgramPair], scores: Mapping[str, TextScores], trained: bool) -> float:
     """The threshold of *detect*, fitted on clean validation programs and on nothing else."""
     labelled = [(text, buggy) for pair in validation for text, buggy in ((pair.buggy, True), (pair.correct, False))]
     return fit_threshold(
@@ -125,8 +124,8 @@ def result_row(
     train_delivered: float | None,
     num_resamples: int,
     *,
-    on_air: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    on_air: Mapping[str, object] | None = None,
+) -> dict[str, object]:
     """One row of `results.csv`; `on_air` are its columns on the time that the link took, where one was crossed."""
     plausible = measures(rows, num_resamples=num_resamples).get("plausible@1") if task == "repair" else None
     link = link_columns(cell.link)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from pydantic import TypeAdapter
 
+from llm_bridge.annotations import Progress
 from llm_bridge.corpora.programs import ProgramPair, line_spans
 from llm_bridge.link import FIELDS, Link
 from llm_bridge.study.cache import Cache
@@ -23,17 +24,30 @@ from llm_bridge.transport.settings import RadioSettings
 if TYPE_CHECKING:
     from rich.console import Console
 
-Progress = Callable[[int, int], None]
 TRAINING = "training set"
 """In the place of a test corpus' name: what the model learns from."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arrivals:
-    """Arrivals of a cell: the texts to evaluate, and the texts to learn from."""
+    """Arrivals of a cell: the texts to evaluate, and the training texts."""
 
     evaluated: list[ReceivedItem]
     learnt: list[ReceivedItem]
+
+
+class Delivery(TypedDict):
+    """Counts of one link over a corpus; `airtime_s` in seconds."""
+
+    n: int
+    delivered: int
+    intact: int
+    pair_fragments: int
+    pair_fragments_unequal: int
+    fragments_sent: int
+    fragments_lost: int
+    byte_errors: int
+    airtime_s: float
 
 
 def transmit_all(study: Workspace, cells: Sequence[Cell]) -> dict[Cell, Arrivals]:
@@ -42,7 +56,7 @@ def transmit_all(study: Workspace, cells: Sequence[Cell]) -> dict[Cell, Arrivals
     clean = {name: perfect_arrival(items_of(pairs)) for name, pairs in study.test.items()}
     clean_training = perfect_arrival(items_of(study.train))
     crossed: dict[tuple[Link, str], list[ReceivedItem]] = {}
-    delivered: dict[tuple[str, Link], dict[str, Any]] = {}
+    delivered: dict[tuple[str, Link], Delivery] = {}
     with study.phase("radio links: frames over the air") as advance:
         for number, cell in enumerate(cells):
             for link, corpus in links_of(cell):
@@ -68,21 +82,21 @@ def links_of(cell: Cell) -> list[tuple[Link, str]]:
 def cross(study: Workspace, link: Link, corpus: str) -> list[ReceivedItem]:
     """Arrivals of a corpus over a link, from their file where there is one.
 
-    The airtime budget is that of the texts to be judged; a training set is sent once, in its fixed order, on any axis.
+    The airtime budget is that of the texts to evaluate; a training set is sent once, in its fixed order, on any axis.
     """
     items = items_of(study.train if corpus == TRAINING else study.test[corpus])
-    radio, tokenizer = settings_of(study, link, items, judged=corpus != TRAINING)
+    radio, tokenizer = settings_of(study, link, items, evaluated=corpus != TRAINING)
     name = study.model.get("tokenizer") or study.recipe.model.name
     return transmit_items(items, radio, study.cache, tokenizer=tokenizer, tokenizer_name=name)
 
 
 def settings_of(
-    study: Workspace, link: Link, items: Sequence[Item], *, judged: bool = True
+    study: Workspace, link: Link, items: Sequence[Item], *, evaluated: bool = True
 ) -> tuple[RadioSettings, object | None]:
     """Settings of a link for the texts that it is to carry, and the tokenizer, where ids are sent."""
     radio, config = study.recipe.radio.settings_of(link), study.recipe.radio
     tokenizer = study.tokenizer if radio.source_coding == "token_ids" else None
-    if judged and link.axis == "equal_airtime":
+    if evaluated and link.axis == "equal_airtime":
         budget_s = config.period_s * config.allowed_duty_cycle
         radio = equal_airtime(items, radio, config.airtime_reference_sf, tokenizer, budget_s=budget_s)
     return radio, tokenizer
@@ -135,7 +149,7 @@ def transmit_items(
     The rates of a control are measured once on the real link with these settings, for all controls of the link.
     """
 
-    def identity(settings: RadioSettings) -> dict[str, Any]:
+    def identity(settings: RadioSettings) -> dict[str, object]:
         return {
             "radio": asdict(settings),
             "items": [[item.corpus, item.program, item.version, item.text] for item in items],
@@ -168,30 +182,32 @@ def transmit_items(
     )
 
 
-def delivery_row(received: Sequence[ReceivedItem]) -> dict[str, Any]:
+def delivery_row(received: Sequence[ReceivedItem]) -> Delivery:
     """Counts of one link: items, delivered, intact, fragments sent, lost and unequal in a pair, bytes, airtime."""
     fates = pair_fates(received)
-    counts = ("fragments_sent", "fragments_lost", "byte_errors", "airtime_s")
     return {
         "n": len(received),
         "delivered": sum(arrival.delivered for arrival in received),
         "intact": sum(arrival.intact for arrival in received),
         "pair_fragments": fates.fragments,
         "pair_fragments_unequal": fates.unequal,
-        **{name: sum(getattr(arrival.damage, name) for arrival in received) for name in counts},
+        "fragments_sent": sum(arrival.damage.fragments_sent for arrival in received),
+        "fragments_lost": sum(arrival.damage.fragments_lost for arrival in received),
+        "byte_errors": sum(arrival.damage.byte_errors for arrival in received),
+        "airtime_s": sum(arrival.damage.airtime_s for arrival in received),
     }
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _to_row(arrival: ReceivedItem) -> dict[str, Any]:
+def _to_row(arrival: ReceivedItem) -> dict[str, object]:
     row = asdict(arrival)
     item = row.pop("item")
     return {"program": item["program"], "version": item["version"], **row}
 
 
-def _from_row(row: dict[str, Any], item: Item) -> ReceivedItem:
+def _from_row(row: Mapping[str, object], item: Item) -> ReceivedItem:
     values = {name: value for name, value in row.items() if name not in ("program", "version")}
     return _received().validate_python({**values, "item": item})
 
@@ -201,7 +217,7 @@ def _received() -> TypeAdapter[ReceivedItem]:
     return TypeAdapter(ReceivedItem)
 
 
-def _print_delivery(console: Console, rows: Mapping[tuple[str, Link], dict[str, Any]]) -> None:
+def _print_delivery(console: Console, rows: Mapping[tuple[str, Link], Delivery]) -> None:
     """Table of deliveries; columns in which all links agree are said once, above it."""
     from rich.table import Table
 

@@ -12,9 +12,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.annotations import Progress
 from llm_bridge.training.adapter_modules import num_blocks, with_adapters
 from llm_bridge.training.architecture import auto_class
-from llm_bridge.training.fetching import ModelError, Progress, public_name, quiet
+from llm_bridge.training.fetching import ModelError, public_name, quiet
 from llm_bridge.training.methods import METHODS, AdapterSettings, Method, method_named
 from llm_bridge.training.models import LoadedModel, load_model
 from llm_bridge.training.verdict_head import first_blocks, load_head, new_head, save_head
@@ -89,7 +90,7 @@ def attach(
         return _named(loaded, loaded.model, method, {"dtype": str(loaded.model.dtype).removeprefix("torch.")})
     layers, scores = _choose_layers(loaded, row, settings, texts, progress)
     model = with_adapters(loaded, settings, layers)
-    details: dict[str, Any] = {"adapter": json.loads(json.dumps(asdict(settings))), "layers": list(layers)}
+    details: dict[str, object] = {"adapter": json.loads(json.dumps(asdict(settings))), "layers": list(layers)}
     if scores is not None:
         details["layer_scores"] = scores
     return _named(loaded, model, method, details)
@@ -97,7 +98,7 @@ def attach(
 
 def _choose_layers(
     loaded: LoadedModel, row: Method, settings: AdapterSettings, texts: Sequence[str], progress: Progress | None
-) -> tuple[tuple[int, ...], dict[str, Any] | None]:
+) -> tuple[tuple[int, ...], dict[str, object] | None]:
     """Indices of the blocks that get adapters, and how they were chosen."""
     blocks = num_blocks(loaded) if settings.read_layer is None else settings.read_layer
     if row.strategy is None:
@@ -133,7 +134,7 @@ def _checked_layers(layers: Sequence[int], blocks: int) -> tuple[int, ...]:
     return tuple(sorted(set(layers)))
 
 
-def _named(loaded: LoadedModel, model: Any, method: str, details: Mapping[str, Any]) -> LoadedModel:
+def _named(loaded: LoadedModel, model: Any, method: str, details: Mapping[str, object]) -> LoadedModel:
     parts = [model] if loaded.head is None else [model, loaded.head]
     trainable = sum(value.numel() for part in parts for value in part.parameters() if value.requires_grad)
     if loaded.head is not None:

@@ -7,12 +7,9 @@ import io
 import logging
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-Progress = Callable[[int, int], None]
-"""Called with (units done, units in all)."""
 
 
 class ModelDownloadError(RuntimeError):

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import torch
 
-from llm_bridge.training.common import ModelError, Progress, load_saved
+from llm_bridge.annotations import Progress
+from llm_bridge.training.common import ModelError, load_saved
 from llm_bridge.training.examples import encode_text, length_batches, make_batch
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import TokenPredictions, head_logits, hidden_states

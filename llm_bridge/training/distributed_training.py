@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.training.fetching import Progress
+from llm_bridge.annotations import Progress
 
 if TYPE_CHECKING:
     from llm_bridge.training.distillation import Teacher

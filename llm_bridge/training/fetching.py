@@ -23,11 +23,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+from llm_bridge.annotations import Progress
 from llm_bridge.training.common import ModelDownloadError as ModelDownloadError
 from llm_bridge.training.common import ModelError as ModelError
-from llm_bridge.training.common import Progress as Progress
 from llm_bridge.training.common import quiet as quiet
 from llm_bridge.training.gguf_files import convert_gguf as convert_gguf
 
@@ -298,7 +297,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 

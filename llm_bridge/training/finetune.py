@@ -24,6 +24,7 @@ from pathlib import Path
 
 import torch
 
+from llm_bridge.annotations import Progress
 from llm_bridge.training.common import load_saved
 from llm_bridge.training.distillation import Teacher, predict
 from llm_bridge.training.examples import (
@@ -36,7 +37,7 @@ from llm_bridge.training.examples import (
     make_batch,
     verdict_ids,
 )
-from llm_bridge.training.fetching import Progress, quiet
+from llm_bridge.training.fetching import quiet
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import BugLoss, gold_mask
 from llm_bridge.training.optimisation import data_order, learning_rate_factor, make_optimiser

@@ -79,7 +79,7 @@ def read_header(gguf_file: Path) -> tuple[GGUFReader, dict[str, str | float] | N
 
 
 def _disagreement(header: GGUFReader) -> str | None:
-    """What a file's fields say otherwise than its tensors; None where they agree."""
+    """Disagreement between a file's fields and its tensors; None where they agree."""
     architecture = str(_field(header, "general.architecture") or "llama")
     shapes = {tensor.name: [int(size) for size in tensor.shape] for tensor in header.tensors}
     embedding = shapes.get("token_embd.weight", [])

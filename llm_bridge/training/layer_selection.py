@@ -32,22 +32,21 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from llm_bridge.annotations import Progress
+from llm_bridge.arrays import FloatArray
 from llm_bridge.training.adapter_modules import num_blocks, with_adapters
 from llm_bridge.training.architecture import decoder_blocks
 from llm_bridge.training.examples import encode_text, length_batches, make_batch
 from llm_bridge.training.methods import LLAMA_LINEARS, STRATEGIES, AdapterSettings
-from llm_bridge.training.models import LoadedModel, Progress
+from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import completion_loss, hidden_states
 
 ESTIMATORS = ("unbiased", "biased")
 KERNELS = ("linear", "rbf")
 POSITIONS = ("last", "first", "mean", "suffix")
 CONSTANT = 1e-6  # variance of R_0 over its mean square, below which it counts as the same for all texts
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +64,9 @@ class LayerChoice:
     order: tuple[int, ...] | None = None
     excluded: tuple[int, ...] = ()
     num_texts: int = 0
-    details: tuple[tuple[str, Any], ...] = ()
+    details: tuple[tuple[str, object], ...] = ()
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, object]:
         """A record for the results folder."""
         record = asdict(self)
         record["details"] = dict(self.details)
@@ -354,7 +353,7 @@ def _best(
     num_texts: int,
     *,
     per_parameter: FloatArray | None = None,
-    details: tuple[tuple[str, Any], ...] = (),
+    details: tuple[tuple[str, object], ...] = (),
 ) -> LayerChoice:
     """The `count` blocks with the largest scores; earlier ones first among equals."""
     order = [block for block in np.argsort(-scores, kind="stable").tolist() if block not in excluded]

@@ -1,4 +1,4 @@
-"""What a process holds in memory while it works, sampled phase by phase.
+"""Memory of a process, sampled phase by phase.
 
 On a CPU that is resident anonymous memory (``RssAnon`` of /proc/self/status, Linux alone): what the process wrote and
 what would have to be swapped; pages of weight files that the system read for it, and may drop, do not count. On a GPU

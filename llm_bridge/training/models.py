@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.annotations import Progress
 from llm_bridge.training.architecture import auto_class, head_modules, is_encoder, num_positions, read_config
 from llm_bridge.training.common import require_all_weights
 from llm_bridge.training.examples import RAW, Frame, chat_frame, class_frame
@@ -34,7 +35,6 @@ from llm_bridge.training.fetching import (
     TOY,
     ModelDownloadError,
     ModelError,
-    Progress,
     fetch_model,
     file_sha256,
     quiet,

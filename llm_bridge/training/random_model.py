@@ -1,7 +1,7 @@
 """Files of a model with random weights in the exact shape of another one, for a dress rehearsal of its path.
 
     configuration ──► shapes on the meta device ──► shards of bfloat16, one after the other ──► index
-    the model's own tokenizer where it is at hand, else a byte tokenizer with as many entries
+    the model's own tokenizer where it is found here, else a byte tokenizer with as many entries
 
 One shard at a time is in memory. Matrices are drawn as the library draws them at first (normal, of the configuration's
 `initializer_range`), gains are 1 and biases 0: hidden states stay finite, and no answer means anything.
@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_bridge.annotations import Progress
 from llm_bridge.training.architecture import meta_model
-from llm_bridge.training.common import ModelError, Progress, quiet
+from llm_bridge.training.common import ModelError, quiet
 from llm_bridge.training.estimate import config_of
 from llm_bridge.training.model_checks import read_tokenizer
 from llm_bridge.training.toy import byte_tokenizer
@@ -139,7 +140,7 @@ def _write_tokenizer(name: str, config: PreTrainedConfig, folder: Path, given: s
 
 
 def _own_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a folder, or of a hub id that the user has fetched; `None` where there is none at hand."""
+    """The tokenizer of a folder, or of a hub id that the user has fetched; `None` where none is found here."""
     from transformers import AutoTokenizer
 
     place = Path(name).expanduser()

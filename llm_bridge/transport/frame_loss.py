@@ -14,14 +14,13 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from llm_bridge.arrays import FloatArray
 from llm_bridge.transport.packets import HEADER_LEN
 from llm_bridge.transport.settings import RadioSettings
 from lora_phy import ChannelParams, LinkPoint, LoRaParams, collect, theory
 
 Decoding = Literal["hard", "soft"]
-FloatArray = npt.NDArray[np.float64]
 CALIBRATION_SEED = 20_271
 NUM_FRAMES = {"hard": 4096, "soft": 2048}
 """Simulated frames at each SNR of a table, by decoding."""

@@ -23,6 +23,7 @@ from itertools import accumulate, islice
 
 import numpy as np
 
+from llm_bridge.annotations import Progress
 from llm_bridge.transport import controls, tokens
 from llm_bridge.transport.controls import LinkStatistics
 from llm_bridge.transport.erasure import add_parity, recover
@@ -41,7 +42,7 @@ from llm_bridge.transport.packets import (
 )
 from llm_bridge.transport.policies import POLICIES as POLICIES
 from llm_bridge.transport.policies import Policy, find_policy
-from llm_bridge.transport.radio import Arrival, Packet, Progress, carry
+from llm_bridge.transport.radio import Arrival, Packet, carry
 from llm_bridge.transport.settings import RadioSettings as RadioSettings
 from llm_bridge.transport.tokenizer import Tokenizer, adapt_tokenizer
 from llm_bridge.transport.tokens import SourceText

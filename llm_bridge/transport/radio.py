@@ -19,7 +19,7 @@ import json
 import math
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -27,12 +27,11 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtri
 
+from llm_bridge.annotations import Progress
 from lora_phy import FrameStatus, LoRaParams
 from lora_phy.channel import ChannelParams
 from lora_phy.monte_carlo.keyed_frames import send_frames
 from lora_phy.random_streams import Keys, child_keys, keys_of, uniforms
-
-Progress = Callable[[int, int], None]
 
 CHUNK_FRAMES = 32
 """Frames handed to a worker process at a time, where a receiver has to find them."""

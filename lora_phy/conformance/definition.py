@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from lora_phy.arrays import FloatArray
 from lora_phy.params import LoRaParams
 
 Chirp = tuple[int, float, float]
 """Direction (1 up, -1 down), value, length in chips."""
-FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 
 

@@ -23,7 +23,6 @@ STANDS_OUT = 4.0
 """Energy by which a chirp that is no byte's must outdo those that are, to be among the hypotheses for an open word."""
 QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 _STEPS = np.array(QUARTER_STEPS)
-FloatArray = npt.NDArray[np.float64]
 
 
 def joint_candidates(

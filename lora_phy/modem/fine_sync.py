@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from lora_phy.arrays import IQ
+from lora_phy.arrays import IQ, FloatArray
 from lora_phy.modem import _fine_sync_kernels as _kernels
-from lora_phy.modem.candidates import FloatArray
 from lora_phy.modem.interpolation import extract
 from lora_phy.modem.preamble import reference_chirp, zoom_table
 from lora_phy.modem.sync import NUM_UPCHIRPS, Sync

@@ -24,12 +24,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from lora_phy.arrays import FloatArray
 from lora_phy.channel.params import ChannelParams
 from lora_phy.monte_carlo.counts import WeightedCounts
 from lora_phy.monte_carlo.flat_channel import FlatChannel, flat_channel
 from lora_phy.params import LoRaParams
-
-FloatArray = npt.NDArray[np.float64]
 
 _CHUNK = 1 << 16
 _FRAME_ERRORS_WANTED = 2.0

@@ -16,10 +16,9 @@ from typing import Literal
 import numpy as np
 import scipy.fft
 
-from lora_phy.arrays import IQ, Bins
+from lora_phy.arrays import IQ, Bins, FloatArray
 from lora_phy.coding.chain import FIRST_BLOCK_LEN
 from lora_phy.modem import _payload_kernels as _kernels
-from lora_phy.modem.candidates import FloatArray
 from lora_phy.modem.chirps import downchirp, symbol_phases
 from lora_phy.modem.demodulation import correlate, scaled_downchirp
 from lora_phy.modem.fine_sync import CLOCK_SIGMA_PPM, MAX_CLOCK_PPM

@@ -1,4 +1,4 @@
-"""The docstrings of corpora, scoring, training and transport, held to what of the house style can be checked.
+"""The docstrings of corpora, scoring, study, training and transport, held to what of the house style can be checked.
 
 First lines are noun phrases or imperatives with the field's term: one sentence, no question, no dangling preposition.
 Parameter texts are sentences of their own. Words that were replaced by the field's terms do not come back.
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "llm_bridge"
-FOLDERS = ("corpora", "scoring", "training", "transport")
+FOLDERS = ("corpora", "scoring", "study", "training", "transport")
 ELSEWHERE = {"sandbox.py", "_isolation", "minibugs_data"}
 FILES = sorted(
     path
@@ -30,6 +30,9 @@ FORBIDDEN = {
     "judged": "evaluated", "patient": "with a long timeout", "habits": "distribution",
     "hand": "distribution", "echo": "copy",
 }  # fmt: skip
+
+PUBLISHED_KEYS = re.compile(r'"(learner|holes)":')
+"""Keys of files that are published, which keep their names."""
 
 
 def docstrings(path: Path) -> Iterator[tuple[str, str]]:
@@ -79,7 +82,7 @@ def test_replaced_words_stay_replaced(path: Path) -> None:
     bad = [
         f"{path.relative_to(PACKAGE)}:{number}: {word!r} is {FORBIDDEN[word.lower()]!r} here: {line.strip()}"
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        for word in re.findall(r"[A-Za-z]+", line)
+        for word in re.findall(r"[A-Za-z]+", PUBLISHED_KEYS.sub("", line))
         if word.lower() in FORBIDDEN
     ]
     assert not bad, "\n" + "\n".join(bad)

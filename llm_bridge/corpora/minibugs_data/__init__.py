@@ -14,7 +14,6 @@ wrong order), `counting` (off by one, wrong slice, missing arithmetic).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class Entry:
     defect_class: str
     docstring: str
     program: str
-    tests: tuple[tuple[list[Any], Any], ...]
+    tests: tuple[tuple[list[object], object], ...]
 
     def version(self, marker: str) -> str:
         """Text of one version; `marker` is "-" for the buggy, "+" for the correct one."""

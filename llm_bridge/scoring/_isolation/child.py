@@ -27,14 +27,14 @@ if sys.platform == "linux":
 
 TYPE_CHECKING = False  # `typing` costs a tenth of a start
 if TYPE_CHECKING:
-    from typing import Any
+    from .wire import JobFrame
 
 
 def main(base: str, requests: int, replies: int, lifeline: int) -> None:
     """Serve one job in the folder `base`, which is removed at the end; never returns."""
     os.umask(0o022)  # the worker, under another id, reads what is made here
     try:
-        job: Any = wire.read_frame(requests)
+        job: JobFrame = wire.read_frame(requests)
         job["base"] = base
         _silence_signals()
         if job["level"] == "namespaces":
@@ -50,7 +50,7 @@ def main(base: str, requests: int, replies: int, lifeline: int) -> None:
     os._exit(70)
 
 
-def _keep_namespaces(job: Any, requests: int, replies: int, lifeline: int) -> None:
+def _keep_namespaces(job: JobFrame, requests: int, replies: int, lifeline: int) -> None:
     told, tell = os.pipe()  # maps are written
     asked, ask = os.pipe()  # the user namespace is there: b"u" with, b"-" without one of its own
 
@@ -89,7 +89,7 @@ def _keep_namespaces(job: Any, requests: int, replies: int, lifeline: int) -> No
     os._exit(0)
 
 
-def _first_process(job: Any, requests: int, replies: int, lifeline: int, own_user: bool) -> None:
+def _first_process(job: JobFrame, requests: int, replies: int, lifeline: int, own_user: bool) -> None:
     """Build the private root, fork the worker into it, and keep both until the lifeline ends. Never returns."""
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
@@ -120,7 +120,7 @@ def _first_process(job: Any, requests: int, replies: int, lifeline: int, own_use
     os._exit(0)  # and the kernel kills all that is left in this namespace
 
 
-def _keep_processes(job: Any, requests: int, replies: int, lifeline: int) -> None:
+def _keep_processes(job: JobFrame, requests: int, replies: int, lifeline: int) -> None:
     base = job["base"]
     namespaces.write_files(base, job["files"])
     os.makedirs(f"{base}/site", exist_ok=True)
@@ -136,7 +136,7 @@ def _keep_processes(job: Any, requests: int, replies: int, lifeline: int) -> Non
     os._exit(0)
 
 
-def _work(job: Any, requests: int, replies: int, lifeline: int, base: str) -> None:
+def _work(job: JobFrame, requests: int, replies: int, lifeline: int, base: str) -> None:
     """Become the worker: lock the last doors from inside, then serve. Never returns."""
     os.close(lifeline)
     _keep_open(0, 1, 2, requests, replies)
@@ -163,7 +163,7 @@ def _work(job: Any, requests: int, replies: int, lifeline: int, base: str) -> No
     os._exit(0)
 
 
-def _restrict(job: Any, base: str, private_root: bool) -> None:
+def _restrict(job: JobFrame, base: str, private_root: bool) -> None:
     """The second lock: Landlock and seccomp forbid what namespaces hide; without namespaces they are the first."""
     abi = landlock.version(job["landlock_abi"])
     if abi or not private_root:
@@ -175,7 +175,7 @@ def _restrict(job: Any, base: str, private_root: bool) -> None:
     seccomp.restrict(os.getpid(), private_root=private_root)
 
 
-def _drop_privileges(job: Any) -> None:
+def _drop_privileges(job: JobFrame) -> None:
     """Become nobody, without capabilities.
 
     Root's interpreter may lie where nobody cannot read. Behind a private root or Landlock the worker then keeps the one

@@ -8,7 +8,8 @@ the clock is read for each of their entries.
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from . import wire
 
@@ -54,13 +55,13 @@ def equal(value: object, expected: object, deadline: float) -> bool:
     return bool(wire.decode(value, max_hashed=largest, deadline=deadline) == expected)
 
 
-def _items_equal(items: list[object], expected: list[Any] | tuple[Any, ...], deadline: float) -> bool:
+def _items_equal(items: list[object], expected: Sequence[object], deadline: float) -> bool:
     if len(items) != len(expected):
         return False
     return all(equal(item, other, deadline) for item, other in zip(items, expected, strict=True))
 
 
-def _members_equal(members: list[object], expected: set[Any] | frozenset[Any], deadline: float) -> bool:
+def _members_equal(members: list[object], expected: AbstractSet[object], deadline: float) -> bool:
     largest = max(map(wire.largest_hashed, expected), default=0)
     left = set(expected)
     for member in members:
@@ -72,9 +73,9 @@ def _members_equal(members: list[object], expected: set[Any] | frozenset[Any], d
     return not left
 
 
-def _entries_equal(entries: list[object], expected: dict[Any, Any], deadline: float) -> bool:
+def _entries_equal(entries: list[object], expected: dict[object, object], deadline: float) -> bool:
     largest = max(map(wire.largest_hashed, expected), default=0)
-    found: dict[Any, object] = {}
+    found: dict[object, object] = {}
     for entry in entries:
         if not isinstance(entry, list) or len(entry) != 2:
             raise wire.WireError("not a value")

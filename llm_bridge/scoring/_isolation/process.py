@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import paths, wire
 
@@ -89,7 +88,7 @@ class Child:
         """Kill every process of the child's and remove its folder."""
         self._end()
 
-    def ask(self, request: dict[str, Any], limit_s: float) -> dict[str, Any]:
+    def ask(self, request: Mapping[str, object], limit_s: float) -> dict[str, object]:
         """Send a request and return the answer to it; `Ended` where none comes in time.
 
         `CageLost` where the keeper is gone: whatever killed it (the kernel, short of memory; a person), it was not the
@@ -155,7 +154,7 @@ class Child:
             for fd in (*theirs, their_output):
                 os.close(fd)
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> wire.JobFrame:
         job = self._job
         site = paths.pytest_parts() if job.test_file else {}
         private_root = job.level == "namespaces"
@@ -193,7 +192,7 @@ class Child:
             "own_user": True,
         }
 
-    def _exchange(self, request: bytes, limit_s: float) -> dict[str, Any]:
+    def _exchange(self, request: bytes, limit_s: float) -> dict[str, object]:
         """Write the request and read one frame, while throwing the program's output away."""
         deadline = time.monotonic() + limit_s
         to_send = memoryview(request)
@@ -280,7 +279,7 @@ def _open_to_all(needed: tuple[str, ...], with_parents: bool) -> bool:
     return all(paths.open_to_all(path, with_parents=with_parents) for path in needed if os.path.exists(path))
 
 
-def _complete(received: bytearray) -> dict[str, Any] | None:
+def _complete(received: bytearray) -> dict[str, object] | None:
     """The answer, once all of its bytes are there; `Ended` for what cannot become one."""
     if len(received) < wire.HEADER.size:
         return None

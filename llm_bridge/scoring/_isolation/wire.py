@@ -18,10 +18,29 @@ import json
 import os
 import struct
 import time
+from collections.abc import Mapping, Sequence
 
 TYPE_CHECKING = False  # `typing` costs a tenth of a start
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NotRequired, TypedDict
+
+    class JobFrame(TypedDict):
+        """The first frame, from the parent: what the child is for, and the cage to build."""
+
+        level: str
+        library: Sequence[str]
+        shared: Sequence[str]
+        files: Mapping[str, str]
+        site: Mapping[str, str]
+        limits: Mapping[str, int]
+        open_to_all: bool
+        mode: str
+        entry_point: str
+        test_file: str | None
+        landlock_abi: int | None
+        own_user: bool
+        base: NotRequired[str]
+
 
 HEADER = struct.Struct(">I")
 MAX_FRAME_BYTES = 4 << 20
@@ -72,8 +91,8 @@ def write_frame(fd: int, message: object) -> None:
         view = view[os.write(fd, view) :]
 
 
-def read_frame(fd: int) -> object:
-    """Read one frame, blocking; `EOFError` where the parent has gone."""
+def read_frame(fd: int) -> Any:
+    """Read one frame of the parent's, blocking; `EOFError` where it has gone."""
     (length,) = HEADER.unpack(_read_exactly(fd, HEADER.size))
     return unpack(_read_exactly(fd, length))
 

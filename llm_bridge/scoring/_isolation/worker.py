@@ -27,11 +27,13 @@ TYPE_CHECKING = False  # `typing` costs a tenth of a start
 if TYPE_CHECKING:
     from typing import Any
 
+    from .wire import JobFrame
+
 Serve = Callable[[int, int], None]
 _MAX_ITEMS = 200_000
 
 
-def prepare(job: Any, base: str) -> Serve:
+def prepare(job: JobFrame, base: str) -> Serve:
     """What serves `job`, with its imports done before the cage is closed.
 
     Nothing of the program's is on the search path here: pytest and what it imports are the standard library's and the
@@ -71,22 +73,22 @@ def _serve_cases(entry_point: str, box: str, requests: int, replies: int) -> Non
         wire.write_frame(replies, answer)
 
 
-def _load(source: str, entry_point: str) -> Any:
+def _load(source: str, entry_point: str) -> Callable[..., object]:
     """Run the program's text as a module, and find its function."""
     module = types.ModuleType("program_under_test")
     sys.modules[module.__name__] = module  # dataclasses and pickle look the module up by name
     exec(compile(source, "program.py", "exec", dont_inherit=True), module.__dict__)
-    function = module.__dict__[entry_point]
+    function: Callable[..., object] = module.__dict__[entry_point]
     if not callable(function):
         raise TypeError("the entry point is not a function")
     return function
 
 
-def _is_generator(result: Any) -> bool:
+def _is_generator(result: object) -> bool:
     return issubclass(type(result), types.GeneratorType)
 
 
-def _consume(result: Any) -> Any:
+def _consume(result: Any) -> list[object]:
     """Items of a generator or another iterable, as a list; infinite ones end here or at the time limit."""
     items = []
     for item in result:
