@@ -1,6 +1,6 @@
 """The README's picture: F1 against spreading factor, from the folder of a finished run or of a committed study.
 
-python docs/gallery/make_f1_figure.py docs/results/fixed_snr docs/gallery/f1_vs_sf.svg
+python docs/gallery/make_f1_figure.py docs/results/frozen_mutants docs/gallery/f1_vs_sf.svg
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ STYLES = Path(__file__).resolve().parents[2] / "llm_bridge" / "report" / "templa
 
 
 def main(run: Path, out: Path) -> None:
-    """Draw *paired* of the first corpus at fixed SNR."""
+    """Draw *localise* of the first corpus at fixed SNR."""
     study = load_study(run)
     chosen = [
-        panel for panel in panels(study) if panel[0].first.task == "paired" and panel[0].first.axis == "fixed_snr"
+        panel for panel in panels(study) if panel[0].first.task == "localise" and panel[0].first.axis == "fixed_snr"
     ]
     svg = f1_against_sf(chosen[0], method_styles(methods_of(study)))
     if "xmlns=" not in svg.split(">", 1)[0]:
