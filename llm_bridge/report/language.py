@@ -97,6 +97,13 @@ def format_interval(value: float, low: float | None, high: float | None, *, sign
     return shown if low is None or high is None else f"{shown} [{format_number(low)}, {format_number(high)}]"
 
 
+def program_words(difference: Interval, point: Point) -> str:
+    """Number of programs behind a difference, and of the modules that are resampled where these are fewer."""
+    if difference.num_clusters == point.num_programs:
+        return f"n = {point.num_programs} programs"
+    return f"n = {point.num_programs} programs in {difference.num_clusters} modules"
+
+
 def format_difference(d: Interval) -> str:
     """An interval of a difference, as it stands in a sentence: over programs, and over training seeds too.
 
@@ -401,7 +408,7 @@ def texture_sentence(contrast: Contrast) -> str:
     return (
         f"With {level_words(low.link)[0]} at both, F1 in {low.task} at SF{high.sf} minus that at SF{low.sf} is "
         f"{format_difference(d)} for {names} together ({format_p(contrast.p_holm)} after Holm, "
-        f"{corpus_name(low.corpus)}, n = {d.num_clusters} programs, {seed_words(high, low)}): "
+        f"{corpus_name(low.corpus)}, {program_words(d, low)}, {seed_words(high, low)}): "
         f"{verdict_words(contrast, said)}."
     )
 
@@ -599,7 +606,7 @@ def _loss_sentence(contrast: Contrast, from_to: str, cost: str, tail: str = "") 
     return (
         f"{from_to}, F1 in {first.task} {lost[0]} for {names[0]} and {lost[1]} for {names[1]} (difference "
         f"{format_difference(d)}, {format_p(contrast.p_holm)} after Holm, {corpus_name(first.corpus)}, "
-        f"n = {d.num_clusters} programs, {seed_words(first, second)}): {said}{tail}."
+        f"{program_words(d, first)}, {seed_words(first, second)}): {said}{tail}."
     )
 
 

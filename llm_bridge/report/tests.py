@@ -199,12 +199,12 @@ def margins_of(study: Study, corpus: str, *, methods: tuple[str, ...] = METHODS)
 
 
 def primary_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Contrast]:
-    """The primary contrast of every axis, corpus and task that the study holds; first corpus first."""
+    """The primary contrast of every axis, corpus, task and policy that the study holds; first corpus first."""
     best: dict[tuple[object, ...], tuple[Curve, Curve]] = {}
     for pair in _method_pairs(study, methods):
         p = pair[0].first
         if p.task in TESTED_TASKS and p.axis in REGISTERED_ON_AXIS and p.corrupted_split in ("eval", "both"):
-            best.setdefault((p.corpus, p.axis, p.task), pair)
+            best.setdefault((p.corpus, p.axis, p.task, p.policy), pair)
     found = []
     for first, second in best.values():
         both = shared_points(first, second)
