@@ -55,7 +55,8 @@ app.add_typer(corpora_app, name="corpora")
 app.add_typer(recipes_app, name="recipes")
 
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe.")
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe; may be repeated."),
 ]
 
 

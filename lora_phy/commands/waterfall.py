@@ -20,7 +20,9 @@ def add(commands: Subparsers) -> None:
     text = "simulate packet error rates over SNR"
     waterfall = add_command(commands, "waterfall", run, text, several=True, short_sync=False)
     waterfall.formatter_class, waterfall.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLES
-    waterfall.add_argument("--snr-db", type=float, nargs="+", required=True, help="signal over noise in the bandwidth")
+    waterfall.add_argument(
+        "--snr-db", type=float, nargs="+", required=True, help="signal over noise in the bandwidth; several give rows"
+    )
     waterfall.add_argument("--payload-len", type=int, default=16, help="bytes")
     waterfall.add_argument("--frames", type=int, default=1000, help="at most so many frames a point")
     waterfall.add_argument("--errors", type=int, default=100, help="at most about so many frame errors a point")
