@@ -66,7 +66,7 @@ class PreambleDetector:
 
     def advance(self, *, final: bool) -> list[RxFrame]:
         """Hunt through what has come; return the frames that have become certain."""
-        self._hunt(final)
+        self._find_preambles(final)
         frames = []
         while self.pending:
             item = self.pending[0]
@@ -101,7 +101,7 @@ class PreambleDetector:
         """Chip before which all peaks are known; one is placed at most a quarter symbol before its window."""
         return self.decided * self.hop - self.params.num_bins // HOPS_PER_SYMBOL
 
-    def _hunt(self, final: bool) -> None:
+    def _find_preambles(self, final: bool) -> None:
         chips = self.front.chips
         block = max(BLOCK_SYMBOLS, BLOCK_CHIPS // self.params.num_bins) * WINDOWS_PER_SYMBOL
         while True:
