@@ -142,7 +142,7 @@ def test_a_rehearsal_goes_from_random_files_to_the_same_scores(tmp_path: Path) -
     (record,) = records
     assert record["status"] == "finished" and record["settings"]["training"]["steps"] == 2
     assert (record["resumed_at"], record["steps"], record["training_status"]) == (1, 2, "finished")
-    assert record["same_scores"] and record["train_tokens"] == 2 * 2 * 64
+    assert record["same_scores"] and record["train_tokens"] == 2 * 2 * 2 * 64
     assert len(record["losses"]) == 2 and all(loss > 0 for loss in record["losses"]), "there is something to learn"
     assert record["num_trainable"] == 2 * 8 * (2 * 128 + 2 * 96 + 3 * 192)  # rank 8 on seven matrices of two blocks
     assert record["batch_tokens"] == 2 * 64 and record["planned_bytes"] == sum(record["planned_parts"].values())

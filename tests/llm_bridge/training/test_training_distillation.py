@@ -143,7 +143,7 @@ def test_training_stays_nearer_to_the_teacher(method: str) -> None:
     apart = {}
     for weight in (0.0, 30.0):
         loaded = toy(method)
-        settings = replace(SETTINGS, steps=40, learning_rate=1e-2, objectives={"line": 1.0, "distil": weight})
+        settings = replace(SETTINGS, steps=40, learning_rate=1e-2, objectives={"localise": 1.0, "distil": weight})
         record = finetune(loaded, examples(), settings, teacher=teacher)
         assert record.status == "finished" and record.losses[-1] < record.losses[0]
         apart[weight] = divergence(teacher, predict(loaded, TEXTS))

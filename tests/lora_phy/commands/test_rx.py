@@ -53,7 +53,7 @@ def test_a_live_pipe_shows_a_frame_before_it_ends() -> None:
     command = [sys.executable, "-m", "lora_phy", "rx", "-", "--format", "cs16", "--sync-word", "0x34"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None
-        samples = np.round(air(b"live", gap=20_000).view(np.float32) * 32767).astype("<i2").tobytes()
+        samples = np.round(air(b"live", gap=40_000).view(np.float32) * 32767).astype("<i2").tobytes()
         process.stdin.write(samples)
         process.stdin.flush()
         ready, _, _ = select.select([process.stdout], [], [], 200)

@@ -129,7 +129,8 @@ def test_command_line(tmp_path: Path, capsys) -> None:
     assert main(["airtime", "13", "--sf", "9", "--ldro", "off"]) == 0
     assert capsys.readouterr().out == "164.864 ms\n"
     assert main(["waterfall", "--snr-db", "0", "--frames", "10", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["errors"] == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table["rows"][0][table["columns"].index("frame_errors")] == 0
     assert main(["budget", "16", "--path-loss-db", "140", "--sf", "9"]) == 0
     assert "margin" in capsys.readouterr().out
     assert main(["rx", str(tmp_path / "none.cf32")]) == 2
