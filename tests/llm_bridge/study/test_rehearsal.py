@@ -24,7 +24,7 @@ from llm_bridge.study.rehearsal import (
     write_rehearsals,
 )
 from llm_bridge.training.common import ModelError
-from llm_bridge.training.memory_watch import OVER_LIMIT, STATUS, MemoryWatch
+from llm_bridge.training.memory_watch import OVER_LIMIT, STATUS
 from llm_bridge.training.models import load_tokenizer
 from llm_bridge.training.random_model import write_random_model
 from llm_bridge.training.toy import byte_tokenizer
@@ -107,18 +107,25 @@ def test_what_cannot_be_written_is_refused(
 
 @pytest.mark.skipif(not STATUS.exists(), reason="resident anonymous memory is told by Linux alone")
 def test_each_phase_has_its_own_peak() -> None:
+    """In a process of its own: what other tests have freed would be taken again."""
     size = 200_000_000
-    with MemoryWatch("cpu", interval_s=0.01) as watch:
-        with watch.phase("small"):
-            pass
-        with watch.phase("large"):
-            filled = torch.ones(size // 4)
-            del filled
-        with watch.phase("small again"):
-            pass
-    small, large, again = (phase.peak_bytes for phase in watch.phases)
-    assert small is not None and large is not None and again is not None
-    assert large - small > 0.9 * size and again - small < 0.1 * size and watch.peak == large
+    program = (
+        "import time, torch\n"
+        "from llm_bridge.training.memory_watch import MemoryWatch\n"
+        "with MemoryWatch('cpu', interval_s=0.01) as watch:\n"
+        "    with watch.phase('small'):\n"
+        "        pass\n"
+        "    with watch.phase('large'):\n"
+        f"        filled = torch.ones({size} // 4)\n"
+        "        time.sleep(0.3)\n"
+        "        del filled\n"
+        "    with watch.phase('small again'):\n"
+        "        pass\n"
+        "print(*(phase.peak_bytes for phase in watch.phases), watch.peak)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    small, large, again, peak = map(float, done.stdout.split())
+    assert large - small > 0.9 * size and again - small < 0.1 * size and peak == large
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="resident anonymous memory is told by Linux alone")
