@@ -84,9 +84,7 @@ def attach(
         if not keep_dtype:
             loaded.model.float()
         with first_blocks(loaded.base, depth):  # what a head in the middle reads, and nothing behind it
-            loaded.base.get_decoder().requires_grad_(True)
-        if depth is None:
-            loaded.model.requires_grad_(True)
+            (loaded.model if depth is None else loaded.base.get_decoder()).requires_grad_(True)
         return _named(loaded, loaded.model, method, {"dtype": str(loaded.model.dtype).removeprefix("torch.")})
     layers, scores = _choose_layers(loaded, row, settings, texts, progress)
     model = with_adapters(loaded, settings, layers)

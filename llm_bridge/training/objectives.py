@@ -77,15 +77,19 @@ def verdict_direction(model: PreTrainedModel, ids: tuple[int, int]) -> torch.Ten
 def line_verdicts(hidden: torch.Tensor, direction: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Verdicts at the line ends ``(rows, lines)`` and at the suffix' end ``(rows,)``."""
     verdicts = node_verdicts(hidden, direction)
-    rows = torch.arange(hidden.shape[0], device=hidden.device)
-    return verdicts.gather(1, batch.line_ends), verdicts[rows, batch.suffix_end]
+    return _at_ends(verdicts, verdicts, batch)
 
 
 def head_verdicts(hidden: torch.Tensor, reader: VerdictHead, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """As `line_verdicts`, from a trained head."""
-    verdicts = reader(hidden)
-    rows = torch.arange(hidden.shape[0], device=hidden.device)
-    return verdicts[..., 0].gather(1, batch.line_ends), verdicts[rows, batch.suffix_end, 1]
+    lines, program = reader(hidden).unbind(dim=-1)
+    return _at_ends(lines, program, batch)
+
+
+def _at_ends(lines: torch.Tensor, program: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of verdicts at each token ``(rows, tokens)``, those on lines at their ends, and on the program at the suffix'."""
+    rows = torch.arange(len(lines), device=lines.device)
+    return lines.gather(1, batch.line_ends), program[rows, batch.suffix_end]
 
 
 def node_verdicts(hidden: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
@@ -178,7 +182,7 @@ class BugLoss(nn.Module):
             "localise": lambda: localise_loss(lines, program, batch.candidate, gold),
             "detect": lambda: functional.softplus(torch.where(gold[:, -1], program, -program)),
         }
-        wanted = [(weight, losses[name]()) for name, weight in self._weights.items() if weight and name != "repair"]
+        wanted = [(weight, losses[name]()) for name, weight in self._weights.items() if weight]
         return sum((weight * loss for weight, loss in wanted), torch.zeros(len(gold), device=gold.device))
 
 
