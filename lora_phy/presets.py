@@ -10,6 +10,10 @@ Sources, read for this table: the region headers of Semtech's LoRaMac-node (AU91
 the region tables of a Basics Station for SX1302 gateways, by RP002-1.0.5 (EU868, US915, and the rates at SF5 and SF6 of
 AU915, AS923, KR920, IN865); Meshtastic's and MeshCore's firmware. `Preset.source` is None where a value was taken over
 without reading its source.
+
+The most bytes of application data (N, without a repeater): The Things Stack's tables by RP002-1.0.4, which give
+M = N + 8, agree with LoRaMac-node's but for CN470 at DR3 (164 here, 184 there); DR12 and DR13 of AS923 from the text of
+RP002-1.0.5. Of the other rates at SF5 and SF6 no table was read.
 """
 
 from __future__ import annotations
@@ -54,6 +58,18 @@ _RATES["US915"] = {
     "downlink": _WIDE_DOWNLINKS,
 }
 _RATES["AU915"] = {"uplink": {**_SF12_TO_SF7, 6: (8, 500), 9: (6, 125), 10: (5, 125)}, "downlink": _WIDE_DOWNLINKS}
+# most bytes of application data by data rate, no repeater, no MAC commands, no limit of the dwell time
+_EU868_BYTES = {0: 51, 1: 51, 2: 51, 3: 115, 4: 242, 5: 242, 6: 242}
+_AS923_BYTES = _EU868_BYTES | {2: 115, 12: 242, 13: 242}
+_CN470_BYTES = {0: 0, 1: 23, 2: 86, 3: 164, 4: 242, 5: 242, 6: 242}
+_WIDE_DOWNLINK_BYTES = {8: 53, 9: 129, 10: 242, 11: 242, 12: 242, 13: 242}
+_MOST_BYTES: dict[str, dict[Direction, dict[int, int]]] = {
+    **{region: {"uplink": _EU868_BYTES, "downlink": _EU868_BYTES} for region in ("EU868", "IN865", "KR920", "RU864")},
+    "AS923": {"uplink": _AS923_BYTES, "downlink": _AS923_BYTES},
+    "CN470": {"uplink": _CN470_BYTES, "downlink": _CN470_BYTES},
+    "US915": {"uplink": {0: 11, 1: 53, 2: 125, 3: 242, 4: 242}, "downlink": _WIDE_DOWNLINK_BYTES},
+    "AU915": {"uplink": _EU868_BYTES, "downlink": _WIDE_DOWNLINK_BYTES},
+}
 _ADDED_BY_RP002 = {(5, 125), (6, 125), (5, 500), (6, 500)}
 _NOT_READ = {("CN470", 12), ("CN470", 13), ("RU864", 12), ("RU864", 13)}
 
@@ -99,6 +115,9 @@ class Preset:
         "uplink" or "downlink" in LoRaWAN, else None.
     source
         Where the values were read; None: taken over unread.
+    max_payload_len
+        Most bytes of application data that LoRaWAN allows at this rate, without MAC commands or a repeater; None: no
+        such rule, or none that was read. The dwell time of a region may leave less.
     """
 
     name: str
@@ -106,6 +125,7 @@ class Preset:
     region: str | None = None
     direction: Direction | None = None
     source: str | None = None
+    max_payload_len: int | None = None
 
 
 def lorawan(
@@ -253,6 +273,8 @@ def preset_info(name: str) -> Preset:
     >>> found = preset_info("us915-dr8")
     >>> found.region, found.direction, found.params.bandwidth_hz
     ('US915', 'downlink', 500000.0)
+    >>> preset_info("eu868-dr0").max_payload_len
+    51
     """
     key = _normal(name)
     known = _presets()
@@ -309,6 +331,7 @@ def _lorawan_preset(region: str, rate: int, direction: Direction, name: str) -> 
         region=region,
         direction=direction,
         source=None if (region, rate) in _NOT_READ else source,
+        max_payload_len=_MOST_BYTES[region][direction].get(rate),
     )
 
 

@@ -42,7 +42,8 @@ PLAN_COLUMNS = (
 )  # fmt: skip
 """Columns of `plan_table`: the preset and its setting; milliseconds on air of the whole frame; most messages in an hour
 that the region's duty cycle leaves; energy of sending one; received power needed; the loss that leaves it, its
-distance; years on a battery; whether dwell time and duty cycle are kept ("yes", or what is not).
+distance; years on a battery; whether LoRaWAN's limit of a payload, dwell time and duty cycle are kept ("yes", or
+what is not, such as "payload above 51 bytes").
 """
 _DAY_S = 86_400.0
 _SUPPLY_V = 3.3
@@ -155,7 +156,8 @@ def plan_table(
         if name not in PATH_LOSSES:
             raise ValueError(f"'path_losses' must be among {', '.join(PATH_LOSSES)} (got {name!r})")
     rows: list[tuple[float | str, ...]] = []
-    for preset, region in _planned(presets, regions):
+    planned = _planned(presets, regions)
+    for preset, region in planned:
         rule = REGIONS[region]
         protocol = _overhead(preset) if overhead_len is None else integer("overhead_len", overhead_len, 0, 255)
         power = min(14.0, rule.max_eirp_dbm - tx_gain_dbi) if tx_power_dbm is None else tx_power_dbm
@@ -174,7 +176,9 @@ def plan_table(
             )
             per_hour = int(3600 / (budget.airtime_s + budget.off_time_s))
             loss = power + tx_gain_dbi + rx_gain_dbi - budget.sensitivity_dbm - margin
+            most = None if preset.max_payload_len is None else preset.max_payload_len + LORAWAN_OVERHEAD - protocol
             kept = "yes" if budget.within_dwell_time else "dwell time exceeded"
+            kept = kept if most is None or length <= most else f"payload above {most} bytes"
             if kept == "yes" and battery.messages_per_day > 24 * per_hour:
                 kept = "duty cycle exceeded" if rule.duty_cycle else "more than fit"
             years = battery.years(1e3 * budget.energy_j / _SUPPLY_V)
@@ -196,9 +200,9 @@ def plan_table(
         if overhead_len is None
         else f"{overhead_len} bytes",
         "transmit power": "14 dBm, or the most that the region allows" if tx_power_dbm is None else f"{power:g} dBm",
+        "payload": _payload_rule([preset for preset, _ in planned]),
         "messages an hour": "one device in one band of the region, silence after each frame as its duty cycle demands,"
-        " none where there is no duty cycle;"
-        " the network's own limits of a data rate's payload are not checked (EU868: 51 bytes at DR0 to DR2)",
+        " none where there is no duty cycle",
         "energy": f"of sending alone, typical current of the {chip} at its next higher power step, {_SUPPLY_V:g} V",
         "battery": f"{battery.capacity_mah:g} mAh, all usable, no self-discharge or ageing;"
         f" {battery.messages_per_day:g} messages a day; asleep {battery.sleep_ua:g} uA; listening"
@@ -226,6 +230,15 @@ def _planned(presets: Sequence[str], regions: Sequence[str]) -> list[tuple[Prese
     if not chosen:
         raise ValueError(f"'presets' must be named for regions without LoRaWAN data rates (got {', '.join(regions)})")
     return chosen
+
+
+def _payload_rule(presets: Sequence[Preset]) -> str:
+    """What is known of LoRaWAN's limits of a payload."""
+    unread = ", ".join(item.name for item in presets if item.direction is not None and item.max_payload_len is None)
+    return (
+        "LoRaWAN's limit of each data rate by RP002-1.0.4, without a repeater (with one DR4 and faster of EU868 carry"
+        f" 222 bytes, not 242){f'; not read, and not checked, for {unread}' if unread else ''}"
+    )
 
 
 def _reach_km(name: str, frequency_hz: float, loss_db: float) -> float:

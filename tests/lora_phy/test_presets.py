@@ -10,7 +10,7 @@ from lora_phy import LoRaParams, airtime_s, preset, receive, transmit
 from lora_phy.__main__ import main
 from lora_phy.params import CHIP_BANDWIDTHS_HZ, chip_bandwidth_hz
 from lora_phy.presets import lorawan, meshcore, meshtastic, preset_info, preset_names
-from lora_phy.studies.budget import REGIONS, link_budget
+from lora_phy.studies.budget import REGIONS, link_budget, max_payload_within
 
 # as the sources print them: (SF, kHz), None where the rate is none of LoRa's
 UPLINKS = {
@@ -56,6 +56,34 @@ def test_rates_that_are_downlinks_come_as_downlinks() -> None:
     assert preset("us915-dr4").inverted_iq is False
     for region in UPLINKS:
         assert preset_info(f"{region}-dr0").direction == "uplink"
+
+
+# RP002-1.0.4, "maximum payload size (not repeater compatible)": M of a data rate, 8 more than the application's bytes
+MOST_MAC_BYTES = {
+    "EU868": [59, 59, 59, 123, 250, 250, 250], "RU864": [59, 59, 59, 123, 250, 250, 250],
+    "IN865": [59, 59, 59, 123, 250, 250], "KR920": [59, 59, 59, 123, 250, 250],
+    "AS923": [59, 59, 123, 123, 250, 250, 250, *[None] * 5, 250, 250], "CN470": [None, 31, 94, 172, 250, 250, 250],
+    "US915": [19, 61, 133, 250, 250], "AU915": [59, 59, 59, 123, 250, 250, 250],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("region", MOST_MAC_BYTES)
+def test_most_bytes_of_a_message_by_region_and_data_rate(region: str) -> None:
+    for number, mac_bytes in enumerate(MOST_MAC_BYTES[region]):
+        if mac_bytes is not None:
+            assert preset_info(f"{region}-DR{number}-uplink").max_payload_len == mac_bytes - 8
+    if region in ("US915", "AU915"):
+        found = [preset_info(f"{region}-DR{number}-downlink").max_payload_len for number in range(8, 14)]
+        assert found == [mac_bytes - 8 for mac_bytes in (61, 137, 250, 250, 250, 250)]
+    assert preset_info("cn470-dr0").max_payload_len == 0
+    assert preset_info("eu868-dr12").max_payload_len is None and preset_info("sf7").max_payload_len is None
+
+
+def test_what_us915_allows_is_what_400_ms_hold() -> None:
+    """The rule behind the table: the longest frame that keeps the dwell time, of 255 bytes at most."""
+    for number in range(4):
+        found = preset_info(f"us915-dr{number}")
+        assert found.max_payload_len + 13 == max_payload_within(0.4, found.params)
 
 
 MESHTASTIC = {

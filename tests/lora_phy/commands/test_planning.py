@@ -52,6 +52,23 @@ def test_rows_are_every_preset_payload_region_and_path_loss(capsys) -> None:
     assert {row["preset"] for row in rows if row["allowed"] == "dwell time exceeded"} == {"sf10"}
 
 
+def test_a_payload_above_the_limit_of_its_data_rate_is_told_with_the_bound(capsys) -> None:
+    """RP002-1.0.4: 51 bytes at DR0 to DR2, 115 at DR3, 242 above in EU868; 11, 53 and 125 in US915."""
+    rows, told = rows_of("200", capsys=capsys)
+    most = {"eu868-dr0": 51, "eu868-dr1": 51, "eu868-dr2": 51, "eu868-dr3": 115}
+    for row in rows:
+        bound = most.get(row["preset"])
+        assert row["allowed"] == ("yes" if bound is None else f"payload above {bound} bytes")
+    assert "RP002-1.0.4" in told["payload"] and told["payload"].endswith("not checked, for eu868-dr12, eu868-dr13")
+    us = "--preset", "us915-dr0", "us915-dr1", "us915-dr2"
+    for length, kept in (("11", "yes yes yes"), ("12", "11 yes yes"), ("54", "11 53 yes"), ("126", "11 53 125")):
+        rows, _ = rows_of(length, *us, capsys=capsys)
+        assert [row["allowed"].removeprefix("payload above ").removesuffix(" bytes") for row in rows] == kept.split()
+    # 5 bytes of MAC commands are taken from the application's
+    rows, _ = rows_of("51", "47", "--preset", "eu868-dr0", "--overhead-len", "18", capsys=capsys)
+    assert [row["allowed"] for row in rows] == ["payload above 46 bytes"] * 2
+
+
 def test_more_messages_than_the_duty_cycle_leaves(capsys) -> None:
     rows, _ = rows_of("20", "--preset", "eu868-dr0", "--messages-per-day", "457", capsys=capsys)
     assert rows[0]["messages_per_hour"] == 19 and rows[0]["allowed"] == "duty cycle exceeded"
