@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from llm_bridge.results_format import CHANNEL_COLUMNS, RESULT_COLUMNS, ItemRow
-from lora_phy.studies.plan import PLAN_COLUMNS
+from lora_phy.studies.plan import DISTANCE_COLUMNS, PLAN_COLUMNS
 from lora_phy.studies.tables import RESULT_COLUMNS as RADIO_COLUMNS
 
 PAGE = Path(__file__).with_name("result-columns.md")
@@ -129,6 +129,9 @@ RADIO = {
     "range_km": "distance of that loss, km",
     "battery_years": "years on the battery",
     "allowed": "yes, or the rule that is broken",
+    "distance_km": "distance from the gateway, km; this and what follows only where distances are given",
+    "margin_db": "largest path loss less the path loss at the distance, dB",
+    "reaches": "yes where that is not negative, else no",
 }
 
 
@@ -168,7 +171,7 @@ with `#` say where the numbers come from: `pandas.read_csv(path, comment="#")`.
 ## Radio: plan
 The table of [`plan_table`](planning.md#lora_phy.studies.plan.plan_table).
 
-{table(PLAN_COLUMNS, RADIO)}
+{table(PLAN_COLUMNS + DISTANCE_COLUMNS, RADIO)}
 ## Study: results.csv
 A row for each cell and task.
 

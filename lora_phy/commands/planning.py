@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 from lora_phy.commands.options import Subparsers, add_command, params_from
 from lora_phy.commands.printing import add_forms, print_result
 
+if TYPE_CHECKING:
+    from lora_phy.studies.tables import Table
+
 _EXAMPLES = """examples:
   python -m lora_phy plan 20
+  python -m lora_phy plan 20 --distance-km 1 3 5 --margin-db 10
   python -m lora_phy plan 12 51 --preset eu868-dr0 eu868-dr5 --path-loss hata-city 3gpp-rural
   python -m lora_phy plan 20 --region US915 --tx-power-dbm 20 --messages-per-day 96 --csv > plan.csv
 
@@ -55,6 +60,14 @@ def add(commands: Subparsers) -> None:
         metavar="MODEL",
         help="free-space, log-distance-3 (3.5, 4), hata-open (suburban, city, large-city), 3gpp-rural, 3gpp-urban;"
         " the default is hata-suburban",
+    )
+    plan.add_argument(
+        "--distance-km",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="KM",
+        help="distances from the gateway: the margin that each rate has there, and which rates reach them",
     )
     plan.add_argument(
         "--overhead-len", type=int, metavar="BYTES", help="of the protocol; LoRaWAN's 13, or 0, unless given"
@@ -108,6 +121,7 @@ def run_plan(options: argparse.Namespace) -> int:
         options.preset,
         regions=options.region,
         path_losses=options.path_loss,
+        distances_km=options.distance_km,
         overhead_len=options.overhead_len,
         tx_power_dbm=options.tx_power_dbm,
         tx_gain_dbi=options.tx_gain_dbi,
@@ -122,6 +136,36 @@ def run_plan(options: argparse.Namespace) -> int:
     )
     print_result(table, options)
     if not (options.json or options.csv):
+        for line in reached(table):
+            print(line)
         for name, words in list(table.provenance.items())[3:]:
             print(f"{name}: {words}")
     return 0
+
+
+def reached(table: Table) -> list[str]:
+    """A line for each distance of a plan: of the allowed presets that reach it, the one that is shortest on air.
+
+    Examples
+    --------
+    >>> from lora_phy.studies.plan import plan_table
+    >>> print(*reached(plan_table(20, distances_km=[3, 30])), sep="\\n")
+    3 km (20 bytes, EU868, hata-suburban): 9 of 9 presets reach it, eu868-dr13 (SF5) with the shortest airtime
+    30 km (20 bytes, EU868, hata-suburban): no allowed preset reaches it
+    """
+    places: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    for values in table.rows:
+        row = dict(zip(table.columns, values, strict=True))
+        if "distance_km" in row:
+            key = tuple(row[name] for name in ("distance_km", "payload_len", "region", "path_loss"))
+            places.setdefault(key, []).append(row)
+    lines = []
+    for (distance_km, payload_len, region, path_loss), rows in places.items():
+        found = [row for row in rows if row["reaches"] == row["allowed"] == "yes"]
+        told = "no allowed preset reaches it"
+        if found:
+            best = min(found, key=lambda row: row["airtime_ms"])
+            shortest = f"{best['preset']} (SF{best['sf']}) with the shortest airtime"
+            told = f"{len(found)} of {len(rows)} presets reach it, {shortest}"
+        lines.append(f"{distance_km:g} km ({payload_len} bytes, {region}, {path_loss}): {told}")
+    return lines

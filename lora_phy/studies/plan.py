@@ -2,9 +2,10 @@
 
     messages an hour = 3600 / (airtime + off time)        largest loss = P_tx + gains - sensitivity - margin
     range: path loss(range) = largest loss                battery life = charge / (sleep + messages · (send + listen))
+    margin at a distance = largest loss - path loss(distance)
 
-Each row is one preset with one payload under one region's rules and one path loss. Everything that is assumed stands in
-the table's provenance, in words.
+Each row is one preset with one payload under one region's rules, one path loss and one distance. Everything that is
+assumed stands in the table's provenance, in words.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ PLAN_COLUMNS = (
 that the region's duty cycle leaves; energy of sending one; received power needed; the loss that leaves it, its
 distance; years on a battery; whether LoRaWAN's limit of a payload, dwell time and duty cycle are kept ("yes", or
 what is not, such as "payload above 51 bytes").
+"""
+DISTANCE_COLUMNS = ("distance_km", "margin_db", "reaches")
+"""What `plan_table` adds where it is given distances: each of them, how far the path loss there stays below the largest
+loss, and whether it does ("yes" or "no").
 """
 _DAY_S = 86_400.0
 _SUPPLY_V = 3.3
@@ -101,6 +106,7 @@ def plan_table(
     *,
     regions: Sequence[str] = (),
     path_losses: Sequence[str] = ("hata-suburban",),
+    distances_km: Sequence[float] = (),
     overhead_len: int | None = None,
     tx_power_dbm: float | None = None,
     tx_gain_dbi: float = 0.0,
@@ -123,6 +129,8 @@ def plan_table(
         Keys of `lora_phy.studies.budget.REGIONS`, whose rules hold; none: that of each preset, or EU868.
     path_losses
         Keys of `PATH_LOSSES`.
+    distances_km
+        Distances from the gateway, which add rows, and the columns `DISTANCE_COLUMNS`.
     overhead_len
         Bytes that the protocol adds; None: 13 for LoRaWAN's presets (`LORAWAN_OVERHEAD`), 0 for others.
     tx_power_dbm, tx_gain_dbi, rx_gain_dbi
@@ -148,10 +156,17 @@ def plan_table(
     >>> at = [table.columns.index(name) for name in ("sf", "airtime_ms", "messages_per_hour")]
     >>> [[round(row[i], 1) for i in at] for row in table.rows]
     [[12, 1810.4, 19], [7, 71.9, 500]]
+
+    Which of them reaches 5 km?
+
+    >>> table = plan_table(20, ["eu868-dr0", "eu868-dr5"], distances_km=[5])
+    >>> [(row[0], round(row[-2], 1), row[-1]) for row in table.rows]
+    [('eu868-dr0', 12.0, 'yes'), ('eu868-dr5', -2.6, 'no')]
     """
     lens = [payload_lens] if isinstance(payload_lens, int) else list(payload_lens)
     battery = battery or Battery()
     margin = finite("margin_db", margin_db, low=0.0, high=300.0)
+    distances = [finite("distances_km", distance, low=1e-6, high=1e4) for distance in distances_km]
     for name in path_losses:
         if name not in PATH_LOSSES:
             raise ValueError(f"'path_losses' must be among {', '.join(PATH_LOSSES)} (got {name!r})")
@@ -183,13 +198,16 @@ def plan_table(
                 kept = "duty cycle exceeded" if rule.duty_cycle else "more than fit"
             years = battery.years(1e3 * budget.energy_j / _SUPPLY_V)
             for name in path_losses:
-                rows.append(
-                    (
-                        preset.name, region, name, budget.params.sf, budget.params.bandwidth_hz, length, protocol,
-                        1e3 * budget.airtime_s, per_hour, 1e3 * budget.energy_j, budget.sensitivity_dbm, loss,
-                        _reach_km(name, rule.frequency_hz, loss), years, kept,
-                    )
+                row = (
+                    preset.name, region, name, budget.params.sf, budget.params.bandwidth_hz, length, protocol,
+                    1e3 * budget.airtime_s, per_hour, 1e3 * budget.energy_j, budget.sensitivity_dbm, loss,
+                    _reach_km(name, rule.frequency_hz, loss), years, kept,
                 )  # fmt: skip
+                left = [loss - float(PATH_LOSSES[name](1e3 * distance, rule.frequency_hz)) for distance in distances]
+                rows += [
+                    (*row, distance, spare, "yes" if spare >= 0 else "no")
+                    for distance, spare in zip(distances, left, strict=True)
+                ] or [row]
     assumed = {
         "sensitivity": f"packet error rate {target_per:g}, AWGN, hard decisions, perfect synchronisation"
         f" (theory.per_awgn); noise figure {noise_figure_db:g} dB, 290 K",
@@ -209,7 +227,7 @@ def plan_table(
         f" {battery.listen_ma:g} mA for {battery.listen_s:g} s after each message",
     }
     return Table(
-        columns=PLAN_COLUMNS,
+        columns=PLAN_COLUMNS + DISTANCE_COLUMNS if distances else PLAN_COLUMNS,
         rows=tuple(rows),
         provenance=provenance_of("plan: link budget and theory", **assumed),
     )

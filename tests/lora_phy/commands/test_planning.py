@@ -40,6 +40,28 @@ def test_dr0_and_dr5_by_hand(capsys) -> None:
     assert "13 bytes" in told["overhead"] and "SX1262" in told["energy"] and "2400 mAh" in told["battery"]
 
 
+def test_a_distance_gives_the_margin_and_the_rates_that_reach_it(capsys) -> None:
+    """Free space by Friis: 20 log10(4 pi d f / c); the range is the distance at which the margin is 0."""
+    asked = "20", "--path-loss", "free-space", "--margin-db", "30", "--distance-km", "5", "15"
+    rows, _ = rows_of(*asked, capsys=capsys)
+    assert len(rows) == 9 * 2 and {row["distance_km"] for row in rows} == {5.0, 15.0}
+    for row in rows:
+        lost_db = 20 * math.log10(4 * math.pi * 1e3 * row["distance_km"] * 868.1e6 / 299_792_458)
+        assert row["margin_db"] == pytest.approx(14 - 30 - row["sensitivity_dbm"] - lost_db, abs=1e-9)
+        assert (row["reaches"] == "yes") is (row["distance_km"] <= row["range_km"]) is (row["margin_db"] >= 0)
+    assert main(["plan", *asked]) == 0
+    near, far = (line for line in capsys.readouterr().out.splitlines() if " km (20 bytes" in line)
+    fastest = [
+        min((r["airtime_ms"], r["preset"]) for r in rows if r["reaches"] == "yes" and r["distance_km"] == km)[1]
+        for km in (5, 15)
+    ]
+    assert near.startswith("5 km") and f", {fastest[0]} (SF" in near and f", {fastest[1]} (SF" in far
+    assert fastest[0] != fastest[1]
+    # what LoRaWAN forbids is no advice: 200 bytes at DR0
+    assert main(["plan", "200", "--preset", "eu868-dr0", "--distance-km", "1"]) == 0
+    assert "1 km (200 bytes, EU868, hata-suburban): no allowed preset reaches it" in capsys.readouterr().out
+
+
 def test_rows_are_every_preset_payload_region_and_path_loss(capsys) -> None:
     rows, _ = rows_of(
         "10", "50", "--preset", "sf9", "sf10", "--region", "EU868", "US915", "--path-loss", *list(PATH_LOSSES)[:3],
@@ -107,6 +129,7 @@ def test_a_budget_as_json(capsys) -> None:
         ),
         (["plan", "20", "--margin-db", "-1"], "'margin_db' must be finite and in [0, 300]"),
         (["plan", "20", "--battery-mah", "0"], "'capacity_mah' must be finite"),
+        (["plan", "20", "--distance-km", "0"], "'distances_km' must be finite and in [1e-06, 10000] (got 0.0)"),
         (["plan", "20", "--target-per", "0"], "'target' must be in (0, 1)"),
         (["budget", "16", "--path-loss-db", "100", "--tx-power-dbm", "nan"], "'tx_power_dbm' must be finite"),
         (["airtime", "16", "--bandwidth-hz", "1e-9"], "'--bandwidth-hz' must be finite and in [1, inf] (got 1e-09)"),
