@@ -150,7 +150,7 @@ def reached(table: Table) -> list[str]:
     --------
     >>> from lora_phy.studies.plan import plan_table
     >>> print(*reached(plan_table(20, distances_km=[3, 30])), sep="\\n")
-    3 km (20 bytes, EU868, hata-suburban): 9 of 9 presets reach it, eu868-dr13 (SF5) with the shortest airtime
+    3 km (20 bytes, EU868, hata-suburban): 8 of 9 presets reach it, eu868-dr6 (SF7) with the shortest airtime
     30 km (20 bytes, EU868, hata-suburban): no allowed preset reaches it
     """
     places: dict[tuple[object, ...], list[dict[str, Any]]] = {}
