@@ -98,6 +98,7 @@ def closing_sentences(study: Study) -> list[str]:
     warnings = [sentence for curve in headlines if (sentence := say.warning_sentence(curve))]
     found = [(c.first.corpus, say.primary_sentence(c)) for c in tests.primary_contrasts(study)]
     found += [(c.first.corpus, say.texture_sentence(c)) for c in tests.texture_contrasts(study)]
+    found += [(c.first.corpus, say.training_sentence(c)) for c in tests.training_contrasts(study)]
     first = min(
         (corpus for corpus, _ in found), key=lambda corpus: results.rank(results.CORPUS_ORDER, corpus), default=None
     )

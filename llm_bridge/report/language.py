@@ -389,13 +389,17 @@ def primary_sentence(contrast: Contrast) -> str:
     tail = "" if contrast.informative else "; neither beats the baseline with nothing lost, so this says little"
     factors = sf_span([group[1].sf for group in contrast.groups if group[1].sf is not None])
     mean = "" if len(contrast.groups) == 1 else "mean over "
-    return _loss_sentence(contrast, f"From nothing lost to the link ({mean}{factors})", "the link costs", tail)
+    link = f"{mean}{factors}, policy {contrast.linked[0].policy}"
+    return _loss_sentence(contrast, f"From nothing lost to the link ({link})", "the link costs", tail)
 
 
 def training_sentence(contrast: Contrast) -> str:
-    """What may be said about [F1(none) - F1(train)] of one method minus that of the other."""
+    """What may be said about what damaged training texts cost one method more than the other."""
+    p = contrast.linked[0]
     factors = ", ".join(f"SF{group[1].sf}" for group in contrast.groups)
-    from_to = f"From clean training texts to those that crossed the link ({held_equal(contrast.linked[0])}, {factors})"
+    where = f"{held_equal(p)}, policy {p.policy}, {factors}"
+    judged = "; texts to judge received in both" if p.corrupted_split == "both" else ""
+    from_to = f"From clean training texts to those that crossed the link ({where}{judged})"
     return _loss_sentence(contrast, from_to, "damaged training texts cost")
 
 

@@ -153,6 +153,11 @@ def answer(study: Study, primary: Sequence[tests.Contrast], texture: Sequence[te
     if not shown:
         title = "QLoRA against full fine-tuning, all spreading factors together"
         yield Part(text="Not compared: this study does not hold both methods over the same link.", title=title)
+    title = "Training texts over the link too"
+    for contrast in tests.training_contrasts(study):
+        if contrast.first.corpus == first or first is None:
+            yield Part(text=say.training_sentence(contrast), title=title)
+            title = ""
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:
@@ -346,7 +351,6 @@ def split_parts(study: Study) -> Iterator[Part]:
             note="F1 with 95 % intervals, by what crossed the link: nothing, training texts, the texts to judge, or "
             "both. Under training texts, the texts to judge are clean.",
             table=tables.split_table(rows),
-            sentences=[say.training_sentence(contrast) for contrast in tests.training_contrasts(study)],
         )
 
 

@@ -236,15 +236,41 @@ def texture_contrasts(study: Study, *, methods: tuple[str, ...] = METHODS) -> li
 
 
 def training_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Contrast]:
-    """[F1(none) - F1(train)] of one method minus that of the other, all spreading factors of one link together."""
+    """What damage in the training texts costs one method more than the other, all spreading factors of a link together.
+
+    The texts to judge are clean ([F1(none) - F1(train)]), or crossed the same link ([F1(eval) - F1(both)]): a family
+    of tests for each of the two.
+    """
+    received = {
+        (p.corpus, p.task, p.method, p.link): p
+        for p in study.points
+        if p.corrupted_split == "eval" and p.f1 is not None
+    }
+
+    def undamaged(p: Point, curve: Curve) -> Point | None:
+        """The point of the model that learnt from clean texts, its texts to judge like those of `p`."""
+        both = received.get((p.corpus, p.task, p.method, p.link))
+        return curve.clean if p.corrupted_split == "train" else both
+
     found = []
     for first, second in _method_pairs(study, methods):
         p = first.first
-        if p.task in TESTED_TASKS and p.corrupted_split == "train" and first.clean and second.clean:
-            pairs = shared_points(first, second)
-            contrast = _contrast(study, [(first.clean, a, second.clean, b) for a, b in pairs])
-            found += [contrast] if contrast else []
-    return _corrected(found, lambda c: (c.first.corpus, c.first.condition))
+        if p.task not in TESTED_TASKS or p.corrupted_split not in ("train", "both"):
+            continue
+        groups = []
+        for a, b in shared_points(first, second):
+            learnt_clean = (undamaged(a, first), undamaged(b, second))
+            if learnt_clean[0] and learnt_clean[1]:
+                groups.append((learnt_clean[0], a, learnt_clean[1], b))
+        contrast = _contrast(study, groups)
+        found += [contrast] if contrast else []
+    return _corrected(found, _training_family)
+
+
+def _training_family(contrast: Contrast) -> Hashable:
+    """Both policies of an axis together where texts to judge crossed the link too; else each link by itself."""
+    p = contrast.first
+    return p.corpus, (p.axis, p.corrupted_split) if p.corrupted_split == "both" else p.condition
 
 
 # --- methods, spreading factors ---------------------------------------------------------------------------------------

@@ -336,24 +336,54 @@ def test_scores_by_what_crossed_the_link(splits_dir):
     assert {p.corrupted_split for row in rows for p in [row.points["train"]]} == {"train"}
 
 
-def test_what_clean_training_texts_are_worth_is_over_both_spreading_factors(splits_dir):
+@pytest.mark.parametrize(("base", "damaged"), [("none", "train"), ("eval", "both")])
+def test_what_clean_training_texts_are_worth_is_over_both_spreading_factors(splits_dir, base, damaged):
     study = load_study(splits_dir)
-    found = training_contrasts(study)
+    found = [c for c in training_contrasts(study) if c.first.corrupted_split == damaged]
     assert [c.first.task for c in found] == ["localise", "paired"]
     assert [c.p_holm for c in found] == pytest.approx(list(holm([c.p_value for c in found])))
     for contrast in found:
         assert [group[1].sf for group in contrast.groups] == [7, 12]
-        assert [p.corrupted_split for p in contrast.groups[0]] == ["none", "train"] * 2
+        assert [p.corrupted_split for p in contrast.groups[0]] == [base, damaged] * 2
         f1 = {
             (m, s): [p.f1 for p in study.points if (p.method, p.corrupted_split, p.task) == (m, s, contrast.first.task)]
             for m in ("qlora", "full")
-            for s in ("none", "train")
+            for s in (base, damaged)
         }
-        lost = [np.mean(f1[m, "none"]) - np.mean(f1[m, "train"]) for m in ("qlora", "full")]
+        lost = [np.mean(f1[m, base]) - np.mean(f1[m, damaged]) for m in ("qlora", "full")]
         assert contrast.difference.value == pytest.approx(lost[0] - lost[1], abs=1e-9)
         said = training_sentence(contrast)
-        assert "same share of frames lost, 30 % of frames lost, SF7, SF12" in said
+        judged = "; texts to judge received in both" if damaged == "both" else ""
+        assert f"(same share of frames lost, 30 % of frames lost, policy drop, SF7, SF12{judged})" in said
         assert "two training seeds, two channel seeds for each, four in all" in said
+
+
+def test_both_policies_are_one_family_where_both_splits_crossed_the_link(tmp_path):
+    for policy in ("drop", "deliver"):
+        make_study(
+            tmp_path,
+            axes=("fixed_snr",),
+            methods=("qlora", "full"),
+            tasks=("localise",),
+            spreading_factors=(7, 9, 12),
+            train_seeds=(0, 1, 2),
+            channel_seeds=range(3),
+            channel_seeds_each=1,
+            splits=("eval", "both"),
+            policy=policy,
+            with_clean=policy == "drop",
+        )
+    study = load_study(tmp_path)
+    found = training_contrasts(study)
+    assert [(c.first.policy, c.first.corrupted_split, len(c.groups)) for c in found] == [
+        ("drop", "both", 3),
+        ("deliver", "both", 3),
+    ]
+    assert [c.p_holm for c in found] == pytest.approx(list(holm([c.p_value for c in found])))
+    assert all(c.difference.over_seeds is not None for c in found)
+    write_report(tmp_path)
+    answer = read_page(tmp_path).split('class="answer"')[1].split("</div>")[0]
+    assert answer.count("texts to judge received in both") == 2
 
 
 def test_texture_is_tested_at_equal_losses_and_nowhere_else(splits_dir, study):
@@ -461,7 +491,7 @@ def test_page_holds_the_tests_the_controls_and_the_advice(study_dir):
     assert "Not in this study: " in page and "bursts" in page
     answer = page.split('class="answer"')[1].split("</div>")[0]
     assert (
-        "From nothing lost to the link (mean over SF7, SF9, SF12), F1 in localise falls by" in answer
+        "From nothing lost to the link (mean over SF7, SF9, SF12, policy drop), F1 in localise falls by" in answer
         and "after Holm" in answer
     )
     assert "shuffled" not in answer

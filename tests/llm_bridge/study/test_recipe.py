@@ -378,6 +378,14 @@ def test_the_grid_holds_the_cells_that_its_recipe_tells() -> None:
 
 def test_corruption_in_training_shares_its_models_between_splits() -> None:
     cells = expand(load_recipe("training_corruption"))
+    # methods x seeds: clean once, and one model for each of three spreading factors and two policies
+    assert learners(cells) == 2 * 5 * (1 + 3 * 2)
+    # models: clean, and two splits over six links; two rules and zero-shot: clean, and on all five channel seeds
+    assert len(cells) == 2 * 5 * (1 + 2 * 6) + 3 * (1 + 5 * 6)
+
+
+def test_the_texture_of_damage_is_compared_at_equal_losses() -> None:
+    cells = expand(load_recipe("texture"))
     # methods x seeds, clean; and for each of two spreading factors: train and both learn the same
     assert learners(cells) == 2 * 2 * (1 + 2)
     # models: clean, and three splits at two spreading factors; rules, zero-shot: clean, and on both channel seeds
