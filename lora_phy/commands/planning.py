@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from lora_phy.commands.options import Subparsers, add_command, params_from
-from lora_phy.commands.printing import add_forms, print_result
+from lora_phy.commands.printing import add_forms, print_result, print_text
 
 if TYPE_CHECKING:
     from lora_phy.studies.tables import Table
@@ -134,12 +134,11 @@ def run_plan(options: argparse.Namespace) -> int:
             capacity_mah=options.battery_mah, messages_per_day=options.messages_per_day, sleep_ua=options.sleep_ua
         ),
     )
-    print_result(table, options)
+    print_result(table, options, keys=("preset", "region", "path_loss", "payload_len", "distance_km"))
     if not (options.json or options.csv):
-        for line in reached(table):
-            print(line)
-        for name, words in list(table.provenance.items())[3:]:
-            print(f"{name}: {words}")
+        print()
+        for line in (*reached(table), *(f"{name}: {words}" for name, words in list(table.provenance.items())[3:])):
+            print_text(line)
     return 0
 
 

@@ -48,8 +48,9 @@ def show_results(results: Sequence[LinkResult], options: argparse.Namespace) -> 
     """Print the table of results, and draw them where ``--plot`` asks for it."""
     from lora_phy.studies.tables import results_table
 
+    keys = ("sf", "bandwidth_hz", "cr", "payload_len", "snr_db", "fading", "sync", "decoding", "engine")
     hidden = ("missed", "bad_header", "bad_crc", "truncated", "undetected", "version", "point")
-    print_result(results_table(results), options, hidden=hidden)
+    print_result(results_table(results), options, keys=keys, hidden=hidden)
     if options.plot is not None:
         import matplotlib.pyplot as plt
 
