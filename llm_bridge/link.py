@@ -116,6 +116,7 @@ class Link:
         pair_noise: str = "same",
         engine: str | None = None,
         k_factor_db: float | None = None,
+        doppler_hz: float = 0.0,
         shadowing_db: float = 0.0,
     ) -> RadioSettings:
         """The radio of the link, on which each item is sent once.
@@ -126,6 +127,8 @@ class Link:
             The parameters of the same names of `RadioSettings`.
         k_factor_db
             K factor in dB; it is used under Rician fading alone.
+        doppler_hz
+            Largest Doppler shift in Hz; it is used under fading alone.
         shadowing_db
             Standard deviation of shadowing in dB; it is used where a distance is held equal.
         """
@@ -137,6 +140,7 @@ class Link:
             cr=self.cr,
             fading=None if self.fading == "none" else self.fading,
             k_factor_db=k_factor_db if self.fading == "rician" else None,
+            doppler_hz=doppler_hz if self.fading != "none" else 0.0,
             bandwidth_hz=bandwidth_hz,
             policy=self.policy,
             source_coding=self.source_coding,

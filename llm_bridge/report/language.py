@@ -253,7 +253,9 @@ def condition_name(point: Point) -> str:
     if point.clean:
         return "no link"
     split = SENT_TEXTS.get(point.corrupted_split, point.corrupted_split)
-    return ", ".join([*link_words(point.link), split])
+    within = [f"{point.radio['doppler_hz']:g} Hz of Doppler"] if point.radio.get("doppler_hz") else []
+    found = ["frames found by the receiver"] if point.radio.get("sync") == "receiver" else []
+    return ", ".join([*link_words(point.link), *within, *found, split])
 
 
 def held_equal(point: Point) -> str:

@@ -409,10 +409,11 @@ def delivery_parts(study: Study) -> Iterator[Part]:
         title, svg = f"{say.corpus_name(corpus)}, {say.axis_name(axis)}", figures.delivery_against_sf(group)
         drawn.append(Part(title=title, where=_link_text(group), svg=svg))
     payload_len = _payload_len(study)
+    one_fade = not any(p.radio.get("doppler_hz") for p in study.points)
     for (corpus, axis), group in ordered:
         link = group["link"].iloc[0]
         in_theory = link.fading in ("none", "rayleigh") and link.policy == "drop" and math.isfinite(link.snr_db)
-        if axis == "fixed_snr" and in_theory and payload_len:
+        if axis == "fixed_snr" and in_theory and one_fade and payload_len:
             where = (
                 f"Lines: theory, whole fragments; markers: frames of this study. {say.sentence_case(_link_text(group))}"
             )

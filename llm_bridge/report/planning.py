@@ -228,6 +228,7 @@ def _usable(curve: Curve) -> bool:
         and link.policy == "drop"
         and p.corrupted_split == "eval"
         and link.fading in ("none", "rayleigh")
+        and not p.radio.get("doppler_hz")  # the frame loss is that of one fade a frame
         and not is_rule(p.method)
         and not is_control(p)
         and all(len(point.items) and point.byte_error_rate is not None for point in curve.points)

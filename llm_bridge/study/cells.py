@@ -26,7 +26,7 @@ UNTRAINED = ("zero-shot", "zero-shot-nf4", *RULE_TASKS)
 SHUFFLED = "-shuffled"
 RADIO_SETTINGS = ("bandwidth_hz", "redundancy", "fragment", "decoding", "airtime_reference_sf", "region", "duty_cycle")
 """Of the recipe's section: what shapes or labels every link and is not a field of one."""
-LATER_SETTINGS = {"sync": "perfect", "pair_noise": "same", "engine": None}
+LATER_SETTINGS = {"sync": "perfect", "pair_noise": "same", "engine": None, "doppler_hz": 0.0}
 """Keys of the section that are younger than published results, with their defaults: in a name where they differ."""
 LATER_COLUMNS = tuple(name for name in LEVEL_COLUMNS if not QUANTITIES[name].written_where_none)
 """Columns that are younger than published results: left out of a cell's configuration where they are None."""
@@ -206,6 +206,8 @@ def _unread(link: Link, recipe: Recipe) -> dict[str, object]:
         found["redundancy"] = default.redundancy
     if link.axis != "equal_airtime" or recipe.radio.period_s:
         found["airtime_reference_sf"] = default.airtime_reference_sf
+    if link.fading == "none":
+        found["doppler_hz"] = default.doppler_hz
     return found
 
 

@@ -209,7 +209,7 @@ class RadioConfig:
     levels: Mapping[str, Many[Float]] = Field(default_factory=lambda: {"snr_db": (-10.0,)})
     """Levels of every quantity that an axis can hold equal (`llm_bridge.axes.QUANTITIES`), each a key of its own."""
     fading: OneOrMore[Annotated[Text, OneOf(("none", "rayleigh", "rician"))]] = ("none",)
-    """Fading of the channel, one fade a frame."""
+    """Fading of the channel, one fade a frame where `doppler_hz` is 0."""
     cr: OneOrMore[Annotated[Int, Within(1, 4)]] = (1,)
     """Coding rates 4/(4 + cr)."""
     policy: OneOrMore[Annotated[Text, OneOf(tuple(POLICIES))]] = ("drop",)
@@ -228,6 +228,9 @@ class RadioConfig:
     """Parity packets over data packets, rounded up; the policy "erasure" alone uses it."""
     k_factor_db: Annotated[Float, Within(-100, 100)] | None = None
     """K factor of Rician fading in dB."""
+    doppler_hz: Annotated[Float, Within(0, 1000)] = 0.0
+    """Largest Doppler shift of Rayleigh and Rician fading in Hz, at which the fade changes within a frame (Clarke's
+    spectrum): 3 Hz is a walk at 868 MHz, 0 one fade a frame. Above 0 every sample is simulated, which is far slower."""
     fragment: Text = "48"
     """Most bytes of text in a packet, 3 to 251, or "max": the longest that EU868 permits at each spreading factor."""
     decoding: Annotated[Text, OneOf(("hard", "soft"))] = "hard"
@@ -279,6 +282,11 @@ class RadioConfig:
             problems.append(f"'radio.fragment' must be {allowed} (got {self.fragment!r})")
         if "rician" in self.fading and self.k_factor_db is None:
             problems.append("'radio.k_factor_db' must be given where 'radio.fading' is rician (got none)")
+        if self.doppler_hz and self.engine == "bins":
+            problems.append("'radio.engine' must not be 'bins' where 'radio.doppler_hz' is above 0 (got 'bins')")
+        if self.doppler_hz and "equal_loss" in self.axis:
+            allowed = "0 on the axis 'equal_loss', whose SNR is found for one fade a frame"
+            problems.append(f"'radio.doppler_hz' must be {allowed} (got {self.doppler_hz})")
         if problems:
             raise ValueError("\n".join(problems))
 
@@ -312,6 +320,7 @@ class RadioConfig:
             pair_noise=self.pair_noise,
             engine=self.engine,
             k_factor_db=self.k_factor_db,
+            doppler_hz=self.doppler_hz,
             shadowing_db=self.shadowing_db,
         )
 

@@ -5,7 +5,7 @@
 Synchronisation is perfect by default: the receiver knows where a frame's data symbols begin, and the preamble is not
 simulated (its noise could change nothing; its airtime is counted elsewhere). With ``sync="receiver"`` the whole frame
 lies in a stretch of noise, at a place drawn for it, and `lora_phy`'s receiver has to find it; carrier and clocks agree,
-but the receiver does not know that. Fading is flat, one fade a frame.
+but the receiver does not know that. Fading is flat, one fade a frame unless the channel has a Doppler shift.
 
 The noise and the fade of a frame are drawn from its key: a function of (channel seed, corpus, program, fragment,
 attempt) and of nothing else. So all methods, policies, training seeds and SNRs meet the same noise. By default **both

@@ -26,7 +26,11 @@ class RadioSettings:
     snr_db
         Signal over noise in the bandwidth, dB; the mean under fading; ``math.inf``: no noise.
     fading, k_factor_db
-        None (AWGN), "rayleigh" or "rician": one fade a frame. Rician needs the K factor.
+        None (AWGN), "rayleigh" or "rician": one fade a frame, unless `doppler_hz` says otherwise. Rician needs the K
+        factor.
+    doppler_hz
+        Largest Doppler shift in Hz, 0 by default: one fade a frame. Above it the fade changes within a frame, and every
+        sample is simulated.
     policy
         A key of `POLICIES`.
     source_coding
@@ -73,6 +77,7 @@ class RadioSettings:
     max_attempts: int = 1
     airtime_budget_s: float | None = None
     k_factor_db: float | None = None
+    doppler_hz: float = 0.0
     decoding: Literal["hard", "soft"] = "hard"
     sync: Literal["perfect", "receiver"] = "perfect"
     engine: Literal["bins", "waveform"] | None = None
@@ -108,6 +113,8 @@ class RadioSettings:
             raise ValueError(f"'engine' must be None, 'bins' or 'waveform' (got {self.engine!r})")
         if self.engine == "bins" and self.sync == "receiver":
             raise ValueError("'engine' must be None or 'waveform' with sync 'receiver', which needs IQ (got 'bins')")
+        if self.engine == "bins" and self.doppler_hz:
+            raise ValueError("'engine' must be None or 'waveform' with 'doppler_hz' above 0 (got 'bins')")
         if self.pair_noise not in ("same", "independent"):
             raise ValueError(f"'pair_noise' must be 'same' or 'independent' (got {self.pair_noise!r})")
 
@@ -119,6 +126,7 @@ class RadioSettings:
                 snr_db=self.snr_db,
                 fading=cast(Literal["rayleigh", "rician"] | None, self.fading),
                 k_factor_db=self.k_factor_db,
+                doppler_hz=self.doppler_hz,
             ),
             channel_seed=self.channel_seed,
             decoding=self.decoding,

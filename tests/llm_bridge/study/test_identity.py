@@ -85,6 +85,7 @@ SETTINGS: dict[str, tuple[str, Differs]] = {
     "radio.bandwidth_hz": ("250e3", crosses),
     "radio.redundancy": ("0.75", crosses_with(policy="erasure")),
     "radio.k_factor_db": ("3.0", crosses_with(fading="rician")),
+    "radio.doppler_hz": ("3.0", lambda cell: cell.link is not None and cell.link.fading != "none"),
     "radio.fragment": ("32", crosses),
     "radio.sync": ("receiver", crosses),
     "radio.pair_noise": ("independent", crosses),

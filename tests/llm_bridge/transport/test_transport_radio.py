@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binomtest, fisher_exact
 
 from llm_bridge.transport.radio import Packet, RadioLink, carry, packet_keys
+from llm_bridge.transport.settings import RadioSettings
 from lora_phy import LoRaParams, decide_symbols, decode_symbols, demodulate, encode_payload, modulate, theory
 from lora_phy.channel import ChannelParams, apply_channel
 from lora_phy.kernels.counters import philox
@@ -254,3 +255,35 @@ def test_a_receiver_that_has_to_find_the_frames_loses_what_is_lost_and_more():
     assert 0 < lost < 40
     dead = carry(packets[:5], link(snr_db=-40.0, sync="receiver"))
     assert not any(arrival.crc_ok for arrival in dead)
+
+
+def test_a_fade_that_changes_within_a_frame_hits_the_same_share_of_symbols_and_more_frames() -> None:
+    """A symbol's own fade is Rayleigh at any Doppler shift; a longer stretch of fades has more deep ones in it.
+
+    Symbols of a frame are dependent, so the bound on their error rate takes a frame for one draw: five standard errors
+    (false alarm below 1e-6). Frames lost: Fisher's exact test at 1e-6.
+    """
+    packets = [packet(number) for number in range(150)]
+    num_symbols = len(encode_payload(packets[0].payload, LoRaParams(sf=8)))
+    expected = float(theory.ser_rayleigh(8, -8.0))  # 0.136
+    lost = []
+    for doppler_hz in (0.0, 10.0):  # frames of 0.19 s
+        radio = RadioSettings(sf=8, snr_db=-8.0, fading="rayleigh", doppler_hz=doppler_hz)
+        arrivals = carry(packets, radio.radio_link())
+        rate = sum(arrival.symbol_errors for arrival in arrivals) / (num_symbols * len(packets))
+        assert abs(rate - expected) < 5 * (expected * (1 - expected) / len(packets)) ** 0.5
+        lost.append(sum(not arrival.crc_ok for arrival in arrivals))
+    kept = [len(packets) - number for number in lost]
+    assert fisher_exact([lost, kept], alternative="less").pvalue < FALSE_ALARM
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"fading": "rayleigh", "engine": "bins"}, "'engine' must be None or 'waveform' with 'doppler_hz' above 0"),
+        ({}, "'doppler_hz' must be 0 with fading=None"),
+    ],
+)
+def test_a_doppler_shift_needs_fading_and_samples(settings: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        RadioSettings(sf=7, snr_db=0.0, doppler_hz=3.0, **settings)
