@@ -1,0 +1,152 @@
+"""F1 over SNR, spreading factor and coding rate, for each method: read off the share of bytes that a link loses.
+
+    python -m llm_bridge run surface --out runs/surface              # the channel of every link, no model
+    python benchmarks/f1_surface.py docs/results/frozen_mutants runs/surface --checks runs/check-1 runs/check-2 \\
+        --out docs/results/f1_surface.json --figure docs/gallery/f1_surface.svg
+
+    links that were scored ─► F1 against the share of bytes lost, never rising ─┐
+    every link ─► share of bytes lost, counted over its simulated frames ───────┴─► F1 of every link
+
+`--scored` names further folders whose points shape the curve, `--checks` folders that were scored and are compared with
+what is read off. Reading off takes F1 to depend on the share lost alone; the checks tell by how much that is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm_bridge.report import load_study
+from llm_bridge.report.planning import f1_of_loss
+from llm_bridge.report.results import Point
+from llm_bridge.results_format import CHANNEL_TABLE
+
+KEYS = ("fading", "cr", "sf", "snr_db")
+
+
+def scored_points(folders: Sequence[Path], method: str) -> list[Point]:
+    """Points of *localise* over links that drop damaged frames, of one method and the first corpus."""
+    points = [p for folder in folders for p in load_study(folder).points]
+    return [
+        p for p in points
+        if (p.task, p.method, p.corrupted_split) == ("localise", method, "eval") and p.link and p.policy == "drop"
+    ]  # fmt: skip
+
+
+def clean_point(folder: Path, method: str) -> Point | None:
+    """The method's point without a link."""
+    found = [p for p in load_study(folder).points if (p.task, p.method) == ("localise", method) and p.clean]
+    return found[0] if found else None
+
+
+def surface(rows: Sequence[dict[str, Any]], shares: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    """F1 of every link from the share of bytes that it loses."""
+    return [
+        {**{key: row[key] for key in KEYS}, "lost": round(row["lost"], 4)}
+        | {"f1": round(float(np.interp(row["lost"], shares, scores)), 4)}
+        for row in rows
+    ]
+
+
+def channel_rows(folder: Path) -> list[dict[str, Any]]:
+    """Every link of a channel run with the share of bytes that it loses, over all channel seeds."""
+    import pandas as pd
+
+    table = pd.read_csv(folder / CHANNEL_TABLE, keep_default_na=False, na_values=[""])
+    sums = table.groupby(list(KEYS))[["bytes_sent", "bytes_lost"]].sum().reset_index()
+    sums["lost"] = sums["bytes_lost"] / sums["bytes_sent"]
+    rows: list[dict[str, Any]] = sums[[*KEYS, "lost"]].to_dict("records")
+    return rows
+
+
+def check(point: Point, shares: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """A link that was scored beside what is read off; `within` tells whether its interval holds the latter."""
+    from llm_bridge.scoring.metrics import measures
+
+    assert point.link is not None and point.byte_error_rate is not None
+    told = float(np.interp(point.byte_error_rate, shares, scores))
+    found = measures(point.items.to_dict("records"))["f1"]
+    return {
+        **{key: getattr(point.link, key) for key in KEYS},
+        "lost": round(point.byte_error_rate, 4),
+        "read_off": round(told, 4),
+        "measured": [round(value, 4) for value in (found.value, found.low, found.high)],
+        "within": found.low <= told <= found.high,
+    }
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """One row of panels a method, one column for each fading and coding rate: F1 as a number and a colour."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    methods = list(found["methods"])
+    rows = found["methods"][methods[0]]["surface"]
+    panels = sorted({(row["fading"], row["cr"]) for row in rows}, key=lambda pair: (pair[0] != "none", pair[1]))
+    snrs, sfs = (sorted({row[key] for row in rows}) for key in ("snr_db", "sf"))
+    top = max(row["f1"] for method in methods for row in found["methods"][method]["surface"])
+    figure, axes = plt.subplots(
+        len(panels), len(methods), figsize=(5.2 * len(methods) / 2 + 2.2, 1.9 * len(panels)), layout="constrained",
+        sharex=True, sharey=True, squeeze=False,
+    )  # fmt: skip
+    for column, method in enumerate(methods):
+        for line, panel in enumerate(panels):
+            ax = axes[line][column]
+            table = np.full((len(sfs), len(snrs)), np.nan)
+            for row in found["methods"][method]["surface"]:
+                if (row["fading"], row["cr"]) == panel:
+                    table[sfs.index(row["sf"]), snrs.index(row["snr_db"])] = row["f1"]
+            ax.imshow(table, vmin=0, vmax=top, cmap="viridis", aspect="auto", origin="lower")
+            for (y, x), value in np.ndenumerate(table):
+                text = f"{value:.2f}".removeprefix("0")
+                ax.text(x, y, text, ha="center", va="center", size=6.5, color="w" if value < 0.6 * top else "k")
+            name = "AWGN" if panel[0] == "none" else "Rayleigh"
+            ax.set_title(f"{found['names'][method]}, {name}, CR 4/{4 + panel[1]}", size="small")
+            ax.set_yticks(range(len(sfs)), [f"SF{sf}" for sf in sfs], size="x-small")
+            ax.set_xticks(range(len(snrs)), [f"{snr:g}".replace("-", "−") for snr in snrs], size="x-small")
+    figure.supxlabel("SNR in dB (mean under fading)", size="small")
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Read the folders, write the JSON and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="folder of scored links with the clean points")
+    parser.add_argument("channel", type=Path, help="folder of `run surface`: its channel.csv")
+    parser.add_argument("--scored", type=Path, nargs="*", default=[], help="further folders that shape the curve")
+    parser.add_argument("--checks", type=Path, nargs="*", default=[], help="folders of scored links to compare")
+    parser.add_argument("--methods", nargs="+", default=["qlora", "full"])
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--figure", type=Path, help="SVG file to write")
+    options = parser.parse_args()
+    from llm_bridge.report.language import method_name
+
+    rows = channel_rows(options.channel)
+    found: dict[str, Any] = {"names": {name: method_name(name) for name in options.methods}, "methods": {}}
+    for method in options.methods:
+        points = scored_points([options.study, *options.scored], method)
+        shares, scores = f1_of_loss(points, clean_point(options.study, method))
+        checks = [check(p, shares, scores) for p in scored_points(options.checks, method)] if options.checks else []
+        found["methods"][method] = {
+            "curve": {"lost": np.round(shares, 4).tolist(), "f1": np.round(scores, 4).tolist()},
+            "scored_links": [{key: getattr(p.link, key) for key in KEYS} for p in points],
+            "checks": checks,
+            "surface": surface(rows, shares, scores),
+        }
+        for row in checks:
+            words = f"SF{row['sf']}, {row['snr_db']:g} dB, {row['fading']}, CR 4/{4 + row['cr']}"
+            print(f"{method}: {words}: read off {row['read_off']:.3f}, measured {row['measured']}")
+    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if options.figure:
+        draw(found, options.figure)
+
+
+if __name__ == "__main__":
+    main()
