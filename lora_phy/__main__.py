@@ -12,6 +12,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 
 import argparse
 import os
+import shlex
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +26,10 @@ FAMILIES = (tx, rx, collided, planning, waterfall, sweep, warmup)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
-    options = parser().parse_args(with_plain_numbers(sys.argv[1:] if arguments is None else arguments))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    top = parser()
+    options = top.parse_args(with_plain_numbers(arguments))
+    options.command_line = shlex.join([*top.prog.split(), *arguments])
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -34,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # whoever read the output has gone; what is left in the buffer must not raise again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(*("interrupted", *interruption.args), sep=": ", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

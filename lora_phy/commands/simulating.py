@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,27 @@ def workers(options: argparse.Namespace) -> Iterator[Executor | None]:
 
     with ProcessPoolExecutor(count, initializer=_ignore_interrupts) as pool:
         yield pool
+
+
+@contextmanager
+def continuing(options: argparse.Namespace, results_file: Path | None) -> Iterator[None]:
+    """On an interruption, tell what the results file holds by then, and the command that continues from it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_how_to_continue(options.command_line, results_file)) from None
+
+
+def _how_to_continue(command_line: str, results_file: Path | None) -> str:
+    from lora_phy.monte_carlo.saved_results import load_results
+
+    if results_file is None:
+        return "nothing is kept without --save-to"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a last line that the interruption tore
+        results = load_results(results_file) if results_file.exists() else []
+    points = [result.counts.frames for result in results if result.counts.frames]
+    return f"{sum(points):,} frames of {len(points)} points are kept in {results_file}; to continue:\n  {command_line}"
 
 
 def show_results(results: Sequence[LinkResult], options: argparse.Namespace) -> None:

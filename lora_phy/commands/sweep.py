@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from lora_phy.commands.options import Subparsers
-from lora_phy.commands.simulating import add_simulation, show_results, workers
+from lora_phy.commands.simulating import add_simulation, continuing, show_results, workers
 
 _EXAMPLES = """FILE.toml, for example:
   max_frames = 20_000
@@ -43,12 +44,12 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Simulate every point of the file."""
-    from lora_phy.studies.sweep import load_sweep, run_sweep
+    from lora_phy.studies.sweep import RESULTS_FILE, load_sweep, run_sweep
 
     if not options.out:
         raise ValueError("'--out' must name a folder for the results (got '')")
     sweep = load_sweep(options.file)
-    with workers(options) as executor:
+    with continuing(options, Path(options.out, RESULTS_FILE)), workers(options) as executor:
         if not options.quiet:
             most = f"{len(sweep.points) * sweep.max_frames:,}"
             print(f"{len(sweep.points)} points, at most {most} frames, to {options.out}", file=sys.stderr)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from lora_phy.commands.options import Subparsers, add_command, all_params_from
-from lora_phy.commands.simulating import add_simulation, show_results, workers
+from lora_phy.commands.simulating import add_simulation, continuing, show_results, workers
 
 _EXAMPLES = """examples:
   python -m lora_phy waterfall --sf 7 8 --snr-db -12 -10 -8 --payload-len 16
@@ -76,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
         for params in all_params_from(options)
         for snr_db in options.snr_db
     ]
-    with workers(options) as executor:
+    file = None if options.save_to is None else Path(options.save_to)
+    with continuing(options, file), workers(options) as executor:
         results = collect(
             points,
             max_frames=frames,

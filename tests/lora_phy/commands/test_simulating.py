@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from scipy.stats import binomtest
 
-from lora_phy import theory
+from lora_phy import load_results, theory
 from lora_phy.__main__ import main
 from lora_phy.studies.sweep import load_sweep, run_sweep
 from lora_phy.studies.tables import from_csv, from_json
@@ -94,20 +95,48 @@ def test_an_interrupted_sweep_continues_to_the_same_numbers(tmp_path) -> None:
         assert (folder / "results.csv").read_text() == whole
 
 
-def test_an_interruption_ends_in_one_line_and_a_status(tmp_path, capsys, monkeypatch) -> None:
-    (tmp_path / "sweep.toml").write_text(SWEEP)
-    command = ["sweep", str(tmp_path / "sweep.toml"), "--out", str(tmp_path / "out"), "--quiet", "--csv"]
+def interrupting(after: int):
+    """`collect` as it is, interrupted the `after`-th time that it tells its progress."""
+    from lora_phy.monte_carlo.collect import collect
 
-    def interrupted(*_: object, **__: object):
-        raise KeyboardInterrupt
+    def interrupted(points, **settings):
+        told = iter(range(after))
 
-    with monkeypatch.context() as patched:
-        patched.setattr("lora_phy.studies.sweep.collect", interrupted)
-        assert main(command) == 130
-    assert capsys.readouterr().err == "interrupted\n"
-    assert main(command) == 0
+        def progress(_: object) -> None:
+            if next(told, None) is None:
+                raise KeyboardInterrupt
+
+        return collect(points, **{**settings, "progress": progress})
+
+    return interrupted
+
+
+def test_an_interruption_tells_what_is_kept_and_the_command_that_continues(tmp_path, capsys, monkeypatch) -> None:
+    """The command that is told, run as it is told, gives the numbers of a run in one go."""
+    folder = tmp_path / "two words"
+    folder.mkdir()
+    (folder / "sweep.toml").write_text(SWEEP)
+    kept = folder / "out/points.jsonl"
+    command = ["sweep", str(folder / "sweep.toml"), "--out", str(folder / "out"), "--quiet", "--csv"]
+    for after, told in ((0, f"interrupted: 0 frames of 0 points are kept in {kept}"), (3, "interrupted: ")):
+        with monkeypatch.context() as patched:
+            patched.setattr("lora_phy.studies.sweep.collect", interrupting(after))
+            assert main(command) == 130
+        first, again = capsys.readouterr().err.splitlines()
+        assert first.startswith(told) and first.endswith("to continue:")
+    assert f"{sum(result.counts.frames for result in load_results(kept)):,} frames of" in first
+    assert shlex.split(again)[-len(command) :] == command
+    assert main(shlex.split(again)[-len(command) :]) == 0
     rows = as_dicts(from_csv(capsys.readouterr().out))
     assert [row["fading"] for row in rows[:2]] == ["none", "rayleigh"] and len(rows) == 12
+    assert main([*command[:3], str(tmp_path / "whole"), *command[4:]]) == 0
+    assert as_dicts(from_csv(capsys.readouterr().out)) == rows
+
+
+def test_an_interrupted_waterfall_tells_that_nothing_is_kept_without_a_file(capsys, monkeypatch) -> None:
+    monkeypatch.setattr("lora_phy.monte_carlo.collect.collect", interrupting(0))
+    assert main(["waterfall", "--sf", "7", "--snr-db", "-9", "--frames", "50", "--quiet", *FAST]) == 130
+    assert capsys.readouterr().err == "interrupted: nothing is kept without --save-to\n"
 
 
 @pytest.mark.parametrize(
