@@ -2,7 +2,7 @@
 
     python -m llm_bridge run surface --out runs/surface              # the channel of every link, no model
     python benchmarks/f1_surface.py docs/results/frozen_mutants runs/surface --checks runs/check-1 runs/check-2 \\
-        --out docs/results/f1_surface.json --figure docs/gallery/f1_surface.svg
+        --out docs/results/f1_surface.json --figures docs/gallery
 
     links that were scored ─► F1 against the share of bytes lost, never rising ─┐
     every link ─► share of bytes lost, counted over its simulated frames ───────┴─► F1 of every link
@@ -80,39 +80,40 @@ def check(point: Point, shares: np.ndarray, scores: np.ndarray) -> dict[str, Any
     }
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
-    """One row of panels a method, one column for each fading and coding rate: F1 as a number and a colour."""
+def draw(found: dict[str, Any], method: str, path: Path) -> None:
+    """A panel for each fading and coding rate: F1 as a number and a colour; links that were checked have a frame."""
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
-    methods = list(found["methods"])
-    rows = found["methods"][methods[0]]["surface"]
+    rows, checks = found["methods"][method]["surface"], found["methods"][method]["checks"]
     panels = sorted({(row["fading"], row["cr"]) for row in rows}, key=lambda pair: (pair[0] != "none", pair[1]))
     snrs, sfs = (sorted({row[key] for row in rows}) for key in ("snr_db", "sf"))
-    top = max(row["f1"] for method in methods for row in found["methods"][method]["surface"])
+    top = max(row["f1"] for each in found["methods"].values() for row in each["surface"])
     figure, axes = plt.subplots(
-        len(panels), len(methods), figsize=(5.2 * len(methods) / 2 + 2.2, 1.9 * len(panels)), layout="constrained",
-        sharex=True, sharey=True, squeeze=False,
-    )  # fmt: skip
-    for column, method in enumerate(methods):
-        for line, panel in enumerate(panels):
-            ax = axes[line][column]
-            table = np.full((len(sfs), len(snrs)), np.nan)
-            for row in found["methods"][method]["surface"]:
-                if (row["fading"], row["cr"]) == panel:
-                    table[sfs.index(row["sf"]), snrs.index(row["snr_db"])] = row["f1"]
-            ax.imshow(table, vmin=0, vmax=top, cmap="viridis", aspect="auto", origin="lower")
-            for (y, x), value in np.ndenumerate(table):
-                text = f"{value:.2f}".removeprefix("0")
-                ax.text(x, y, text, ha="center", va="center", size=6.5, color="w" if value < 0.6 * top else "k")
-            name = "AWGN" if panel[0] == "none" else "Rayleigh"
-            ax.set_title(f"{found['names'][method]}, {name}, CR 4/{4 + panel[1]}", size="small")
-            ax.set_yticks(range(len(sfs)), [f"SF{sf}" for sf in sfs], size="x-small")
-            ax.set_xticks(range(len(snrs)), [f"{snr:g}".replace("-", "−") for snr in snrs], size="x-small")
+        len(panels), 1, figsize=(5.2, 2.1 * len(panels)), layout="constrained", sharex=True, squeeze=False
+    )
+    for ax, (fading, cr) in zip(axes[:, 0], panels, strict=True):
+        table = np.full((len(sfs), len(snrs)), np.nan)
+        for row in rows:
+            if (row["fading"], row["cr"]) == (fading, cr):
+                table[sfs.index(row["sf"]), snrs.index(row["snr_db"])] = row["f1"]
+        ax.imshow(table, vmin=0, vmax=top, cmap="viridis", aspect="auto", origin="lower")
+        for (y, x), value in np.ndenumerate(table):
+            text = f"{value:.2f}".removeprefix("0")
+            ax.text(x, y, text, ha="center", va="center", size=8, color="w" if value < 0.6 * top else "k")
+        for row in checks:
+            if (row["fading"], row["cr"]) == (fading, cr):
+                corner = (snrs.index(row["snr_db"]) - 0.5, sfs.index(row["sf"]) - 0.5)
+                ax.add_patch(plt.Rectangle(corner, 1, 1, fill=False, edgecolor="tab:red", linewidth=1.8))
+        name = "AWGN" if fading == "none" else f"{fading.capitalize()} fading"
+        ax.set_title(f"{found['names'][method]}, {name}, CR 4/{4 + cr}", size="small")
+        ax.set_yticks(range(len(sfs)), [f"SF{sf}" for sf in sfs], size="small")
+        ax.set_xticks(range(len(snrs)), [f"{snr:g}".replace("-", "−") for snr in snrs], size="small")
     figure.supxlabel("SNR in dB (mean under fading)", size="small")
     figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
 
 
 def main() -> None:
@@ -124,12 +125,13 @@ def main() -> None:
     parser.add_argument("--checks", type=Path, nargs="*", default=[], help="folders of scored links to compare")
     parser.add_argument("--methods", nargs="+", default=["qlora", "full"])
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--figure", type=Path, help="SVG file to write")
+    parser.add_argument("--figures", type=Path, help="folder for a figure of each method, f1_surface_METHOD.svg")
     options = parser.parse_args()
     from llm_bridge.report.language import method_name
 
     rows = channel_rows(options.channel)
-    found: dict[str, Any] = {"names": {name: method_name(name) for name in options.methods}, "methods": {}}
+    names = {name: "full fine-tuning" if name == "full" else method_name(name) for name in options.methods}
+    found: dict[str, Any] = {"names": names, "methods": {}}
     for method in options.methods:
         points = scored_points([options.study, *options.scored], method)
         shares, scores = f1_of_loss(points, clean_point(options.study, method))
@@ -144,8 +146,8 @@ def main() -> None:
             words = f"SF{row['sf']}, {row['snr_db']:g} dB, {row['fading']}, CR 4/{4 + row['cr']}"
             print(f"{method}: {words}: read off {row['read_off']:.3f}, measured {row['measured']}")
     options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if options.figure:
-        draw(found, options.figure)
+    for method in options.methods if options.figures else ():
+        draw(found, method, options.figures / f"f1_surface_{method}.svg")
 
 
 if __name__ == "__main__":
