@@ -86,6 +86,7 @@ def draw(found: dict[str, Any], method: str, path: Path) -> None:
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
+    from matplotlib.patches import Rectangle
 
     rows, checks = found["methods"][method]["surface"], found["methods"][method]["checks"]
     panels = sorted({(row["fading"], row["cr"]) for row in rows}, key=lambda pair: (pair[0] != "none", pair[1]))
@@ -106,7 +107,7 @@ def draw(found: dict[str, Any], method: str, path: Path) -> None:
         for row in checks:
             if (row["fading"], row["cr"]) == (fading, cr):
                 corner = (snrs.index(row["snr_db"]) - 0.5, sfs.index(row["sf"]) - 0.5)
-                ax.add_patch(plt.Rectangle(corner, 1, 1, fill=False, edgecolor="tab:red", linewidth=1.8))
+                ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="tab:red", linewidth=1.8))
         name = "AWGN" if fading == "none" else f"{fading.capitalize()} fading"
         ax.set_title(f"{found['names'][method]}, {name}, CR 4/{4 + cr}", size="small")
         ax.set_yticks(range(len(sfs)), [f"SF{sf}" for sf in sfs], size="small")
