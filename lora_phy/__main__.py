@@ -19,7 +19,7 @@ from typing import Any
 
 from lora_phy import __version__
 from lora_phy.commands import collided, planning, rx, sweep, tx, warmup, waterfall
-from lora_phy.commands.options import with_plain_numbers
+from lora_phy.commands.options import in_options, names_of_options, with_plain_numbers
 
 FAMILIES = (tx, rx, collided, planning, waterfall, sweep, warmup)
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(*("interrupted", *interruption.args), sep=": ", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_options(str(error), options.names)}", file=sys.stderr)
         return 2
 
 
@@ -58,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="command")
     for family in FAMILIES:
         family.add(commands)
+    for command in commands.choices.values():
+        command.set_defaults(names=names_of_options(command))
     return top
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,42 @@ def with_plain_numbers(arguments: Sequence[str]) -> list[str]:
     ['--center-offset-hz', '-100000', '-o', '-5', '-5']
     """
     return [format(Decimal(item), "f") if _NEGATIVE.fullmatch(item) else item for item in arguments]
+
+
+_ASKED_BY = {
+    "name": "--preset",
+    "presets": "--preset",
+    "regions": "--region",
+    "path_losses": "--path-loss",
+    "distances_km": "--distance-km",
+    "capacity_mah": "--battery-mah",
+    "target": "--target-per",
+    "sample_format": "--format",
+    "payload_lens": "payload_len",
+}
+"""Parameters of the library that a command asks for under another name."""
+
+
+def names_of_options(command: argparse.ArgumentParser) -> dict[str, str]:
+    """A command's option for each parameter of the library that it sets."""
+    known = {action.dest: action.option_strings[0] for action in command._actions if action.option_strings}
+    there = {*known.values(), *(action.dest for action in command._actions)}
+    return {**{name: option for name, option in _ASKED_BY.items() if option in there}, **known}
+
+
+def in_options(message: str, names: Mapping[str, str]) -> str:
+    """An error of the library in the words of the command line: a parameter that it names becomes the option.
+
+    Examples
+    --------
+    >>> in_options("'k_factor_db' is needed with fading='rician' (got None)",
+    ...            {"k_factor_db": "--k-factor-db", "fading": "--fading"})
+    "'--k-factor-db' is needed with --fading rician (got None)"
+    """
+    message = re.sub(r"^'(\w+)'", lambda found: f"'{names.get(found[1], found[1])}'", message)
+    return re.sub(
+        r"\b(\w+)='(\w+)'", lambda found: f"{names[found[1]]} {found[2]}" if found[1] in names else found[0], message
+    )
 
 
 def add_command(
@@ -74,13 +110,15 @@ def all_params_from(options: argparse.Namespace) -> list[LoRaParams]:
     """Every set of parameters that the options name: each preset, or each spreading factor at each bandwidth."""
     from dataclasses import replace
 
-    from lora_phy.checks import finite
-    from lora_phy.params import LoRaParams
+    from lora_phy.checks import finite, integer
+    from lora_phy.params import MAX_PAYLOAD_LEN, LoRaParams
     from lora_phy.presets import preset
 
     names, sfs, bandwidths = (_listed(getattr(options, name)) for name in ("preset", "sf", "bandwidth_hz"))
     sfs = [sf for item in sfs for sf in (SPREADING_FACTORS if item == "any" else [item])]
     bandwidths = [finite("--bandwidth-hz", item, low=1.0) for item in bandwidths]
+    if options.implicit_len is not None:
+        integer("--implicit-len", options.implicit_len, 0, MAX_PAYLOAD_LEN)
     bases = [preset(name) for name in names] or [LoRaParams(sf=7)]
     changes: dict[str, Any] = {
         "cr": options.cr,

@@ -144,7 +144,7 @@ def open_input(options: argparse.Namespace) -> tuple[RecordingStream, list[LoRaP
     from lora_phy.recordings import open_recording
 
     asked = all_params_from(options)
-    start_time = None if options.start_time is None else datetime.fromisoformat(options.start_time)
+    start_time = None if options.start_time is None else _instant(options.start_time)
     stream = open_recording(options.file, sample_format=options.format)
     named = options.preset or options.sf
     wanted = asked if named or stream.params is None else [stream.params]
@@ -161,6 +161,13 @@ def open_input(options: argparse.Namespace) -> tuple[RecordingStream, list[LoRaP
         "start_time": start_time or stream.start_time,
     }
     return stream, wanted, settings
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"'--start-time' must be an instant such as 2026-01-31T12:00:00Z (got {text!r})") from None
 
 
 def _receiver(wanted: list[LoRaParams], settings: dict[str, Any]) -> Any:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lora_phy.commands.options import Subparsers, add_command, params_from
 
+SUFFIXES = (".cf32", ".cs16", ".cs8", ".cu8", ".sigmf", ".sigmf-meta", ".sigmf-data")
+
 
 def add(commands: Subparsers) -> None:
     """Declare the command."""
@@ -35,10 +37,13 @@ def run(options: argparse.Namespace) -> int:
 
     if not options.output:
         raise ValueError("'--output' must name a file (got '')")
+    path = Path(options.output)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"'--output' must end in {', '.join(SUFFIXES)} (got {options.output!r})")
     padding = integer("--pad-symbols", options.pad_symbols, 0, 10_000)
     seed = integer("--seed", options.seed, 0, 2**63)
     params = params_from(options)
-    payload = bytes.fromhex(options.payload) if options.hex else options.payload.encode()
+    payload = _from_hex(options.payload) if options.hex else options.payload.encode()
     if options.trace:
         print(describe(trace_payload(payload, params), params))
     pad = np.zeros(padding * params.samples_per_symbol, np.complex64)
@@ -47,10 +52,16 @@ def run(options: argparse.Namespace) -> int:
         snr_db=np.inf if options.snr_db is None else options.snr_db, cfo_hz=options.cfo_hz, sfo_ppm=options.sfo_ppm
     )
     iq = apply_channel(iq, channel, params, rng=np.random.default_rng(seed))
-    path = Path(options.output)
     if path.suffix.startswith(".sigmf"):
         path = write_sigmf(path, iq, params)
     else:
         write_raw(path, iq)
     print(f"{path}: {len(iq)} samples at {params.sample_rate_hz:g} Hz, {airtime_s(len(payload), params) * 1e3:g} ms")
     return 0
+
+
+def _from_hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ValueError(f"'payload' must be pairs of hex digits with --hex (got {text!r})") from None

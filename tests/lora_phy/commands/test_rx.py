@@ -175,7 +175,8 @@ def test_what_cannot_be_is_said_before_the_work(tmp_path, capsys) -> None:
         ([str(tmp_path / "none.cf32")], "none.cf32"),
         ([str(tmp_path / "x.cf32"), "--sync-word", "often"], "'--sync-word' must be a byte"),
         ([str(tmp_path / "x.cf32"), "--start-time", "now"], "now"),
-        ([str(tmp_path / "x.cf32"), "--sf", "13"], "'sf' must be in"),
+        ([str(tmp_path / "x.cf32"), "--sf", "13"], "'--sf' must be in"),
+        ([str(tmp_path / "x.cf32"), "--start-time", "noon"], "'--start-time' must be an instant such as 2026-01-31T"),
     ):
         assert main(["rx", *arguments]) == 2
         out, err = capsys.readouterr()

@@ -186,8 +186,10 @@ def test_a_bad_file_is_refused_by_grid_key_and_value(text, message, tmp_path, ca
         (["--plot", "per.doc"], "'--plot' must end in .pdf, .png, .svg (got 'per.doc')"),
         (["--plot", "nowhere/per.svg"], "'--plot' must lie in a folder that exists"),
         (["--save-to", ""], "'--save-to' must name a file (got '')"),
-        (["--fading", "rician"], "'k_factor_db' is needed with fading='rician' (got None)"),
-        (["--seed", "-1"], "'seed' must be an integer of at least 0 (got -1)"),
+        (["--fading", "rician"], "'--k-factor-db' is needed with --fading rician (got None)"),
+        (["--payload-len", "256"], "'--payload-len' must be an integer in [0, 255] (got 256)"),
+        (["--cr", "5"], "'--cr' must be in [1, 4] (got 5)"),
+        (["--seed", "-1"], "'--seed' must be an integer of at least 0 (got -1)"),
         (["--bandwidth-hz", "1e-9"], "'--bandwidth-hz' must be finite and in [1, inf] (got 1e-09)"),
     ],
 )
@@ -200,6 +202,8 @@ def test_a_bad_argument_is_refused_before_the_work(arguments, message, capsys) -
     ("arguments", "message"),
     [
         (["-o", ""], "'--output' must name a file (got '')"),
+        (["-o", "x.mp3"], "'--output' must end in .cf32, .cs16, .cs8, .cu8, .sigmf"),
+        (["-o", "x.cf32", "--hex"], "'payload' must be pairs of hex digits with --hex (got 'hi')"),
         (["-o", "x.cf32", "--seed", "-1"], "'--seed' must be in [0,"),
         (["-o", "x.cf32", "--pad-symbols", "-1"], "'--pad-symbols' must be in [0, 10000] (got -1)"),
         (["-o", "x.cf32", "--pad-symbols", "1000000000"], "'--pad-symbols' must be in [0, 10000]"),
