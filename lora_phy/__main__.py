@@ -19,7 +19,7 @@ from typing import Any
 
 from lora_phy import __version__
 from lora_phy.commands import collided, planning, rx, sweep, tx, warmup, waterfall
-from lora_phy.commands.options import in_options, names_of_options, with_plain_numbers
+from lora_phy.commands.options import HelpFormatter, in_options, names_of_options, with_plain_numbers
 
 FAMILIES = (tx, rx, collided, planning, waterfall, sweep, warmup)
 
@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     for family in FAMILIES:
         family.add(commands)
     for command in commands.choices.values():
+        command.formatter_class = HelpFormatter
         command.set_defaults(names=names_of_options(command))
     return top
 

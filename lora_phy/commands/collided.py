@@ -24,7 +24,7 @@ ones where they are silent. Exit status: 0 where a frame was found, 1 where none
 def add(commands: Subparsers) -> None:
     """Declare the command."""
     parser = add_command(commands, "collided", run, "read frames that overlap on one spreading factor and channel")
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLES
+    parser.epilog = _EXAMPLES
     add_input(parser)
     parser.add_argument(
         "--method",

@@ -28,6 +28,23 @@ def with_plain_numbers(arguments: Sequence[str]) -> list[str]:
     return [format(Decimal(item), "f") if _NEGATIVE.fullmatch(item) else item for item in arguments]
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help in which an option tells its default, and examples keep their lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Fold a sentence; what has lines of its own stays as it is."""
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = action.help or ""
+        silent = any(action.default is value for value in (None, False, argparse.SUPPRESS)) or action.default == []
+        if action.option_strings and not silent and "default" not in told:
+            told += " (default: %(default)s)"
+        return told
+
+
 _ASKED_BY = {
     "name": "--preset",
     "presets": "--preset",

@@ -13,6 +13,7 @@ from lora_phy.commands.printing import add_forms, print_result, print_text
 if TYPE_CHECKING:
     from lora_phy.studies.tables import Table
 
+_BYTES = "bytes of the frame's payload; LoRaWAN adds 13 to those of the application"
 _EXAMPLES = """examples:
   python -m lora_phy plan 20
   python -m lora_phy plan 20 --distance-km 1 3 5 --margin-db 10
@@ -25,14 +26,14 @@ The assumptions behind the numbers are printed below the table, and stand in the
 def add(commands: Subparsers) -> None:
     """Declare the commands."""
     airtime = add_command(commands, "airtime", run_airtime, "time on air of a frame")
-    airtime.add_argument("payload_len", type=int, help="bytes")
+    airtime.add_argument("payload_len", type=int, help=_BYTES)
     airtime.add_argument("--json", action="store_true", help="an object, for other programs")
 
     budget = add_command(commands, "budget", run_budget, "link margin, time and energy of a frame")
-    budget.add_argument("payload_len", type=int, help="bytes")
-    budget.add_argument("--path-loss-db", type=float, required=True)
-    budget.add_argument("--tx-power-dbm", type=float, default=14.0)
-    budget.add_argument("--noise-figure-db", type=float, default=6.0)
+    budget.add_argument("payload_len", type=int, help=_BYTES)
+    budget.add_argument("--path-loss-db", type=float, required=True, help="from antenna to antenna")
+    budget.add_argument("--tx-power-dbm", type=float, default=14.0, help="conducted power of the transmitter")
+    budget.add_argument("--noise-figure-db", type=float, default=6.0, help="of the receiver")
     budget.add_argument("--region", help="whose rules hold; the preset's region, or EU868, unless given")
     budget.add_argument("--json", action="store_true", help="an object, for other programs")
 
@@ -41,7 +42,6 @@ def add(commands: Subparsers) -> None:
         help="airtime, messages an hour, energy, sensitivity, range and battery life",
         description="Airtime, messages an hour, energy, sensitivity, range and battery life of presets.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     plan.set_defaults(run=run_plan)
     plan.add_argument(
@@ -78,8 +78,8 @@ def add(commands: Subparsers) -> None:
     plan.add_argument("--noise-figure-db", type=float, default=6.0, help="of the gateway")
     plan.add_argument("--margin-db", type=float, default=0.0, help="kept in reserve for fading and shadowing")
     plan.add_argument("--target-per", type=float, default=0.01, help="packet error rate at the sensitivity")
-    plan.add_argument("--chip", choices=("SX1276", "SX1262"), default="SX1262")
-    plan.add_argument("--messages-per-day", type=float, default=24.0)
+    plan.add_argument("--chip", choices=("SX1276", "SX1262"), default="SX1262", help="whose transmit current it is")
+    plan.add_argument("--messages-per-day", type=float, default=24.0, help="for battery life")
     plan.add_argument("--battery-mah", type=float, default=2400.0, help="usable charge")
     plan.add_argument("--sleep-ua", type=float, default=5.0, help="mean current asleep")
     add_forms(plan)

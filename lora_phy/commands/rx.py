@@ -30,7 +30,7 @@ exit status: 0 where a frame was found, 1 where none was, 2 on an error"""
 def add(commands: Subparsers) -> None:
     """Declare the command."""
     rx = add_command(commands, "rx", run, "find and decode every frame of a recording or a live pipe", several=True)
-    rx.formatter_class, rx.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLES
+    rx.epilog = _EXAMPLES
     add_input(rx)
     rx.add_argument("--keep-dc", action="store_true", help="do not remove the receiver's DC spike")
     rx.add_argument("--hard", action="store_true", help="decide symbol by symbol")

@@ -32,7 +32,6 @@ def add(commands: Subparsers) -> None:
         help="simulate grids of links from a TOML file into a folder",
         description="Simulate grids of links from a TOML file into a folder; an interrupted run continues.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     sweep.set_defaults(run=run)
     sweep.add_argument("file", help="a TOML file with one or more tables [[grid]]")

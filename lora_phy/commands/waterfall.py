@@ -20,16 +20,26 @@ def add(commands: Subparsers) -> None:
     """Declare the command."""
     text = "simulate packet error rates over SNR"
     waterfall = add_command(commands, "waterfall", run, text, several=True, short_sync=False)
-    waterfall.formatter_class, waterfall.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLES
+    waterfall.epilog = _EXAMPLES
     waterfall.add_argument(
         "--snr-db", type=float, nargs="+", required=True, help="signal over noise in the bandwidth; several give rows"
     )
     waterfall.add_argument("--payload-len", type=int, default=16, help="bytes")
     waterfall.add_argument("--frames", type=int, default=1000, help="at most so many frames a point")
     waterfall.add_argument("--errors", type=int, default=100, help="at most about so many frame errors a point")
-    waterfall.add_argument("--seed", type=int, default=0)
-    waterfall.add_argument("--sync", choices=("receiver", "perfect"), default="receiver")
-    waterfall.add_argument("--decoding", choices=("soft", "hard"), default="soft")
+    waterfall.add_argument("--seed", type=int, default=0, help="of payloads, noise and fading")
+    waterfall.add_argument(
+        "--sync",
+        choices=("receiver", "perfect"),
+        default="receiver",
+        help="the whole receiver, or frames whose place and frequency are known",
+    )
+    waterfall.add_argument(
+        "--decoding",
+        choices=("soft", "hard"),
+        default="soft",
+        help="soft: all bins of a symbol; hard: the largest alone",
+    )
     waterfall.add_argument(
         "--engine",
         choices=("waveform", "bins", "order-statistics", "importance"),
@@ -37,7 +47,12 @@ def add(commands: Subparsers) -> None:
         help="the last three are faster, for perfect synchronisation in AWGN or flat fading",
     )
     channel = waterfall.add_argument_group("channel")
-    channel.add_argument("--fading", choices=("none", "rayleigh", "rician", "nakagami"), default="none")
+    channel.add_argument(
+        "--fading",
+        choices=("none", "rayleigh", "rician", "nakagami"),
+        default="none",
+        help="how the signal's power varies; the SNR is then the mean",
+    )
     channel.add_argument("--k-factor-db", type=float, help="of Rician fading: steady over scattered power")
     channel.add_argument("--nakagami-m", type=float, help="shape of Nakagami fading")
     channel.add_argument("--doppler-hz", type=float, default=0.0, help="largest Doppler shift; 0: one fade a frame")
