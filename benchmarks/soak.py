@@ -223,7 +223,8 @@ class Soak:
     def full_disk(self, job: Job, sizes_kb: list[int]) -> None:
         """A disk too small, then enlarged: an error in words, and nothing lost."""
         few, most = min(sizes_kb), max(sizes_kb)
-        row = Row(f"`{job.name}` on a disk of {len(sizes_kb)} sizes, {few} to {most} kB, then enlarged")
+        disks = f"a disk of {few} kB" if few == most else f"disks of {len(sizes_kb)} sizes, {few} to {most} kB"
+        row = Row(f"`{job.name}` on {disks}, then enlarged")
         self.rows.append(row)
         self._mounted(row, job, [(f"size={size}k", "remount,size=1g") for size in sizes_kb])
 
