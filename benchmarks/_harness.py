@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -51,6 +52,16 @@ def machine() -> dict[str, Any]:
     }
 
 
+def made() -> dict[str, str | None]:
+    """The commit of this checkout (with "-dirty" where files differ from it; None outside of one), and the day."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = None
+    return {"commit": commit, "date": time.strftime("%Y-%m-%d", time.gmtime())}
+
+
 def interleaved(
     contestants: dict[str, Callable[[], Any]], *, rounds: int = 15, seconds: float = 0.02, clock: str = "cpu"
 ) -> dict[str, list[float]]:
@@ -75,9 +86,20 @@ def interleaved(
     return times
 
 
-def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
-    """Median over rounds of how many times `fast` is as fast as `slow`."""
-    return statistics.median(a / b for a, b in zip(times[slow], times[fast], strict=True))
+def ratios(times: dict[str, list[float]], fast: str) -> dict[str, dict[str, float]]:
+    """How many times `fast` is as fast as each other contestant: median over rounds ("ratio"), and how far the rounds
+    lie apart ("spread": the distance between their quartiles over the median).
+    """
+    found: dict[str, dict[str, float]] = {"ratio": {}, "spread": {}}
+    for name in times:
+        if name == fast:
+            continue
+        rounds = [a / b for a, b in zip(times[name], times[fast], strict=True)]
+        middle = statistics.median(rounds)
+        found["ratio"][name] = middle
+        low, _, high = statistics.quantiles(rounds, n=4, method="inclusive") if len(rounds) > 1 else (middle,) * 3
+        found["spread"][name] = (high - low) / middle
+    return found
 
 
 def table(headings: list[str], rows: list[list[Any]]) -> str:
@@ -96,9 +118,9 @@ def arguments(description: str, **extra: Any) -> argparse.Namespace:
     """The command line every benchmark has, and more."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, help="write the results to this JSON file")
-    parser.add_argument("--sf", type=int, nargs="*", default=list(range(5, 13)), help="spreading factors")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--clock", choices=["cpu", "wall"], default="cpu")
+    extra.setdefault("sf", {"type": int, "nargs": "*", "default": list(range(5, 13)), "help": "spreading factors"})
     for name, settings in extra.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **settings)
     return parser.parse_args()
@@ -113,7 +135,7 @@ def report(name: str, settings: argparse.Namespace, results: list[dict[str, Any]
     print(", ".join(f"{key} {where[key] or 'absent'}" for key in ("python", *VERSIONS)))
     print(text, flush=True)
     if settings.out:
-        record = {"benchmark": name, "machine": where, "clock": settings.clock, "results": results}
+        record = {"benchmark": name, **made(), "machine": where, "clock": settings.clock, "results": results}
         settings.out.parent.mkdir(parents=True, exist_ok=True)
         settings.out.write_text(json.dumps(record, indent=1) + "\n")
         print(f"written to {settings.out}", file=sys.stderr)

@@ -2,8 +2,8 @@
 
 Preambles, whole frames and bare chirps are laid over each other at a period that is no whole number of symbols, with
 random carrier offsets, powers and gaps: each looks like the beginning of a frame, and each is followed. The search
-draws recipes at random, then changes the worst ones a little. A ratio is CPU seconds of the same number of samples,
-the better of two runs of each.
+draws recipes at random, then changes the worst ones a little. A ratio is CPU seconds of the same number of samples;
+whatever is among the twenty slowest is run twice more, the best counts.
 
     python benchmarks/adversarial_signals.py --inputs 1000 --json docs/results/adversarial_signals.json
 """
@@ -99,10 +99,10 @@ def signal(recipe: Recipe) -> np.ndarray:
     return iq.astype(np.complex64)
 
 
-def seconds(iq: np.ndarray, params: LoRaParams) -> float:
-    """CPU seconds of one `receive`, the better of two."""
+def seconds(iq: np.ndarray, params: LoRaParams, times: int = 1) -> float:
+    """CPU seconds of one `receive`, the best of several."""
     found = []
-    for _ in range(2):
+    for _ in range(times):
         start = time.process_time()
         receive(iq, params)
         found.append(time.process_time() - start)
@@ -116,7 +116,7 @@ def noise_seconds(sf: int) -> float:
     total = NUM_SYMBOLS * params.num_bins
     iq = ((rng.standard_normal(total) + 1j * rng.standard_normal(total)) * np.sqrt(0.5)).astype(np.complex64)
     receive(iq, params)
-    return float(np.median([seconds(iq, params) for _ in range(5)]))
+    return float(np.median([seconds(iq, params, 2) for _ in range(5)]))
 
 
 def search(num_inputs: int, seed: int) -> list[tuple[float, Recipe]]:
@@ -132,7 +132,12 @@ def search(num_inputs: int, seed: int) -> list[tuple[float, Recipe]]:
             recipe = draw(rng, number)
         else:
             recipe = near(found[int(rng.integers(min(5, len(found))))][1], rng, number)
-        found.append((seconds(signal(recipe), LoRaParams(sf=recipe.sf)) / noise[recipe.sf], recipe))
+        iq, params = signal(recipe), LoRaParams(sf=recipe.sf)
+        ratio = seconds(iq, params) / noise[recipe.sf]
+        if not found or ratio > found[min(19, len(found) - 1)][0]:
+            # a pause of the machine is no slow signal
+            ratio = min(ratio, seconds(iq, params, 2) / noise[recipe.sf])
+        found.append((ratio, recipe))
         found.sort(key=lambda pair: -pair[0])
     return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft
-from _harness import arguments, interleaved, pyfftw_plan, ratio, report, table
+from _harness import arguments, interleaved, pyfftw_plan, ratios, report, table
 
 from lora_phy.kernels.lanes import aligned_empty
 from lora_phy.kernels.randomness import fill_gaussians, new_state
@@ -39,10 +39,10 @@ def main() -> None:
             contestants["pyfftw"] = plan.execute
         times = interleaved(contestants, rounds=settings.rounds, clock=settings.clock)
         rate = {name: count * n / float(np.median(t)) / 1e6 for name, t in times.items()}
-        ratios = {name: ratio(times, name, "lanes") for name in times if name != "lanes"}
-        results.append({"case": f"fft sf{sf}", "samples": count * n, "msamples_per_s": rate, "ratio": ratios})
+        found = ratios(times, "lanes")
+        results.append({"case": f"fft sf{sf}", "samples": count * n, "msamples_per_s": rate, **found})
         rows.append([sf, rate["lanes"], rate.get("pyfftw"), rate["scipy"], rate["numpy"]])
-        rows[-1] += [ratios.get("pyfftw"), ratios["scipy"], ratios["numpy"]]
+        rows[-1] += [found["ratio"].get(name) for name in ("pyfftw", "scipy", "numpy")]
     text = table(["SF", "lanes", "pyFFTW MEASURE", "scipy", "numpy", "x pyFFTW", "x scipy", "x numpy"], rows)
 
     state, block = new_state(1), aligned_empty(1 << 14)
@@ -58,9 +58,9 @@ def main() -> None:
         clock=settings.clock,
     )
     ns = {name: float(np.median(t)) / (1 << 13) * 1e9 for name, t in times.items()}
-    ratios = {name: ratio(times, name, "lanes") for name in times if name != "lanes"}
-    results.append({"case": "gaussians", "ns_per_complex": ns, "ratio": ratios})
-    rows = [[name, ns[name], ratios.get(name, 1.0)] for name in ns]
+    found = ratios(times, "lanes")
+    results.append({"case": "gaussians", "ns_per_complex": ns, **found})
+    rows = [[name, ns[name], found["ratio"].get(name, 1.0)] for name in ns]
     text += "\n\n" + table(["complex Gaussians", "ns each", "x"], rows)
     report("fft", settings, results, text)
 

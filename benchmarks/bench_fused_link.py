@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from _harness import arguments, interleaved, pyfftw_plan, ratio, report, table
+from _harness import arguments, interleaved, pyfftw_plan, ratios, report, table
 
 from lora_phy.channel import ChannelParams
 from lora_phy.kernels.lanes import aligned_empty
@@ -93,7 +93,7 @@ def main() -> None:
         times = interleaved(contestants, rounds=settings.rounds, clock=settings.clock)
         per_sample = {name: [t / samples[name] for t in ts] for name, ts in times.items()}
         ns = {name: float(np.median(ts)) * 1e9 for name, ts in per_sample.items()}
-        ratios = {name: ratio(per_sample, name, "fused") for name in ns if name != "fused"}
+        found = ratios(per_sample, "fused")
         threads = settings.threads
         scaling = interleaved(
             {
@@ -103,11 +103,12 @@ def main() -> None:
             rounds=max(3, settings.rounds // 3),
             clock="wall",
         )
-        speedup = ratio(scaling, "one", "many")
-        results.append(
-            {"case": f"link sf{sf}", "ns_per_sample": ns, "ratio": ratios, "threads": threads, "speedup": speedup}
-        )
-        rows.append([sf, ns["fused"], 1e9 / ns["fused"] / 2**sf, *[ratios.get(k) for k in _COLUMNS], speedup])
+        scaled = ratios(scaling, "many")
+        for kind in found:
+            found[kind][f"one thread of {threads}"] = scaled[kind]["one"]
+        results.append({"case": f"link sf{sf}", "ns_per_sample": ns, **found})
+        rows.append([sf, ns["fused"], 1e9 / ns["fused"] / 2**sf, *[found["ratio"].get(k) for k in _COLUMNS]])
+        rows[-1].append(scaled["ratio"]["one"])
     headings = ["SF", "ns/sample", "symbols/s", *[f"x {k}" for k in _COLUMNS], f"{settings.threads} threads (wall)"]
     report("fused_link", settings, results, table(headings, rows))
 

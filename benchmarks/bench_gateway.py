@@ -2,23 +2,19 @@
 
 Eight channels 200 kHz apart, SF7–SF12 at 125 kHz in each, out of one stream at 1.6 or 2 MS/s: in noise, and with 20
 frames a second (16 bytes, +5 dB over each spreading factor's threshold, random channel and start; the mix of spreading
-factors is stated in the result). CPU time of the process, the best of several passes.
+factors is stated in the result). CPU time of the process, in the best round; a bare FFT of the stream (scipy, in rows
+of 1,024) takes turns with it.
 
     python benchmarks/bench_gateway.py --out docs/results/bench_gateway.json
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import time
-from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from typing import Any
 
 import numpy as np
+import scipy.fft
+from _harness import arguments, interleaved, ratios, report, table
 
 from lora_phy import LoRaParams, transmit
 from lora_phy.receiver.channelizer import receive_channels
@@ -51,50 +47,44 @@ def scene(rate: float, seconds: float, mix: dict[int, int], seed: int = 0):
     return iq, sent
 
 
-def measure(rate: float, seconds: float, mix: dict[int, int], passes: int) -> dict:
-    iq, sent = scene(rate, seconds, mix)
+def measure(case: str, rate: float, mix: dict[int, int], settings: Any) -> dict[str, Any]:
+    """Speed of one stream, beside the bare FFT."""
+    iq, sent = scene(rate, settings.seconds, mix)
     params = [LoRaParams(sf=sf) for sf in SFS]
-    settings = {"sample_rate_hz": rate, "num_channels": NUM_CHANNELS, "spacing_hz": SPACING_HZ}
-    receive_channels(iq[: int(rate / 4)], params, **settings)
-    best, found = float("inf"), []
-    for _ in range(passes):
-        start = time.process_time()
-        found = receive_channels(iq, params, **settings)
-        best = min(best, time.process_time() - start)
-    ok = sum(item.frame.status == "ok" for item in found)
+    channels = {"sample_rate_hz": rate, "num_channels": NUM_CHANNELS, "spacing_hz": SPACING_HZ}
+    found = receive_channels(iq, params, **channels)
+    whole = iq[: iq.size // 1024 * 1024].reshape(-1, 1024)
+    times = interleaved(
+        {
+            "gateway": lambda: receive_channels(iq, params, **channels),
+            "bare FFT": lambda: scipy.fft.fft(whole, axis=-1, workers=1),
+        },
+        rounds=settings.rounds,
+        clock=settings.clock,
+    )
     return {
-        "rate_hz": rate,
-        "seconds": seconds,
+        "case": f"gateway {rate / 1e6:g} MS/s {case}",
+        "seconds": settings.seconds,
+        "mix_per_second": mix,
         "frames_sent": sent,
-        "frames_ok": ok,
-        "times_real_time": round(seconds / best, 2),
+        "frames_ok": sum(item.frame.status == "ok" for item in found),
+        "times_real_time": round(settings.seconds / min(times["gateway"]), 2),
+        **ratios(times, "gateway"),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--passes", type=int, default=5)
-    parser.add_argument("--rate-hz", type=float, nargs="+", default=[1.6e6, 2e6])
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    rows = []
-    for rate in options.rate_hz:
-        for name, mix in (("noise", {}), ("20 frames a second", MIX)):
-            rows.append({"case": name} | measure(rate, options.seconds, mix, options.passes))
-            print(rows[-1], flush=True)
-    if options.out:
-        result = {
-            "machine": platform.processor() or platform.machine(),
-            "load_average": os.getloadavg()[0],
-            "channels": NUM_CHANNELS,
-            "spreading_factors": [min(SFS), max(SFS)],
-            "mix_per_second": MIX,
-            "payload_len": 16,
-            "rows": rows,
-        }
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+    settings = arguments(
+        __doc__ or "",
+        seconds={"type": float, "default": 4.0},
+        rate_hz={"type": float, "nargs": "+", "default": [1.6e6, 2e6]},
+    )
+    cases = [(name, rate, mix) for rate in settings.rate_hz for name, mix in (("noise", {}), ("frames", MIX))]
+    results = [measure(*case, settings) for case in cases]
+    rows = [
+        [r["case"], r["frames_sent"], r["frames_ok"], r["times_real_time"], r["ratio"]["bare FFT"]] for r in results
+    ]
+    report("gateway", settings, results, table(["case", "sent", "ok", "x real time", "x bare FFT"], rows))
 
 
 if __name__ == "__main__":

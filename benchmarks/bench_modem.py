@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from _harness import arguments, interleaved, ratio, report, table
+from _harness import arguments, interleaved, ratios, report, table
 
 from lora_phy import ChannelParams, apply_channel, receive, transmit
 from lora_phy.kernels.modem import bit_metrics_batch, demodulate_batch, modulate_batch
@@ -128,11 +128,14 @@ def main() -> None:
             clock=settings.clock,
         )
         ns = {name: float(np.median(t)) / (count * n) * 1e9 for name, t in times.items()}
-        demodulate = ratio(times, "demodulate scipy", "demodulate")
-        modulate = ratio(times, "modulate numpy table", "modulate")
-        case = {"case": f"modem sf{sf}", "ns_per_sample": ns}
-        results.append({**case, "ratio": {"demodulate scipy": demodulate, "modulate numpy table": modulate}})
-        rows.append([sf, ns["demodulate"], demodulate, ns["bit metrics"], ns["modulate"], modulate])
+        against = {
+            "demodulate": ratios({name: times[name] for name in ("demodulate", "demodulate scipy")}, "demodulate"),
+            "modulate": ratios({name: times[name] for name in ("modulate", "modulate numpy table")}, "modulate"),
+        }
+        found = {kind: against["demodulate"][kind] | against["modulate"][kind] for kind in ("ratio", "spread")}
+        results.append({"case": f"modem sf{sf}", "ns_per_sample": ns, **found})
+        rows.append([sf, ns["demodulate"], found["ratio"]["demodulate scipy"], ns["bit metrics"], ns["modulate"]])
+        rows[-1].append(found["ratio"]["modulate numpy table"])
     headings = ["SF", "demodulate ns/sample", "x scipy", "bit metrics ns/sample", "modulate ns/sample", "x numpy table"]
     text = table(headings, rows)
 

@@ -10,7 +10,7 @@ import resource
 from typing import Any
 
 import numpy as np
-from _harness import arguments, interleaved, report, table
+from _harness import arguments, interleaved, ratios, report, table
 
 from lora_phy import LoRaParams, demodulate, modulate, symbol_errors
 
@@ -32,9 +32,12 @@ def main() -> None:
                 for threads in (1, settings.threads)
             }
             times = interleaved(calls, rounds=max(3, settings.rounds // 3), clock="wall")
+            found = ratios(times, str(settings.threads))
             for threads, seconds in times.items():
                 ns = float(np.median(seconds)) / (count << sf) * 1e9
                 results.append({"case": f"link sf{sf} {count} symbols {threads} threads", "ns_per_sample": ns})
+                if threads != "1" and count << sf >= 1 << 24:  # below, threads have nothing to share
+                    results[-1] |= {kind: {"one thread": values["1"]} for kind, values in found.items()}
                 cells.append(ns)
         for samples in DEMODULATED_SAMPLES:
             rng = np.random.default_rng(1)

@@ -1,6 +1,7 @@
 """Start: importing the library, the first call with an empty cache (compilation) and with a full one.
 
-Each measurement is a fresh process. The cache lies in a temporary folder, so that the user's own is left alone.
+Each measurement is a fresh process. The cache lies in a temporary folder, so that the user's own is left alone. What
+takes turns with a full cache is an import of the libraries below: numpy, scipy's filters, and numba.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from _harness import arguments, report, table
+from _harness import arguments, ratios, report, table
 
 IMPORT = "import lora_phy"
 LINK = "from lora_phy import LoRaParams, symbol_errors; symbol_errors(LoRaParams(sf={sf}), -8.0, 100, seed=1)"
@@ -29,6 +30,7 @@ RECEIVE = (
     "import numpy; from lora_phy import LoRaParams, receive, transmit; p = LoRaParams(sf={sf}); s = numpy.zeros(999);"
     "assert receive(numpy.concatenate([s, transmit(b'the first frame', p), s]).astype('c8'), p)[0].crc_ok"
 )
+LIBRARIES = "import numpy, scipy.signal, scipy.special, numba"
 ALL = "\n".join((RECEIVE, FRAMES, LINK))
 
 
@@ -44,6 +46,7 @@ def run(code: str, cache: str, clock: str) -> float:
 def main() -> None:
     settings = arguments(__doc__ or "")
     empty = run("pass", "", settings.clock)
+    rounds = max(3, settings.rounds // 5)
     results, rows = [], []
     sfs = [sf for sf in settings.sf if sf in (7, 9, 12)] or settings.sf[:1]
     for name, code in [("import lora_phy", IMPORT)] + [
@@ -59,10 +62,15 @@ def main() -> None:
     ]:
         with tempfile.TemporaryDirectory() as cache:
             cold = run(code, cache, settings.clock) - empty
-            warm = statistics.median(run(code, cache, settings.clock) - empty for _ in range(3))
-        results.append({"case": f"start {name}", "cold_s": cold, "cached_s": warm})
-        rows.append([name, cold, warm])
-    report("start", settings, results, table(["first call", "cold cache, s", "from cache, s"], rows))
+            times: dict[str, list[float]] = {"ours": [], "libraries": []}
+            for _ in range(rounds):
+                times["ours"].append(run(code, cache, settings.clock) - empty)
+                times["libraries"].append(run(LIBRARIES, cache, settings.clock) - empty)
+        warm, found = statistics.median(times["ours"]), ratios(times, "ours")
+        results.append({"case": f"start {name}", "cold_s": cold, "cached_s": warm, **found})
+        rows.append([name, cold, warm, found["ratio"]["libraries"]])
+    headings = ["first call", "cold cache, s", "from cache, s", "x import of libraries"]
+    report("start", settings, results, table(headings, rows))
 
 
 if __name__ == "__main__":

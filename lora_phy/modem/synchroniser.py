@@ -101,6 +101,14 @@ def goes_on(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | Non
     return far if far is not None and continues(samples, peak, params, CONTINUATION - 2, 0.8) is not None else None
 
 
+def lasts(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | None:
+    """The peak six symbols on, where upchirps of any strength go on until twelve: a frame that `joint_candidates` would
+    find here and not there has nothing but its payload in the last eight of them.
+    """
+    further = continues(samples, peak, params)
+    return further if further is not None and continues(samples, further, params) is not None else None
+
+
 def are_whole_chirps(samples: IQ, sync: Sync, params: LoRaParams, *, rate: int = 1) -> bool:
     """Whether upchirps come one after the other and last for their whole symbol.
 

@@ -20,13 +20,27 @@ RUN_ANCHOR = 8
 
 @dataclass
 class Pending:
-    """A preamble peak on its way to a frame; `admitted`: it is followed, whatever the others cost."""
+    """A preamble peak on its way to a frame.
+
+    Parameters
+    ----------
+    candidate, needed
+        The peak, and the chip up to which the stream must be known.
+    sync, synchronised
+        What was found behind it, and whether that was tried.
+    admitted
+        Whether it is followed, whatever the others cost.
+    resumed, spent
+        Whether it continues the upchirps of an earlier peak, and the work that went into those in vain so far.
+    """
 
     candidate: Candidate
     needed: int
     sync: Sync | None = None
     synchronised: bool = False
     admitted: bool = False
+    resumed: bool = False
+    spent: int = 0
 
 
 @dataclass

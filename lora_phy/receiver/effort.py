@@ -4,7 +4,8 @@ Preambles that overlap, sent on purpose or by many at once, each look like a fra
 and read as far as its header says; followed without a limit, a second of them costs minutes. Work that ends in a valid
 CRC is free, all other counts, in stretches at fixed places of the stream (chunks do not show). Where a stretch has
 half of its allowance left, everything is followed at once; from then on its weakest peaks are passed over first, and
-the strongest is followed in any case.
+the strongest is followed in any case. Upchirps that go on, as those of a long preamble do, are followed in any case
+too, but then a frame is looked for at their end only; what they took comes back with the frame.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ class Effort:
         """Whether the stretch has half of its allowance left."""
         return self.spent < self._allowance // 2
 
+    def is_exhausted(self) -> bool:
+        """Whether the stretch has nothing left."""
+        return self.spent >= self._allowance
+
     def allows_second_looks(self) -> bool:
         """Whether the stretch has three quarters of its allowance left: second looks are dear, and seldom help."""
         return self.spent < self._allowance // 4
@@ -80,9 +85,15 @@ class Effort:
         self.passed_over += 1
         return False
 
-    def spend(self, symbols_read: int) -> None:
-        """Count a synchronisation, and the symbols read behind it, that ended in no frame."""
-        self.spent += OF_SYNCHRONISATION + OF_SYMBOL * symbols_read
+    def spend(self, symbols_read: int) -> int:
+        """Count a synchronisation, and the symbols read behind it, that ended in no frame; what that comes to."""
+        work = OF_SYNCHRONISATION + OF_SYMBOL * symbols_read
+        self.spent += work
+        return work
+
+    def refund(self, work: int) -> None:
+        """Take back what was counted of a preamble that led to a frame after all."""
+        self.spent = max(self.spent - work, 0)
 
     @cached_property
     def _allowance(self) -> int:

@@ -23,7 +23,7 @@ from lora_phy.modem.preamble import (
 from lora_phy.modem.preamble_start import LOOK_BACK, upchirps_behind
 from lora_phy.modem.sync import is_convincing, is_far_below
 from lora_phy.modem.sync_words import word_of_chirps
-from lora_phy.modem.synchroniser import are_whole_chirps, continues, goes_on, synchronise
+from lora_phy.modem.synchroniser import are_whole_chirps, continues, goes_on, lasts, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.detected_frames import RUN_ANCHOR, DetectedFrame, Pending, Run
 from lora_phy.receiver.effort import Effort
@@ -73,9 +73,12 @@ class PreambleDetector:
             # a continuation waits until all peaks before it are known: the order must not depend on the chunks
             if not final and (item.needed > self.front.chips.end or item.candidate.start >= self._known_before()):
                 break
-            # whether an overloaded stretch's peak is among the strongest is known once all of them are
-            if not final and not item.admitted and not self.effort.is_decidable(item.candidate, self._known_before()):
-                break
+            if not item.admitted:
+                decidable = self.effort.is_decidable(item.candidate, self._known_before())
+                item.admitted = item.resumed = self._joins_run(item.candidate)
+                # whether an overloaded stretch's peak is among the strongest is known once all of them are
+                if not (final or decidable or item.admitted):
+                    break
             outcome = self._resolve(item, final)
             if isinstance(outcome, int):
                 item.needed = outcome
@@ -156,16 +159,17 @@ class PreambleDetector:
         if not item.synchronised:
             fine = None if front.rate == 1 else front.fine.view(origin * front.rate)
             further = goes_on(samples, local_candidate, params)
+            if further is None and item.resumed:
+                further = self._further(samples, local_candidate)
             item.sync = None if further is not None else synchronise(samples, local_candidate, params, fine=fine)
             item.synchronised = True
         if item.sync is None:
             if further is None:
                 further = continues(samples, local_candidate, params)
+                item.spent += self.effort.spend(0)
             if further is not None:
                 self._follow(item.candidate, samples, origin)
-                self._resume(replace(further, start=further.start + origin))
-            else:
-                self.effort.spend(0)
+                self._resume(replace(further, start=further.start + origin), item.spent)
             return None
         start_down = origin + item.sync.start
         if any(abs(start_down - old.start_down) < 3 * params.num_bins for old in self.found):
@@ -177,7 +181,9 @@ class PreambleDetector:
         )  # fmt: skip
         if isinstance(outcome, int):
             return origin + outcome
-        if not outcome.decoded.crc_ok:
+        if outcome.decoded.crc_ok:
+            self.effort.refund(item.spent)
+        else:
             self.effort.spend(outcome.work)
         # where much speaks against a frame only its CRC makes it one: upchirps in another frame's payload, a preamble
         # that is not followed as it promises, chirps too weak or not whole
@@ -206,10 +212,23 @@ class PreambleDetector:
         )
         return self._frame(origin, outcome)
 
-    def _resume(self, candidate: Candidate) -> None:
+    def _resume(self, candidate: Candidate, spent: int) -> None:
         """Queue the continuation of a long preamble, behind the candidate that is being resolved."""
-        self.pending.append(replace(self._pending(candidate), admitted=True))
+        self.pending.append(replace(self._pending(candidate), admitted=True, resumed=True, spent=spent))
         self.pending[1:] = sorted(self.pending[1:], key=lambda other: (other.candidate.start, other.candidate.half_bin))
+
+    def _further(self, samples: IQ, peak: Candidate) -> Candidate | None:
+        """The peak up to which an overloaded stretch's upchirps go on: no frame is looked for before."""
+        if self.effort.is_ample():
+            return None
+        return (continues if self.effort.is_exhausted() else lasts)(samples, peak, self.params)
+
+    def _joins_run(self, candidate: Candidate) -> bool:
+        """Whether a peak shows the upchirps of a run that go on, after a gap, where the stretch is overloaded."""
+        if self.effort.is_ample() or self._run_of(candidate) is None:
+            return False
+        origin = candidate.start - self.history
+        return self._further(self.front.chips.view(origin), replace(candidate, start=self.history)) is not None
 
     def _known(self, candidate: Candidate) -> bool:
         """Whether a peak within three symbols, of the same tone, has been resolved: one long preamble has many."""
