@@ -6,9 +6,10 @@ import logging
 import time
 
 import numpy as np
+import pytest
 
 from lora_phy import LoRaParams, Receiver, receive, transmit
-from lora_phy.receiver import effort
+from lora_phy.receiver import effort, preamble_detector
 
 PARAMS = LoRaParams(sf=5)
 N = PARAMS.num_bins
@@ -41,6 +42,42 @@ def test_overlapping_preambles_cost_a_bounded_multiple_of_noise(rng) -> None:
     """Less than 20 times as measured alone, hundreds of times without a cap; here room for a busy machine."""
     receive(flood(rng, 200, 20.0), PARAMS)  # compiles
     assert cpu_seconds(flood(rng, 3000, 20.0)) <= 40 * cpu_seconds(noise(rng, 3000))
+
+
+@pytest.mark.parametrize(
+    ("sf", "whole", "period", "length", "snr_db"), [(5, True, 0.9927, 1e3, 8.2), (8, False, 3.6248, 11.454, 21.5)]
+)
+def test_trains_without_end_count_as_work(sf, whole, period, length, snr_db, rng, monkeypatch) -> None:
+    """Frames every symbol, and downchirps over downchirps: upchirps that go on, again and again just not enough to be
+    passed by. Each look for a frame in them was free, which made 80 times noise.
+    """
+    params = LoRaParams(sf=sf)
+    n, looks = params.num_bins, []
+    frame = transmit(bytes(range(12)), params)
+    piece = frame if whole else np.resize(np.conj(frame[:n]), int(length * n))
+    iq = (rng.standard_normal(1500 * n) + 1j * rng.standard_normal(1500 * n)) * np.sqrt(0.5)
+    for first in np.arange(0, len(iq), period * n).astype(int):
+        iq[first : first + len(piece)] += 10 ** (snr_db / 20) * piece[: len(iq) - first]
+    original = preamble_detector.synchronise
+    monkeypatch.setattr(preamble_detector, "synchronise", lambda *a, **k: looks.append(1) or original(*a, **k))
+    receive(iq.astype(np.complex64), params)
+    a_stretch = effort.STRETCH_SYMBOLS * effort.ALLOWANCE[sf] / effort.OF_SYNCHRONISATION
+    assert len(looks) <= 2 * (a_stretch + 8)  # the allowance of two stretches, and what is followed in any case
+
+
+@pytest.mark.parametrize(("sf", "snr_db"), [(5, -4.5), (7, -10.0)])
+def test_a_frame_behind_a_weak_preamble_of_thousands_of_upchirps_is_found(sf, snr_db, rng) -> None:
+    """2 dB above the limit of such frames: looking for a frame all along would be too much work."""
+    sent, told = (LoRaParams(sf=sf, cr=4, preamble_len=count) for count in (2500, 8))
+    silence = np.zeros(40 * sent.num_bins)
+    iq = np.concatenate([silence, transmit(b"the end of it", sent), silence])
+    noise = (rng.standard_normal(len(iq)) + 1j * rng.standard_normal(len(iq))) * np.sqrt(0.5 * 10 ** (-snr_db / 10))
+    for chunks in (1, 9):
+        receiver = Receiver(told)
+        parts = np.array_split((iq + noise).astype(np.complex64), chunks)
+        [frame] = [frame for part in parts for frame in receiver.push(part)] + receiver.flush()
+        assert frame.crc_ok and frame.payload == b"the end of it" and abs(frame.preamble_len - 2500) <= 1
+        assert receiver.passed_over == 0
 
 
 def test_peaks_that_are_passed_over_are_counted_and_said_once_whatever_the_chunks(rng, caplog) -> None:
