@@ -101,12 +101,13 @@ def goes_on(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | Non
     return far if far is not None and continues(samples, peak, params, CONTINUATION - 2, 0.8) is not None else None
 
 
-def lasts(samples: IQ, peak: Candidate, params: LoRaParams) -> Candidate | None:
-    """The peak six symbols on, where upchirps of any strength go on until twelve: a frame that `joint_candidates` would
-    find here and not there has nothing but its payload in the last eight of them.
+def lasts(samples: IQ, peak: Candidate, params: LoRaParams, *, patient: bool) -> Candidate | None:
+    """The peak twelve symbols on, where upchirps of any strength go on until there; else None, or if not `patient` the
+    peak six symbols on where they reach that.
     """
-    further = continues(samples, peak, params)
-    return further if further is not None and continues(samples, further, params) is not None else None
+    near = continues(samples, peak, params)
+    far = None if near is None else continues(samples, peak, params, 2 * CONTINUATION, 0.8)
+    return near if far is None and not patient else far
 
 
 def are_whole_chirps(samples: IQ, sync: Sync, params: LoRaParams, *, rate: int = 1) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass, field, replace
 
@@ -143,6 +144,8 @@ class PreambleDetector:
             run = self._run_of(item.candidate)
             if run is not None and item.candidate.start > run.latest.start:
                 run.latest = item.candidate
+            if item.resumed and not self.effort.carries(run, item.candidate):
+                return None
             if self._known(item.candidate):
                 return None  # not noted as resolved: each would hide the next, and end the hunt along a long preamble
             self.resolved = [*self.resolved[-7:], item.candidate]
@@ -167,6 +170,8 @@ class PreambleDetector:
             if further is None:
                 further = continues(samples, local_candidate, params)
                 item.spent += self.effort.spend(0)
+            else:
+                item.spent += self.effort.spend_on_step()
             if further is not None:
                 self._follow(item.candidate, samples, origin)
                 self._resume(replace(further, start=further.start + origin), item.spent)
@@ -214,18 +219,21 @@ class PreambleDetector:
 
     def _resume(self, candidate: Candidate, spent: int) -> None:
         """Queue the continuation of a long preamble, behind the candidate that is being resolved."""
-        self.pending.append(replace(self._pending(candidate), admitted=True, resumed=True, spent=spent))
-        self.pending[1:] = sorted(self.pending[1:], key=lambda other: (other.candidate.start, other.candidate.half_bin))
+        item = replace(self._pending(candidate), admitted=True, resumed=True, spent=spent)
+        bisect.insort(self.pending, item, lo=1, key=lambda other: (other.candidate.start, other.candidate.half_bin))
 
     def _further(self, samples: IQ, peak: Candidate) -> Candidate | None:
         """The peak up to which an overloaded stretch's upchirps go on: no frame is looked for before."""
         if self.effort.is_ample():
             return None
-        return (continues if self.effort.is_exhausted() else lasts)(samples, peak, self.params)
+        return lasts(samples, peak, self.params, patient=not self.effort.is_exhausted())
 
     def _joins_run(self, candidate: Candidate) -> bool:
         """Whether a peak shows the upchirps of a run that go on, after a gap, where the stretch is overloaded."""
-        if self.effort.is_ample() or self._run_of(candidate) is None:
+        if self.effort.is_ample():
+            return False
+        run = self._run_of(candidate)
+        if run is None or not self.effort.carries(run, candidate):
             return False
         origin = candidate.start - self.history
         return self._further(self.front.chips.view(origin), replace(candidate, start=self.history)) is not None
