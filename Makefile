@@ -3,6 +3,7 @@
 # make radio  the radio alone, without torch: environment, style, types, its tests; about three minutes
 # make lint   style, types and import contracts alone
 # make soak   faults on purpose for an hour: kills, full disks, clocks; the table in docs/explanation/reliability.md
+# make bench  every benchmark of speed, about ten minutes on an idle machine; JSON into BENCH_DIR, and the page that draws it
 # make docs   the documentation with its notebooks executed, built strictly into site/; CHIRPBRIDGE_NOTEBOOKS=false leaves
 #             them unexecuted
 
@@ -17,6 +18,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 DEFAULT_TESTS := not slow and not gpu and not network and not model
 DEMO_DIR ?= runs/demo
+BENCH_DIR ?= docs/results
 
 .PHONY: demo test radio lint slow soak bench docs clean
 
@@ -44,6 +46,11 @@ slow: $(VENV)/.test
 
 soak: $(VENV)/.test
 	$(BIN)/python benchmarks/soak.py --write
+
+bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pyfftw
+	$(BIN)/python benchmarks/run_all.py --out $(BENCH_DIR)
+	test "$(BENCH_DIR)" != docs/results || $(BIN)/python docs/gallery/make_speed.py
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict

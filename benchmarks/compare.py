@@ -78,7 +78,7 @@ def read(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         sys.exit(f"error: {path} cannot be read: {error}")
-    if not isinstance(record, dict) or not all("case" in case for case in record.get("results", [{}])):
+    if not isinstance(record, dict) or not all("case" in case for case in record.get("results", [()])):
         sys.exit(f"error: {path} is no result of a benchmark: a 'case' in each of its 'results' is missing")
     return record
 

@@ -81,7 +81,7 @@ def symbol_errors(
     engine
         See the module.
     threads
-        Worker threads.
+        Worker threads, at most as many as there are chunks of work.
 
     Returns
     -------
@@ -120,6 +120,7 @@ def symbol_errors(
             return _flat_errors(engine, params.sf, flat, count, seed, chunk)
 
     num_chunks = -(-num_symbols // size)
+    threads = min(threads, max(num_chunks, 1))
     # noise and a flat gain favour no wrong symbol
     uniform = params.sf if flat is not None and flat.cfo_bins == 0.0 else None
 

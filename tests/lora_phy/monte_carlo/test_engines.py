@@ -10,6 +10,7 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from lora_phy import theory
 from lora_phy.channel import ChannelParams, Interferer, apply_channel
 from lora_phy.modem.demodulation import demodulate
 from lora_phy.modem.modulation import modulate
+from lora_phy.monte_carlo import engines
 from lora_phy.monte_carlo.counts import LinkCounts, SymbolCounts, WeightedCounts, binomial_interval
 from lora_phy.monte_carlo.engines import symbol_errors
 from lora_phy.monte_carlo.frame_blocks import replay_frame, simulate_block
@@ -210,6 +212,22 @@ def test_zero_symbols_and_bad_arguments():
         channel, count = arguments.pop("channel"), arguments.pop("num_symbols")
         with pytest.raises(ValueError, match=r"snr_db|num_symbols|seed|threads|engine"):
             symbol_errors(SF7, channel, count, **arguments)
+
+
+def test_more_threads_than_work_or_processors_change_nothing(monkeypatch):
+    """Three chunks: three threads, however many are asked for."""
+    started = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, threads):
+            started.append(threads)
+            super().__init__(threads)
+
+    monkeypatch.setattr(engines, "ThreadPoolExecutor", Pool)
+    symbols = 2 * (engines._CHUNK_SAMPLES >> 7) + 1
+    one = symbol_errors(SF7, -9.0, symbols, seed=1, engine="order-statistics")
+    assert symbol_errors(SF7, -9.0, symbols, seed=1, engine="order-statistics", threads=10**9) == one
+    assert started == [3]
 
 
 @pytest.mark.parametrize("engine", ["bins", "order-statistics", "importance"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -139,6 +140,18 @@ def test_no_crc_no_header_and_nothing_at_all():
         assert sent.crc_ok.all() == params.crc
     nothing = send_frames([], SF7, 0.0, keys=keys(0))
     assert nothing.payloads == nothing.statuses == () and nothing.crc_ok.size == nothing.symbol_errors.size == 0
+
+
+def test_a_batch_larger_than_memory_goes_in_blocks():
+    """300 frames of 52 bytes at SF12 would be 700 MiB of samples at once; and more threads than processors."""
+    params, payloads = LoRaParams(sf=12), [bytes(52)] * 300
+    tracemalloc.start()
+    try:
+        sent = send_frames(payloads, params, 0.0, keys=keys(300), engine="waveform", threads=1000)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert all(sent.crc_ok) and most < 100 * 2**20
 
 
 @pytest.mark.parametrize(

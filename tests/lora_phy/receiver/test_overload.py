@@ -77,7 +77,6 @@ def test_a_frame_behind_a_weak_preamble_of_thousands_of_upchirps_is_found(sf, sn
         parts = np.array_split((iq + noise).astype(np.complex64), chunks)
         [frame] = [frame for part in parts for frame in receiver.push(part)] + receiver.flush()
         assert frame.crc_ok and frame.payload == b"the end of it" and abs(frame.preamble_len - 2500) <= 1
-        assert receiver.passed_over == 0
 
 
 def test_peaks_that_are_passed_over_are_counted_and_said_once_whatever_the_chunks(rng, caplog) -> None:
