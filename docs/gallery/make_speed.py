@@ -34,8 +34,8 @@ FILES = {  # file: (heading, what stands in the table)
     ),
     "receiver_speed.json": (
         "Receiver",
-        "A stream received whole, soft, against the bare FFT (scipy) of its samples: what it costs beyond the least that"
-        " any receiver must do.",
+        "A stream received whole, soft, against the bare FFT (scipy) of its samples: what it costs beyond the least"
+        " that any receiver must do.",
     ),
     "bench_gateway.json": ("Gateway", "Eight channels, SF7 to SF12 in each, out of one stream, on one core; the same."),
     "transport_speed.json": ("Texts", "A frame of text, from text to text, against the bare FFT of a frame's samples."),
