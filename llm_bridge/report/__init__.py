@@ -82,7 +82,8 @@ def print_results(console: Console, study: Study, path: Path) -> None:
     """All scores, over all seeds, in tables of a person's terminal; where the report is, and what was found."""
     from rich.text import Text
 
-    text = render_table(table_rows(study.points), width=max(112, console.width), color=console.is_terminal)
+    width = console.width if console.is_terminal else max(112, console.width)
+    text = render_table(table_rows(study.points), width=width, color=console.is_terminal)
     console.print(Text.from_ansi(text), soft_wrap=True)
     console.print("F1, 95 % interval; ▲ above the baseline, ○ at it, ▼ below it, ✕ nothing arrived", highlight=False)
     for line in (f"\nreport: {path}", *closing_sentences(study)):

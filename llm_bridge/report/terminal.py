@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from llm_bridge.annotations import Row
@@ -85,48 +85,61 @@ def table_rows(points: Iterable[Point]) -> list[Row]:
 
 
 def _print_tables(console: Console, corpus: str, task: str, axis: str, rows: Sequence[Row], width: int) -> None:
-    """As many tables as it takes to show all methods within the width."""
+    """As many tables as it takes to show all methods within the width; what every line has stands in the title."""
     methods = sorted({str(row["method"]) for row in rows}, key=lambda name: (rank(METHOD_ORDER, name), name))
-    title = f"{corpus_name(corpus)}, {task}: {TASK_QUESTIONS.get(task, '')}{f' {axis_name(axis)}' if axis else ''}"
+    title = f"{corpus_name(corpus)}, {task}: {TASK_QUESTIONS.get(task, '')}"
+    told = {"n": {str(row["n"]) for row in rows}, "baseline": {_number(level(row)) for row in rows}}
+    same = {name: values.pop() for name, values in told.items() if len(rows) > 1 and len(values) == 1}
     parts: list[list[str]] = [[]]
     for method in methods:
-        wider = _table(rows, [*parts[-1], method])
+        wider = _table(rows, [*parts[-1], method], same)
         if parts[-1] and console.measure(wider).maximum > width:
             parts.append([])
         parts[-1].append(method)
     for shown in parts:
         console.print(_plain(title, "bold"), no_wrap=True, crop=False)
-        console.print(_table(rows, shown), no_wrap=True, crop=False)
+        common = ", ".join([*([axis_name(axis)] if axis else []), *(f"{name} {text}" for name, text in same.items())])
+        if common:
+            console.print(_plain(common), no_wrap=True, crop=False)
+        table = _table(rows, shown, same)
+        if console.measure(table).maximum > width:
+            table = _table(rows, shown, same, gap=0)
+        console.print(table, "", no_wrap=True, crop=False, sep="\n")
 
 
-def _table(rows: Sequence[Row], methods: Sequence[str]) -> Table:
+def _table(rows: Sequence[Row], methods: Sequence[str], same: Container[str], *, gap: int = 1) -> Table:
     """One table: a line for each link, a column for each method; settings have a column only where they differ."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), show_edge=False)
     linked = [row for row in rows if _crossed(row)]
     varying = [name for name in SETTINGS if len({row.get(name) for row in linked} - {None, ""}) > 1]
+    counts = [name for name in ("n", "delivered", "intact") if name not in same]
     table.add_column("link", no_wrap=True)
-    for name in (*(name.replace("_", " ") for name in varying), "n", "arrived", "whole"):
-        table.add_column(_plain(name), justify="right", no_wrap=True)
+    for name in varying:
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+    for name in counts:
+        table.add_column({"delivered": "arrived", "intact": "whole"}.get(name, name), justify="right", no_wrap=True)
     for method in methods:
         table.add_column(_plain(method_name(method)), justify="right", no_wrap=True)
     unequal = any(row.get("fates_unequal") not in (None, "") for row in rows)
-    for name in ("baseline", *(["unequal"] if unequal else [])):
+    for name in (*(["baseline"] if "baseline" not in same else []), *(["unequal"] if unequal else [])):
         table.add_column(name, justify="right", no_wrap=True)
     lines: dict[tuple[object, ...], dict[str, Row]] = {}
     for row in sorted(rows, key=_line_order):
         if str(row["method"]) in methods:
-            key = (row.get("sf"), *(row.get(name) for name in varying), row["n"], row["delivered"], row["intact"])
+            key = (row.get("sf"), *(row.get(name) for name in (*varying, "n", "delivered", "intact")))
             lines.setdefault(key, {})[str(row["method"])] = row
     for (sf, *settings), by_method in lines.items():
+        any_row = next(iter(by_method.values()))
+        shown = (*settings[: len(varying)], *(any_row[name] for name in counts))
         table.add_row(
             "no link" if sf in (None, "") else f"SF{sf}",
-            *(_plain("" if value is None else str(value)) for value in settings),
+            *(_plain("" if value is None else str(value)) for value in shown),
             *(_score(by_method.get(method)) for method in methods),
-            _number(level(next(iter(by_method.values())))),
-            *([_share(next(iter(by_method.values())).get("fates_unequal"))] if unequal else []),
+            *([_number(level(any_row))] if "baseline" not in same else []),
+            *([_share(any_row.get("fates_unequal"))] if unequal else []),
         )
     return table
 

@@ -23,6 +23,7 @@ from llm_bridge.transport.settings import RadioSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 TRAINING = "training set"
 """In the place of a test corpus' name: what the model learns from."""
@@ -217,28 +218,52 @@ def _received() -> TypeAdapter[ReceivedItem]:
     return TypeAdapter(ReceivedItem)
 
 
-def _print_delivery(console: Console, rows: Mapping[tuple[str, Link], Delivery]) -> None:
-    """Table of deliveries; columns in which all links agree are said once, above it."""
-    from rich.table import Table
+_COUNTED = {"texts", "any byte", "whole", "frames", "lost", "unequal", "airtime s"}
 
-    names = ("corpus", *(name for name in FIELDS if name != "sf"))
-    spelt = [{"corpus": corpus, **link.columns()} for corpus, link in rows]
-    varying = [name for name in names if len({link[name] for link in spelt}) > 1]
-    common = {name: spelt[0][name] for name in names if name not in varying}
-    fixed = ", ".join(f"{name} {value}" for name, value in common.items() if value is not None)
-    table = Table(title=f"What arrived ({fixed})", title_justify="left")
-    for name in (*varying, "SF", "texts", "any byte", "whole", "frames", "lost", "unequal", "airtime"):
-        table.add_column(name, justify="right", no_wrap=name == "SF")
-    for link, row in zip(spelt, rows.values(), strict=True):
-        lost = row["fragments_lost"] / row["fragments_sent"] if row["fragments_sent"] else 0.0
-        pairs = row["pair_fragments"]  # fragment i of both versions: the share of which one alone was lost
-        unequal = f"{row['pair_fragments_unequal'] / pairs:.1%}" if pairs else ""
-        counts = (link["sf"], row["n"], row["delivered"], row["intact"], row["fragments_sent"])
-        table.add_row(
-            *(str(link[name]) for name in varying),
-            *map(str, counts),
-            f"{lost:.0%}",
-            unequal,
-            f"{row['airtime_s']:.0f} s",
-        )
-    console.print(table)
+
+def _print_delivery(console: Console, rows: Mapping[tuple[str, Link], Delivery]) -> None:
+    """Tables of deliveries, one for each corpus; what is the same in all lines of one is said above it."""
+    for corpus in dict.fromkeys(corpus for corpus, _ in rows):
+        lines = [_delivery_line(link, row) for (other, link), row in rows.items() if other == corpus]
+        same = {name for name in lines[0] if len({line[name] for line in lines}) == 1} - {"SF"}
+        same -= _COUNTED if len(lines) == 1 else set()
+        common = ", ".join(f"{name} {lines[0][name]}" for name in lines[0] if name in same and lines[0][name])
+        console.print(f"What arrived of {corpus}{f': {common}' if common else ''}", highlight=False, markup=False)
+        varying = [{name: text for name, text in line.items() if name not in same} for line in lines]
+        console.print(_delivery_table(varying, console.width), no_wrap=True, crop=False)
+
+
+def _delivery_line(link: Link, row: Delivery) -> dict[str, str]:
+    """A link's setting, and what became of what was sent over it, as texts under the words of a heading."""
+    setting = {name: value for name, value in link.columns().items() if name in FIELDS and name != "sf"}
+    pairs = row["pair_fragments"]  # fragment i of both versions: the share of which one alone was lost
+    lost = row["fragments_lost"] / row["fragments_sent"] if row["fragments_sent"] else 0.0
+    return {
+        **{name.replace("_", " "): "" if value is None else str(value) for name, value in setting.items()},
+        "SF": str(link.sf),
+        "texts": str(row["n"]),
+        "any byte": str(row["delivered"]),
+        "whole": str(row["intact"]),
+        "frames": str(row["fragments_sent"]),
+        "lost": f"{lost:.0%}",
+        "unequal": f"{row['pair_fragments_unequal'] / pairs:.1%}" if pairs else "",
+        "airtime s": f"{row['airtime_s']:,.0f}",
+    }
+
+
+def _delivery_table(lines: Sequence[Mapping[str, str]], width: int) -> Table:
+    """Lines with equal keys as a table, whose words of a heading stand below each other; never cut."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    def table(gap: int) -> Table:
+        found = Table(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), show_edge=False)
+        for name in lines[0]:
+            found.add_column(Text(name.replace(" ", "\n")), justify="right", no_wrap=True)
+        for line in lines:
+            found.add_row(*map(Text, line.values()))
+        return found
+
+    words = {name: max(map(len, [*name.split(), *(line[name] for line in lines)])) for name in lines[0]}
+    return table(1 if sum(words.values()) + 2 * len(words) <= width else 0)

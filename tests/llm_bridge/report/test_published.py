@@ -14,7 +14,7 @@ pytest.importorskip("statsmodels")
 from synthetic_study import make_study, read_page
 
 from llm_bridge.files import StoreError
-from llm_bridge.report import load_study, render_table, write_report
+from llm_bridge.report import load_study, render_table, table_rows, write_report
 from llm_bridge.report.reading import published_cells
 from llm_bridge.results_format import RESULT_COLUMNS
 
@@ -60,6 +60,7 @@ def test_results_and_items_come_out_as_they_went_in(copied):
 def test_every_committed_study_is_read_and_printed(name):
     study = load_study(RESULTS / name)
     assert study.points and render_table(row for cell in study.cells for row in cell.rows)
+    assert max(map(len, render_table(table_rows(study.points), width=80).splitlines())) <= 80
     seeds = {(cell.config["train_seed"], cell.config["method"]) for cell in study.cells}
     assert all(
         (seed is None) == (method in ("rules", "rule-longest-line", "zero-shot", "zero-shot-nf4"))
