@@ -1,8 +1,8 @@
 """F1 over SNR, spreading factor and coding rate, for each method: read off the share of bytes that a link loses.
 
     python -m llm_bridge run surface --out runs/surface              # the channel of every link, no model
-    python benchmarks/f1_surface.py docs/results/frozen_mutants runs/surface --checks runs/check-1 runs/check-2 \\
-        --out docs/results/f1_surface.json --figures docs/gallery
+    python benchmarks/f1_surface.py docs/results/frozen_mutants runs/surface --seed 1 --scored runs/a runs/b \\
+        --checks runs/c runs/d --out docs/results/f1_surface.json --figures docs/gallery
 
     links that were scored ─► F1 against the share of bytes lost, never rising ─┐
     every link ─► share of bytes lost, counted over its simulated frames ───────┴─► F1 of every link
@@ -23,24 +23,32 @@ import numpy as np
 
 from llm_bridge.report import load_study
 from llm_bridge.report.planning import f1_of_loss
-from llm_bridge.report.results import Point
+from llm_bridge.report.results import Point, Study
 from llm_bridge.results_format import CHANNEL_TABLE
 
 KEYS = ("fading", "cr", "sf", "snr_db")
 
 
-def scored_points(folders: Sequence[Path], method: str) -> list[Point]:
-    """Points of *localise* over links that drop damaged frames, of one method and the first corpus."""
-    points = [p for folder in folders for p in load_study(folder).points]
+def of_seed(folder: Path, train_seed: int | None) -> Study:
+    """A folder's study, with the models of one training seed alone where one is named."""
+    study = load_study(folder)
+    if train_seed is None:
+        return study
+    cells = [cell for cell in study.cells if cell.config.get("train_seed") in (None, train_seed)]
+    return Study(directory=folder, cells=cells)
+
+
+def scored_points(studies: Sequence[Study], method: str) -> list[Point]:
+    """Points of *localise* over links that drop damaged frames, of one method."""
     return [
-        p for p in points
+        p for study in studies for p in study.points
         if (p.task, p.method, p.corrupted_split) == ("localise", method, "eval") and p.link and p.policy == "drop"
     ]  # fmt: skip
 
 
-def clean_point(folder: Path, method: str) -> Point | None:
+def clean_point(study: Study, method: str) -> Point | None:
     """The method's point without a link."""
-    found = [p for p in load_study(folder).points if (p.task, p.method) == ("localise", method) and p.clean]
+    found = [p for p in study.points if (p.task, p.method) == ("localise", method) and p.clean]
     return found[0] if found else None
 
 
@@ -124,6 +132,7 @@ def main() -> None:
     parser.add_argument("channel", type=Path, help="folder of `run surface`: its channel.csv")
     parser.add_argument("--scored", type=Path, nargs="*", default=[], help="further folders that shape the curve")
     parser.add_argument("--checks", type=Path, nargs="*", default=[], help="folders of scored links to compare")
+    parser.add_argument("--seed", type=int, help="training seed whose models are meant, where a folder holds several")
     parser.add_argument("--methods", nargs="+", default=["qlora", "full"])
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--figures", type=Path, help="folder for a figure of each method, f1_surface_METHOD.svg")
@@ -132,11 +141,13 @@ def main() -> None:
 
     rows = channel_rows(options.channel)
     names = {name: "full fine-tuning" if name == "full" else method_name(name) for name in options.methods}
-    found: dict[str, Any] = {"names": names, "methods": {}}
+    found: dict[str, Any] = {"names": names, "train_seed": options.seed, "methods": {}}
+    study, *scored = [of_seed(folder, options.seed) for folder in (options.study, *options.scored)]
+    checked = [of_seed(folder, options.seed) for folder in options.checks]
     for method in options.methods:
-        points = scored_points([options.study, *options.scored], method)
-        shares, scores = f1_of_loss(points, clean_point(options.study, method))
-        checks = [check(p, shares, scores) for p in scored_points(options.checks, method)] if options.checks else []
+        points = scored_points([study, *scored], method)
+        shares, scores = f1_of_loss(points, clean_point(study, method))
+        checks = [check(p, shares, scores) for p in scored_points(checked, method)]
         found["methods"][method] = {
             "curve": {"lost": np.round(shares, 4).tolist(), "f1": np.round(scores, 4).tolist()},
             "scored_links": [{key: getattr(p.link, key) for key in KEYS} for p in points],
@@ -146,7 +157,7 @@ def main() -> None:
         for row in checks:
             words = f"SF{row['sf']}, {row['snr_db']:g} dB, {row['fading']}, CR 4/{4 + row['cr']}"
             print(f"{method}: {words}: read off {row['read_off']:.3f}, measured {row['measured']}")
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(found) + "\n", encoding="utf-8")
     for method in options.methods if options.figures else ():
         draw(found, method, options.figures / f"f1_surface_{method}.svg")
 

@@ -122,7 +122,7 @@ def publish(runs: Sequence[Path], target: Path, *, report: bool) -> None:
     with (target / "items.jsonl.gz").open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
         file.write(items.encode())
     if report:
-        (target / "report.html").write_text(render_page(study), encoding="utf-8")
+        (target / "report.html").write_text(render_page(load_study(target)), encoding="utf-8")
     print(f"{target}: {len(study.cells)} cells, {items.count(chr(10))} decisions")
 
 
