@@ -174,7 +174,8 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
 
     Returns drift, the carrier's rate, upward and downward tone (columns of the zoom), matched energies of upchirps,
     sync chirps and downchirps, the weakest of the last four, the energy of upchirps in the downchirps' place, signal
-    and noise power a sample, and the noise power that upchirps differ by.
+    and noise power a sample, the noise power that upchirps differ by, and energies as received, whatever else their
+    windows hold: the mean of the upchirps, the weaker sync chirp and the mean of the downchirps.
     """
     num_bins = rows.shape[1]
     num_before = num_up + 2
@@ -191,8 +192,15 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
     # medians over the symbols: a neighbour's burst over part of the preamble must not count
     noise = sort_and_take_median(floor) / num_bins
     peaks = np.empty(len(rows), np.float64)
+    loud_up = loud_word = loud_down = 0.0
     for i in range(len(rows)):
         peaks[i] = at_peak[i] / scale[i] if scale[i] > 0.0 else 0.0
+        if i < num_up:
+            loud_up += peaks[i] / num_up
+        elif i < num_before:
+            loud_word = peaks[i] if i == num_up else min(loud_word, peaks[i])
+        else:
+            loud_down += 0.5 * peaks[i]
     sort_in_place(peaks)
     most = 4.0 * peaks[len(peaks) // 2]
     signal = 0.0
@@ -213,7 +221,7 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
             downward += at_peak[i]
     return (
         result[0], carrier, result[1], result[2], upward, word, downward, weakest, going_on, signal, noise,
-        repetition_noise(rows, num_up),
+        repetition_noise(rows, num_up), loud_up, loud_word, loud_down,
     )  # fmt: skip
 
 

@@ -19,6 +19,9 @@ TONE_STEPS = (-1, 0, 1)
 CLOSE_CALL = 16.0
 CLOSE_SHARE = 0.1
 """Energy, and share of the energy, within which a second hypothesis is worth a fine estimate."""
+LEAST_EVIDENCE = 60.0
+"""Energy of sync word and downchirps that is looked at in any case, although the upchirps promise more: they may lie
+under a stronger signal."""
 STANDS_OUT = 4.0
 """Energy by which a chirp that is no byte's must outdo those that are, to be among the hypotheses for an open word."""
 QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
@@ -69,7 +72,7 @@ def joint_candidates(
     chirp, zoom = reference_chirp(params.sf), zoom_table(params.sf, QUARTER_STEPS)
     found = _kernels.judge_hypotheses(
         samples, start, cfo, ups, chirp, *zoom, alphabet, np.float32(INSIDE_BONUS), min(NUM_REFINED, len(start)),
-        0.35 * 4 / peak.num_summed * largest, min(NUM_UPCHIRPS, params.preamble_len), _STEPS,
+        min(0.35 * 4 / peak.num_summed * largest, LEAST_EVIDENCE), min(NUM_UPCHIRPS, params.preamble_len), _STEPS,
     )  # fmt: skip
     if len(found) == 0:
         return []

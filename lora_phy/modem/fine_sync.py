@@ -66,7 +66,7 @@ def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -
         if again == symbols:
             break
         symbols = again
-    signal, noise, difference = fit[9:]
+    signal, noise, difference = fit[9:12]
     up_tone, down_tone = up_column * _ZOOM_STEP - _ZOOM_RANGE, down_column * _ZOOM_STEP - _ZOOM_RANGE
     # tones: cfo - D at up_centre, cfo + D at down_centre, with D(i) = D(0) - i drift and cfo(i) = cfo(0) + i carrier
     between, both = down_centre - up_centre, down_centre + up_centre
@@ -89,6 +89,7 @@ def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -
         down_energy=down_energy,
         weakest=weakest,
         going_on=going_on,
+        as_received=fit[12:],
         signal_power=signal,
         noise_power=noise,
         snr_db=10 * math.log10(signal / actual),

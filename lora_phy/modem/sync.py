@@ -32,6 +32,8 @@ MOST_OF_WORD = 2.0
 """Energy of a sync chirp in units of an upchirp's beyond which only a CRC makes a frame."""
 MIN_SHARE_OF_WORD = 0.35
 """Least energy of an upchirp in units of a sync chirp's: an open word takes whatever chirps a payload has."""
+EVIDENT = 12.0
+"""Energy of an upchirp, a sync chirp and a downchirp from which on each is there, whatever covers it."""
 STRONG_SHARE = 0.4
 UNLIKELY = 3.4
 """The same where the signal is strong: as much as noise takes from two symbols once in a million times, in units of the
@@ -69,6 +71,8 @@ class Sync:
         Matched energy of the weakest of the last four.
     going_on
         Energy of two further upchirps in the place of the downchirps.
+    as_received
+        Energy of an upchirp, the weaker sync chirp and a downchirp, on one scale: not by what else its window holds.
     signal_power, noise_power
         Per sample, the noise's within the bandwidth; `noise_power` counts all that lies in other bins, leakage too.
     snr_db
@@ -88,6 +92,7 @@ class Sync:
     down_energy: float = 0.0
     weakest: float = 0.0
     going_on: float = 0.0
+    as_received: tuple[float, float, float] = (0.0, 0.0, 0.0)
     signal_power: float = 0.0
     noise_power: float = 0.0
     snr_db: float = 0.0
@@ -103,7 +108,8 @@ def is_frame(sync: Sync, params: LoRaParams) -> bool:
     """Whether the energies can be a frame's: the sum beyond what noise reaches, no part missing.
 
     Nor may the upchirps go on where the downchirps should be, nor the downchirps outdo the upchirps: a stray peak just
-    before a strong preamble reaches that one's downchirps.
+    before a strong preamble reaches that one's downchirps. A part that a stronger signal of another spreading factor
+    covers is missing if it was received weaker than the others, not if its window held more.
     """
     if (
         not sync.own_network
@@ -117,6 +123,12 @@ def is_frame(sync: Sync, params: LoRaParams) -> bool:
     share = min(
         max(MIN_SHARE, (1.0 - UNLIKELY / math.sqrt(2 * es)) ** 2 if 2 * es > UNLIKELY**2 else 0.0), STRONG_SHARE
     )
+    return _are_alike(up, word, down, share) or (
+        min(up, word, down) >= EVIDENT and _are_alike(*sync.as_received, share)
+    )
+
+
+def _are_alike(up: float, word: float, down: float, share: float) -> bool:
     return min(down, word) >= share * up and up >= MIN_SHARE * down and up >= MIN_SHARE_OF_WORD * word
 
 
