@@ -22,6 +22,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from _harness import made
 
 from lora_phy import ChannelParams, LoRaParams, apply_channel, receive, transmit
 
@@ -96,6 +97,7 @@ def main() -> None:
         for preamble_len in options.preamble:
             for sync in options.sync:
                 row = run_case(sf, preamble_len, sync, options.frames, options.oversampling, options.verbose)
+                row |= made()
                 print(row, flush=True)
                 if options.out:
                     save(options.out, row)
