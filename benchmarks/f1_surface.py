@@ -1,8 +1,9 @@
 """F1 over SNR, spreading factor and coding rate, for each method: read off the share of bytes that a link loses.
 
     python -m llm_bridge run surface --out runs/surface              # the channel of every link, no model
-    python benchmarks/f1_surface.py docs/results/frozen_mutants runs/surface --seed 1 --scored runs/a runs/b \\
-        --checks runs/c runs/d --out docs/results/f1_surface.json --figures docs/gallery
+    python benchmarks/f1_surface.py docs/results/frozen_mutants docs/results/surface --seed 1 \\
+        --scored docs/results/further_links/awgn_* --checks docs/results/further_links/check_* \\
+        --out docs/results/surface/f1_surface.json --figures docs/gallery
 
     links that were scored ─► F1 against the share of bytes lost, never rising ─┐
     every link ─► share of bytes lost, counted over its simulated frames ───────┴─► F1 of every link
@@ -94,6 +95,8 @@ def draw(found: dict[str, Any], method: str, path: Path) -> None:
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
+
+    plt.rcParams["svg.hashsalt"] = "f1_surface"  # the same names of shapes in every run
     from matplotlib.patches import Rectangle
 
     rows, checks = found["methods"][method]["surface"], found["methods"][method]["checks"]

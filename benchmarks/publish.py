@@ -110,7 +110,6 @@ def publish(runs: Sequence[Path], target: Path, *, report: bool) -> None:
         "results.csv": results_csv(study.cells),
         "recipe.json": _json(recipe),
         "provenance.json": _json({"study": shared, "learners": learner_records(study)}),
-        "summary.json": "[\n" + ",\n".join(json.dumps(summary_row(study, p)) for p in study.points) + "\n]\n",
     }
     items = "".join(cell.text for cell in study.cells)
     found = LOCAL_PATH.search("".join([*texts.values(), items]))
@@ -121,8 +120,11 @@ def publish(runs: Sequence[Path], target: Path, *, report: bool) -> None:
         (target / name).write_text(text, encoding="utf-8")
     with (target / "items.jsonl.gz").open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
         file.write(items.encode())
+    whole = load_study(target)  # as its readers see it: runs and published folders tell a cell's settings differently
+    rows = ",\n".join(json.dumps(summary_row(whole, p)) for p in whole.points)
+    (target / "summary.json").write_text(f"[\n{rows}\n]\n", encoding="utf-8")
     if report:
-        (target / "report.html").write_text(render_page(load_study(target)), encoding="utf-8")
+        (target / "report.html").write_text(render_page(whole), encoding="utf-8")
     print(f"{target}: {len(study.cells)} cells, {items.count(chr(10))} decisions")
 
 
