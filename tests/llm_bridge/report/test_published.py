@@ -4,6 +4,8 @@ import csv
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,29 @@ def test_items_of_other_cells_are_refused(tmp_path):
     (published / "items.jsonl").write_text("".join(rows[:5]))
     with pytest.raises(StoreError, match="items of 1 cells beside the results of 6"):
         published_cells(published)
+
+
+def test_runs_joined_one_after_the_other_are_the_study_that_they_are_at_once(tmp_path):
+    """The second run is joined to what is published of the first: no method and no seed is lost."""
+    recipe = {"training": {"methods": ["qlora", "full"]}, "radio": {}}
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for seed, run in enumerate(runs):
+        make_study(
+            run,
+            axes=("fixed_snr",),
+            spreading_factors=(7, 12),
+            tasks=("localise",),
+            methods=("qlora", "full"),
+            train_seeds=(seed,),
+            channel_seeds=(seed,),
+            num_programs=8,
+        )
+        own = {"training": {**recipe["training"], "seeds": [seed]}, "radio": {"channel_seeds": [seed]}}
+        (run / "recipe.json").write_text(json.dumps(own))
+    publish = [sys.executable, str(RESULTS.parents[1] / "benchmarks/publish.py")]
+    for command in (["first", "joined"], ["joined", "second", "joined"], ["first", "second", "at once"]):
+        subprocess.run([*publish, *command], check=True, cwd=tmp_path, capture_output=True)
+    rows = json.loads((tmp_path / "joined/summary.json").read_text())
+    assert {(row["method"], row["train_seeds"]) for row in rows} == {("qlora", 2), ("full", 2)}
+    for name in ("summary.json", "results.csv", "recipe.json", "items.jsonl.gz"):
+        assert (tmp_path / "joined" / name).read_bytes() == (tmp_path / "at once" / name).read_bytes(), name
