@@ -35,6 +35,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 2)), (0, (3, 1)), (0, (2, 2)), (0, (1, 2)))
 FIXED_METHODS = ("zero-shot", "qlora", "full", "lora", "zero-shot-nf4", "probe")
 """Methods with a colour of their own in every report."""
+LOW_SCORES = 0.6
+"""Where every interval of a panel ends below it, its axis does too."""
 LOSS_WINDOW = 20
 """Steps of a running mean of training losses."""
 SIZE = (4.7, 3.5)
@@ -103,6 +105,9 @@ def f1_against_sf(panel: Sequence[Curve], styles: Styles) -> str:
         axes.set_xticks(ticks, [*(f"SF{sf}" for sf in where), *(["clean"] if with_clean else [])])
         axes.set_xlim(-0.5, (clean_x if with_clean else len(where) - 1) + 0.5)
         _finish(axes, "", "F1")
+        if max(p.high for curve in panel for p in (*curve.points, curve.clean) if p is not None) < LOW_SCORES:
+            axes.set_ylim(-0.03 * LOW_SCORES, 1.03 * LOW_SCORES)
+            axes.set_yticks(np.linspace(0, LOW_SCORES, 7))
 
     spoken = "; ".join(
         f"{method_name(curve.first.method)}: "
@@ -351,7 +356,7 @@ def _finish(axes: Axes, x_label: str, y_label: str, *, columns: int = 4, above_a
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.set_ylabel(y_label, labelpad=1.5)
     names = axes.get_legend_handles_labels()[1]
     columns = 3 if columns == 4 and max(map(len, names)) * 4 > 60 else columns  # a line holds about 60 characters
     roomy = columns < 5 and len(names) <= 4 and sum(map(len, names)) <= 30
