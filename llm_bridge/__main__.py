@@ -17,6 +17,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 import gc
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -330,7 +331,10 @@ def main() -> None:
         if status:
             raise SystemExit(status)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing finished was lost, the same command continues", INTERRUPTED)
+        program = Path(sys.argv[0])
+        begin = [program.name] if program.name != "__main__.py" else ["python", "-m", "llm_bridge"]
+        again = shlex.join([*begin, *sys.argv[1:]])
+        _fail(f"interrupted; nothing finished was lost, the same command continues:\n  {again}", INTERRUPTED)
     except (typer.Abort, typer.Exit) as stop:
         raise SystemExit(getattr(stop, "exit_code", 1)) from None
     except ModuleNotFoundError as error:

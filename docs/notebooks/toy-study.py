@@ -50,9 +50,9 @@ print(report.name, sorted(path.suffix for path in report.parent.glob("results*")
 # %% [markdown]
 # ## Interrupt and continue
 # Each cell of the grid is a folder of its own, written when it is finished.
-# An interruption, by a key or a power cut, loses the one at work. Here a
-# finished cell is taken away instead; the same call computes it again, and
-# nothing else.
+# An interruption, by a key or a power cut, loses the one at work. In a
+# terminal Ctrl-C ends with the command that continues. Here a finished cell
+# is taken away instead; the same call computes it again, and nothing else.
 
 # %%
 cells = sorted(path.parent for path in (folder / "toy").glob("*/result.json"))
@@ -66,8 +66,8 @@ print("the same numbers:", before["f1"].equals(after["f1"]))
 # %% [markdown]
 # ## The results in pandas
 # `results.csv` has a row for each cell and task; `load_study` gives points
-# over all seeds, with intervals, and `items`, a data frame with a row for
-# each program that was judged.
+# over all seeds, with intervals; `items.jsonl` has a row for each program
+# that was judged, with the setting of its cell.
 
 # %%
 study = load_study(folder / "toy")
@@ -92,5 +92,8 @@ ax.set(xlabel="spreading factor", ylabel="F1 of localise (means nothing here)")
 plt.show()
 
 # %%
-print(len(study.items), "judged items")
-study.items.head(3).T
+items = pd.read_json(folder / "toy" / "items.jsonl", lines=True)
+print(len(items), "judged items")
+keys = ["method", "sf", "snr_db"]
+right = items[items.task == "localise"].groupby(keys, dropna=False)
+right.correct.mean().unstack()  # NaN: the clean link (JSON has no infinity)

@@ -189,15 +189,18 @@ def smallest_detectable_mean(differences: npt.ArrayLike, *, power: float = 0.8, 
     """Smallest true mean that programs which scatter like these `differences` (C,) show with probability `power`.
 
     ``(t_{1-alpha/2} + t_power) s / sqrt(C)`` with C - 1 degrees of freedom: for differences that are no zeros and ones
-    (averages over seeds, or interactions), where McNemar's test does not apply. None for fewer than two.
+    (averages over seeds, or interactions), where McNemar's test does not apply. None for fewer than two, and where all
+    are equal: no scatter was seen, and nothing is known of it.
 
     Examples
     --------
     >>> round(smallest_detectable_mean([0.5, -0.5, 0.0, 0.0] * 10), 3)
     0.163
+    >>> smallest_detectable_mean([0.0] * 10) is None
+    True
     """
     values = np.asarray(differences, dtype=np.float64)
-    if len(values) < 2:
+    if len(values) < 2 or np.ptp(values) == 0:
         return None
     reach = stats.t.ppf([1 - alpha / 2, power], len(values) - 1).sum()
     return float(reach * values.std(ddof=1) / math.sqrt(len(values)))

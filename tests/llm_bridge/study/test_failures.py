@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import shlex
 import sys
 from pathlib import Path
 
@@ -213,3 +214,23 @@ def test_kept_models_are_those_that_were_scored_and_load_elsewhere(
     assert export("lora-seed0", tmp_path / "adapter") == 2  # not empty
     assert export("full-seed0", tmp_path / "no") == 2
     assert "there: lora-seed0, qlora-seed0" in capsys.readouterr().err
+
+
+def test_an_interruption_tells_the_command_that_continues(monkeypatch, capsys):
+    import llm_bridge.__main__ as command_line
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ["run", "toy", "--set", "radio.snr_db=[-10.0, inf]", "--out", "two words"]
+    monkeypatch.setattr(command_line, "app", interrupted)
+    for program, begin in (
+        ("/x/llm_bridge/__main__.py", "python -m llm_bridge"),
+        ("/x/chirpbridge-study", "chirpbridge-study"),
+    ):
+        monkeypatch.setattr("sys.argv", [program, *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            command_line.main()
+        first, again = capsys.readouterr().err.splitlines()
+        assert stopped.value.code == 130 and first.startswith("error: interrupted; nothing finished was lost")
+        assert again.startswith(f"  {begin} run") and shlex.split(again)[-len(arguments) :] == arguments
