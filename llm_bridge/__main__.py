@@ -127,6 +127,7 @@ def report(directory: Annotated[Path, typer.Argument(help="Folder of a run.")]) 
     path = write_report(directory)
     for line in (f"wrote {path}", *failure_sentences(directory)):
         Console().print(line, soft_wrap=True, markup=False, highlight=False)
+    gc.freeze()  # nor as the process ends
 
 
 @app.command()

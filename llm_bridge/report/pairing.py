@@ -161,7 +161,9 @@ def channels_by_train(runs: Iterable[Run]) -> dict[int, set[int]]:
 
 def _merge(a: Run, b: Run) -> Run | None:
     """The run that two sides have in common; None where their seeds differ."""
-    if any(x is not None and y is not None and x != y for x, y in zip(a, b, strict=True)):
-        return None
-    train, channel = (y if x is None else x for x, y in zip(a, b, strict=True))
-    return train, channel
+    (train, channel), (other_train, other_channel) = a, b
+    if train is None:
+        train = other_train
+    if channel is None:
+        channel = other_channel
+    return (train, channel) if other_train in (None, train) and other_channel in (None, channel) else None

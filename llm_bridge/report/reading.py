@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+from pydantic_core import from_json
 
 from llm_bridge.annotations import TASKS, Row
 from llm_bridge.files import StoreError, canonical_json, read_json
@@ -198,14 +199,11 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [row for cell in cells for row in cell.items]
+    names = (*_item_types(), "decision")
+    columns = columns_of([row for cell in cells for row in cell.items], names, None)
     sizes = [len(cell.items) for cell in cells]
-
-    def column(name: str) -> list[Any]:
-        return column_of(rows, name)
-
-    task, version, decision, group = column("task"), column("version"), column("decision"), column("group")
-    program, longer = column("program"), column("longer")
+    task, version, decision, group = (columns[name] for name in ("task", "version", "decision", "group"))
+    program, longer = columns["program"], columns["longer"]
     frame = pd.DataFrame(
         {
             "cell": np.repeat(np.arange(len(cells)), sizes),
@@ -213,19 +211,19 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
             "program": program,
             "version": pd.Categorical(version, categories=list(VERSIONS)),
             "cluster": [str(p if g is None else g) for p, g in zip(program, group, strict=True)],
-            "delivered": np.array(column("delivered"), dtype=bool),
-            "intact": np.array(column("intact"), dtype=bool),
-            "correct": np.array(column("correct"), dtype=bool),
-            "copy_plausible": np.array(column("copy_plausible"), dtype=bool),
+            "delivered": np.array(columns["delivered"], dtype=bool),
+            "intact": np.array(columns["intact"], dtype=bool),
+            "correct": np.array(columns["correct"], dtype=bool),
+            "copy_plausible": np.array(columns["copy_plausible"], dtype=bool),
             "says_buggy": np.array([given == "buggy" for given in decision], dtype=bool),
             "is_tie": np.array([given == "tie" for given in decision], dtype=bool),
             "is_buggy": np.array([given == "buggy" for given in version], dtype=bool),
             "longer": np.array([np.nan if given is None else float(given) for given in longer]),
-            **{name: np.array(column(name), dtype=np.float64) for name in NUMERIC},
+            **{name: np.array(columns[name], dtype=np.float64) for name in NUMERIC},
         }
     )
     for name in ("credit", "correct_shared", *FATES):  # younger than published studies
-        values = np.array(column(name), dtype=np.float64)
+        values = np.array(columns[name], dtype=np.float64)
         if not np.isnan(values).all():
             frame[name] = np.where(np.isnan(values), frame["correct"], values) if name == "credit" else values
     frame["length_rule"] = np.where(np.isnan(frame["longer"]), 0.5, frame["longer"] != frame["is_buggy"])
@@ -326,7 +324,7 @@ def _unpacked(path: Path) -> str:
 def _item_rows(path: Path, text: str, advice: str, *, cell: str | None = None) -> list[ItemRow]:
     """Rows of ``items.jsonl``, their types and ranges checked; `cell` stands in where a row does not name its own."""
     try:
-        rows: list[Any] = json.loads(f"[{text.removesuffix(chr(10)).replace(chr(10), ',')}]")
+        rows: list[Any] = from_json(f"[{text.removesuffix(chr(10)).replace(chr(10), ',')}]", cache_strings="all")
     except (ValueError, RecursionError):
         rows = [_line(path, number, line, advice) for number, line in enumerate(text.split("\n")[:-1], start=1)]
     if len(rows) != text.count("\n"):
@@ -374,12 +372,9 @@ def _check_items(path: Path, rows: Sequence[Mapping[str, object]], advice: str) 
             value = rows[index].get(name)
             raise StoreError(f"{path}, line {index + 1}: {name!r} must be {bound} (got {value!r}); {advice}")
 
-    columns: dict[str, list[Any]] = {}
-    given = set().union(*rows)
+    columns = columns_of(rows, tuple(_item_types()), ABSENT)
     for name, (allowed, needed) in _item_types().items():
-        if not needed and name not in given and name not in NUMERIC:
-            continue
-        columns[name] = values = column_of(rows, name, ABSENT)
+        values = columns[name]
         fine = allowed if needed and name not in YOUNGER else (*allowed, object)
         if not set(map(type, values)) <= set(fine):
             words = " or ".join("null" if kind is type(None) else kind.__name__ for kind in allowed)
@@ -401,12 +396,15 @@ def _check_items(path: Path, rows: Sequence[Mapping[str, object]], advice: str) 
     refuse("num_gold", "between 1 and 'num_lines'", wrong)
 
 
-def column_of(rows: Sequence[Mapping[str, object]], name: str, default: object = None) -> list[Any]:
-    """A field of every row; `default` where a row does not have it."""
-    try:
-        return list(map(itemgetter(name), rows))
-    except KeyError:
-        return [row.get(name, default) for row in rows]
+def columns_of(rows: Sequence[Mapping[str, Any]], names: Sequence[str], default: object) -> dict[str, list[Any]]:
+    """Fields of every row, by name; `default` where a row does not have one."""
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for fields, alike in itertools.groupby(rows, key=tuple):  # neighbours mostly have the same fields in the same order
+        block = list(alike)
+        known = dict(zip(fields, zip(*(row.values() for row in block), strict=True), strict=True))
+        for name in names:
+            columns[name] += known.get(name) or [default] * len(block)
+    return columns
 
 
 YOUNGER = frozenset(("bytes_lost", "parses", "axis", "group"))

@@ -27,7 +27,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from llm_bridge.arrays import FloatArray
 
@@ -248,8 +248,9 @@ def quantile_interval(
         scale = np.sum(spread**2) ** 1.5
         acceleration = np.sum(spread**3) / (6 * scale) if scale > 0 else 0.0
         if 0 < below < 1:  # else the bias is infinite: stay with the percentiles
-            shifted = stats.norm.ppf(below) + stats.norm.ppf(levels)
-            levels = stats.norm.cdf(stats.norm.ppf(below) + shifted / (1 - acceleration * shifted))
+            bias = special.ndtri(below)
+            shifted = bias + special.ndtri(levels)
+            levels = special.ndtr(bias + shifted / (1 - acceleration * shifted))
     low, high = np.quantile(draws, levels)
     return float(low), float(high)
 

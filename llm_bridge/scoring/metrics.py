@@ -491,9 +491,10 @@ def _by_cluster(rows: Sequence[ItemRow], table: FloatArray) -> FloatArray:
 
 def sum_by(names: npt.NDArray[np.str_], table: FloatArray) -> FloatArray:
     """Sum rows (n, K) over equal `names` (n,): (C, K) in the sorted order of names."""
-    _, index = np.unique(names, return_inverse=True)
-    sums = np.zeros((int(index.max()) + 1, table.shape[1]))
-    np.add.at(sums, index.ravel(), table)
+    own = names.tolist()
+    place = {name: index for index, name in enumerate(sorted(set(own)))}
+    sums = np.zeros((len(place), table.shape[1]))
+    np.add.at(sums, [place[name] for name in own], table)
     return sums
 
 
