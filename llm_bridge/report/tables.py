@@ -288,10 +288,15 @@ def _cell(value: object) -> Cell:
     if value == math.inf:
         return Cell("∞", "Infinity")
     if isinstance(value, float):
-        return Cell(say.format_number(value) if abs(value) < 2 else say.format_level(value), repr(value))
+        return Cell(say.format_number(value) if abs(value) < 2 else say.format_level(value), _key(value))
     if isinstance(value, int) and value < 0:
         return Cell(say.format_level(value), str(value))
     return Cell(str(value))
+
+
+def _key(value: float) -> str:
+    """A number to sort by, to six digits: the last ones of a fitted value depend on the threads of a BLAS."""
+    return f"{value:.6g}"
 
 
 def _plain(value: float) -> float | int:
@@ -314,32 +319,32 @@ def _level_columns(link: Callable[[T], Link | None]) -> list[Column[T]]:
 
 
 def _score(p: Point | None) -> Cell | None:
-    return None if p is None or p.f1 is None else Cell(say.format_interval(p.f1, p.low, p.high), repr(p.f1))
+    return None if p is None or p.f1 is None else Cell(say.format_interval(p.f1, p.low, p.high), _key(p.f1))
 
 
 def _difference(d: Interval) -> Cell:
-    return Cell(say.format_interval(d.value, d.low, d.high, signed=True), repr(d.value))
+    return Cell(say.format_interval(d.value, d.low, d.high, signed=True), _key(d.value))
 
 
 def _bounds(bounds: tuple[float, float] | None) -> Cell | None:
-    return None if bounds is None else Cell(say.format_bounds(bounds), f"{bounds[0]:.6f}")
+    return None if bounds is None else Cell(say.format_bounds(bounds), _key(bounds[0]))
 
 
 def _small(value: float | None) -> Cell | None:
-    return None if value is None else Cell(say.format_small(value), repr(value))
+    return None if value is None else Cell(say.format_small(value), _key(value))
 
 
 def _interval_cell(p: Point) -> Cell | None:
     if p.f1 is None:
         return None
     text = f"{say.format_number(p.low)} to {say.format_number(p.high)}"
-    return Cell(text, f"{p.low:.6f}", bar=(p.low, p.high, p.f1, p.baseline))
+    return Cell(text, _key(p.low), bar=(p.low, p.high, p.f1, p.baseline))
 
 
 def _damaged_cell(p: Point) -> Cell | None:
     """Accuracy on pairs that arrived damaged, with its interval."""
     value, low, high = (p.scores.get(f"f1_damaged{end}") for end in ("", "_low", "_high"))
-    return None if value is None else Cell(say.format_interval(value, low, high), repr(value))
+    return None if value is None else Cell(say.format_interval(value, low, high), _key(value))
 
 
 def _split_score(split: str, row: SplitRow) -> Cell | None:
@@ -370,7 +375,7 @@ def _control_value(c: Control) -> Cell | None:
     return (
         None
         if c.value is None
-        else Cell(say.format_interval(c.value, c.low, c.high, signed=c.difference), repr(c.value))
+        else Cell(say.format_interval(c.value, c.low, c.high, signed=c.difference), _key(c.value))
     )
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("statsmodels")
 from synthetic_study import make_study, read_page
 
 from llm_bridge.files import StoreError, read_json, read_jsonl, write_json, write_jsonl
-from llm_bridge.report import figures, load_study, render_table, write_report
+from llm_bridge.report import figures, load_study, render_table, tables, write_report
 from llm_bridge.report.curves import compared_methods
 from llm_bridge.report.reading import _item_types, read_table
 from llm_bridge.results_format import ItemRow, finalise
@@ -140,6 +140,12 @@ def test_a_page_does_not_depend_on_the_order_of_sets(tmp_path):
         subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": seed}, cwd=ROOT)
         pages.add((directory / "report.html").read_bytes())
     assert len(pages) == 1
+
+
+def test_a_page_does_not_depend_on_the_threads_of_a_blas():
+    """A p value of the study at equal SNR, as it was fitted with two threads and with one: one cell."""
+    two, one = 0.10767490149501323, 0.10767490149497731
+    assert tables._cell(two) == tables._cell(one) != tables._cell(one + 1e-6)
 
 
 def test_every_method_of_a_study_is_told_apart():
