@@ -42,12 +42,6 @@ def shape(text: str) -> tuple[str, ...]:
     return tuple(tokens)
 
 
-def similarity(a: str, b: str) -> float:
-    """Jaccard similarity of the shapes of two texts, 0 to 1."""
-    first, second = _grams(a), _grams(b)
-    return len(first & second) / len(first | second)
-
-
 def near_duplicates(texts: Sequence[str], *, threshold: float = THRESHOLD) -> list[tuple[int, int]]:
     """Index pairs ``(i, j)`` with ``i < j`` of the texts that are near-duplicates of each other, in order.
 

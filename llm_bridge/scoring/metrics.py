@@ -56,9 +56,7 @@ from .intervals import (
 from .scores import (
     auroc,
     balanced_accuracy,
-    brier,
     edit_token_f1,
-    expected_calibration_error,
     f1_score,
     localise_f1,
     macro_f1,
@@ -76,16 +74,11 @@ __all__ = [
     "auroc",
     "balanced_accuracy",
     "baseline",
-    "binary_counts",
-    "brier",
     "cluster_seed_values",
     "compare_cells",
-    "compare_losses",
     "compare_tables",
     "edit_token_f1",
-    "expected_calibration_error",
     "f1_counts",
-    "f1_delivered",
     "f1_score",
     "localise_f1",
     "macro_f1",
@@ -353,34 +346,11 @@ def compare_cells(
     return compare_tables(task, *tables, seed=seed, num_resamples=num_resamples)
 
 
-def compare_losses(
-    clean_a: Iterable[ItemRow],
-    link_a: Iterable[ItemRow],
-    clean_b: Iterable[ItemRow],
-    link_b: Iterable[ItemRow],
-    *,
-    seed: int = 0,
-    num_resamples: int = NUM_RESAMPLES,
-) -> Interval:
-    """Interval of ``[F1(clean a) - F1(link a)] - [F1(clean b) - F1(link b)]``: which method the link costs more.
-
-    All four sets of rows hold the same clusters and one task.
-    """
-    groups = [list(rows) for rows in (clean_a, link_a, clean_b, link_b)]
-    if not all(groups):
-        return Interval(value=math.nan, low=-1.0, high=1.0, num_clusters=0, method="range")
-    task = _task([row for rows in groups for row in rows])
-    clusters = [{_cluster(row) for row in rows} for rows in groups]
-    if any(found != clusters[0] for found in clusters):
-        raise ValueError("'link_a', 'clean_b' and 'link_b' must hold the clusters of clean_a")
-    tables = [_by_cluster(rows, f1_counts(task, _columns(rows, task))) for rows in groups]
-    return compare_tables(task, *tables, seed=seed, num_resamples=num_resamples)
-
-
 def compare_tables(task: str, *tables: FloatArray, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> Interval:
-    """`compare_cells` (two tables) or `compare_losses` (four) of `f1_counts` summed by cluster, each (C, K).
+    """Interval of F1 of the first minus the second, from `f1_counts` summed by cluster, each (C, K).
 
-    Row c of every table belongs to the same cluster.
+    Four tables, clean and link of two methods: of ``[F1(clean a) - F1(link a)] - [F1(clean b) - F1(link b)]``, which
+    method the link costs more. Row c of every table belongs to the same cluster.
     """
     statistic, _ = F1_OF[task]
     if len(tables) == 2:
@@ -423,16 +393,6 @@ def cluster_seed_values(task: str, clusters: npt.NDArray[np.str_], counts: Float
     return seed_values(task, flat.reshape(-1, num_seeds, width).transpose(1, 0, 2))
 
 
-def f1_delivered(item_rows: Iterable[ItemRow]) -> float | None:
-    """F1 over the items of which any byte arrived; None where there is none."""
-    rows = [row for row in item_rows if row["delivered"]]
-    if not rows:
-        return None
-    task = _task(rows)
-    statistic, _ = F1_OF[task]
-    return _defined(statistic(f1_counts(task, _columns(rows, task)).sum(axis=0)))
-
-
 def baseline(item_rows: Iterable[ItemRow]) -> float | None:
     """Baseline without a model: the score of the task's trivial rule on these very items.
 
@@ -452,11 +412,6 @@ def baseline(item_rows: Iterable[ItemRow]) -> float | None:
         return None
     task = _task(rows)
     return _baseline(task, _columns(rows, task))
-
-
-def binary_counts(item_rows: Iterable[ItemRow]) -> FloatArray:
-    """``(tp, fn, fp, tn)`` of *detect* rows: positive = buggy; undelivered or undecided = "not buggy"."""
-    return np.asarray(f1_counts("detect", _columns(list(item_rows), "detect")).sum(axis=0))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -120,33 +120,6 @@ def plausible_at_k(num_candidates: int, num_plausible: int, k: int) -> float:
     return 1.0 - math.comb(num_candidates - num_plausible, k) / math.comb(num_candidates, k)
 
 
-def brier(probabilities: npt.ArrayLike, outcomes: npt.ArrayLike) -> float:
-    """Mean squared distance of the probability from what came true (0 or 1); lower is better.
-
-    Examples
-    --------
-    >>> brier([0.5, 0.5], [True, False])
-    0.25
-    """
-    return float(np.mean((np.asarray(probabilities, dtype=np.float64) - np.asarray(outcomes, dtype=np.float64)) ** 2))
-
-
-def expected_calibration_error(probabilities: npt.ArrayLike, outcomes: npt.ArrayLike, *, num_bins: int = 10) -> float:
-    """Mean |share come true - mean probability| over bins of equal mass; lower is better, above 0 even if calibrated.
-
-    Examples
-    --------
-    >>> expected_calibration_error([0.25] * 4 + [0.75] * 4, [1, 0, 0, 0, 1, 1, 1, 1], num_bins=2)
-    0.125
-    """
-    predicted, actual = np.asarray(probabilities, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
-    if predicted.size == 0:
-        return math.nan
-    order = np.argsort(predicted, kind="stable")
-    chunks = [chunk for chunk in np.array_split(order, num_bins) if chunk.size]
-    return float(sum(abs(actual[c].mean() - predicted[c].mean()) * c.size for c in chunks) / predicted.size)
-
-
 def edit_token_f1(buggy: str, candidate: str, gold: str) -> float:
     """F1 of the candidate's edit against the gold edit, as multisets of Python tokens added and removed.
 

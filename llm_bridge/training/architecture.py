@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.training.common import ModelError, quiet
+from llm_bridge.training.common import ModelError, first_line, quiet
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ def read_config(folder: Path, *, gguf_file: str | None = None) -> PreTrainedConf
     except Exception as error:  # the library raises whatever its parsers raise
         if own_code:
             raise ModelError(f"{folder} needs Python code of its own ({own_code}), which is never run") from error
-        raise ModelError(f"{folder} holds no readable model configuration ({_first_line(error)})") from error
+        raise ModelError(f"{folder} holds no readable model configuration ({first_line(error)})") from error
     if config.model_type == COMPOSITE:
         saved, config = getattr(config, "quantization_config", None), config.get_text_config()
         if saved is not None:
@@ -218,11 +218,7 @@ def _raw_config(folder: Path) -> Mapping[str, object]:
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{folder} holds no readable config.json ({_first_line(error)})") from error
+        raise ModelError(f"{folder} holds no readable config.json ({first_line(error)})") from error
     if not isinstance(found, dict):
         raise ModelError(f"{folder} holds no readable config.json (it is no object)")
     return found
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

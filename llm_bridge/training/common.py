@@ -20,6 +20,11 @@ class ModelError(ValueError):
     """The model was found, and cannot be used here."""
 
 
+def first_line(error: BaseException) -> str:
+    """First line of an error's message; its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def require_all_weights(info: Mapping[str, Any], where: Path, *, drawn: tuple[str, ...] = ()) -> None:
     """Refuse a model of which weights are missing: the library draws them at random, and only warns.
 

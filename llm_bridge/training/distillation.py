@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 from llm_bridge.annotations import Progress
-from llm_bridge.training.common import ModelError, load_saved
+from llm_bridge.training.common import ModelError, first_line, load_saved
 from llm_bridge.training.examples import encode_text, length_batches, make_batch
 from llm_bridge.training.models import LoadedModel
 from llm_bridge.training.objectives import TokenPredictions, head_logits, hidden_states
@@ -121,7 +121,7 @@ def save_teacher(teacher: Teacher, file: Path) -> None:
         torch.save({"max_tokens": teacher.max_tokens, "predictions": kept}, temporary)
         os.replace(temporary, file)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        raise ModelError(f"{file} cannot be written ({_reason(error)}); is the disk full?") from error
+        raise ModelError(f"{file} cannot be written ({first_line(error)}); is the disk full?") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -135,11 +135,7 @@ def load_teacher(file: Path) -> Teacher:
         whole = all(ids == log_p and bool(finite) for ids, log_p, finite in shapes)
         max_tokens = int(state["max_tokens"])
     except Exception as error:  # a torn or foreign file raises whatever its reader raises
-        raise ModelError(f"{file} cannot be read ({_reason(error)}); delete it, and it is made anew") from error
+        raise ModelError(f"{file} cannot be read ({first_line(error)}); delete it, and it is made anew") from error
     if not whole:
         raise ModelError(f"{file} holds no predictions that can be used; delete it, and it is made anew")
     return Teacher(predictions=kept, max_tokens=max_tokens)
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_bridge.training.common import ModelError, quiet, require_all_weights
+from llm_bridge.training.common import ModelError, first_line, quiet, require_all_weights
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -47,7 +47,7 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
                 output_loading_info=True,
             )
         except Exception as error:  # the library raises whatever its parsing raises
-            raise ModelError(f"{gguf_file} holds a model that cannot be read ({_reason(error)})") from error
+            raise ModelError(f"{gguf_file} holds a model that cannot be read ({first_line(error)})") from error
         require_all_weights(loaded[1], gguf_file)
         model = loaded[0]
         if rope is not None:
@@ -72,7 +72,7 @@ def read_header(gguf_file: Path) -> tuple[GGUFReader, dict[str, str | float] | N
     except ModelError:
         raise
     except Exception as error:  # a field of another type raises whatever its use raises
-        raise ModelError(f"{gguf_file} holds fields that cannot be used ({_reason(error)})") from error
+        raise ModelError(f"{gguf_file} holds fields that cannot be used ({first_line(error)})") from error
     if problem:
         raise ModelError(f"{gguf_file} is damaged: {problem}")
     return header, rope
@@ -107,7 +107,7 @@ def read_gguf(gguf_file: Path) -> GGUFReader:
     try:
         return GGUFReader(gguf_file)
     except Exception as error:  # the reader raises whatever its parsing raises
-        raise ModelError(f"{gguf_file} is no whole GGUF file ({_reason(error)})") from error
+        raise ModelError(f"{gguf_file} is no whole GGUF file ({first_line(error)})") from error
 
 
 def rope_parameters(header: GGUFReader, gguf_file: Path) -> dict[str, str | float] | None:
@@ -177,10 +177,6 @@ def gguf_tokenizer(header: GGUFReader, gguf_file: Path, vocab_size: int) -> PreT
     made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(state)), **names)
     made.chat_template = read.chat_template
     return made
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _field(header: GGUFReader, name: str) -> Any:

@@ -99,10 +99,8 @@ def send_items(
     """
     policy = find_policy(radio.policy)
     adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
-    params = radio.radio_link().params
-    transmissions = [_prepare(item, radio, params, adapted) for item in items]
-    attempts = _attempts(transmissions, radio)
-    packets = [packet for sent, times in zip(transmissions, attempts, strict=True) for packet in sent.packets(times)]
+    transmissions = _prepare(items, radio, adapted)
+    attempts, packets = _packets(transmissions, radio)
     statistics = radio.control
     arrivals: list[Arrival] = []
     if policy.control is None or statistics is None:
@@ -127,10 +125,7 @@ def measure_link(
 ) -> LinkStatistics:
     """Statistics of the radio on these items: a reference run, to be given to controls as `RadioSettings.control`."""
     adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
-    params = radio.radio_link().params
-    transmissions = [_prepare(item, radio, params, adapted) for item in items]
-    attempts = _attempts(transmissions, radio)
-    packets = [packet for sent, times in zip(transmissions, attempts, strict=True) for packet in sent.packets(times)]
+    _, packets = _packets(_prepare(items, radio, adapted), radio)
     return controls.measure(packets, carry(packets, radio.radio_link(), workers=workers))
 
 
@@ -146,8 +141,7 @@ def attempts_for_budget(
     [24, 1]
     """
     adapted = None if tokenizer is None else adapt_tokenizer(tokenizer)
-    params = radio.radio_link().params
-    once = sum(_prepare(item, radio, params, adapted).airtime_s for item in items)
+    once = sum(sent.airtime_s for sent in _prepare(items, radio, adapted))
     return int(airtime_budget_s / once + 1e-9) if once else radio.max_attempts
 
 
@@ -199,7 +193,12 @@ class _Transmission:
         return {payload[:HEADER_LEN]: fragment for fragment, payload in enumerate(self.payloads)}
 
 
-def _prepare(item: Item, radio: RadioSettings, params: LoRaParams, tokenizer: Tokenizer | None) -> _Transmission:
+def _prepare(items: Sequence[Item], radio: RadioSettings, tokenizer: Tokenizer | None) -> list[_Transmission]:
+    airtimes_s = _airtimes_s(radio.radio_link().params)
+    return [_cut(item, radio, airtimes_s, tokenizer) for item in items]
+
+
+def _cut(item: Item, radio: RadioSettings, airtimes_s: tuple[float, ...], tokenizer: Tokenizer | None) -> _Transmission:
     source = tokens.encode_units(item.text, radio.source_coding, tokenizer)
     plan = FragmentPlan(num_units=source.units.size, unit_bits=source.unit_bits, fragment_len=radio.max_fragment_len)
     fragments = split(source.units, plan)
@@ -217,8 +216,15 @@ def _prepare(item: Item, radio: RadioSettings, params: LoRaParams, tokenizer: To
         plan=plan,
         fragments=tuple(fragments),
         payloads=payloads,
-        airtime_s=sum(map(_airtimes_s(params).__getitem__, map(len, payloads))),
+        airtime_s=sum(airtimes_s[len(payload)] for payload in payloads),
     )
+
+
+def _packets(transmissions: Sequence[_Transmission], radio: RadioSettings) -> tuple[list[int], list[Packet]]:
+    """Transmissions of each item, and all packets in their order."""
+    attempts = _attempts(transmissions, radio)
+    packets = [packet for sent, times in zip(transmissions, attempts, strict=True) for packet in sent.packets(times)]
+    return attempts, packets
 
 
 def _attempts(transmissions: Sequence[_Transmission], radio: RadioSettings) -> list[int]:

@@ -29,28 +29,6 @@ class Tokenizer(Protocol):
 
 
 @dataclass(frozen=True)
-class ByteTokenizer:
-    """One id for each UTF-8 byte: the smallest lossless tokenizer.
-
-    Examples
-    --------
-    >>> ByteTokenizer().tokenize("é")
-    [195, 169]
-    """
-
-    vocab_size: int = 256
-    special_ids: frozenset[int] = frozenset()
-
-    def tokenize(self, text: str) -> list[int]:
-        """Bytes of the UTF-8 form."""
-        return list(text.encode())
-
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """UTF-8 with ``errors="replace"``."""
-        return bytes(ids).decode(errors="replace")
-
-
-@dataclass(frozen=True)
 class _Adapted:
     """A foreign tokenizer behind the two functions."""
 
@@ -75,11 +53,6 @@ def adapt_tokenizer(tokenizer: Any) -> Tokenizer:
     ------
     ValueError
         Where none of the three fits, or where the vocabulary does not fit 17 bits.
-
-    Examples
-    --------
-    >>> adapt_tokenizer(ByteTokenizer()).vocab_size
-    256
     """
     if hasattr(tokenizer, "detokenize"):
         adapted: Tokenizer = tokenizer
@@ -112,10 +85,3 @@ def adapt_tokenizer(tokenizer: Any) -> Tokenizer:
     if adapted.vocab_size > 1 << TOKEN_ID_BITS:
         raise ValueError(f"'tokenizer' must have at most {1 << TOKEN_ID_BITS} ids (got {adapted.vocab_size})")
     return adapted
-
-
-def read_tokenizer_json(path: str) -> Tokenizer:
-    """Read a ``tokenizer.json`` with the `tokenizers` library, imported here and only here."""
-    from tokenizers import Tokenizer as JsonTokenizer
-
-    return adapt_tokenizer(JsonTokenizer.from_file(str(path)))

@@ -25,9 +25,6 @@ import numpy.typing as npt
 
 from llm_bridge.transport.items import REPLACEMENT_CHARACTER
 from llm_bridge.transport.tokenizer import TOKEN_ID_BITS, Tokenizer
-from llm_bridge.transport.tokenizer import ByteTokenizer as ByteTokenizer
-from llm_bridge.transport.tokenizer import adapt_tokenizer as adapt_tokenizer
-from llm_bridge.transport.tokenizer import read_tokenizer_json as read_tokenizer_json
 
 NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 

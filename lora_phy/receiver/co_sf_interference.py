@@ -31,7 +31,7 @@ import scipy.fft
 import scipy.ndimage
 import scipy.special
 
-from lora_phy.arrays import IQ, Symbols
+from lora_phy.arrays import IQ, FloatArray, Symbols
 from lora_phy.coding.chain import FIRST_BLOCK_LEN, FrameStatus, frame_blocks, num_payload_symbols
 from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.gray import symbol_of_label
@@ -74,8 +74,6 @@ SEARCHES = 3
 MAX_FRAMES = 24
 BLIND_SYMBOLS = 72
 """Symbols looked at while a frame's length is unknown."""
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass
 
 from llm_bridge.corpora import stdlib_functions
+from llm_bridge.corpora.mutation.scope import sign
 from llm_bridge.corpora.programs import normalise, single_edit
 
 SILENT = re.compile(r"^\s*(raise|assert|import|from|global|nonlocal|def|class|print\(|warnings\.|log)")
@@ -71,7 +72,7 @@ def length_signs(buggy: str, correct: str, line: int) -> tuple[int, int]:
     if more_tokens == 0:
         new, old = buggy.splitlines()[line - 1], correct.splitlines()[line - 1]
         more_tokens = _num_tokens(new) - _num_tokens(old)
-    return _sign(len(buggy) - len(correct)), _sign(more_tokens)
+    return sign(len(buggy) - len(correct)), sign(more_tokens)
 
 
 def compiled(text: str) -> object:
@@ -98,7 +99,3 @@ def _replaced_lines(before: str, after: str) -> int:
 def _num_tokens(line: str) -> int:
     readline = io.StringIO(line.strip() + "\n").readline
     return sum(bool(token.string.strip()) for token in tokenize.generate_tokens(readline))
-
-
-def _sign(value: int) -> int:
-    return (value > 0) - (value < 0)

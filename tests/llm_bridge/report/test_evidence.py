@@ -29,7 +29,7 @@ from llm_bridge.report.tests import (
     texture_contrasts,
     training_contrasts,
 )
-from llm_bridge.scoring.metrics import compare_losses, score_cell
+from llm_bridge.scoring.metrics import _by_cluster, _columns, compare_tables, f1_counts, score_cell
 from llm_bridge.scoring.statistics import holm, mcnemar_exact
 
 SEEDS = {"train_seeds": (0, 1, 2), "channel_seeds": (0, 1)}
@@ -83,7 +83,8 @@ def test_programs_own_differences_average_to_the_contrast(study, task):
     paired = pair_points([tuple(group)])
     own = program_differences(paired)
     assert len(own) == 42
-    from_rows = compare_losses(*(rows_of(study, p) for p in group))  # a full grid: every run once
+    by_point = [rows_of(study, p) for p in group]  # a full grid: every run once
+    from_rows = compare_tables(task, *(_by_cluster(rows, f1_counts(task, _columns(rows, task))) for rows in by_point))
     assert own.mean() == pytest.approx(from_rows.value, abs=1e-12)
     found = paired.difference()
     assert dataclasses.replace(found, over_seeds=None, p_over_seeds=None) == from_rows

@@ -246,7 +246,7 @@ def test_compare_cells_pairs_the_programs():
 def test_no_rows_and_bad_rows():
     empty = mt.score_cell([])
     assert (empty["n"], empty["delivered"], empty["f1"], empty["baseline"]) == (0, 0, None, None)
-    assert mt.measures([]) == {} and mt.baseline([]) is None and mt.f1_delivered([]) is None
+    assert mt.measures([]) == {} and mt.baseline([]) is None
     with pytest.raises(ValueError, match="one task"):
         mt.score_cell(localise_rows(1, 1) + pair_rows(["tie"], [True]))
     with pytest.raises(ValueError, match=r"one task of localise.*'guess'"):
@@ -288,17 +288,6 @@ def test_plausible_at_k_is_the_share_of_all_subsets():
         mt.plausible_at_k(3, 1, 4)
     with pytest.raises(ValueError, match="'num_plausible'"):
         mt.plausible_at_k(3, 4, 1)
-
-
-def test_calibration():
-    rng = np.random.default_rng(9)
-    probabilities = rng.random(20_000)
-    outcomes = rng.random(20_000) < probabilities
-    # E (p - y)^2 = E p (1 - p) = 1/6, sd of a term below 0.2; six standard errors
-    assert mt.brier(probabilities, outcomes) == pytest.approx(1 / 6, abs=6 * 0.2 / math.sqrt(20_000))
-    assert mt.expected_calibration_error(probabilities, outcomes) < 0.03
-    assert mt.expected_calibration_error(np.full(100, 0.9), np.zeros(100)) == pytest.approx(0.9)
-    assert math.isnan(mt.expected_calibration_error([], []))
 
 
 def test_edit_token_f1_looks_at_the_edit_alone():

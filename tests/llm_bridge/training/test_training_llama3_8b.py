@@ -34,7 +34,8 @@ from llm_bridge.training.methods import LLAMA_LINEARS, PRESETS, AdapterSettings
 from llm_bridge.training.models import LoadedModel, load_model
 from llm_bridge.training.objectives import BugLoss, gold_mask
 from llm_bridge.training.toy import byte_tokenizer, toy_model
-from llm_bridge.transport.tokens import adapt_tokenizer, decode_units, encode_units, pack_units, unpack_units
+from llm_bridge.transport.tokenizer import adapt_tokenizer
+from llm_bridge.transport.tokens import decode_units, encode_units, pack_units, unpack_units
 
 LLAMA = "meta-llama/Meta-Llama-3-8B"
 GPU_80GB = 80e9

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from byte_tokenizer import ByteTokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from llm_bridge.transport.link import (
 )
 from llm_bridge.transport.packets import pack_packet, unpack_packet
 from llm_bridge.transport.radio import Arrival
-from llm_bridge.transport.tokens import REPLACEMENT_CHARACTER, ByteTokenizer
+from llm_bridge.transport.tokens import REPLACEMENT_CHARACTER
 from lora_phy import LoRaParams, airtime_s
 
 CLEAN = float("inf")
