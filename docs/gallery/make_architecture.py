@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 PACKAGES = ("llm_bridge", "lora_phy")
 SMALL = {
     "lora_phy": ("params", "units", "arrays", "checks"),
-    "llm_bridge": ("annotations", "arrays", "files", "results_format"),
+    "llm_bridge": ("annotations", "arrays", "files"),
 }
 """Modules without a folder that many import: one box each package, called "basics"."""
 PASSED_OVER = ("__init__", "__main__", "recipes", "py")
