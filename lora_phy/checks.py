@@ -1,4 +1,4 @@
-"""What parameters are checked for: each function returns a plain number, or raises the error that names the parameter.
+"""Checks of parameters: each function returns a plain number, or raises the error that names the parameter.
 
 Numpy's scalars are welcome and leave as Python's: a parameter kept as ``np.int8(12)`` would overflow in ``1 << sf``,
 and two equal parameters would not be written alike.

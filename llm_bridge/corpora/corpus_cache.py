@@ -50,7 +50,7 @@ def _is_whole(pair: ProgramPair) -> bool:
 
 
 def folder() -> Path:
-    """``$XDG_CACHE_HOME/chirpbridge``, or the same in the user's ``.cache``."""
+    """Cache folder: ``$XDG_CACHE_HOME/chirpbridge``, or the same in the user's ``.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chirpbridge"
 
 

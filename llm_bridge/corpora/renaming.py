@@ -1,4 +1,4 @@
-"""A pair with other names: the same program for whoever understands it, another one for whoever remembers it.
+"""Renamed copies of pairs: the same programs under names that a model which memorised the originals does not know.
 
 Parameters, local variables and functions inside functions are renamed, the same way in both versions. What other code
 sees keeps its name: the function itself (tests call it), attributes, globals, builtins. A new name is as long as the

@@ -1,4 +1,4 @@
-"""Which curves answer the question, how a score stands to its baseline, and what is a control and answers nothing."""
+"""Choice of the curves that answer the question, verdicts against the baseline, and which points are controls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FINE_TUNED = ("qlora", "full", "lora")
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """How a score stands to its baseline: a word and a mark that needs no colour."""
+    """Verdict on a score against its baseline: a word and a mark that needs no colour."""
 
     key: str  # "above" | "at" | "below" | "nothing" | "none"
     word: str

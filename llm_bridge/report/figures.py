@@ -43,7 +43,7 @@ SIZE = (4.7, 3.5)
 
 
 class Style(NamedTuple):
-    """How a line is drawn: colour, marker and dash."""
+    """Style of a line: colour, marker and dash."""
 
     colour: str
     marker: str

@@ -162,7 +162,7 @@ def format_share(value: float) -> str:
 
 
 def change_words(lost: float) -> str:
-    """How a score moves that loses so much: "falls by 0.07", "rises by 0.07", or "stays the same".
+    """Change of a score that loses so much, in words: "falls by 0.07", "rises by 0.07", or "stays the same".
 
     Examples
     --------
@@ -327,7 +327,7 @@ def sf_span(spreading_factors: Sequence[int]) -> str:
 
 
 def sf_sentence(curve: Curve, model: str = "") -> str:
-    """How F1 goes with the spreading factor along a curve, with intervals, n, seeds, clean value and baseline.
+    """Sentence on F1 against the spreading factor along a curve, with intervals, n, seeds, clean value and baseline.
 
     `model` is named where it is given. The direction is the paired contrast of the largest against the smallest SF; a
     peak in between is called one only where it stands out from both ends.

@@ -114,7 +114,7 @@ def environment() -> Environment:
 
 
 def answer(study: Study, primary: Sequence[tests.Contrast], texture: Sequence[tests.Contrast]) -> Iterator[Part]:
-    """What the study says, axis by axis, and adapters against full fine-tuning."""
+    """Answer of the study, axis by axis, and adapters against full fine-tuning."""
     models = say.model_names(study)
     for text in study.failures:
         yield Part(text=f"{WARNING_SIGN} {text}", style="small warning")
@@ -378,7 +378,7 @@ def control_parts(study: Study) -> Iterator[Part]:
 
 
 def seed_parts(study: Study) -> Iterator[Part]:
-    """Where the scatter comes from, for every curve that is shown first and has more than one seed."""
+    """Variance components, for every curve that is shown first and has more than one seed."""
     rows = [(*key, part) for key, parts in tests.seed_components(study).items() for part in parts]
     if rows:
         yield Part(

@@ -64,7 +64,7 @@ class Paired:
 
 
 def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False) -> Paired | None:
-    """What a list of groups of points has in common; None where they share no run, or are of other programs.
+    """Counts of groups of points over the runs that they share; None where they share no run, or are of other programs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which spreading factor should feed this model, at this distance and with this much time on air?
+"""Advice on the spreading factor, by distance and time on air.
 
     frames lost     p = PER(SF, SNR(distance) - shadowing), averaged over Rayleigh fading where the study has it
     copies          k = airtime that the duty cycle allows for a program / airtime that one copy needs at this SF
@@ -65,7 +65,7 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the advice rests on, and how far off it is where it was checked.
+    """Advice with its sources, and its error where it was checked.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ DELIVERY_COUNTS = ("fragments_sent", "fragments_lost", "bytes_sent", "byte_error
 
 
 class Tally(NamedTuple):
-    """Counts of each program in each run: what comparisons of points are sums of.
+    """Counts of each program in each run, from which points are compared.
 
     `counts` (R, P, K + 2): the K counts of F1 (`f1_counts`), right answers, items; for the R `runs` and the P
     `programs` in sorted order, with the `clusters` (P,) that a bootstrap resamples.
@@ -138,13 +138,13 @@ class Point:
 
     @property
     def hits(self) -> FloatArray:
-        """How right each item is, 0 to 1: its credit in *localise*, 0 where nothing arrived."""
+        """Credit of each item, 0 to 1: its credit in *localise*, 0 where nothing arrived."""
         right = self.items["credit" if "credit" in self.items else "correct"]
         return np.asarray(self.items["delivered"].to_numpy() * right.to_numpy(dtype=np.float64))
 
     @property
     def baseline(self) -> float | None:
-        """What needs no reading scores on these items: chance, or the best rule that was run on this link (`level`)."""
+        """Score without reading on these items: chance, or the best rule that was run on this link (`level`)."""
         return level(self.scores)
 
     @property
@@ -164,7 +164,7 @@ class Point:
 
     @property
     def axis(self) -> str | None:
-        """What is held equal between spreading factors; None where no link was crossed."""
+        """Name of what is held equal between spreading factors; None where no link was crossed."""
         return None if self.link is None else self.link.axis
 
     @property
@@ -359,7 +359,7 @@ def pool(cells: Sequence[CellFiles], items: pd.DataFrame) -> list[Point]:
 
 
 def level(scores: Mapping[str, Any]) -> float | None:
-    """What a score is compared with: the larger of `baseline` (chance) and `best_rule`; None where neither is known.
+    """Level to compare a score with: the larger of `baseline` (chance) and `best_rule`; None where neither is known.
 
     Every claim of skill (`llm_bridge.report.curves.verdict`) is a claim against this.
 

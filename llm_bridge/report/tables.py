@@ -25,7 +25,7 @@ SENT_SHORT = {"none": "nothing", "eval": "test", "train": "training"}
 
 
 class Cell(NamedTuple):
-    """What a cell shows, and the value that it is sorted by where that is not its text.
+    """Text of a cell, and the value that it is sorted by where that is not its text.
 
     `bar` draws an interval: its lower and upper end, the score and the baseline, each from 0 to 1.
     """

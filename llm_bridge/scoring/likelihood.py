@@ -1,4 +1,4 @@
-r"""Everything the model says about a text, from one forward pass.
+r"""Likelihoods and verdicts of a text, from one forward pass.
 
 For tokens t_1 … t_n of a text behind a begin-of-text token, in nats,
 

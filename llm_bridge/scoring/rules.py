@@ -1,4 +1,4 @@
-"""Rules that answer without reading: what any model must beat, on the same damaged texts and by the same rows.
+"""Rules that answer without reading, which any model must beat on the same damaged texts and by the same rows.
 
     method               task       answer
     rules                localise   the line a fixed number of lines from the end (fitted on the training mutants)

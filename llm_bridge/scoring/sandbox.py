@@ -61,7 +61,7 @@ class IsolationError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class TestOutcome:
-    """How a program did.
+    """Outcome of a program's tests.
 
     Attributes
     ----------

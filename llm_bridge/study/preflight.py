@@ -1,4 +1,4 @@
-"""Before any work: the recipe's values exist, its model is there, and each method fits into memory."""
+"""Checks before any work: the recipe's values exist, its model is there, and each method fits into memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dress rehearsal: a recipe's methods on random weights in the exact shape of its model, through the real path.
+"""Rehearsal of a recipe: its methods on random weights in the exact shape of its model, through the real path.
 
     random shards, byte tokenizer ─► load (NF4 where the method asks) ─► two steps ─► the second is lost; resumed
         ─► ten texts scored ─► adapter saved ─► loaded ─► the same scores?      memory of each beside the plan's

@@ -1,4 +1,4 @@
-"""Labels that mean nothing: what a model learns from them it learnt from how the labels are written, or from a leak.
+"""Shuffled labels, a control: what a model learns from them it learnt from how the labels are written, or from a leak.
 
 Every program keeps its texts, its number of lines labelled and its share of buggy texts. A coin says whether its two
 versions swap their labels, and the labelled lines are drawn anew among the readable ones; fixes are permuted among the

@@ -294,7 +294,7 @@ class _Run:
                 parameter.copy_(like(weights[name], parameter))
 
     def restore_best_weights(self) -> None:
-        """Back to the weights of the best validation, where there was one."""
+        """Restore the weights of the best validation, where there was one."""
         if self.best is not None:
             self._set_weights(self.best[1])
 

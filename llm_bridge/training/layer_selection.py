@@ -226,7 +226,7 @@ def block_states(
     batch_tokens: int = 1024,
     progress: Progress | None = None,
 ) -> list[FloatArray]:
-    """R_0 … R_M: for each, ``(texts, width)`` float64 at `position`, read at the blocks (no final norm)."""
+    """States R_0 … R_M: for each, ``(texts, width)`` float64 at `position`, read at the blocks (no final norm)."""
     if position not in POSITIONS:
         raise ValueError(f"'position' must be one of {', '.join(POSITIONS)} (got {position!r})")
     most = loaded.limit()

@@ -74,7 +74,7 @@ def shard(root: nn.Module, twin: LoadedModel, home: LoadedModel) -> None:
 
 
 def restore(home: LoadedModel, twin: LoadedModel) -> None:
-    """Whole weights back into the model, on every process."""
+    """Put whole weights back into the model, on every process."""
     sharded = dict(twin.model.named_parameters())
     for name, parameter in home.model.named_parameters():
         parameter.data = full_tensor(sharded[name])

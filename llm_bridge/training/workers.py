@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Workers:
-    """This process' number among how many."""
+    """Rank of this process, and the number of processes."""
 
     rank: int = 0
     count: int = 1
@@ -72,7 +72,7 @@ class Workers:
             raise RuntimeError(f"the processes start with different {what}: {found}")
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Barrier: return once all processes are here."""
         if self.count > 1:
             distributed.barrier()
 

@@ -1,4 +1,4 @@
-"""What happens to IQ between two antennas: noise, fading, offsets, hardware, interference. Knows no modem."""
+"""Radio channel on IQ: noise, fading, offsets, hardware, interference. Knows no modem."""
 
 from lora_phy.channel.compose import apply_channel as apply_channel
 from lora_phy.channel.drift import CarrierDrift as CarrierDrift

@@ -38,7 +38,7 @@ from lora_phy.params import LoRaParams
 
 
 def apply_channel(iq: npt.ArrayLike, channel: ChannelParams, params: LoRaParams, *, rng: np.random.Generator) -> IQ:
-    """What a receiver hears of `iq` through `channel`.
+    """Received IQ of `iq` through `channel`.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ class LeoPass:
 
 @dataclass(frozen=True, kw_only=True)
 class CarrierDrift:
-    """How the carrier offset moves during the frame, on top of the constant `cfo_hz`.
+    """Drift of the carrier offset during the frame, on top of the constant `cfo_hz`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What radios do to a signal, each as a pure function with a closed form to hold it against.
+"""Hardware impairments of a signal, each as a pure function with a closed form to hold it against.
 
     phase noise     y = x exp(jφ):  Wiener, E|φ(t+τ) - φ(t)|² = 2π Δν |τ|, a Lorentzian line of width Δν; or a
                     stationary phase whose two-sided power spectrum is a mask L(f), dBc/Hz

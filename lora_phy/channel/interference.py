@@ -28,7 +28,7 @@ MAX_POWER_DB = 300.0
 
 @dataclass(frozen=True, eq=False)
 class Interferer:
-    """Somebody else's signal: `iq` starting at sample `start_sample` of the stream, at a power and a carrier offset.
+    """Interfering signal: `iq` starting at sample `start_sample` of the stream, at a power and a carrier offset.
 
     ``10**(power_db/20) * iq[n - start_sample] * exp(2πj cfo_hz (n - start_sample)/sample_rate)`` is added to every row.
 

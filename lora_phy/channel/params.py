@@ -1,4 +1,4 @@
-"""What happens to a frame between the transmitter's modulator and the receiver's first sample, in numbers.
+"""Channel parameters, from the transmitter's modulator to the receiver's first sample.
 
 Everything is off by default, and `ChannelParams()` returns the IQ as it came.
 """

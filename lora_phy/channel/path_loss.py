@@ -1,4 +1,4 @@
-"""From metres and milliwatts to `snr_db`.
+"""Path loss: from metres and milliwatts to `snr_db`.
 
     SNR = P_tx + G_tx + G_rx - L(d) - X - N,     N = 10 log10(k T B / 1 mW) + NF,     X ~ N(0, σ²) shadowing
 

@@ -34,7 +34,7 @@ _LARGEST_METRIC = 1e30
 
 
 class FrameStatus(StrEnum):
-    """What became of a frame; UNSUPPORTED: its header can be read and announces long interleaving."""
+    """Outcome of a frame; UNSUPPORTED: its header can be read and announces long interleaving."""
 
     OK = "ok"
     BAD_HEADER = "bad_header"

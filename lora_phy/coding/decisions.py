@@ -23,7 +23,7 @@ LEGAL_STEP = 4
 
 
 def reduced_rate_symbols(num_symbols: int, params: LoRaParams) -> npt.NDArray[np.bool_]:
-    """Which of a frame's first `num_symbols` data symbols are at reduced rate, ``(num_symbols,)``.
+    """Mask of a frame's first `num_symbols` data symbols that are at reduced rate, ``(num_symbols,)``.
 
     Examples
     --------

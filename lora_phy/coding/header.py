@@ -23,7 +23,7 @@ _CHECKS = (0b1111_0000_0000, 0b1000_1110_0001, 0b0100_1001_1010, 0b0010_0101_011
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a frame announces about itself; `cr` is 1–4, or 5–7 for long interleaving."""
+    """Header of a frame, as announced on air; `cr` is 1–4, or 5–7 for long interleaving."""
 
     payload_len: int
     cr: int

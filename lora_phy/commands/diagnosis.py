@@ -1,4 +1,4 @@
-"""What to look at where a recording gave no frame: what was assumed, and where its power lies."""
+"""Diagnosis of a recording that gave no frame: what was assumed, and where its power lies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FirstSecond:
 
 @dataclass(frozen=True)
 class StrongestChannel:
-    """Where most power was at any moment: offset from the centre, and dB over the median channel of that moment."""
+    """Channel with most power at any moment: offset from the centre, and dB over the median channel of that moment."""
 
     offset_hz: float
     excess_db: float
@@ -93,7 +93,7 @@ def diagnose(
     *,
     rate_given: bool,
 ) -> str:
-    """What was assumed, what the first second shows, and what to try: several lines."""
+    """Diagnosis in several lines: what was assumed, what the first second shows, and what to try."""
     rate = first_second.sample_rate_hz
     sfs = sorted({item.sf for item in wanted})
     bandwidths = sorted({item.bandwidth_hz for item in wanted})

@@ -1,4 +1,4 @@
-"""What the commands that simulate share: worker processes, progress, a figure, the table of results."""
+"""Shared parts of the commands that simulate: worker processes, progress, a figure, the table of results."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Adapter:
     receive: Callable[..., Any] | None = None
 
     def missing(self, needs: tuple[str, ...]) -> tuple[str, ...]:
-        """Which of the functions `needs` the modem lacks."""
+        """Functions of `needs` that the modem lacks."""
         return tuple(name for name in needs if getattr(self, name) is None)
 
     def call(self, function: str, *arguments: Any, **settings: Any) -> Any:

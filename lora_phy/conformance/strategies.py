@@ -39,7 +39,7 @@ def symbol_lists(draw: st.DrawFn, /, sf: int, max_size: int = 8) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """What a frame goes through: silence before and after, carrier offset, gain, white noise; all from one seed."""
+    """Channel of a frame: silence before and after, carrier offset, gain, white noise; all from one seed."""
 
     lead: int
     cfo_bins: float

@@ -1,4 +1,4 @@
-"""How long a frame stays on air: (preamble_len + 4.25 + extra upchirps + data symbols) * 2**sf / bandwidth."""
+"""Time on air of a frame: (preamble_len + 4.25 + extra upchirps + data symbols) * 2**sf / bandwidth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every stage of a frame laid open, and the first one where two traces part.
+"""Trace of a frame, stage by stage, and the first stage in which two traces differ.
 
     payload ─ whitened ─ nibbles ─ codewords ─ labels ─ symbols ─ (bins)
        └────────────── sending order ──────────────┘   receiving order is the reverse
@@ -37,7 +37,7 @@ STAGES = ("payload", "whitened", "nibbles", "codewords", "labels", "symbols", "b
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trace:
-    """What each stage held, flat arrays by stage name; a stage that was not seen is missing."""
+    """Values of each stage, flat arrays by stage name; a stage that was not seen is missing."""
 
     stages: dict[str, npt.NDArray[Any]]
 

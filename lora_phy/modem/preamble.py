@@ -261,7 +261,7 @@ def activity_probability(sf: int, num_symbols: int, p_fa: float, snr_db: float) 
 
 @cache
 def reference_chirp(sf: int, *, down: bool = False) -> IQ:
-    """What a window is multiplied by to turn upchirps (`down`: downchirps) into tones, one sample per chip."""
+    """Reference chirp that turns upchirps (`down`: downchirps) into tones when multiplied, one sample per chip."""
     params = LoRaParams(sf=sf)
     return upchirp(params) if down else downchirp(params)
 

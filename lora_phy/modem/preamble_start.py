@@ -1,4 +1,4 @@
-"""Where a preamble begins: upchirps followed back, by likelihood, as long as they go on."""
+"""Start of a preamble: upchirps followed back, by likelihood, as long as they go on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXTENT_OFFSETS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 def preamble_start(
     samples: IQ, sync: Sync, params: LoRaParams, *, begin: int = 0, expected: int | None = None
 ) -> float:
-    """Where the first upchirp before the sync word begins, by likelihood; `expected` upchirps have the larger prior.
+    """Start of the first upchirp before the sync word, by likelihood; `expected` upchirps have the larger prior.
 
     Looks back as long as upchirps go on, up to `LOOK_BACK` more than the parameters name, and follows the clock: over
     hundreds of symbols the preamble's own estimate of the drift is not enough.
@@ -63,7 +63,7 @@ def preamble_start(
 
 
 def upchirps_behind(samples: IQ, peak: Candidate, params: LoRaParams, *, begin: int = 0) -> float:
-    """Where the run of upchirps that a peak belongs to begins, within a symbol: its carrier offset is not known yet."""
+    """Start of the run of upchirps that a peak belongs to, within a symbol: its carrier offset is not known yet."""
     own = Sync(
         start=peak.start + 3 * params.num_bins,
         cfo_bins=peak.half_bin / 2,

@@ -1,4 +1,4 @@
-"""What a preamble says about its frame, and what it takes to believe it.
+"""Synchronisation: estimates from a preamble, and the tests that a frame must pass.
 
     | upchirps | sync 1 | sync 2 | down | down | 1/4 down | data …
                                  ^ start
@@ -50,7 +50,7 @@ INSIDE_BONUS = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class Sync:
-    """Where a frame is, as far as its preamble tells. Energies are in units of the noise energy in one bin.
+    """Synchronisation of a frame, as far as its preamble tells. Energies are in units of the noise energy in one bin.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def is_balanced(sync: Sync) -> bool:
 
 
 def inside_bonus(sync: Sync, params: LoRaParams) -> float:
-    """What a hypothesis gains by lying where carrier offsets usually do."""
+    """Bonus of a hypothesis that lies where carrier offsets usually do."""
     return INSIDE_BONUS if abs(sync.cfo_bins) <= params.num_bins / 4 + 2 else 0.0
 
 

@@ -1,4 +1,4 @@
-"""From a preamble's peak to its frame: hypotheses on the grid, a fine estimate of each, and the choice between them."""
+"""Synchronisation from a preamble's peak: grid hypotheses, a fine estimate of each, and the choice among them."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class LinkResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is."""
+    """Progress of a run."""
 
     points_done: int
     points: int

@@ -1,4 +1,4 @@
-"""What a simulation returns: counts, never rates. They add up; rates and intervals are computed at the end.
+"""Counts that a simulation returns, never rates. They add up; rates and intervals are computed at the end.
 
     k errors in n trials:  exact (Clopper and Pearson) interval  [B(α/2; k, n-k+1), B(1-α/2; k+1, n-k)]
 
@@ -160,7 +160,7 @@ class WeightedCounts:
 
 @dataclass(frozen=True)
 class LinkCounts:
-    """What became of frames. Every frame that did not arrive right and undoubted is one of `frame_errors`.
+    """Outcomes of frames. Every frame that did not arrive right and undoubted is one of `frame_errors`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a channel is to a synchronised receiver: a gain, a residual carrier offset and noise."""
+"""Flat channel, as a synchronised receiver sees it: a gain, a residual carrier offset and noise."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class KeyedBatch:
-    """What became of a batch, in the order given: payloads, statuses, whether a CRC held, wrong symbols."""
+    """Outcomes of a batch, in the order given: payloads, statuses, whether a CRC held, wrong symbols."""
 
     payloads: list[bytes]
     statuses: list[FrameStatus | None]
@@ -160,7 +160,7 @@ class _Realisation:
     stops: npt.NDArray[np.int64]
 
     def rows(self, section: Section) -> npt.NDArray[np.int64]:
-        """How many of a section's symbols each group of eight frames has."""
+        """Number of a section's symbols that each group of eight frames has."""
         return np.minimum(self.stops, section.stop) - section.start
 
 

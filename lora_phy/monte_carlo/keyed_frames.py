@@ -42,7 +42,7 @@ BLOCK_METRICS = 1 << 23
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SentFrames:
-    """What became of frames, in the order in which they were given.
+    """Outcomes of frames, in the order in which they were given.
 
     Parameters
     ----------

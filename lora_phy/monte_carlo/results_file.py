@@ -40,7 +40,7 @@ _CHECK = re.compile(rb', "check": "([0-9a-f]{16})"}$')
 
 
 def simulator_version() -> str:
-    """What the numbers depend on besides the arguments: package, link simulation and generator."""
+    """Versions that the numbers depend on, besides the arguments: package, link simulation and generator."""
     try:
         package = importlib.metadata.version("chirpbridge")
     except importlib.metadata.PackageNotFoundError:
@@ -164,7 +164,7 @@ class ResultsFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """What a results file holds.
+    """Contents of a results file.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ _CLASSES = {
 
 
 def load_results(path: str | os.PathLike[str]) -> list[LinkResult]:
-    """What a results file holds, a `LinkResult` for each point, engine, seed and version of the simulator.
+    """Contents of a results file, a `LinkResult` for each point, engine, seed and version of the simulator.
 
     The counts are those of all finished blocks from the first on: a file whose run was interrupted gives what is there,
     and one that was filled with several stopping rules gives the longest.

@@ -111,7 +111,7 @@ def fit_frame(stream: IQ, frame: RxFrame) -> Replica:
 
 
 def explained(stream: IQ, replica: Replica) -> float:
-    """How well a replica fits: energy of the stream along it, summed coherently over eight symbols at a time."""
+    """Fit of a replica: energy of the stream along it, summed coherently over eight symbols at a time."""
     return _coherent_energy(block_sums(stream, replica)[0])
 
 
@@ -163,7 +163,7 @@ def block_sums(stream: IQ, replica: Replica) -> tuple[ComplexArray, npt.NDArray[
 
 
 def contribution(stream: IQ, replica: Replica) -> IQ:
-    """What the replica's frame adds to `stream`, as an array of its length: gains as of the module's formula."""
+    """Contribution of the replica's frame to `stream`, as an array of its length: gains as of the module's formula."""
     sums, energies = block_sums(stream, replica)
     window = np.ones(2 * GAIN_REACH + 1)
     gains = np.convolve(sums, window, "same") / np.maximum(np.convolve(energies, window, "same"), 1e-9)

@@ -1,4 +1,4 @@
-"""How much work a stretch of the stream may cause that ends in no frame.
+"""Limits on the work that a stretch of the stream may cause where it ends in no frame.
 
 Preambles that overlap, sent on purpose or by many at once, each look like a frame's beginning. Each is synchronised,
 and read as far as its header says; followed without a limit, a second of them costs minutes. Work that ends in a valid
@@ -21,8 +21,8 @@ from lora_phy.receiver.detected_frames import Run
 
 STRETCH_SYMBOLS = 1024
 ALLOWANCE = {5: 14, 6: 14, 7: 20, 8: 22, 9: 28}
-"""Work in vain that a stretch may cause, a symbol and by spreading factor (9: and above), in units of what hunting
-through a symbol costs at SF5, where that is cheapest.
+"""Work in vain that a stretch may cause, a symbol and by spreading factor (9: and above), in units of what searching
+a symbol costs at SF5, where that is cheapest.
 """
 OF_SYNCHRONISATION, OF_READING, OF_SYMBOL, OF_ATTEMPT, OF_STEP = 400, 500, 4, 1200, 40
 """What following a peak to its synchronisation costs, reading behind it at all, and each symbol, an attempt that fails

@@ -1,4 +1,4 @@
-"""One frame from a stream: from its synchronisation to its payload.
+"""Reception of one frame, from its synchronisation to its payload.
 
 preamble peak ─ synchronise ─ payload symbols (timing tracked) ─ matched-filter bins ─ decode ─► RxFrame
 """
@@ -110,7 +110,7 @@ class RxFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How payloads are decoded.
+    """Settings of the decoding of payloads.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ def _constants(blocks: IQ) -> IQ:
 
 
 class ResamplingFrontEnd:
-    """From the input stream to one sample per chip (`chips`) and to the payload's rate (`fine`, one or two per
+    """Resampling of the input stream to one sample per chip (`chips`) and to the payload's rate (`fine`, one or two per
     chip).
     """
 
@@ -178,7 +178,7 @@ def _decimator(step: int, half_width: int) -> npt.NDArray[np.float32]:
 
 
 class FrontEnd(Protocol):
-    """What a preamble detector reads: a stream at one sample a chip, and at `rate` for the payload."""
+    """Input of a preamble detector: a stream at one sample a chip, and at `rate` for the payload."""
 
     samples_per_chip: float
     rate: int

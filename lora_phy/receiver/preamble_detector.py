@@ -32,7 +32,7 @@ from lora_phy.receiver.frame_reception import Decoding, Reception, RxFrame, rece
 from lora_phy.receiver.front_end import FrontEnd
 
 BLOCK_SYMBOLS, BLOCK_CHIPS = 16, 1 << 14
-"""What is hunted through at a time, at the least."""
+"""Least length that is searched at a time."""
 LOOK_AHEAD_SYMBOLS = 19
 RUN_REACH = 24
 """Symbols within which the next peak of a long preamble must show."""
@@ -62,11 +62,11 @@ class PreambleDetector:
         self.hop = n // WINDOWS_PER_SYMBOL
         self.effort = Effort(n)
         self.history = (self.params.preamble_len + LOOK_BACK + 24) * n + 4 * GUARD
-        # hunting begins so early that a preamble whose first chirps are missing still fills a window sum
+        # the search begins so early that a preamble whose first chirps are missing still fills a window sum
         self.front.lead_in(self.history + 12 * n)
 
     def advance(self, *, final: bool) -> list[RxFrame]:
-        """Hunt through what has come; return the frames that have become certain."""
+        """Search what has come; return the frames that have become certain."""
         self._find_preambles(final)
         frames = []
         while self.pending:
@@ -147,7 +147,7 @@ class PreambleDetector:
             if item.resumed and not self.effort.carries(run, item.candidate):
                 return None
             if self._known(item.candidate):
-                return None  # not noted as resolved: each would hide the next, and end the hunt along a long preamble
+                return None  # not noted as resolved: each would hide the next, and end the search along a long preamble
             self.resolved = [*self.resolved[-7:], item.candidate]
             if any(old.explains(item.candidate, params.num_bins) for old in self.found):
                 return None

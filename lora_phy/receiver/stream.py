@@ -185,7 +185,7 @@ class Receiver:
 
     @property
     def passed_over(self) -> int:
-        """How many preamble peaks were not followed, because their stretch of the stream caused too much work in vain
+        """Number of preamble peaks that were not followed: their stretch of the stream caused too much work in vain
         (overlapping preambles, see `lora_phy.receiver.effort`); 0 in all but hostile traffic.
         """
         return sum(detector.effort.passed_over for detector in self._detectors)

@@ -33,7 +33,7 @@ class Threads:
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, work: Callable[[_Item], _Found], items: Iterable[_Item]) -> list[_Found]:
-        """What `work` makes of each item, in order; all are done when it returns."""
+        """Results of `work` for each item, in order; all are done when it returns."""
         items = list(items)
         if self._count == 1 or len(items) < 2:
             return [work(item) for item in items]

@@ -60,7 +60,7 @@ SHORTEST_STRETCH = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Where the next data symbol is and on what carrier.
+    """Place and carrier of the next data symbol.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Timing:
 
 
 def initial_timing(sync: Sync, params: LoRaParams, *, look: Look = "usual") -> Timing:
-    """What the preamble says about the timing and the carrier of data symbol 0."""
+    """Timing and carrier of data symbol 0, as the preamble tells."""
     es = max(params.num_bins * sync.signal_power / sync.noise_power, 1.0)
     elapsed = 2.25 + params.extra_upchirps
     clock, carrier = CLOCK_SIGMA_PPM * 1e-6 * params.num_bins, MOVING_RATE

@@ -27,7 +27,7 @@ _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What a SigMF recording says of its samples."""
+    """Metadata of a SigMF recording on its samples."""
 
     sample_format: SampleFormat
     sample_rate_hz: float

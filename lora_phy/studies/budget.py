@@ -27,7 +27,7 @@ from lora_phy.theory import per_awgn, required_snr_db
 
 @dataclass(frozen=True, kw_only=True)
 class RegionRule:
-    """What a region allows in one band: share of time on air, longest single frame (in channels narrower than
+    """Limits of a region in one band: share of time on air, longest single frame (in channels narrower than
     `dwell_below_hz`), radiated power.
 
     Examples
@@ -70,7 +70,7 @@ TX_CURRENT_A: dict[str, dict[float, float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class LinkBudget:
-    """One frame over one link, in numbers; `link_budget` makes it, `format_budget` prints it.
+    """Link budget of one frame; `link_budget` makes it, `format_budget` prints it.
 
     Examples
     --------

@@ -41,7 +41,7 @@ _NEEDED = ("snr_db", "payload_len")
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """What a sweep simulates, and when a point is done: the arguments of `lora_phy.collect` of the same names."""
+    """Settings of a sweep, and when a point is done: the arguments of `lora_phy.collect` of the same names."""
 
     points: tuple[LinkPoint, ...]
     max_frames: int

@@ -1,4 +1,4 @@
-"""Off by one, the wrong slice, missing arithmetic: operators of the tree engine."""
+"""Counting operators of the tree engine: off by one, the wrong slice, missing arithmetic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llm_bridge.corpora.mutation.scope import (
 
 
 def plus_one(scope: Scope) -> Found:
-    """``x`` and ``x + 1``, ``x`` and ``x - 1``, ``x + 1`` and ``x - 1``, ``range(3)`` and ``range(4)``."""
+    """Off by one: ``x`` and ``x + 1``, ``x`` and ``x - 1``, ``x + 1`` and ``x - 1``, ``range(3)`` and ``range(4)``."""
     what = "missing/added +1"
     for site in scope.of(ast.BinOp):
         node = site.node
@@ -45,7 +45,7 @@ def plus_one(scope: Scope) -> Found:
 
 
 def array_slice(scope: Scope) -> Found:
-    """``x[1:]`` and ``x``, ``x[:n]`` and ``x[n:]``, ``x[a:b]`` and ``x[a:]``, ``x[0]`` and ``x[-1]``."""
+    """Wrong slices: ``x[1:]`` and ``x``, ``x[:n]`` and ``x[n:]``, ``x[a:b]`` and ``x[a:]``, ``x[0]`` and ``x[-1]``."""
     what = "incorrect array slice"
     bounds = [site.node for site in scope.of(ast.Slice) if site.node.step is None]
     for site in scope.of(ast.Subscript):
@@ -86,7 +86,7 @@ _ARITHMETIC = (("Add", "Sub"), ("Mult", "FloorDiv"), ("Mult", "Add"), ("BitOr", 
 
 
 def arithmetic(scope: Scope) -> Found:
-    """``x * y`` and ``x``, ``x % n`` and ``x``; also ``+`` and ``-``, ``<<`` and ``>>``."""
+    """Wrong arithmetic: ``x * y`` and ``x``, ``x % n`` and ``x``; also ``+`` and ``-``, ``<<`` and ``>>``."""
     what = "missing arithmetic expression"
     operands: list[tuple[ast.operator, ast.expr]] = []
     for site in scope.of(ast.BinOp):

@@ -1,4 +1,4 @@
-"""The wrong name or the wrong order: operators of the tree engine."""
+"""Name operators of the tree engine: the wrong name, or the wrong order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from llm_bridge.corpora.mutation.scope import (
 
 
 def variable_swap(scope: Scope) -> Found:
-    """Two arguments, two targets, or the operands of an operator that does not commute."""
+    """Swaps: of two arguments, two targets, or the operands of an operator that does not commute."""
     what = "variable swap"
     for site in scope.of(ast.Call):
         node = site.node
@@ -80,7 +80,7 @@ def incorrect_variable(scope: Scope) -> Found:
 
 
 def variable_prepend(scope: Scope) -> Found:
-    """``a + b`` and ``b``, ``a + b`` and ``b + a`` where the order matters."""
+    """Operands too many or swapped: ``a + b`` and ``b``, ``a + b`` and ``b + a`` where the order matters."""
     what = "variable prepend"
     for site in scope.of(ast.BinOp):
         node = site.node
@@ -104,7 +104,7 @@ def variable_prepend(scope: Scope) -> Found:
 
 
 def field_dereference(scope: Scope) -> Found:
-    """``x.a`` and ``x.b``, ``x.a`` and ``x``."""
+    """Wrong or missing fields: ``x.a`` and ``x.b``, ``x.a`` and ``x``."""
     what = "incorrect field dereference"
     fields: dict[str, dict[str, None]] = {}
     reads = [site for site in scope.of(ast.Attribute) if isinstance(site.node.ctx, ast.Load) and site.field != "func"]

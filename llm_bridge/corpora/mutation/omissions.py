@@ -1,4 +1,4 @@
-"""A call, a line or a condition too few, or one too many: operators of the tree engine."""
+"""Omission operators of the tree engine: a call, a line or a condition too few, or one too many."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PLAIN_METHODS = frozenset(
 
 
 def function_call(scope: Scope) -> Found:
-    """``f(x)`` and ``x``, ``x.m()`` and ``x``, ``max(x, y)`` and ``x``."""
+    """Missing calls: ``f(x)`` and ``x``, ``x.m()`` and ``x``, ``max(x, y)`` and ``x``."""
     what = "missing function call"
     for site in scope.of(ast.Call):
         node = site.node
@@ -135,7 +135,7 @@ def missing_line(scope: Scope) -> Found:
 
 
 def missing_condition(scope: Scope) -> Found:
-    """``a and b`` and ``a``, ``a or b`` and ``a``, ``not a`` and ``a``."""
+    """Missing conditions: ``a and b`` and ``a``, ``a or b`` and ``a``, ``not a`` and ``a``."""
     what = "missing condition"
     for site in scope.of(ast.BoolOp):
         node = site.node

@@ -1,4 +1,4 @@
-"""Wrong operators, methods and constants: operators of the tree engine."""
+"""Replacement operators of the tree engine: wrong operators, methods and constants."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COMPARISONS = (
 
 
 def comparison_operator(scope: Scope) -> Found:
-    """``<`` and ``<=``, ``==`` and ``!=``, ``in`` and ``not in``, …; also ``and`` and ``or``."""
+    """Wrong comparisons: ``<`` and ``<=``, ``==`` and ``!=``, ``in`` and ``not in``, …; also ``and`` and ``or``."""
     what = "incorrect comparison operator"
     for site in scope.of(ast.Compare):
         node = site.node
@@ -56,7 +56,7 @@ _AUGMENTED = (("Add", "Sub"), ("BitOr", "BitAnd"), ("Mult", "FloorDiv"), ("LShif
 
 
 def assignment_operator(scope: Scope) -> Found:
-    """``x = y`` and ``x += y``, ``+=`` and ``-=``, ``|=`` and ``&=``, …."""
+    """Wrong assignments: ``x = y`` and ``x += y``, ``+=`` and ``-=``, ``|=`` and ``&=``, …."""
     what = "incorrect assignment operator"
     used = [site.node.op for site in scope.of(ast.AugAssign)] or [ast.Add()]
     for site in scope.of(ast.AugAssign):

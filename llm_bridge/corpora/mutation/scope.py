@@ -20,7 +20,7 @@ Replacement = tuple[ast.AST, str, int | None, object]
 
 @dataclass(frozen=True)
 class Insert:
-    """Marks a replacement that puts a node before the index."""
+    """Mark of a replacement that puts a node before the index."""
 
     node: ast.AST
 
@@ -124,7 +124,7 @@ def is_test(site: Site) -> bool:
 
 
 def is_value(site: Site) -> bool:
-    """A value that is read and handed on: an argument, what is assigned, returned, iterated, compared or calculated."""
+    """Whether the node is used as a value: an argument, what is assigned, returned, iterated, compared, calculated."""
     if isinstance(getattr(site.node, "ctx", None), ast.Store | ast.Del):
         return False
     parent, field = site.parent, site.field
@@ -138,7 +138,7 @@ def is_value(site: Site) -> bool:
 
 
 def is_count(site: Site) -> bool:
-    """A place where a whole number stands: an index, a bound, an argument of `range`, beside a number or a length."""
+    """Whether a whole number stands there: an index, a bound, an argument of `range`, beside a number or a length."""
     parent, field = site.parent, site.field
     if isinstance(getattr(site.node, "ctx", None), ast.Store | ast.Del):
         return False
@@ -181,7 +181,7 @@ def is_text(node: ast.AST) -> bool:
 
 
 def is_sequence(node: ast.AST) -> bool:
-    """Surely a string or a list: adding does not commute."""
+    """Whether the node is known to be a string or a list, for which adding does not commute."""
     if isinstance(node, ast.BinOp):
         return is_sequence(node.left) or is_sequence(node.right)
     return is_text(node) or isinstance(node, ast.List | ast.Tuple | ast.JoinedStr | ast.ListComp)

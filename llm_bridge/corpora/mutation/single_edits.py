@@ -1,4 +1,4 @@
-"""Every program that lies one edit away: what the tree engine can make of a text, functions of any size included.
+"""Single edits: every program that the tree engine can make of a text, functions of any size included.
 
 The engine's operators go both ways, so that what it can break it can often mend: the fix of a one-line bug may be among
 the edits of the buggy text. Names, functions to call and places are drawn where there are many, hence the rounds.

@@ -51,7 +51,7 @@ def candidates(function: Function, tree: ast.FunctionDef, rng: random.Random) ->
 
 
 def proposed(function: Function, tree: ast.FunctionDef, rng: random.Random) -> Iterator[Candidate]:
-    """All that the operators propose for a function; `rng` chooses names where there are many."""
+    """Candidates that the operators propose for a function; `rng` chooses names where there are many."""
     scope = Scope(function, tree, rng)
     for operator in _OPERATORS:
         for defect_class, family, orientation, replacements in operator(scope):

@@ -1,4 +1,4 @@
-"""How an untrusted program is shut in; `llm_bridge.scoring.sandbox` is the public door.
+"""Isolation of an untrusted program; `llm_bridge.scoring.sandbox` is its public interface.
 
     run_tests ─ process.Child ═ pipes ═ child (keeper) ─ fork ─ worker ─ the program
      parent      parent                 builds the cage          serves cases
