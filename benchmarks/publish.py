@@ -30,7 +30,7 @@ from llm_bridge.report.page import render_page
 from llm_bridge.report.results import results_csv
 from llm_bridge.scoring.metrics import measures
 
-GROWING = {"training": ("methods", "seeds"), "radio": ("channel_seeds",)}
+SEVERAL_RUNS = {"training": ("methods", "seeds"), "radio": ("channel_seeds",)}
 """Lists of a recipe in which the runs of one study may differ."""
 ALREADY_THERE = ("coverage", "intact")
 LOCAL_PATH = re.compile(r'"(?:/(?:home|root|tmp|work|Users|var|mnt)/[^"]*)"')
@@ -90,7 +90,7 @@ def merged(runs: Sequence[Path]) -> tuple[Study, dict[str, Any], dict[str, Any]]
         origins += whole
     recipe = recipes[0]
     for other in recipes[1:]:
-        for section, names in GROWING.items():
+        for section, names in SEVERAL_RUNS.items():
             for name in names:
                 recipe[section][name] += [x for x in other[section][name] if x not in recipe[section][name]]
                 other[section][name] = recipe[section][name]

@@ -287,8 +287,6 @@ class MemorisationProbe:
 def memorisation(
     pairs: Sequence[ProgramPair],
     negative_log_likelihood: Callable[[Sequence[str]], Mapping[str, float]],
-    *,
-    seed: int = 0,
 ) -> MemorisationProbe:
     """Likelihood of correct against buggy versions, and of both again with local identifiers renamed.
 
@@ -298,8 +296,6 @@ def memorisation(
         At least one.
     negative_log_likelihood
         Called once with all texts; gives the sum over each text's tokens, in nats.
-    seed
-        Seed of the new names (`renaming.rename_identifiers`).
 
     Notes
     -----
@@ -310,7 +306,7 @@ def memorisation(
     """
     if not pairs:
         raise ValueError("'pairs' must hold at least one pair (got none)")
-    others = [rename_identifiers(pair, seed) for pair in pairs]
+    others = [rename_identifiers(pair) for pair in pairs]
     texts = [text for pair in (*pairs, *others) for text in (pair.buggy, pair.correct)]
     nll = negative_log_likelihood(list(dict.fromkeys(texts)))
     margins = np.array([[nll[pair.buggy] - nll[pair.correct] for pair in row] for row in (pairs, others)])
@@ -471,17 +467,17 @@ def _folds(pairs: Sequence[ProgramPair], num_folds: int) -> list[np.ndarray]:
     return [assigned == fold for fold in range(len(loads))]
 
 
-def _logistic(features: np.ndarray, labels: np.ndarray, penalty: float = 1.0, steps: int = 12) -> np.ndarray:
+def _logistic(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Weights of a ridge logistic regression (Newton); columns that never vary get no weight."""
     used = features.std(axis=0) + np.abs(features).max(axis=0) > 0
     x = features[:, used]
     scale = np.sqrt((x**2).mean(axis=0))
     x = x / scale
     weights = np.zeros(x.shape[1])
-    for _ in range(steps):
+    for _ in range(12):
         chance = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (labels - chance) - penalty * weights
-        hessian = (x * (chance * (1 - chance))[:, None]).T @ x + penalty * np.eye(x.shape[1])
+        gradient = x.T @ (labels - chance) - weights
+        hessian = (x * (chance * (1 - chance))[:, None]).T @ x + np.eye(x.shape[1])
         weights = weights + np.linalg.solve(hessian, gradient)
     full = np.zeros(features.shape[1])
     full[used] = weights / scale

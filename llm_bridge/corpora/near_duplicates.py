@@ -42,7 +42,7 @@ def shape(text: str) -> tuple[str, ...]:
     return tuple(tokens)
 
 
-def near_duplicates(texts: Sequence[str], *, threshold: float = THRESHOLD) -> list[tuple[int, int]]:
+def near_duplicates(texts: Sequence[str]) -> list[tuple[int, int]]:
     """Index pairs ``(i, j)`` with ``i < j`` of the texts that are near-duplicates of each other, in order.
 
     Examples
@@ -65,7 +65,7 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = THRESHOLD) -> li
         for band in range(_BANDS):
             bucket = buckets.setdefault((band, minima[band].tobytes()), [])
             for i in bucket:
-                if (i, j) not in found and len(own & grams[i]) >= threshold * len(own | grams[i]):
+                if (i, j) not in found and len(own & grams[i]) >= THRESHOLD * len(own | grams[i]):
                     found.add((i, j))
             bucket.append(j)
     return sorted(found)

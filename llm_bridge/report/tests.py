@@ -20,7 +20,7 @@ Whether the spreading factor matters beyond the bytes that it loses is a test of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -176,11 +176,11 @@ def contrast_key(difference: Interval, p_holm: float, margin: float = MARGIN) ->
     return "equivalent" if -margin < low and high < margin else "undecided"
 
 
-def margins_of(study: Study, corpus: str, *, methods: tuple[str, ...] = METHODS) -> dict[str, float]:
+def margins_of(study: Study, corpus: str) -> dict[str, float]:
     """Margins to register, by task: a third of the skill at stake on a corpus that nothing is tested on.
 
-    Skill at stake: mean clean F1 of the methods minus the larger of chance and the best rule. A task without skill has
-    no margin.
+    Skill at stake: mean clean F1 of the registered methods minus the larger of chance and the best rule. A task without
+    skill has no margin.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def margins_of(study: Study, corpus: str, *, methods: tuple[str, ...] = METHODS)
     """
     found = {}
     for task in TESTED_TASKS:
-        clean = [p for p in study.points if (p.corpus, p.task) == (corpus, task) and p.lossless and p.method in methods]
+        clean = [p for p in study.points if (p.corpus, p.task) == (corpus, task) and p.lossless and p.method in METHODS]
         skills = [p.f1 - p.baseline for p in clean if p.f1 is not None and p.baseline is not None]
         if skills and sum(skills) > 0:
             found[task] = SKILL_SHARE * sum(skills) / len(skills)
@@ -222,20 +222,20 @@ def untrained_contrasts(study: Study) -> list[Contrast]:
     return [replace(c, p_holm=float(p)) for c, p in zip(found, corrected, strict=True)]
 
 
-def texture_contrasts(study: Study, *, methods: tuple[str, ...] = METHODS) -> list[Contrast]:
+def texture_contrasts(study: Study) -> list[Contrast]:
     """F1(largest SF) - F1(smallest SF) at equal losses, all methods together: does the texture of damage matter?"""
     ends: dict[tuple[object, ...], list[tuple[Point, ...]]] = {}
     for curve in sorted(study.curves, key=_registered_first):
         p = curve.first
         wanted = {**REGISTERED, "policy": p.policy if p.policy in TEXTURE_POLICIES else "drop", "axis": TEXTURE_AXIS}
-        if p.task in TESTED_TASKS and p.method in methods and p.corrupted_split == "eval" and _has(curve, wanted):
+        if p.task in TESTED_TASKS and p.method in METHODS and p.corrupted_split == "eval" and _has(curve, wanted):
             if len(curve.points) > 1 and not is_control(p):
                 ends.setdefault((p.corpus, p.task, p.condition), []).append((curve.points[-1], curve.points[0]))
     found = [contrast for groups in ends.values() if (contrast := _contrast(study, groups))]
     return _corrected(found, lambda c: (c.first.corpus, c.first.condition))
 
 
-def training_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Contrast]:
+def training_contrasts(study: Study) -> list[Contrast]:
     """What damage in the training texts costs one method more than the other, all spreading factors of a link together.
 
     The texts to judge are clean ([F1(none) - F1(train)]), or crossed the same link ([F1(eval) - F1(both)]): a family
@@ -253,7 +253,7 @@ def training_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> l
         return curve.clean if p.corrupted_split == "train" else both
 
     found = []
-    for first, second in _method_pairs(study, methods):
+    for first, second in _method_pairs(study, METHODS):
         p = first.first
         if p.task not in TESTED_TASKS or p.corrupted_split not in ("train", "both"):
             continue
@@ -307,12 +307,12 @@ def method_tests(study: Study, *, methods: tuple[str, str] = METHODS) -> list[Pr
     return [test for pair in families.values() for test in _family(methods, shared_points(*pair))]
 
 
-def neighbour_tests(study: Study, *, methods: Iterable[str] = METHODS) -> list[ProgramTest]:
+def neighbour_tests(study: Study) -> list[ProgramTest]:
     """Each spreading factor against the next smaller one: a family for each method, axis, task and corpus."""
     families: dict[tuple[object, ...], Curve] = {}
     for curve in sorted(study.curves, key=_registered_first):
         p = curve.first
-        if p.method in methods and not is_control(p):
+        if p.method in METHODS and not is_control(p):
             families.setdefault((p.corpus, p.axis, p.task, p.method), curve)
     return [
         test

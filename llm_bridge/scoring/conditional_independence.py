@@ -106,9 +106,7 @@ class IndependenceFit:
         return None if self.sf is None else LARGEST_MISSED * (self.sf.high - self.sf.low) / 2
 
 
-def fit_independence(
-    items: Items, *, engine: str = "mixed", sf_terms: str = "slope", level: float = 0.95
-) -> IndependenceFit:
+def fit_independence(items: Items, *, engine: str = "mixed", sf_terms: str = "slope") -> IndependenceFit:
     """Fit ``correct ~ method * (intact + x + x^2) + sf + (1 | program)``, x = log10(byte error rate).
 
     Parameters
@@ -120,10 +118,9 @@ def fit_independence(
         "mixed" (with "gee" where it fails) or "gee".
     sf_terms
         "slope" or "categories": whether the effect of SF is a straight line.
-    level
-        Confidence level of the effects' intervals.
 
-    Terms that the data do not vary (one method, one SF, no error anywhere) are left out.
+    Intervals of the effects are 95 % ones. Terms that the data do not vary (one method, one SF, no error anywhere) are
+    left out.
     """
     if engine not in ("mixed", "gee"):
         raise ValueError(f"'engine' must be 'mixed' or 'gee' (got {engine!r})")
@@ -156,7 +153,7 @@ def fit_independence(
         with np.errstate(invalid="ignore"):  # a covariance without positive variances is no fit
             spread = np.sqrt(np.diag(found.covariance))
         if np.all(np.isfinite(value)) and np.all(np.isfinite(spread)) and np.all(spread > 0):
-            reach = stats.norm.ppf(0.5 + level / 2)
+            reach = stats.norm.ppf(0.5 + 0.95 / 2)
             two_sided = 2 * stats.norm.sf(np.abs(value) / spread)
             effects = tuple(
                 Effect(name=term, value=float(b), low=float(b - reach * s), high=float(b + reach * s), p_value=float(p))
@@ -166,9 +163,9 @@ def fit_independence(
     return IndependenceFit(engine="none", reason="the fit did not converge", **known)
 
 
-def independence_family(items_by_task: Mapping[str, Items], *, sf_terms: str = "slope") -> dict[str, IndependenceFit]:
+def independence_family(items_by_task: Mapping[str, Items]) -> dict[str, IndependenceFit]:
     """`fit_independence` of each task, p values corrected together (Holm); fits without one stay as they are."""
-    fits = {task: fit_independence(items, sf_terms=sf_terms) for task, items in items_by_task.items()}
+    fits = {task: fit_independence(items) for task, items in items_by_task.items()}
     tested = {task: fit.p_value for task, fit in fits.items() if fit.p_value is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     return {

@@ -311,13 +311,13 @@ def seed_half_width(values: npt.ArrayLike, *, level: float = 0.95) -> tuple[floa
     )
 
 
-def beside_seeds(interval: Interval, values: npt.ArrayLike, *, bounds: tuple[float, float] = (-1.0, 1.0)) -> Interval:
-    """An interval over clusters with that over clusters and training seeds beside it, where there are several seeds."""
+def beside_seeds(interval: Interval, values: npt.ArrayLike) -> Interval:
+    """A difference's interval over clusters with that over clusters and training seeds, where there are several."""
     found = seed_half_width(values, level=interval.level)
     if found is None:
         return interval
     half, p_value = found
-    low, high = max(bounds[0], interval.value - half), min(bounds[1], interval.value + half)
+    low, high = max(-1.0, interval.value - half), min(1.0, interval.value + half)
     return replace(interval, over_seeds=(low, high), p_over_seeds=p_value)
 
 

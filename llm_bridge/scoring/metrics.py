@@ -137,17 +137,13 @@ class Measure:
 # --- a cell's scores --------------------------------------------------------------------------------------------------
 
 
-def score_cell(
-    item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int = NUM_RESAMPLES
-) -> dict[str, float | int | None]:
+def score_cell(item_rows: Iterable[ItemRow], *, num_resamples: int = NUM_RESAMPLES) -> dict[str, float | int | None]:
     """The `SCORE_COLUMNS` of one cell and one task; None where undefined.
 
     Parameters
     ----------
     item_rows
         Rows of one task (an empty iterable gives n = 0 and None for all scores).
-    seed
-        Seed of the bootstrap; cells of equally many clusters are resampled alike.
 
     Raises
     ------
@@ -166,15 +162,13 @@ def score_cell(
     if not rows:
         return dict.fromkeys(SCORE_COLUMNS) | {"n": 0, "delivered": 0, "intact": 0}
     task = _task(rows)
-    return score_columns(task, _columns(rows, task), seed=seed, num_resamples=num_resamples)
+    return score_columns(task, _columns(rows, task), num_resamples=num_resamples)
 
 
 def score_columns(
     task: str,
     columns: Columns,
     *,
-    weights: npt.ArrayLike | None = None,
-    seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
 ) -> dict[str, float | int | None]:
     """`score_cell` of items in columns.
@@ -191,8 +185,6 @@ def score_columns(
           `pair_fragments`, `pair_fragments_unequal`, `correct_shared` where they are known
         - *detect*: `says_buggy`, `is_buggy`
         - *repair*: `copy_plausible`
-    weights
-        How often each item counts (n,), fractions allowed; the default is once. Counts stay those of the items.
     """
     delivered = np.asarray(columns["delivered"], dtype=bool)
     result: dict[str, float | int | None] = dict.fromkeys(SCORE_COLUMNS)
@@ -204,10 +196,8 @@ def score_columns(
         return result
     statistic, proportions = F1_OF[task]
     counts = f1_counts(task, columns)
-    if weights is not None:
-        counts = counts * np.asarray(weights, dtype=np.float64)[:, None]
     by_cluster = sum_by(np.asarray(columns["cluster"]), counts)
-    f1 = cluster_bootstrap(by_cluster, statistic, proportions=proportions, seed=seed, num_resamples=num_resamples)
+    f1 = cluster_bootstrap(by_cluster, statistic, proportions=proportions, num_resamples=num_resamples)
     result |= {"f1": f1.value, "f1_low": f1.low, "f1_high": f1.high}
     result["f1_delivered"] = _defined(statistic(counts[delivered].sum(axis=0))) if delivered.any() else None
     if task == "detect":
@@ -218,7 +208,7 @@ def score_columns(
         whole = np.stack([hits, ~hits, counts[:, 2]], axis=1) * 1.0
         result["f1_all_or_nothing"] = _defined(statistic(whole.sum(axis=0)))
     if task == "paired":
-        boot = partial(cluster_bootstrap, seed=seed, num_resamples=num_resamples)
+        boot = partial(cluster_bootstrap, num_resamples=num_resamples)
         result |= _damaged_pairs(columns, counts, delivered, boot)
     return result
 
@@ -259,7 +249,7 @@ def f1_counts(task: str, columns: Columns) -> FloatArray:
     return np.stack([np.asarray(part, dtype=np.float64) for part in parts], axis=1)
 
 
-def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> dict[str, Measure]:
+def measures(item_rows: Iterable[ItemRow], *, num_resamples: int = NUM_RESAMPLES) -> dict[str, Measure]:
     """All numbers of one cell and one task by name, each with interval, n and direction.
 
     All tasks: ``coverage`` (share delivered), ``intact``. *localise*: ``f1, top1``, and ``top3, mrr`` where ranks are
@@ -271,7 +261,7 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
     if not rows:
         return {}
     task = _task(rows)
-    boot = partial(cluster_bootstrap, seed=seed, num_resamples=num_resamples)
+    boot = partial(cluster_bootstrap, num_resamples=num_resamples)
     found: dict[str, Measure] = {}
 
     def add(name: str, interval: Interval, higher_is_better: bool = True, n: int = len(rows)) -> None:
@@ -290,7 +280,7 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
         add(name, boot(_by_cluster(rows, np.stack([share, 1 - share], axis=1)), _share), higher_is_better)
 
     if task == "localise":
-        add("f1", _f1_interval(rows, seed=seed, num_resamples=num_resamples))
+        add("f1", _f1_interval(rows, num_resamples))
         add_share("top1", [_hit(row) for row in rows])
         if all("rank" in row for row in rows):
             add_share("top3", [_reciprocal_rank(row) >= 1 / 3 for row in rows])
@@ -301,7 +291,7 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
             error = boot(_by_cluster(sure, np.stack([wrong_by, 1 - wrong_by], axis=1)), _share)
             add("brier", error, higher_is_better=False, n=len(sure))
     elif task == "paired":
-        add("f1", _f1_interval(rows, seed=seed, num_resamples=num_resamples))
+        add("f1", _f1_interval(rows, num_resamples))
         add_share("ties", [row["decision"] == "tie" for row in rows], higher_is_better=False)
     elif task == "detect":
         table = _by_cluster(rows, f1_counts(task, _columns(rows, task)))
@@ -310,7 +300,7 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
         add("macro_f1", boot(table, macro_f1, proportions=both))
         add("mcc", boot(table, mcc, proportions=both, bounds=(-1.0, 1.0)))
         add("balanced_accuracy", boot(table, balanced_accuracy, proportions=both))
-        add("auroc", _auroc_interval(rows, seed=seed, num_resamples=num_resamples))
+        add("auroc", _auroc_interval(rows, num_resamples))
     else:
         most = min(_candidates(row)[0] for row in rows if row["delivered"]) if any(r["delivered"] for r in rows) else 1
         for k in [k for k in PLAUSIBLE_AT if k <= most]:
@@ -325,7 +315,7 @@ def measures(item_rows: Iterable[ItemRow], *, seed: int = 0, num_resamples: int 
 
 
 def compare_cells(
-    rows_a: Iterable[ItemRow], rows_b: Iterable[ItemRow], *, seed: int = 0, num_resamples: int = NUM_RESAMPLES
+    rows_a: Iterable[ItemRow], rows_b: Iterable[ItemRow], *, num_resamples: int = NUM_RESAMPLES
 ) -> Interval:
     """Interval of ``F1(a) - F1(b)`` of one task, paired by cluster (the same programs, the same noise).
 
@@ -343,10 +333,10 @@ def compare_cells(
         odd = sorted(map(str, clusters_a ^ clusters_b))
         raise ValueError(f"'rows_b' must hold the clusters of rows_a (only on one side: {', '.join(odd[:5])})")
     tables = [_by_cluster(rows, f1_counts(task, _columns(rows, task))) for rows in (first, second)]
-    return compare_tables(task, *tables, seed=seed, num_resamples=num_resamples)
+    return compare_tables(task, *tables, num_resamples=num_resamples)
 
 
-def compare_tables(task: str, *tables: FloatArray, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> Interval:
+def compare_tables(task: str, *tables: FloatArray, num_resamples: int = NUM_RESAMPLES) -> Interval:
     """Interval of F1 of the first minus the second, from `f1_counts` summed by cluster, each (C, K).
 
     Four tables, clean and link of two methods: of ``[F1(clean a) - F1(link a)] - [F1(clean b) - F1(link b)]``, which
@@ -354,14 +344,14 @@ def compare_tables(task: str, *tables: FloatArray, seed: int = 0, num_resamples:
     """
     statistic, _ = F1_OF[task]
     if len(tables) == 2:
-        return paired_difference(*tables, statistic, seed=seed, num_resamples=num_resamples)
+        return paired_difference(*tables, statistic, num_resamples=num_resamples)
     width = tables[0].shape[1]
 
     def loss(sums: FloatArray) -> FloatArray:
         return statistic(sums[..., :width]) - statistic(sums[..., width:])
 
     a, b = np.concatenate(tables[:2], axis=1), np.concatenate(tables[2:], axis=1)
-    return paired_difference(a, b, loss, seed=seed, num_resamples=num_resamples)
+    return paired_difference(a, b, loss, num_resamples=num_resamples)
 
 
 def seed_values(task: str, tables: FloatArray) -> FloatArray:
@@ -546,15 +536,15 @@ RATIO_OF = {
 """Task -> weights of the counts above and below the line of F1."""
 
 
-def _f1_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -> Interval:
+def _f1_interval(rows: Sequence[ItemRow], num_resamples: int) -> Interval:
     """F1 of the rows' task with its interval."""
     task = _task(rows)
     statistic, proportions = F1_OF[task]
     counts = _by_cluster(rows, f1_counts(task, _columns(rows, task)))
-    return cluster_bootstrap(counts, statistic, proportions=proportions, seed=seed, num_resamples=num_resamples)
+    return cluster_bootstrap(counts, statistic, proportions=proportions, num_resamples=num_resamples)
 
 
-def _auroc_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -> Interval:
+def _auroc_interval(rows: Sequence[ItemRow], num_resamples: int) -> Interval:
     """AUROC with a cluster bootstrap: with weights w it is the quadratic form ``w' W w / w' N w`` of clusters."""
     scores = np.array(
         [row["score"] if row["delivered"] and row["score"] is not None else -math.inf for row in rows], dtype=np.float64
@@ -573,14 +563,14 @@ def _auroc_interval(rows: Sequence[ItemRow], *, seed: int, num_resamples: int) -
     def weighted(weights: FloatArray) -> FloatArray:
         return ratio(np.einsum("bc,bc->b", weights @ won, weights), np.einsum("bc,bc->b", weights @ compared, weights))
 
-    replicates = weighted(resample_weights(num_clusters, num_resamples, seed))
+    replicates = weighted(resample_weights(num_clusters, num_resamples))
     replicates = replicates[np.isfinite(replicates)]
     if math.isnan(value) or len(replicates) == 0:
         return Interval(value=value, low=0.0, high=1.0, num_clusters=num_clusters, method="range")
     if np.ptp(replicates) < 1e-12:
         # all tied, or fully separated: as far off as one proportion that came out alike in every cluster
         table = np.tile([value, 1 - value], (num_clusters, 1))
-        box = cluster_bootstrap(table, _share, num_resamples=num_resamples, seed=seed)
+        box = cluster_bootstrap(table, _share, num_resamples=num_resamples)
         return Interval(value=value, low=box.low, high=box.high, num_clusters=num_clusters, method=box.method)
     low, high = quantile_interval(value, replicates, weighted(1 - np.eye(num_clusters)))
     return Interval(value=value, low=low, high=high, num_clusters=num_clusters, method="bca")

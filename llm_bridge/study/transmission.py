@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 from pydantic import TypeAdapter
 
-from llm_bridge.annotations import Progress
 from llm_bridge.corpora.programs import ProgramPair, line_spans
 from llm_bridge.link import FIELDS, Link
 from llm_bridge.study.cache import Cache
@@ -142,8 +141,6 @@ def transmit_items(
     *,
     tokenizer: object = None,
     tokenizer_name: str = "",
-    progress: Progress | None = None,
-    workers: int = 1,
 ) -> list[ReceivedItem]:
     """Send items over a link; what was sent already is read from its file.
 
@@ -163,7 +160,7 @@ def transmit_items(
         return cache.get_or_make(
             "rates",
             identity(real),
-            lambda: measure_link(items, real, tokenizer=tokenizer, workers=workers),
+            lambda: measure_link(items, real, tokenizer=tokenizer),
             read=lambda rows: LinkStatistics(**rows[0]),
             write=lambda rates: [asdict(rates)],
         )
@@ -172,7 +169,7 @@ def transmit_items(
         settings = radio
         if find_policy(radio.policy).control is not None and radio.control is None:
             settings = replace(radio, control=measured())
-        return send_items(items, settings, tokenizer=tokenizer, progress=progress, workers=workers)
+        return send_items(items, settings, tokenizer=tokenizer)
 
     return cache.get_or_make(
         "links",

@@ -1,4 +1,4 @@
-"""Files of a model with random weights in the exact shape of another one, to rehearse a recipe with.
+"""Files of a model with random weights in the exact shape of another one, for rehearsals.
 
     configuration ──► shapes on the meta device ──► shards of bfloat16, one after the other ──► index
     the model's own tokenizer where it is found here, else a byte tokenizer with as many entries
