@@ -258,6 +258,15 @@ def byte_classifier_single(pairs: Sequence[ProgramPair], *, num_folds: int = 5, 
     return RuleCount(right=right, wrong=wrong, ties=len(pairs) - right - wrong)
 
 
+def overlap(first: Sequence[ProgramPair], second: Sequence[ProgramPair]) -> tuple[set[str], list[tuple[str, str]]]:
+    """Groups that two corpora share, and pairs of names that are near-duplicates of each other across them."""
+    mine = list({pair.correct: pair for pair in first}.values())
+    other = list({pair.correct: pair for pair in second}.values())
+    found = near_duplicates.near_duplicates([pair.correct for pair in (*mine, *other)])
+    across = [(mine[i].name, other[j - len(mine)].name) for i, j in found if i < len(mine) <= j]
+    return {pair.group for pair in first} & {pair.group for pair in second}, across
+
+
 @dataclass(frozen=True, kw_only=True)
 class MemorisationProbe:
     """Likelihoods of a corpus and of its renamed copies, as counts and means.

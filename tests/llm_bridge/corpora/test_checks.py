@@ -153,10 +153,12 @@ def test_a_corpus_with_problems_ends_in_status_1(monkeypatch, capsys):
     assert stopped.value.code == 1 and "PROBLEM" in capsys.readouterr().out
 
 
-def test_a_renamed_copy_is_a_near_duplicate():
+def test_near_duplicates_and_overlap():
     renamed = dataclasses.replace(
         PAIRS[0], name="copy", group="other", correct=PAIRS[0].correct.replace("values", "numbers")
     )
+    assert checks.overlap(PAIRS, [renamed]) == (set(), [(PAIRS[0].name, "copy")])
+    assert checks.overlap(PAIRS, [PAIRS[1]])[0] == {PAIRS[1].group}
     assert checks.check([*PAIRS, renamed]).near_duplicates == ((PAIRS[0].name, "copy"),)
 
 
