@@ -29,6 +29,8 @@ from lora_phy.params import LoRaParams
 LORAWAN_SYNC_WORD = 0x34
 MESHTASTIC_SYNC_WORD = 0x2B
 PRIVATE_SYNC_WORD = 0x12
+LORAWAN_OVERHEAD = 1 + 4 + 1 + 2 + 1 + 4
+"""Bytes that LoRaWAN adds to those of the application: MHDR, DevAddr, FCtrl, FCnt, FPort, MIC; no MAC commands."""
 Direction = Literal["uplink", "downlink"]
 LoRaWANRegion = Literal["EU868", "US915", "AU915", "AS923", "IN865", "KR920", "CN470", "RU864"]
 

@@ -29,7 +29,8 @@ counts = symbol_errors(params, -9.0, 50_000, seed=1)
 low, high = counts.interval(0.95)
 print(counts)
 print(f"SER {counts.ser:.5f}, 95 % interval [{low:.5f}, {high:.5f}]")
-print(f"BER {counts.ber:.5f}, theory {theory.ser_awgn(7, -9.0):.5f} (SER)")
+print(f"in theory {theory.ser_awgn(7, -9.0):.5f}")
+print(f"BER {counts.ber:.5f}, in theory {theory.ber_awgn(7, -9.0):.5f}")
 
 # %% [markdown]
 # ## SF7 to SF12

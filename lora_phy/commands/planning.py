@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,9 +90,22 @@ def run_airtime(options: argparse.Namespace) -> int:
     """Print the time on air."""
     from lora_phy.frames.airtime import airtime_s
 
+    _warn_above_limit(options)
     milliseconds = airtime_s(options.payload_len, params_from(options)) * 1e3
     print(json.dumps({"airtime_ms": milliseconds}) if options.json else f"{milliseconds:.3f} ms")
     return 0
+
+
+def _warn_above_limit(options: argparse.Namespace) -> None:
+    """Say where LoRaWAN does not let the preset's data rate carry so many bytes."""
+    from lora_phy.presets import LORAWAN_OVERHEAD, preset_info
+
+    most = None if options.preset is None else preset_info(options.preset).max_payload_len
+    if most is not None and options.payload_len > most + LORAWAN_OVERHEAD:
+        frame = f"{most + LORAWAN_OVERHEAD} bytes, {most} of the application"
+        warnings.warn(
+            f"a LoRaWAN frame of {options.preset} has at most {frame} (got {options.payload_len})", stacklevel=2
+        )
 
 
 def run_budget(options: argparse.Namespace) -> int:
@@ -99,6 +113,7 @@ def run_budget(options: argparse.Namespace) -> int:
     from lora_phy.presets import preset_info
     from lora_phy.studies.budget import format_budget, link_budget
 
+    _warn_above_limit(options)
     params = params_from(options)
     budget = link_budget(
         params if options.preset is None else replace(preset_info(options.preset), params=params),

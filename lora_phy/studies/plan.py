@@ -17,12 +17,10 @@ from typing import Any
 
 from lora_phy.channel import path_loss
 from lora_phy.checks import finite, integer
-from lora_phy.presets import Preset, preset_info, preset_names
+from lora_phy.presets import LORAWAN_OVERHEAD, Preset, preset_info, preset_names
 from lora_phy.studies.budget import REGIONS, link_budget
 from lora_phy.studies.tables import Table, provenance_of
 
-LORAWAN_OVERHEAD = 1 + 4 + 1 + 2 + 1 + 4
-"""Bytes that LoRaWAN adds to those of the application: MHDR, DevAddr, FCtrl, FCnt, FPort, MIC; no MAC commands."""
 PATH_LOSSES: Mapping[str, Callable[[float, float], Any]] = {
     "free-space": path_loss.free_space_db,
     "log-distance-3": partial(path_loss.log_distance_db, exponent=3.0),
@@ -254,8 +252,8 @@ def _payload_rule(presets: Sequence[Preset]) -> str:
     """What is known of LoRaWAN's limits of a payload."""
     unread = ", ".join(item.name for item in presets if item.direction is not None and item.max_payload_len is None)
     return (
-        "LoRaWAN's limit of each data rate by RP002-1.0.4, without a repeater (with one DR4 and faster of EU868 carry"
-        f" 222 bytes, not 242){f'; not read, and not checked, for {unread}' if unread else ''}"
+        "LoRaWAN's limit of each data rate by RP002-1.0.4, without a repeater (behind one 222 bytes stand for 242)"
+        f"{f'; not read, and not checked, for {unread}' if unread else ''}"
     )
 
 

@@ -40,6 +40,16 @@ def test_dr0_and_dr5_by_hand(capsys) -> None:
     assert "13 bytes" in told["overhead"] and "SX1262" in told["energy"] and "2400 mAh" in told["battery"]
 
 
+def test_airtime_and_budget_warn_of_a_frame_that_lorawan_does_not_allow(capsys) -> None:
+    """51 bytes of the application and 13 around them at EU868 DR0; they answer all the same."""
+    for command in (["airtime"], ["budget", "--path-loss-db", "120"]):
+        for length, warned in ((64, ""), (65, "warning: a LoRaWAN frame of eu868-dr0 has at most 64 bytes, 51 of")):
+            assert main([command[0], str(length), *command[1:], "--preset", "eu868-dr0"]) == 0
+            said = capsys.readouterr()
+            assert said.out and said.err.startswith(warned) and bool(said.err) is bool(warned)
+    assert main(["airtime", "255", "--preset", "sf7"]) == 0 and not capsys.readouterr().err
+
+
 def test_a_distance_gives_the_margin_and_the_rates_that_reach_it(capsys) -> None:
     """Free space by Friis: 20 log10(4 pi d f / c); the range is the distance at which the margin is 0."""
     asked = "20", "--path-loss", "free-space", "--margin-db", "30", "--distance-km", "5", "15"
