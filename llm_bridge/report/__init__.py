@@ -86,8 +86,9 @@ def print_results(console: Console, study: Study, path: Path) -> None:
     text = render_table(table_rows(study.points), width=width, color=console.is_terminal)
     console.print(Text.from_ansi(text), soft_wrap=True)
     console.print("F1, 95 % interval; ▲ above the baseline, ○ at it, ▼ below it, ✕ nothing arrived", highlight=False)
-    for line in (f"\nreport: {path}", *closing_sentences(study)):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print(f"\nreport: {path}", soft_wrap=True, highlight=False, markup=False)
+    for line in closing_sentences(study):  # folded between words; a file or a pipe gets them in one line each
+        console.print(line, soft_wrap=not console.is_terminal, highlight=False, markup=False)
 
 
 def closing_sentences(study: Study) -> list[str]:

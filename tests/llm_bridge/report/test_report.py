@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import re
@@ -18,10 +19,19 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("statsmodels")
 
+from rich.console import Console
 from synthetic_study import make_study, read_page, read_rows
 
 from llm_bridge.files import StoreError, read_json, read_jsonl, write_json
-from llm_bridge.report import figures, load_study, render_table, table_rows, write_report
+from llm_bridge.report import (
+    closing_sentences,
+    figures,
+    load_study,
+    print_results,
+    render_table,
+    table_rows,
+    write_report,
+)
 from llm_bridge.report.curves import headline_curves, training_losses, verdict
 from llm_bridge.report.language import limits, method_sentences, sf_sentence
 from llm_bridge.report.page import environment, mark_damage
@@ -408,6 +418,20 @@ def test_table_for_the_terminal(study_dir):
     low, high = (f"{first[name]:.2f}".removeprefix("0") for name in ("f1_low", "f1_high"))
     assert f"{first['f1']:.2f} {low}–{high} {verdict(first).mark}" in line
     assert "\x1b[" in render_table(rows[6:], color=True) and "\x1b[" not in text
+
+
+def test_what_a_run_prints_keeps_to_the_width_of_a_terminal(study_dir):
+    """Tables and sentences in 80 columns; where the output is no terminal a sentence is one line."""
+    study = load_study(study_dir)
+    for terminal in (True, False):
+        buffer = io.StringIO()
+        print_results(
+            Console(file=buffer, width=80, force_terminal=terminal, color_system=None), study, Path("page.html")
+        )
+        lines = buffer.getvalue().splitlines()
+        assert "report: page.html" in lines and "…" not in buffer.getvalue()
+        said = lines[lines.index("report: page.html") + 1 :]
+        assert said and (max(map(len, lines)) <= 80 if terminal else len(said) == len(closing_sentences(study)))
 
 
 def test_table_splits_axes_and_repeats_the_clean_rows(study_dir):
