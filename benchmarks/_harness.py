@@ -53,12 +53,17 @@ def machine() -> dict[str, Any]:
 
 
 def made() -> dict[str, str | None]:
-    """The commit of this checkout (with "-dirty" where files differ from it; None outside of one), and the day."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    """The commit of this checkout (with "-dirty" where its code differs from it; None outside of one), and the day."""
+    root = Path(__file__).resolve().parent.parent
+    commit = None
     try:
+        command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
         commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        # results that are just being written do not count
+        changed = ["git", "-C", str(root), "diff", "--quiet", "HEAD", "--", "lora_phy", "llm_bridge", "benchmarks"]
+        commit += "-dirty" if subprocess.run(changed, check=False).returncode else ""
     except (OSError, subprocess.CalledProcessError):
-        commit = None
+        pass
     return {"commit": commit, "date": time.strftime("%Y-%m-%d", time.gmtime())}
 
 
