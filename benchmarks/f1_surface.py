@@ -8,8 +8,9 @@
     links that were scored ─► F1 against the share of bytes lost, never rising ─┐
     every link ─► share of bytes lost, counted over its simulated frames ───────┴─► F1 of every link
 
-`--scored` names further folders whose points shape the curve, `--checks` folders that were scored and are compared with
-what is read off. Reading off takes F1 to depend on the share lost alone; the checks tell by how much that is wrong.
+The figures are f1_surface_qlora.svg and f1_surface_full.svg. `--scored` names further folders whose points shape the
+curve, `--checks` folders that were scored and are compared with what is read off. Reading off takes F1 to depend on the
+share lost alone; the checks tell by how much that is wrong.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="training seed whose models are meant, where a folder holds several")
     parser.add_argument("--methods", nargs="+", default=["qlora", "full"])
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--figures", type=Path, help="folder for a figure of each method, f1_surface_METHOD.svg")
+    parser.add_argument("--figures", type=Path, help="folder for a figure of each method")
     options = parser.parse_args()
     from llm_bridge.report.language import method_name
 
