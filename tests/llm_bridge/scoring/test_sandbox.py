@@ -12,6 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -697,22 +698,23 @@ ANY_MODULE = "from prog import prog\ndef test(): assert prog(1) == 2\n"
 
 
 @pytest.fixture
-def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+def imported(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Names of all modules that are in the worker when the verdict on a pytest module is reached."""
-    tmp_path.chmod(0o777)
-    source = f"""
-        import atexit, sys
-        def prog(x):
-            with open({str(tmp_path / "names")!r}, "w") as file:
-                file.write(" ".join(sys.modules))
-            return x + 1
-    """
-    with monkeypatch.context() as patch:
+    # a folder of its own: nobody but its owner enters those of pytest, and the worker may be an ordinary user
+    with tempfile.TemporaryDirectory() as folder, monkeypatch.context() as patch:
+        names = Path(folder) / "names"
+        Path(folder).chmod(0o777)
+        source = f"""
+            import atexit, sys
+            def prog(x):
+                with open({str(names)!r}, "w") as file:
+                    file.write(" ".join(sys.modules))
+                return x + 1
+        """
         patch.setattr(sandbox, "isolation_level", lambda: LEVELS[-1])
         assert run(source, "prog", TestSuite(test_module=ANY_MODULE)).verdict == "pass"
-    names = {name.partition(".")[0] for name in (tmp_path / "names").read_text().split()}
-    (tmp_path / "names").unlink()
-    return {name for name in names if name.isidentifier()} - {"prog", "test_prog"}
+        found = {name.partition(".")[0] for name in names.read_text().split()}
+    return {name for name in found if name.isidentifier()} - {"prog", "test_prog"}
 
 
 def test_no_file_may_have_the_name_of_a_module_that_the_judge_imports(imported: set[str]) -> None:

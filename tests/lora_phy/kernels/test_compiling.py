@@ -28,7 +28,7 @@ class Interrupting(event.Listener):
 
 def test_an_interruption_waits_for_the_end_of_a_compilation() -> None:
     assert compiling.Watch  # what is tested is the listener that the module has registered
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     compiled: list[int] = []
 
     @numba.njit
@@ -36,11 +36,14 @@ def test_an_interruption_waits_for_the_end_of_a_compilation() -> None:
         return a + b
 
     interrupting = Interrupting()
-    with event.install_listener("numba:llvm_lock", interrupting), pytest.raises(KeyboardInterrupt):
-        compiled.append(plus(1, 2))
-    assert interrupting.count and not compiled
-    assert signal.getsignal(signal.SIGINT) is handler and len(plus.signatures) == 1
-    assert plus(1, 2) == 3
+    try:
+        with event.install_listener("numba:llvm_lock", interrupting), pytest.raises(KeyboardInterrupt):
+            compiled.append(plus(1, 2))
+        assert interrupting.count and not compiled
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and len(plus.signatures) == 1
+        assert plus(1, 2) == 3
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def test_without_a_handler_in_python_nothing_is_held() -> None:
