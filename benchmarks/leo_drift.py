@@ -19,7 +19,7 @@ from high_snr import threshold_db
 
 from lora_phy import ChannelParams, LoRaParams, airtime_s, apply_channel, receive, transmit
 from lora_phy.channel import CarrierDrift, LeoPass
-from lora_phy.channel.drift import EARTH_RADIUS_M, leo_doppler_hz
+from lora_phy.channel.drift import EARTH_GM, EARTH_RADIUS_M, leo_doppler_hz
 
 ALTITUDE_M = 550e3
 CARRIERS_HZ = (437e6, 868e6)
@@ -36,7 +36,7 @@ def time_at(elevation_deg: float) -> float:
     elevation = math.radians(elevation_deg)
     radius = EARTH_RADIUS_M + ALTITUDE_M
     central = math.acos(EARTH_RADIUS_M / radius * math.cos(elevation)) - elevation
-    return central / math.sqrt(3.986004418e14 / radius**3)
+    return central / math.sqrt(EARTH_GM / radius**3)
 
 
 def one_frame(

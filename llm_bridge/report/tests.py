@@ -249,8 +249,9 @@ def training_contrasts(study: Study) -> list[Contrast]:
 
     def undamaged(p: Point, curve: Curve) -> Point | None:
         """The point of the model that learnt from clean texts, its texts to judge like those of `p`."""
-        both = received.get((p.corpus, p.task, p.method, p.link))
-        return curve.clean if p.corrupted_split == "train" else both
+        if p.corrupted_split == "train":
+            return curve.clean
+        return received.get((p.corpus, p.task, p.method, p.link))
 
     found = []
     for first, second in _method_pairs(study, METHODS):
