@@ -13,6 +13,7 @@ What cannot be tried on a machine is a row that says so.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -110,6 +111,20 @@ def jobs(frames: int) -> tuple[Job, Job]:
     )  # fmt: skip
 
 
+def download() -> Job:
+    """`models fetch` of the smallest model, and the hashes of all that it leaves (nothing half done among it)."""
+
+    def fetch(folder: Path) -> list[str]:
+        return ["env", f"CHIRPBRIDGE_CACHE={folder}", sys.executable, "-m", "llm_bridge", "models", "fetch"]
+
+    def files(folder: Path, said: str) -> str:
+        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+        hashes = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+        return json.dumps(hashes)
+
+    return Job("models fetch", fetch, files)
+
+
 class Soak:
     """The faults, one method each; each adds a row."""
 
@@ -130,6 +145,15 @@ class Soak:
             if done.returncode:
                 raise SystemExit(f"the undisturbed {job.name} failed:\n{done.stdout}{done.stderr}")
             self.expected[job.name] = job.numbers(place, done.stdout)
+
+    def fetched(self, times: int) -> None:
+        """Kill −9 of `models fetch` at random moments, where the model can be downloaded."""
+        job = download()
+        if self.run(job.command(self.fresh())).returncode:
+            self.rows.append(Row(f"kill −9 of `{job.name}`", note="not tried: no download here"))
+            return
+        self.undisturbed(job)
+        self.killed(job, times)
 
     def fresh(self) -> Path:
         """An empty folder."""
@@ -377,6 +401,7 @@ def main() -> None:
                 ("two workers", lambda: soak.killed(run, 20, extra=("--workers", "2"))),
                 ("a worker", lambda: soak.killed(run, 10, extra=("--workers", "2"), child=True)),
                 ("a dask worker", lambda: soak.killed(run, 10, extra=("--cluster", "local"), child=True)),
+                ("kill models fetch", lambda: soak.fetched(20)),
             ]
         for name, step in steps:
             step()
@@ -387,8 +412,6 @@ def main() -> None:
     about = f"The {kind} soak, seed {options.seed}, {seconds / 60:.0f} min, {where}:"
     if quick:
         soak.rows.append(Row("workers and dask workers killed, `models fetch`", note="not tried by the quick soak"))
-    else:
-        soak.rows.append(Row("kill −9 of `models fetch`", note="not tried by the soak: it takes a network"))
     text = table(soak.rows, about)
     print(text)
     if options.write:

@@ -124,6 +124,8 @@ def _converted(root: Path, slot: str, digest: str, source: Callable[[Path], Path
     with FileLock(str(final.parent / f".{slot}.lock")):
         if _is_converted(final, digest):  # another process was faster
             return final
+        for left in final.parent.glob(f".{slot}-*"):  # of a process that was killed: nobody else is at work here
+            shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=f".{slot}-", dir=final.parent) as work:
             gguf_file = source(Path(work))
             say(1, 2)

