@@ -5,19 +5,23 @@ frames a second (16 bytes, +5 dB over each spreading factor's threshold, random 
 factors is stated in the result). CPU time of the process, in the best round; a bare FFT of the stream (scipy, in rows
 of 1,024) takes turns with it.
 
+With ``--soak-minutes`` so many minutes of the stream with frames go through one `GatewayReceiver` in chunks instead,
+and its memory is told beside.
+
     python benchmarks/bench_gateway.py --out docs/results/bench_gateway.json
+    python benchmarks/bench_gateway.py --soak-minutes 10 --rate-hz 1.6e6 --out docs/results/gateway_soak.json
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 import scipy.fft
 from _harness import arguments, interleaved, ratios, report, table
 
-from lora_phy import LoRaParams, transmit
-from lora_phy.receiver.channelizer import receive_channels
+from lora_phy import GatewayReceiver, LoRaParams, receive_channels, transmit
 from lora_phy.resampling import change_rate
 
 SFS = range(7, 13)
@@ -73,12 +77,56 @@ def measure(case: str, rate: float, mix: dict[int, int], settings: Any) -> dict[
     }
 
 
+def soak(rate: float, minutes: float, settings: Any) -> dict[str, Any]:
+    """Frames sent and read, speed and resident memory over minutes of one stream: scenes with seeds of their own."""
+    gateway = GatewayReceiver(
+        [LoRaParams(sf=sf) for sf in SFS], sample_rate_hz=rate, num_channels=NUM_CHANNELS, spacing_hz=SPACING_HZ
+    )
+    sent = read = other = scenes = 0
+    cpu_s, memory_mb = 0.0, []
+    while scenes * settings.seconds < 60 * minutes:
+        iq, added = scene(rate, settings.seconds, MIX, seed=scenes)
+        sent, scenes = sent + added, scenes + 1
+        last = scenes * settings.seconds >= 60 * minutes
+        start = time.process_time()
+        found = [item for chunk in np.array_split(iq, 16) for item in gateway.push(chunk)]
+        found += gateway.flush() if last else []
+        cpu_s += time.process_time() - start
+        ok = sum(item.frame.status == "ok" for item in found)
+        read, other = read + ok, other + len(found) - ok
+        if scenes * settings.seconds // 60 > len(memory_mb) or last:
+            memory_mb.append(round(_resident_mb(), 1))
+            print(f"{scenes * settings.seconds:.0f} s: {memory_mb[-1]:.0f} MB, {read} of {sent} frames", flush=True)
+    return {
+        "case": f"soak {rate / 1e6:g} MS/s",
+        "minutes": minutes,
+        "mix_per_second": MIX,
+        "frames_sent": sent,
+        "frames_ok": read,
+        "of_another_status": other,
+        "times_real_time": round(scenes * settings.seconds / cpu_s, 2),
+        "resident_mb_by_minute": memory_mb,
+    }
+
+
+def _resident_mb() -> float:
+    import psutil
+
+    return float(psutil.Process().memory_info().rss / 1e6)
+
+
 def main() -> None:
     settings = arguments(
         __doc__ or "",
+        soak_minutes={"type": float, "default": 0.0},
         seconds={"type": float, "default": 4.0},
         rate_hz={"type": float, "nargs": "+", "default": [1.6e6, 2e6]},
     )
+    if settings.soak_minutes:
+        results = [soak(rate, settings.soak_minutes, settings) for rate in settings.rate_hz]
+        rows = [[r[k] for k in ("case", "frames_sent", "frames_ok", "times_real_time")] for r in results]
+        report("gateway_soak", settings, results, table(["case", "sent", "ok", "x real time"], rows))
+        return
     cases = [(name, rate, mix) for rate in settings.rate_hz for name, mix in (("noise", {}), ("frames", MIX))]
     results = [measure(*case, settings) for case in cases]
     rows = [

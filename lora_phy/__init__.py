@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from lora_phy.params import LoRaParams as LoRaParams
     from lora_phy.presets import preset as preset
     from lora_phy.receiver.channelizer import ChannelFrame as ChannelFrame
+    from lora_phy.receiver.channelizer import GatewayReceiver as GatewayReceiver
     from lora_phy.receiver.channelizer import receive_channels as receive_channels
     from lora_phy.receiver.collisions import receive_collided as receive_collided
     from lora_phy.receiver.frame_reception import RxFrame as RxFrame
@@ -88,6 +89,7 @@ _HOME = {
     "LoRaParams": "lora_phy.params",
     "preset": "lora_phy.presets",
     "ChannelFrame": "lora_phy.receiver.channelizer",
+    "GatewayReceiver": "lora_phy.receiver.channelizer",
     "receive_channels": "lora_phy.receiver.channelizer",
     "receive_collided": "lora_phy.receiver.collisions",
     "RxFrame": "lora_phy.receiver.frame_reception",
@@ -102,6 +104,7 @@ __all__ = [
     "ChannelParams",
     "Decoded",
     "FrameStatus",
+    "GatewayReceiver",
     "Header",
     "Interferer",
     "LinkCounts",

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -15,14 +16,16 @@ from lora_phy.commands.options import Subparsers, add_command, all_params_from
 
 if TYPE_CHECKING:
     from lora_phy.params import LoRaParams
+    from lora_phy.receiver.channelizer import ChannelFrame, GatewayReceiver
     from lora_phy.receiver.frame_reception import RxFrame
+    from lora_phy.receiver.stream import Receiver
     from lora_phy.recordings import RecordingStream
 
 _EXAMPLES = """examples:
   python -m lora_phy rx capture.sigmf-meta
   python -m lora_phy rx sdrsharp.wav --sf 7 8 9 --sync-word any --center-offset-hz -100e3
   rtl_sdr -f 868.1M -s 1M - | python -m lora_phy rx - --format cu8 --sample-rate-hz 1e6 --sf any --sync-word any
-  python -m lora_phy rx gateway.cs16 --sample-rate-hz 2e6 --json --pcap frames.pcap
+  python -m lora_phy rx gateway.cs16 --sample-rate-hz 2e6 --sf any --channels 8 --json --pcap frames.pcap
 
 exit status: 0 where a frame was found, 1 where none was, 2 on an error"""
 
@@ -32,6 +35,10 @@ def add(commands: Subparsers) -> None:
     rx = add_command(commands, "rx", run, "find and decode every frame of a recording or a live pipe", several=True)
     rx.epilog = _EXAMPLES
     add_input(rx)
+    rx.add_argument(
+        "--channels", type=int, help="channels around the recording's centre, as a gateway has; 1 unless given"
+    )
+    rx.add_argument("--spacing-hz", type=float, help="between neighbours of --channels, 200e3 unless given")
     rx.add_argument("--keep-dc", action="store_true", help="do not remove the receiver's DC spike")
     rx.add_argument("--hard", action="store_true", help="decide symbol by symbol")
     rx.add_argument("--num-trials", type=int, default=0, help="alternatives a failed CRC may choose from")
@@ -59,29 +66,42 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print every frame as it is found; where there is none, say what to look at."""
     from lora_phy.commands.diagnosis import FirstSecond, diagnose
+    from lora_phy.receiver.frame_reception import RxFrame
 
     with ExitStack() as opened:
         pcap = _open_pcap(options.pcap, opened)  # before the work, so that it is not in vain
         stream, wanted, settings = open_input(options)
-        settings |= {"soft": not options.hard, "num_trials": options.num_trials, "in_order": not stream.live}
+        rate, offset = settings["sample_rate_hz"], settings["center_offset_hz"]
+        settings |= {"soft": not options.hard, "num_trials": options.num_trials}
         if options.keep_dc:
             settings["remove_dc"] = False
-        receiver = _receiver(wanted, settings)
-        rate, offset = settings["sample_rate_hz"], settings["center_offset_hz"]
+        receiver: Receiver | GatewayReceiver
+        if options.channels is None and options.spacing_hz is None:
+            receiver = _receiver(wanted, settings | {"in_order": not stream.live})
+        else:
+            receiver = _gateway(wanted, settings, options)
         first_second = FirstSecond(rate)
         channel_hz = 0.0 if stream.frequency_hz is None else stream.frequency_hz + offset
         count = num_samples = 0
 
-        def hand_out(frames: list[RxFrame]) -> None:
+        def hand_out(found: Sequence[RxFrame | ChannelFrame]) -> None:
             nonlocal count
-            for frame in frames:
+            for item in found:
+                frame, shift_hz = (item, None) if isinstance(item, RxFrame) else (item.frame, item.channel_hz)
                 count += 1
                 elapsed_s = (frame.start_sample + frame.sto_samples) / rate
-                print(json.dumps(frame_as_dict(frame)) if options.json else line_of(frame, elapsed_s), flush=True)
+                if options.json:
+                    print(
+                        json.dumps(frame_as_dict(frame) | {"channel_hz": offset if shift_hz is None else shift_hz}),
+                        flush=True,
+                    )
+                else:
+                    print(line_of(frame, elapsed_s, channel_hz=shift_hz), flush=True)
                 if pcap is not None:
                     from lora_phy.recordings.loratap import write_pcap_frame
 
-                    write_pcap_frame(pcap, frame, frequency_hz=channel_hz, elapsed_s=elapsed_s)
+                    frequency_hz = channel_hz + (0.0 if shift_hz is None else shift_hz - offset)
+                    write_pcap_frame(pcap, frame, frequency_hz=frequency_hz, elapsed_s=elapsed_s)
 
         try:
             for chunk in stream.chunks:
@@ -126,14 +146,17 @@ def frame_as_dict(frame: RxFrame) -> dict[str, Any]:
     }
 
 
-def line_of(frame: RxFrame, elapsed_s: float) -> str:
-    """A frame in one line: time, SF and bandwidth, status, SNR, power, offset, sync word, length, bytes and text."""
+def line_of(frame: RxFrame, elapsed_s: float, *, channel_hz: float | None = None) -> str:
+    """A frame in one line: time, channel of a gateway, SF and bandwidth, status, SNR, power, offset, sync word, length,
+    bytes and text.
+    """
     params = frame.params
     when = f"{elapsed_s:11.6f} s" if frame.time is None else frame.time.isoformat(timespec="milliseconds")
     text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in frame.payload)
     sync = "sync --" if frame.sync_word is None else f"sync {frame.sync_word:02x}"
+    channel = "" if channel_hz is None else f"  {channel_hz / 1e3:+6.0f} kHz"
     return (
-        f"{when}  SF{params.sf}/{params.bandwidth_hz / 1e3:g}  {frame.status!s:<10}  {frame.snr_db:5.1f} dB"
+        f"{when}{channel}  SF{params.sf}/{params.bandwidth_hz / 1e3:g}  {frame.status!s:<10}  {frame.snr_db:5.1f} dB"
         f"  {frame.power_dbfs:6.1f} dBFS  {frame.cfo_hz:+7.0f} Hz  {sync}  {len(frame.payload):3d} B"
         f"  {frame.payload.hex()}  {text}"
     )
@@ -170,10 +193,24 @@ def _instant(text: str) -> datetime:
         raise ValueError(f"'--start-time' must be an instant such as 2026-01-31T12:00:00Z (got {text!r})") from None
 
 
-def _receiver(wanted: list[LoRaParams], settings: dict[str, Any]) -> Any:
+def _receiver(wanted: list[LoRaParams], settings: dict[str, Any]) -> Receiver:
     from lora_phy.receiver.stream import Receiver
 
     return Receiver(wanted, **settings)
+
+
+def _gateway(wanted: list[LoRaParams], settings: dict[str, Any], options: argparse.Namespace) -> GatewayReceiver:
+    """A receiver on each of several channels around the centre; those outside the recording are left out."""
+    from lora_phy.checks import integer
+    from lora_phy.receiver.channelizer import GatewayReceiver
+    from lora_phy.receiver.stream import positive
+
+    count = integer("--channels", 1 if options.channels is None else options.channels, 1, 1 << 16)
+    spacing_hz = 200e3 if options.spacing_hz is None else positive("--spacing-hz", options.spacing_hz)
+    offset_hz = settings.pop("center_offset_hz")
+    centres = [offset_hz + (index - count // 2) * spacing_hz for index in range(count)]
+    inside = [centre for centre in centres if abs(centre) <= settings["sample_rate_hz"] / 2]
+    return GatewayReceiver(wanted, channels_hz=inside, **settings)
 
 
 def _open_pcap(name: str | None, opened: ExitStack) -> BinaryIO | None:

@@ -7,7 +7,7 @@ wide stream ─ one filter bank (`lora_phy.receiver.filter_bank`) ─► channel
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,11 +18,11 @@ import numpy.typing as npt
 from lora_phy.arrays import IQ
 from lora_phy.checks import integer
 from lora_phy.params import LoRaParams
-from lora_phy.receiver.filter_bank import Plan, channel_streams, moved_by_hz, plan_blocks, wide_spectra
+from lora_phy.receiver.filter_bank import Plan, WideSpectra, channel_streams, moved_by_hz, plan_blocks
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
 from lora_phy.receiver.front_end import DC_BLOCK_CHIPS, Buffer, DcBlocker, drop_chips, lead_in_chips
 from lora_phy.receiver.preamble_detector import PreambleDetector
-from lora_phy.receiver.stream import checked_params, checked_stream, positive, receive
+from lora_phy.receiver.stream import PIECE, Receiver, as_stream, bounded, checked_params, positive
 from lora_phy.receiver.threads import Threads
 
 
@@ -88,29 +88,117 @@ def receive_channels(
     >>> found.channel_hz, found.frame.payload
     (-200000.0, b'hello')
     """
-    wanted, samples = checked_params(params), checked_stream(iq)
-    rate = positive("sample_rate_hz", sample_rate_hz)
-    centres = _centres(rate, num_channels, spacing_hz, channels_hz)
-    decoding = Decoding(soft=bool(soft), num_trials=num_trials, detect_ldro=detect_ldro)
-    if remove_dc:
+    receiver = GatewayReceiver(
+        params, sample_rate_hz=sample_rate_hz, num_channels=num_channels, spacing_hz=spacing_hz,
+        channels_hz=channels_hz, soft=soft, num_trials=num_trials, detect_ldro=detect_ldro,
+        start_time=start_time, remove_dc=remove_dc, threads=threads,
+    )  # fmt: skip
+    return sorted(receiver.push(iq) + receiver.flush(), key=_time_order)
+
+
+class GatewayReceiver:
+    """`receive_channels` for a stream that comes in chunks: `push` each, `flush` at the end.
+
+    Both return the frames that have become certain since the last call, in time order among themselves; a frame that
+    began earlier but ended later comes in a later call. All calls together give the frames of `receive_channels`.
+    Memory is bounded by the longest frame, in each channel.
+
+    Examples
+    --------
+    >>> from lora_phy.frames.transceiver import transmit
+    >>> wide = transmit(b"hello", LoRaParams(sf=7, oversampling=8))
+    >>> gateway, found = GatewayReceiver(LoRaParams(sf=7), sample_rate_hz=1e6), []
+    >>> for chunk in np.array_split(wide, 7):
+    ...     found += gateway.push(chunk)
+    >>> [(item.channel_hz, item.frame.payload) for item in found + gateway.flush()]
+    [(0.0, b'hello')]
+    """
+
+    def __init__(
+        self,
+        params: LoRaParams | Sequence[LoRaParams],
+        *,
+        sample_rate_hz: float,
+        num_channels: int = 8,
+        spacing_hz: float = 200e3,
+        channels_hz: Sequence[float] | None = None,
+        soft: bool = True,
+        num_trials: int = 0,
+        detect_ldro: bool = True,
+        start_time: datetime | None = None,
+        remove_dc: bool = True,
+        threads: int = 1,
+    ) -> None:
+        """Take the parameters of `receive_channels`."""
+        wanted = checked_params(params)
+        rate = positive("sample_rate_hz", sample_rate_hz)
+        centres = _centres(rate, num_channels, spacing_hz, channels_hz)
+        decoding = Decoding(soft=bool(soft), num_trials=num_trials, detect_ldro=detect_ldro)
+        if start_time is not None and not isinstance(start_time, datetime):
+            raise TypeError(f"'start_time' must be a datetime (got {start_time!r})")
         narrowest = min(item.bandwidth_hz for item in wanted)
-        blocker = DcBlocker(math.ceil(DC_BLOCK_CHIPS * rate / narrowest))
-        samples = blocker.push(samples)
-        blocker.finish()
-        samples = np.concatenate([samples, blocker.rest])
-    found: list[ChannelFrame] = []
-    kinds: dict[tuple[float, bool], list[LoRaParams]] = {}
-    for item in wanted:
-        kinds.setdefault((float(item.bandwidth_hz), item.inverted_iq), []).append(item)
-    for (bandwidth_hz, inverted), items in kinds.items():
-        plan = plan_blocks(rate, bandwidth_hz)
-        if plan is None:
-            found += _one_by_one(samples, items, rate, centres, decoding, threads)
-        else:
-            found += _together(samples, items, plan, centres, decoding, threads, inverted)
-    if start_time is not None:
-        found = [replace(item, frame=_dated(item.frame, start_time, rate)) for item in found]
-    return sorted(found, key=lambda item: (item.frame.start_sample + item.frame.sto_samples, item.channel_hz))
+        self._dc = DcBlocker(math.ceil(DC_BLOCK_CHIPS * rate / narrowest)) if remove_dc else None
+        self._threads = Threads(threads)
+        self._start_time, self._rate, self._ended = start_time, rate, False
+        self._banks: list[_FilterBank | _OneByOne] = []
+        kinds: dict[tuple[float, bool], list[LoRaParams]] = {}
+        for item in wanted:
+            kinds.setdefault((float(item.bandwidth_hz), item.inverted_iq), []).append(item)
+        for (bandwidth_hz, inverted), items in kinds.items():
+            plan = plan_blocks(rate, bandwidth_hz)
+            if plan is None:
+                self._banks.append(_OneByOne(items, rate, centres, decoding))
+            else:
+                self._banks.append(_FilterBank(items, plan, centres, decoding, inverted))
+
+    def push(self, iq: npt.ArrayLike) -> list[ChannelFrame]:
+        """Take the next samples; return the frames that have become certain.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `iq` not a complex vector.
+        RuntimeError
+            The stream was ended by `flush`.
+        """
+        if self._ended:
+            raise RuntimeError("'push' after 'flush': the stream has ended, make a new GatewayReceiver for another one")
+        samples = as_stream(iq)
+        found: list[ChannelFrame] = []
+        for start in range(0, len(samples), PIECE):
+            piece = bounded(samples[start : start + PIECE])
+            if self._dc is not None:
+                piece = self._dc.push(piece)
+            for bank in self._banks:
+                found += bank.push(piece, self._threads)
+        return self._in_order(found)
+
+    def flush(self) -> list[ChannelFrame]:
+        """End the stream: return what is left, cut frames included.
+
+        A receiver is for one stream: `push` raises a RuntimeError from now on, another `flush` returns nothing.
+        """
+        if self._ended:
+            return []
+        self._ended = True
+        if self._dc is not None:
+            self._dc.finish()
+        found: list[ChannelFrame] = []
+        with closing(self._threads):
+            for bank in self._banks:
+                if self._dc is not None:
+                    found += bank.push(self._dc.rest, self._threads)
+                found += bank.finish(self._threads)
+        return self._in_order(found)
+
+    def _in_order(self, found: list[ChannelFrame]) -> list[ChannelFrame]:
+        if self._start_time is not None:
+            found = [replace(item, frame=_dated(item.frame, self._start_time, self._rate)) for item in found]
+        return sorted(found, key=_time_order)
+
+
+def _time_order(item: ChannelFrame) -> tuple[float, float]:
+    return item.frame.start_sample + item.frame.sto_samples, item.channel_hz
 
 
 def _centres(rate: float, num_channels: int, spacing_hz: float, channels_hz: Sequence[float] | None) -> list[float]:
@@ -151,57 +239,81 @@ class _Channel:
         return frames
 
 
-def _together(
-    iq: IQ,
-    items: list[LoRaParams],
-    plan: Plan,
-    centres: list[float],
-    decoding: Decoding,
-    threads: int,
-    inverted: bool,
-) -> list[ChannelFrame]:
-    """All channels out of one filter bank."""
-    channels = [_Channel(plan.length / plan.chips) for _ in centres]
-    for channel in channels:
+class _FilterBank:
+    """All channels of one bandwidth and direction out of one filter bank."""
+
+    def __init__(
+        self, items: list[LoRaParams], plan: Plan, centres: list[float], decoding: Decoding, inverted: bool
+    ) -> None:
+        self._plan, self._centres, self._inverted = plan, centres, inverted
+        self._blocks = WideSpectra(plan)
+        self._count = 0
+        self._channels = [_Channel(plan.length / plan.chips) for _ in centres]
         # the longest history first: a shorter one then finds its zeros there
         largest_first = sorted(items, key=lambda item: -item.sf)
-        channel.detectors = [PreambleDetector(item, channel, decoding) for item in largest_first]
-    num_chips = math.ceil(len(iq) / channels[0].samples_per_chip) if channels else 0
-    found: list[ChannelFrame] = []
-    with closing(Threads(threads)) as workers:
-        for first, spectra in wide_spectra(iq, plan):
+        for channel in self._channels:
+            channel.detectors = [PreambleDetector(item, channel, decoding) for item in largest_first]
+
+    def push(self, samples: IQ, threads: Threads) -> list[ChannelFrame]:
+        """Take the next samples; return the frames that have become certain."""
+        self._count += len(samples)
+        return self._advance(self._blocks.push(samples), threads)
+
+    def finish(self, threads: Threads) -> list[ChannelFrame]:
+        """What is left: the stream has ended."""
+        found = self._advance(self._blocks.finish(), threads)
+        nothing = np.empty(0, np.complex64)
+        return found + self._found(threads.map(lambda channel: channel.advance(nothing, nothing, True), self._channels))
+
+    def _advance(self, blocks: Iterator[tuple[int, npt.NDArray[np.complex64]]], threads: Threads) -> list[ChannelFrame]:
+        found: list[ChannelFrame] = []
+        for first, spectra in blocks:
 
             def work(index: int, first: int = first, spectra: IQ = spectra) -> list[RxFrame]:
-                chips, fine = channel_streams(first, spectra, plan, centres[index], conjugate=inverted)
+                channel = self._channels[index]
+                chips, fine = channel_streams(
+                    first, spectra, self._plan, self._centres[index], conjugate=self._inverted
+                )
                 # what lies behind the stream's end is not given: a frame is cut there
-                count = min(len(chips), num_chips - channels[index].chips.end)
-                final = channels[index].chips.end + count >= num_chips
-                return channels[index].advance(chips[:count], fine[: 2 * count], final)
+                count = min(len(chips), math.ceil(self._count / channel.samples_per_chip) - channel.chips.end)
+                return channel.advance(chips[:count], fine[: 2 * count], False)
 
-            for centre, frames in zip(centres, workers.map(work, range(len(channels))), strict=True):
-                moved = moved_by_hz(centre, plan)
-                found += [
-                    ChannelFrame(channel_hz=centre, frame=replace(frame, cfo_hz=frame.cfo_hz + moved))
-                    for frame in frames
-                ]
-    return found
+            found += self._found(threads.map(work, range(len(self._channels))))
+        return found
+
+    def _found(self, frames_of: list[list[RxFrame]]) -> list[ChannelFrame]:
+        return [
+            ChannelFrame(channel_hz=centre, frame=replace(frame, cfo_hz=frame.cfo_hz + moved_by_hz(centre, self._plan)))
+            for centre, frames in zip(self._centres, frames_of, strict=True)
+            for frame in frames
+        ]
 
 
-def _one_by_one(
-    iq: IQ, items: list[LoRaParams], rate: float, centres: list[float], decoding: Decoding, threads: int
-) -> list[ChannelFrame]:
+class _OneByOne:
     """Each channel by a receiver with a front end of its own: rates that no block length suits."""
 
-    def work(centre: float) -> list[RxFrame]:
-        return receive(
-            iq, items, sample_rate_hz=rate, center_offset_hz=centre,
-            remove_dc=False, soft=decoding.soft, num_trials=decoding.num_trials, detect_ldro=decoding.detect_ldro,
-        )  # fmt: skip
+    def __init__(self, items: list[LoRaParams], rate: float, centres: list[float], decoding: Decoding) -> None:
+        self._centres = centres
+        self._receivers = [
+            Receiver(
+                items, sample_rate_hz=rate, center_offset_hz=centre, remove_dc=False,
+                soft=decoding.soft, num_trials=decoding.num_trials, detect_ldro=decoding.detect_ldro,
+            )
+            for centre in centres
+        ]  # fmt: skip
 
-    with closing(Threads(threads)) as workers:
+    def push(self, samples: IQ, threads: Threads) -> list[ChannelFrame]:
+        """Take the next samples; return the frames that have become certain."""
+        return self._found(threads.map(lambda receiver: receiver.push(samples), self._receivers))
+
+    def finish(self, threads: Threads) -> list[ChannelFrame]:
+        """What is left: the stream has ended."""
+        return self._found(threads.map(Receiver.flush, self._receivers))
+
+    def _found(self, frames_of: list[list[RxFrame]]) -> list[ChannelFrame]:
         return [
             ChannelFrame(channel_hz=centre, frame=frame)
-            for centre, frames in zip(centres, workers.map(work, centres), strict=True)
+            for centre, frames in zip(self._centres, frames_of, strict=True)
             for frame in frames
         ]
 

@@ -25,7 +25,7 @@ import scipy.fft
 
 from lora_phy.arrays import IQ
 from lora_phy.receiver import _filter_bank_kernels as _kernels
-from lora_phy.receiver.front_end import DECIMATE_HALF_WIDTH, RATE_HALF_WIDTH
+from lora_phy.receiver.front_end import DECIMATE_HALF_WIDTH, RATE_HALF_WIDTH, Buffer
 from lora_phy.resampling import filter_taps
 
 _CHIPS = (1280, 1600, 1920, 2560, 3200, 3840, 5120, 1024, 2048, 4096)
@@ -75,28 +75,50 @@ def plan_blocks(rate_hz: float, bandwidth_hz: float) -> Plan | None:
     return None
 
 
-def wide_spectra(iq: IQ, plan: Plan) -> Iterator[tuple[int, npt.NDArray[np.complex64]]]:
-    """Spectra of the blocks of a wide stream, some at a time: the first one's number, and ``(count, length)`` bins.
+class WideSpectra:
+    """Spectra of the blocks of a wide stream that comes in chunks: `push` each, `finish` at the end.
 
-    Beyond the stream's ends are zeros. The array is used again for the next blocks.
+    Both give, some blocks at a time, the first one's number and ``(count, length)`` bins, in an array that is used
+    again for the next blocks. Beyond the stream's ends are zeros. Blocks are taken together at fixed places of the
+    stream, so that chunks do not show; what no block needs any more is forgotten.
     """
-    num_blocks = math.ceil(len(iq) / plan.step)
-    blocks = np.empty((min(_AT_ONCE, num_blocks), plan.length), np.complex64)
-    for start in range(0, num_blocks, _AT_ONCE):
-        rows = blocks[: num_blocks - start]
-        for number, row in enumerate(rows, start):
-            first = number * plan.step - plan.edge
-            low, high = max(first, 0), min(first + plan.length, len(iq))
-            row[: low - first] = 0
-            row[low - first : high - first] = iq[low:high]
-            row[high - first :] = 0
-        yield start, scipy.fft.fft(rows, axis=-1, overwrite_x=True)
+
+    def __init__(self, plan: Plan) -> None:
+        """Take the block lengths."""
+        self._plan = plan
+        self._held = Buffer(-plan.edge, np.zeros(plan.edge, np.complex64), plan.edge)
+        self._number = 0
+        self._blocks = np.empty((_AT_ONCE, plan.length), np.complex64)
+
+    def push(self, samples: IQ) -> Iterator[tuple[int, npt.NDArray[np.complex64]]]:
+        """Take the next samples; give the blocks that have become whole."""
+        self._held.append(samples)
+        group = _AT_ONCE * self._plan.step
+        while self._held.end >= self._number * self._plan.step + group + self._plan.edge:
+            yield self._next(_AT_ONCE)
+
+    def finish(self) -> Iterator[tuple[int, npt.NDArray[np.complex64]]]:
+        """Give the blocks that are left: the stream has ended."""
+        total = self._held.end
+        while (left := math.ceil(total / self._plan.step) - self._number) > 0:
+            missing = (self._number + left) * self._plan.step + self._plan.edge - self._held.end
+            self._held.append(np.zeros(max(missing, 0), np.complex64))
+            yield self._next(min(left, _AT_ONCE))
+
+    def _next(self, count: int) -> tuple[int, npt.NDArray[np.complex64]]:
+        first, step, edge = self._number, self._plan.step, self._plan.edge
+        rows = self._blocks[:count]
+        for number, row in enumerate(rows, first):
+            row[:] = self._held.view(number * step - edge)[: self._plan.length]
+        self._number += count
+        self._held.drop(self._number * step - edge)
+        return first, scipy.fft.fft(rows, axis=-1, overwrite_x=True)
 
 
 def channel_streams(
     first_block: int, spectra: npt.NDArray[np.complex64], plan: Plan, centre_hz: float, *, conjugate: bool = False
 ) -> tuple[IQ, IQ]:
-    """A channel's samples at one and at two per chip, out of some blocks' spectra as `wide_spectra` gives them.
+    """A channel's samples at one and at two per chip, out of some blocks' spectra as `WideSpectra` gives them.
 
     Parameters
     ----------

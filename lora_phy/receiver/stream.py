@@ -202,11 +202,11 @@ class Receiver:
         """
         if self._ended:
             raise RuntimeError("'push' after 'flush': the stream has ended, make a new Receiver for another one")
-        samples = _as_stream(iq)
+        samples = as_stream(iq)
         # long input is worked through in pieces: the pieces do not show in the result, they bound the memory
         frames: list[RxFrame] = []
         for start in range(0, len(samples), PIECE):
-            piece = _bounded(samples[start : start + PIECE])
+            piece = bounded(samples[start : start + PIECE])
             if self._dc is not None:
                 piece = self._dc.push(piece)
             self._threads.map(partial(_push, piece), self._front_ends)
@@ -272,10 +272,11 @@ def checked_params(params: LoRaParams | Sequence[LoRaParams]) -> list[LoRaParams
 
 def checked_stream(iq: npt.ArrayLike) -> IQ:
     """A stream as complex64, what is no number set to zero; the error that names it where it is no complex vector."""
-    return _bounded(_as_stream(iq))
+    return bounded(as_stream(iq))
 
 
-def _as_stream(iq: npt.ArrayLike) -> IQ:
+def as_stream(iq: npt.ArrayLike) -> IQ:
+    """A stream as complex64; the error that names it where it is no complex vector."""
     samples = np.asarray(iq)
     if not np.issubdtype(samples.dtype, np.complexfloating):
         raise TypeError(f"'iq' must be complex64 or complex128 (got dtype {samples.dtype})")
@@ -285,7 +286,8 @@ def _as_stream(iq: npt.ArrayLike) -> IQ:
         return np.ascontiguousarray(samples, dtype=np.complex64)
 
 
-def _bounded(samples: IQ) -> IQ:
+def bounded(samples: IQ) -> IQ:
+    """Samples with what is no number set to zero, and the rest within 1e12."""
     parts = samples.view(np.float32)
     limit = np.float32(LARGEST_SAMPLE)
     if not _kernels.all_within(parts, limit):

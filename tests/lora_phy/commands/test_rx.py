@@ -76,6 +76,37 @@ def test_several_spreading_factors_bandwidths_and_an_offset(tmp_path, capsys) ->
     assert bytes.fromhex(frame["payload"]) == b"wide" and (frame["sf"], frame["bandwidth_hz"]) == (8, 250e3)
 
 
+def test_channels_of_a_gateway_are_told_with_each_frame(tmp_path, capsys) -> None:
+    wide = LoRaParams(sf=7, oversampling=8)
+    gap = np.zeros(9000, np.complex64)
+    parts = [gap]
+    for channel_hz, payload in ((-200e3, b"lower"), (0.0, b"centre")):
+        frame = transmit(payload, wide)
+        parts += [frame * np.exp(2j * np.pi * channel_hz / 1e6 * np.arange(len(frame))), gap, gap]
+    iq = apply_channel(np.concatenate(parts), ChannelParams(snr_db=15.0), wide, rng=np.random.default_rng(3))
+    write_raw(tmp_path / "gateway.cs16", 0.2 * iq)
+    command = ["rx", str(tmp_path / "gateway.cs16"), "--sample-rate-hz", "1e6", "--channels", "3"]
+    assert main([*command, "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(bytes.fromhex(item["payload"]), item["channel_hz"]) for item in found] == [
+        (b"lower", -200e3),
+        (b"centre", 0),
+    ]
+    assert all(abs(item["cfo_hz"]) < 100 for item in found)
+    assert main(command) == 0
+    lower, centre = capsys.readouterr().out.splitlines()
+    assert "  -200 kHz  SF7/125" in lower and "    +0 kHz  SF7/125" in centre
+    # the same two channels, counted from another centre: a grid of 100 kHz around -100 kHz
+    assert main([*command, "--center-offset-hz", "-100e3", "--spacing-hz", "100e3", "--json"]) == 0
+    assert [json.loads(line)["channel_hz"] for line in capsys.readouterr().out.splitlines()] == [-200e3, 0.0]
+    for bad, words in (
+        (["--channels", "0"], "'--channels' must be"),
+        (["--spacing-hz", "-5"], "'--spacing-hz' must be"),
+    ):
+        assert main([*command, *bad]) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_no_frame_says_what_was_assumed_and_where_the_power_is(tmp_path, capsys) -> None:
     params = LoRaParams(sf=9, oversampling=16)
     iq = np.concatenate(

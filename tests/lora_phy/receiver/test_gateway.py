@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from lora_phy import ChannelParams, LoRaParams, apply_channel, receive, receive_channels, transmit
-from lora_phy.receiver.filter_bank import channel_streams, moved_by_hz, plan_blocks, wide_spectra
+from lora_phy import (
+    ChannelParams,
+    GatewayReceiver,
+    LoRaParams,
+    apply_channel,
+    receive,
+    receive_channels,
+    transmit,
+)
+from lora_phy.receiver.filter_bank import WideSpectra, channel_streams, moved_by_hz, plan_blocks
 from lora_phy.resampling import change_rate, resample
 
 PARAMS = LoRaParams(sf=7)
@@ -16,7 +26,12 @@ PARAMS = LoRaParams(sf=7)
 
 def streams(iq, plan, centre_hz):
     """A channel's whole streams at one and at two samples a chip."""
-    parts = [channel_streams(first, spectra, plan, centre_hz) for first, spectra in wide_spectra(iq, plan)]
+    blocks = WideSpectra(plan)
+    parts = [
+        channel_streams(first, spectra, plan, centre_hz)
+        for taken in (blocks.push(iq), blocks.finish())
+        for first, spectra in taken
+    ]
     return np.concatenate([chips for chips, _ in parts]), np.concatenate([fine for _, fine in parts])
 
 
@@ -90,6 +105,44 @@ def test_every_channel_as_if_alone(rng, rate) -> None:
         assert abs(ours.snr_db - alone.snr_db) < 0.5 and abs(ours.power_dbfs - alone.power_dbfs) < 0.3
         assert ours.symbols.tolist() == alone.symbols.tolist()
     assert receive_channels(iq, wanted, sample_rate_hz=rate, channels_hz=centres, threads=3) == found
+
+
+@pytest.mark.parametrize(
+    ("rate", "largest_chunk"), [(1.6e6, 200_000), (1.6e6, 5_000), (2e6, 100_000), (1.23456e6, 70_000)]
+)
+def test_chunks_give_the_frames_of_the_whole(rng, rate, largest_chunk) -> None:
+    centres = [-500_017.3, -250_000.0, 40.0, 123_456.7, 400_000.0]
+    iq, truth = wide_scene(rng, rate, centres, [replace(PARAMS, sf=sf) for sf in (7, 8, 9, 7, 8)])
+    wanted = [replace(PARAMS, sf=sf) for sf in (7, 8, 9)]
+    settings = {"sample_rate_hz": rate, "channels_hz": centres, "start_time": datetime(2026, 1, 31, tzinfo=UTC)}
+    whole = receive_channels(iq, wanted, **settings)
+    assert sorted(item.frame.payload for item in whole) == sorted(payload for _, _, payload, _ in truth)
+    gateway, found, start = GatewayReceiver(wanted, **settings), [], 0
+    while start < len(iq):
+        size = int(rng.integers(0, largest_chunk))
+        found += gateway.push(iq[start : start + size])
+        start += size
+    before_the_end = len(found)
+    found += gateway.flush()
+    assert before_the_end or rate == 1.23456e6, "frames come as they are found"
+    found.sort(key=lambda item: item.frame.start_sample + item.frame.sto_samples)
+    assert found == whole
+    assert gateway.flush() == []
+    with pytest.raises(RuntimeError, match="make a new GatewayReceiver"):
+        gateway.push(iq[:5])
+
+
+def test_memory_of_a_gateway_stays_bounded(rng) -> None:
+    """Twelve seconds of two channels, a second at a time: what is held does not grow with the stream."""
+    gateway = GatewayReceiver([PARAMS, replace(PARAMS, sf=9)], sample_rate_hz=500e3, num_channels=2)
+    noise = rng.standard_normal(2 * 500_000, dtype=np.float32).view(np.complex64)
+    tracemalloc.start()
+    held = []
+    for _ in range(12):
+        gateway.push(noise)
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert max(held[6:]) <= 1.2 * max(held[2:6])
 
 
 def test_inverted_frames_and_other_bandwidths_beside(rng) -> None:
