@@ -24,11 +24,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.files import read_json
 from llm_bridge.link import FIELDS
 from llm_bridge.report import Point, Study, load_study
 from llm_bridge.report.page import render_page
 from llm_bridge.report.results import results_csv
 from llm_bridge.scoring.metrics import measures
+from llm_bridge.study.experiment import stored_recipe
+from llm_bridge.study.recipe_files import recipe_of
 
 SEVERAL_RUNS = {"training": ("methods", "seeds"), "radio": ("channel_seeds",)}
 """Lists of a recipe in which the runs of one study may differ."""
@@ -82,7 +85,8 @@ def merged(runs: Sequence[Path]) -> tuple[Study, dict[str, Any], dict[str, Any]]
     """
     cells, recipes, origins = dict[str, Any](), [], []
     for run in runs:
-        recipes.append(json.loads((run / "recipe.json").read_text(encoding="utf-8")))
+        # by this version's keys: one that came later has its default in a folder from before
+        recipes.append(json.loads(json.dumps(stored_recipe(recipe_of(read_json(run / "recipe.json"))))))
         found = load_study(run).cells
         cells |= {cell.name: cell for cell in found}
         published = run / "provenance.json"

@@ -87,10 +87,10 @@ def claim_folder(recipe: Recipe, directory: Path, *, extend: bool = False) -> No
     path = directory / RECIPE_FILE
     if path.exists():
         try:
-            before = _flat(_stored(recipe_of(read_json(path))))
+            before = _flat(stored_recipe(recipe_of(read_json(path))))
         except (RecipeError, AttributeError, TypeError) as error:
             raise StoreError(f"{path} is no recipe of this program ({error}): choose another --out") from error
-        after = _flat(_stored(recipe))
+        after = _flat(stored_recipe(recipe))
         differ = [key for key in sorted(before | after) if before.get(key) != after.get(key) and key not in LABELS]
         grown = [key for key in differ if key in GROWING and set(before[key]) <= set(after[key])]
         if differ and not (extend and grown == differ):
@@ -98,7 +98,7 @@ def claim_folder(recipe: Recipe, directory: Path, *, extend: bool = False) -> No
             hint = "; only lists grew: --extend adds their cells" if grown == differ else ""
             difference = "\n".join(lines)
             raise StoreError(f"{directory} was filled by another recipe: choose another --out{hint}\n{difference}")
-    write_json(path, _stored(recipe))
+    write_json(path, stored_recipe(recipe))
 
 
 def run_cells(
@@ -417,7 +417,7 @@ def _origin(cell: Cell) -> tuple[str, int | None, Link | None]:
     return cell.method, cell.train_seed, cell.training_link
 
 
-def _stored(recipe: Recipe) -> dict[str, object]:
+def stored_recipe(recipe: Recipe) -> dict[str, object]:
     """A recipe as it is kept with its results: of a corpus' file the name and the hash, wherever it lies."""
     tree = dict(as_plain(recipe))
     names = {key: [without_folder(name) for name in tree["corpus"][key]] for key in ("test", "train")}
