@@ -48,6 +48,7 @@ BRIDGE = {
     **LINK,
     "corrupted_split": "which texts crossed the link: none, train (to learn from), eval (to judge), both",
     "method": "way of learning, or rules, or zero-shot",
+    "context": "what the model knew of each program beside what arrived: its specification, its tests; empty: nothing",
     "train_seed": "training seed; empty for what is not trained",
     "task": "localise, paired, detect or repair",
     "n": "items scored; in channel.csv, texts sent",

@@ -16,7 +16,7 @@ from llm_bridge.link import Link
 from llm_bridge.report.curves import RENAMED, SHUFFLED, is_control, verdict
 from llm_bridge.report.pairing import channels_by_train, compare_points, own_channels, shared_runs
 from llm_bridge.report.reading import CellFiles
-from llm_bridge.report.results import Curve, Point, Run, Study
+from llm_bridge.report.results import Curve, Point, Run, Study, context_of
 from llm_bridge.report.tests import Contrast, MethodComparison, contrast_key
 from llm_bridge.scoring.conditional_independence import IndependenceFit
 from llm_bridge.scoring.intervals import Interval
@@ -280,6 +280,14 @@ def trained_words(study: Study) -> str:
             layerwise |= "-" in method
             found[f"{method_name(method)} {count:,} in blocks {', '.join(map(str, layers))}"] = None
     return "; ".join(found) if layerwise else ""
+
+
+def context_words(study: Study) -> str:
+    """What models knew of each program beside what arrived; empty where nothing."""
+    found = [context_of(cell) for cell in study.cells if not is_rule(str(cell.config.get("method")))]
+    names = {"specification": "its specification", "specification+tests": "its specification and first tests"}
+    known = dict.fromkeys(names.get(kind, kind) if kind else "nothing" for kind in found)
+    return " or ".join(known) if any(found) else ""
 
 
 def seed_words(*points: Point) -> str:

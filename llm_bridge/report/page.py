@@ -168,6 +168,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("Test programs", ", ".join(f"{say.corpus_name(name)} ({count})" for name, count in sorted(corpora.items()))),
         ("Spreading factors", say.sf_span(sorted({p.sf for p in points if p.sf is not None}))),
         ("Methods", ", ".join(dict.fromkeys(say.method_name(p.method) for p in points))),
+        *([("Known beside what arrived", known)] if (known := say.context_words(study)) else []),
         *([("Numbers trained", trained)] if (trained := say.trained_words(study)) else []),
         (
             "Seeds",

@@ -47,10 +47,10 @@ from llm_bridge.scoring.conditional_independence import residual_errors
 if TYPE_CHECKING:
     import pandas as pd
 
-CELL_COLUMNS = ("corpus", "method", "train_seed", "corrupted_split", *FIELDS)
+CELL_COLUMNS = ("corpus", "method", "train_seed", "corrupted_split", "context", *FIELDS)
 """Columns of ``results.csv`` by which its lines belong to one cell."""
 TEXT_COLUMNS = frozenset(
-    ("fading", "policy", "source_coding", "corrupted_split", "method", "task", "corpus", "axis"),
+    ("fading", "policy", "source_coding", "corrupted_split", "method", "task", "corpus", "axis", "context"),
 )
 WHOLE_COLUMNS = frozenset(("sf", "cr", "train_seed", "channel_seed", "n", "delivered", "intact", "parses", "damaged"))
 VERSIONS = ("buggy", "correct", "pair")

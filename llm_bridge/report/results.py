@@ -4,7 +4,7 @@
 
 A point is one link (without its seed), one method, one task and one corpus; its items are those of all training and
 channel seeds together, and its interval resamples programs with all of them. Cells that differ in anything else (model,
-training settings, hash of the corpus, version of this program) are never pooled: their methods get a suffix.
+training settings, hash of the corpus, context, version of this program) are never pooled: their methods get a suffix.
 """
 
 from __future__ import annotations
@@ -498,16 +498,27 @@ def _link_order(corpus: str, link: Link) -> tuple[object, ...]:
 
 
 def _variant_suffixes(cells: Sequence[CellFiles]) -> dict[str, str]:
-    """For each cell "@" and a hash of what its numbers depend on, beside link and seeds; "" where there is but one."""
-    own = {cell.name: digest({name: _variant(cell, name) for name in VARIANT_FIELDS}, length=4) for cell in cells}
-    kinds: dict[tuple[object, object], set[str]] = {}
-    for cell in cells:
-        kinds.setdefault((cell.config.get("corpus"), cell.config.get("method")), set()).add(own[cell.name])
-    several = {key for key, found in kinds.items() if len(found) > 1}
-    return {
-        cell.name: f"@{own[cell.name]}" if (cell.config.get("corpus"), cell.config.get("method")) in several else ""
-        for cell in cells
-    }
+    """For each cell "@" and a hash of what its numbers depend on, beside link and seeds; "" where there is but one.
+
+    The same for the contexts that models read texts in, by their names.
+    """
+    settings = {cell.name: digest({name: _variant(cell, name) for name in VARIANT_FIELDS}, length=4) for cell in cells}
+    suffixes = dict.fromkeys(settings, "")
+    for own in (settings, {cell.name: context_of(cell) or "none" for cell in cells}):
+        kinds: dict[tuple[object, object], set[str]] = {}
+        for cell in cells:
+            kinds.setdefault((cell.config.get("corpus"), cell.config.get("method")), set()).add(own[cell.name])
+        for cell in cells:
+            if len(kinds[cell.config.get("corpus"), cell.config.get("method")]) > 1:
+                suffixes[cell.name] += f"@{own[cell.name]}"
+    return suffixes
+
+
+def context_of(cell: CellFiles) -> str | None:
+    """What a cell's model knew of each program beside what arrived; None where nothing."""
+    score = cell.config.get("score")
+    found = cell.config.get("context") or (score.get("context") if isinstance(score, Mapping) else None)
+    return None if found is None else str(found)
 
 
 def _variant(cell: CellFiles, name: str) -> object:

@@ -6,6 +6,9 @@ For tokens t_1 … t_n of a text behind a begin-of-text token, in nats,
     line_nll  = sum of nll_i over the tokens that begin in the line
     verdict   = logit(" bug") − logit(" ok"), at each line's end and at the end of the suffix
 
+In a context (`llm_bridge.corpora.contexts`) all of these are given the tokens of the context too, which are no part of
+the text: nll_i = −log p(t_i | context, t_1 … t_{i−1}).
+
 An encoder has no likelihoods: its one number is the verdict on the text, logit("bug") − logit("ok") of its two classes.
 
 Identical texts are scored once: on a good link most programs arrive unchanged. Texts that begin alike are read once as
@@ -24,6 +27,7 @@ import numpy as np
 import torch
 
 from llm_bridge.annotations import Progress
+from llm_bridge.corpora.contexts import AnyReading, parts_of
 from llm_bridge.scoring.prefix_trees import PrefixTree, prefix_trees
 from llm_bridge.scoring.text_scores import LikelihoodError
 from llm_bridge.scoring.text_scores import TextScores as TextScores
@@ -39,12 +43,12 @@ MAX_NODES = 512
 
 def score_texts(
     loaded: LoadedModel,
-    texts: Iterable[str],
+    texts: Iterable[AnyReading],
     *,
     max_tokens: int | None = None,
     max_nodes: int = MAX_NODES,
     progress: Progress | None = None,
-) -> dict[str, TextScores]:
+) -> dict[AnyReading, TextScores]:
     r"""Scores of each distinct text.
 
     Parameters
@@ -52,9 +56,11 @@ def score_texts(
     loaded
         A base, or a trained model.
     texts
-        Anything, damaged or empty; no text raises.
+        Anything, damaged or empty; no text raises. An `InContext` is a text with what is known of its program; the same
+        text in two contexts has two scores.
     max_tokens
-        Longest text in tokens; a longer one is cut at its end and marked. `None` is 1,024, or the model's positions.
+        Longest text in tokens, its context included; a longer one is cut at its end and marked. `None` is 1,024, or the
+        model's positions.
     max_nodes
         Largest number of tokens that are read at once: nodes of the prefix tree. Bounds the memory.
     progress
@@ -74,8 +80,11 @@ def score_texts(
     """
     distinct = list(dict.fromkeys(texts))
     most = loaded.limit(max_tokens)
-    encodings = [encode_text(text, loaded.tokenizer, max_tokens=most, frame=loaded.frame) for text in distinct]
-    scores: dict[str, TextScores] = {}
+    encodings = [
+        encode_text(text, loaded.tokenizer, max_tokens=most, frame=loaded.frame, context=context)
+        for context, text in map(parts_of, distinct)
+    ]
+    scores: dict[AnyReading, TextScores] = {}
     was_training = loaded.model.training
     loaded.model.eval()
     try:
@@ -119,7 +128,7 @@ def _classified(loaded: LoadedModel, encodings: Sequence[Encoding]) -> list[Text
     ]
 
 
-def _require_numbers(loaded: LoadedModel, scores: Mapping[str, TextScores]) -> None:
+def _require_numbers(loaded: LoadedModel, scores: Mapping[AnyReading, TextScores]) -> None:
     """Refuse scores that are not numbers: whatever a task made of them would be no answer of the model."""
     bad = sum(
         not np.isfinite([row.sum_nll, row.program_verdict, *row.line_nll, *row.line_verdict]).all()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from llm_bridge.annotations import Progress, Row
+from llm_bridge.corpora.contexts import AnyReading, parts_of
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, entry_point
 from llm_bridge.scoring.decisions import item_row, pairs_by_name
 from llm_bridge.scoring.scores import edit_token_f1
@@ -81,11 +82,11 @@ class GenerationSettings:
 
 def generate_repairs(
     loaded: LoadedModel,
-    texts: Mapping[str, int | None],
+    texts: Mapping[AnyReading, int | None],
     settings: GenerationSettings,
     *,
     progress: Progress | None = None,
-) -> dict[str, tuple[str, ...]]:
+) -> dict[AnyReading, tuple[str, ...]]:
     """Candidate programs for each received text.
 
     Parameters
@@ -94,7 +95,8 @@ def generate_repairs(
         A base or a trained model.
     texts
         Received text to the index of its line with the largest bug score (`localise.rank_lines`); for "program" the
-        index is not read. Where it is `None`, or the text is empty, the only candidate is the text itself.
+        index is not read. Where it is `None`, or the text is empty, the only candidate is the text itself. The context
+        of an `InContext` stands before the prompt.
     settings
         Settings of generation. Candidates of a text depend on the seed and the text alone, not on other texts.
     progress
@@ -105,23 +107,24 @@ def generate_repairs(
     dict
         Text to its candidates, the greedy one first; as many as asked for, equal ones not removed.
     """
-    repairs: dict[str, tuple[str, ...]] = {}
+    repairs: dict[AnyReading, tuple[str, ...]] = {}
     was_training = loaded.model.training
     loaded.model.eval()
     try:
-        for text, line in texts.items():
+        for reading, line in texts.items():
+            context, text = parts_of(reading)
             if not text.strip() or (settings.what == "line" and line is None):
-                repairs[text] = (text,)
+                repairs[reading] = (text,)
             elif settings.what == "program":
                 prompt, opening = program_prompt(text)
                 size = settings.max_new_tokens or int(1.3 * _num_tokens(loaded, text)) + 16
-                made = _generate(loaded, prompt, settings, size)
-                repairs[text] = tuple(first_function(opening + continuation) for continuation in made)
+                made = _generate(loaded, context + prompt, settings, size)
+                repairs[reading] = tuple(first_function(opening + continuation) for continuation in made)
             else:
                 prompt, indent = line_prompt(text, int(line or 0))
                 size, lines = settings.max_new_tokens or 64 * settings.max_lines, settings.max_lines
-                made = _generate(loaded, prompt, settings, size, lines=lines)
-                repairs[text] = tuple(
+                made = _generate(loaded, context + prompt, settings, size, lines=lines)
+                repairs[reading] = tuple(
                     put_line(text, int(line or 0), indent + continuation, max_lines=lines) for continuation in made
                 )
             if progress:

@@ -24,6 +24,8 @@ from llm_bridge.transport.tokens import find_coding
 
 UNTRAINED = ("zero-shot", "zero-shot-nf4", *RULE_TASKS)
 SHUFFLED = "-shuffled"
+IN_CONTEXT = " in context"
+"""Ending of the name, among hashes of corpora, under which a corpus's contexts have theirs."""
 RADIO_SETTINGS = ("bandwidth_hz", "redundancy", "fragment", "decoding", "airtime_reference_sf", "region", "duty_cycle")
 """Of the recipe's section: what shapes or labels every link and is not a field of one."""
 LATER_SETTINGS = {"sync": "perfect", "pair_noise": "same", "engine": None, "doppler_hz": 0.0}
@@ -163,6 +165,8 @@ def cell_config(
     if cell.trained or cell.method == RULES:  # the fixed line is fitted on it too
         fitted.append("mutants-train")
     config["training_hash"] = "/".join(corpus_hashes[name] for name in fitted)
+    if context_kind(cell, recipe) != "none":
+        config["context_hash"] = "/".join(corpus_hashes.get(name + IN_CONTEXT, "") for name in (cell.corpus, *fitted))
     return config
 
 
@@ -187,6 +191,11 @@ def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
     fewer = cell.trained and cell.evaluation_link and recipe.score.trained_tasks
     tasks = recipe.score.trained_tasks if fewer else recipe.score.tasks
     return tuple(task for task in tasks if task in RULE_TASKS.get(cell.method, tasks))
+
+
+def context_kind(cell: Cell, recipe: Recipe) -> str:
+    """What a cell's model knows of each program; a rule knows nothing."""
+    return "none" if is_rule(cell.method) else recipe.score.context
 
 
 def link_code(policy: str, source_coding: str) -> list[object]:
@@ -216,4 +225,6 @@ def _score_settings(cell: Cell, recipe: Recipe) -> dict[str, object]:
     default, found = ScoreConfig(), as_plain(replace(recipe.score, margin={}))
     if "repair" not in tasks_of(cell, recipe):
         found |= {"repair_form": default.repair_form, "repair_candidates": default.repair_candidates}
+    if is_rule(cell.method):
+        found.pop("context", None)
     return dict(found)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from llm_bridge.axes import QUANTITIES
+from llm_bridge.corpora.contexts import Reading, parts_of
 from llm_bridge.corpora.own_corpus import without_folder
 from llm_bridge.files import StoreError, read_json, write_json, write_jsonl
 from llm_bridge.link import Link
@@ -41,7 +42,8 @@ from llm_bridge.scoring.rules import fit_position, is_rule, rule_scores
 from llm_bridge.scoring.sandbox import CageError, IsolationError
 from llm_bridge.scoring.text_scores import LikelihoodError, TextScores
 from llm_bridge.study.cache import waiting_lock
-from llm_bridge.study.cells import Cell, cell_config, cell_name, expand, tasks_of
+from llm_bridge.study.cells import Cell, cell_config, cell_name, context_kind, expand, tasks_of
+from llm_bridge.study.known_contexts import check_contexts, context_counts
 from llm_bridge.study.model_runs import DivergedError, ModelRun, model_run_for
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
 from llm_bridge.study.preflight import prepare_model
@@ -124,6 +126,7 @@ def run_cells(
     prepare_model(study.recipe, study.phase, console=study.console)
     if not all(map(is_rule, study.recipe.training.methods)):
         study.model = model_hashes(study.recipe.model.name, study.directory)
+    check_contexts(study)
     claim_folder(study.recipe, study.directory, extend=extend)
     cells = configured_cells(study)
     foreign = set(cell_dirs(study.directory)) - {folder for _, _, folder in cells}
@@ -194,7 +197,8 @@ def group_by_model_run(
             continue
         origin = _origin(cell)
         if origin not in known:
-            examples = training_examples(arrivals[cell].learnt, study.train) if cell.trained else []
+            learnt, kind = arrivals[cell].learnt, study.recipe.score.context
+            examples = training_examples(learnt, study.train, context=kind) if cell.trained else []
             known[origin] = model_run_for(cell, study.recipe, study.cache, examples, model_sha256=study.model_sha256)
         model_run = known[origin]
         groups.setdefault(model_run.key, (model_run, []))[1].append((cell, config, folder))
@@ -253,13 +257,16 @@ def score_model_run(
 def _score_model_run(
     study: Workspace, model_run: ModelRun, cells: Sequence[ConfiguredCell], arrivals: dict[Cell, Arrivals]
 ) -> None:
-    texts: dict[str, None] = {}
+    texts: dict[Reading, None] = {}
     for cell, _, _ in cells:
-        tasks = tasks_of(cell, study.recipe)
-        texts |= dict.fromkeys(texts_needed(tasks, arrivals[cell].evaluated, study.validation))
+        tasks, kind = tasks_of(cell, study.recipe), context_kind(cell, study.recipe)
+        received, pairs = arrivals[cell].evaluated, study.test[cell.corpus]
+        texts |= dict.fromkeys(texts_needed(tasks, received, study.validation, pairs=pairs, context=kind))
     label = model_run.method if model_run.seed is None else f"{model_run.method}, seed {model_run.seed}"
+    scores: dict[Reading, TextScores] = {}
     if is_rule(model_run.method):
-        scores = rule_scores(texts, fit_position(study.train), method=model_run.method)
+        plain = [parts_of(text)[1] for text in texts]
+        scores.update(rule_scores(plain, fit_position(study.train), method=model_run.method).items())
         for cell, config, folder in cells:
             write_cell(study, cell, config, folder, arrivals[cell], scores, model_run)
         return
@@ -272,7 +279,7 @@ def _score_model_run(
                 model_run.model()
     with study.phase(f"{label}: score {len(texts)} distinct texts") as advance:
         scores = model_run.scores(list(texts), progress=advance)
-    candidates: dict[str, tuple[str, ...]] = {}
+    candidates: dict[Reading, tuple[str, ...]] = {}
     lines = _lines_to_repair(study, cells, arrivals, scores)
     if lines:
         with study.phase(f"{label}: repair {len(lines)} distinct texts") as advance:
@@ -284,14 +291,17 @@ def _score_model_run(
 
 
 def _lines_to_repair(
-    study: Workspace, cells: Sequence[ConfiguredCell], arrivals: dict[Cell, Arrivals], scores: Mapping[str, TextScores]
-) -> dict[str, int | None]:
+    study: Workspace,
+    cells: Sequence[ConfiguredCell],
+    arrivals: dict[Cell, Arrivals],
+    scores: Mapping[Reading, TextScores],
+) -> dict[Reading, int | None]:
     """Every text to be repaired, with its line of the largest bug score."""
-    lines: dict[str, int | None] = {}
+    lines: dict[Reading, int | None] = {}
     for cell, _, _ in cells:
         if "repair" in tasks_of(cell, study.recipe):
-            pairs = study.test[cell.corpus]
-            lines |= lines_to_repair(arrivals[cell].evaluated, pairs, scores, trained=cell.trained)
+            received, pairs, kind = arrivals[cell].evaluated, study.test[cell.corpus], study.recipe.score.context
+            lines |= lines_to_repair(received, pairs, scores, trained=cell.trained, context=kind)
     return lines
 
 
@@ -301,23 +311,24 @@ def write_cell(
     config: dict[str, Any],
     folder: Path,
     arrived: Arrivals,
-    scores: Mapping[str, TextScores],
+    scores: Mapping[Reading, TextScores],
     model_run: ModelRun,
-    candidates: Mapping[str, Sequence[str]] | None = None,
+    candidates: Mapping[Reading, Sequence[str]] | None = None,
 ) -> None:
     """Write a cell's files, `result.json` last."""
-    tasks = tasks_of(cell, study.recipe)
-    pairs = study.test[cell.corpus]
-    repaired = repair_rows(model_run, arrived.evaluated, pairs, candidates or {}) if "repair" in tasks else []
+    tasks, kind = tasks_of(cell, study.recipe), context_kind(cell, study.recipe)
+    pairs, received = study.test[cell.corpus], arrived.evaluated
+    repaired = repair_rows(model_run, received, pairs, candidates or {}, context=kind) if "repair" in tasks else []
     rows = cell_rows(
         folder.name,
         cell,
         tasks,
         pairs,
-        arrived.evaluated,
+        received,
         scores,
         study.validation,
         repaired=repaired,
+        context=kind,
         has_head=cell.trained and study.recipe.training.read_layer is not None,
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -326,6 +337,7 @@ def write_cell(
         **provenance(),
         "corpora": study.corpus_hashes,
         "model": study.model,
+        **({} if kind == "none" else {"contexts": context_counts(study)}),
         "learner": model_run.record,
         "seeds": {"train": cell.train_seed, "channel": cell.link.channel_seed if cell.link else None},
     }
@@ -342,7 +354,10 @@ def write_cell(
         {
             "cell": folder.name,
             "training": (model_run.record.get("training") or {}).get("status"),
-            "rows": [result_row(cell, task, rows[task], train_delivered, bootstrap, on_air=on_air) for task in tasks],
+            "rows": [
+                result_row(cell, task, rows[task], train_delivered, bootstrap, on_air=on_air, context=kind)
+                for task in tasks
+            ],
         },
     )
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean
@@ -32,11 +32,12 @@ from llm_bridge.scoring.metrics import compare_cells, score_cell
 from llm_bridge.study.cache import locked, share_cache
 from llm_bridge.study.cells import Cell, links
 from llm_bridge.study.experiment import claim_folder
+from llm_bridge.study.known_contexts import check_contexts
 from llm_bridge.study.model_runs import DivergedError, run_settings
 from llm_bridge.study.preflight import check_links, prepare_model
 from llm_bridge.study.provenance import code_identity, model_hashes, provenance, simulator_version
 from llm_bridge.study.recipe import Recipe, RecipeError
-from llm_bridge.study.rows import cell_rows, texts_needed
+from llm_bridge.study.rows import by_context, cell_rows, texts_needed
 from llm_bridge.study.transmission import TRAINING, cross, items_of, perfect_arrival
 from llm_bridge.study.workspace import Workspace, open_workspace
 
@@ -131,6 +132,7 @@ def run_federated(
         study = open_workspace(recipe, directory, console)
         prepare_model(recipe, study.phase, console=console)
         study.model = model_hashes(recipe.model.name, directory)
+        check_contexts(study)
         claim_folder(recipe, directory)
         items: list[Row] = []
         models: list[Row] = []
@@ -203,21 +205,27 @@ class Server:
             self.write(factors)
             received = {name: perfect_arrival(items_of(pairs)) for name, pairs in study.test.items()}
             held_out = perfect_arrival(items_of(study.validation))
-            texts = texts_needed(("detect",), [x for some in received.values() for x in some], study.validation)
+            kind, read = study.recipe.score.context, [x for some in received.values() for x in some]
+            every = [pair for pairs in study.test.values() for pair in pairs]
+            texts = texts_needed(("detect",), read, study.validation, pairs=every, context=kind)
             with study.phase(f"seed {self.seed}, {label}: score {len(set(texts))} texts") as advance:
                 scores = score_texts(
                     self.loaded, texts, max_tokens=study.recipe.training.max_tokens, progress=advance
                 )  # fmt: skip
             trained = model.name != "untrained"
             by = "verdict" if trained else "nll"
-            chosen = score_cell(localise(held_out, study.validation, scores, by=by), num_resamples=100)
+            groups = by_context(held_out, study.validation, scores, kind)
+            found = [row for some, known in groups for row in localise(some, study.validation, known, by=by)]
+            chosen = score_cell(found, num_resamples=100)
             rows: list[Row] = [{"validation_f1": chosen["f1"], "distance": distance}]
             for corpus, pairs in study.test.items():
                 method = self.study.recipe.training.methods[0] if trained else "zero-shot"
                 cell = Cell(corpus=corpus, method=method, train_seed=self.seed, corrupted_split="none")
                 tasks = study.recipe.score.tasks
-                found = cell_rows(model.key, cell, tasks, pairs, received[corpus], scores, study.validation)
-                rows += [row for task in tasks for row in found[task]]
+                by_task = cell_rows(
+                    model.key, cell, tasks, pairs, received[corpus], scores, study.validation, context=kind
+                )
+                rows += [row for task in tasks for row in by_task[task]]
             return rows
 
         rows = study.cache.get_or_make("federated", identity, make, read=_whole_items, write=list)
@@ -248,7 +256,7 @@ class Server:
 
     def key(self, start: str, examples: Sequence[Example], steps: int, number: int) -> str:
         """Identity of an adapter that a site trained."""
-        return digest([start, [asdict(row) for row in examples], self.training(steps, number)])
+        return digest([start, [row.as_plain() for row in examples], self.training(steps, number)])
 
     def after(self, done: int, count: int, how: str) -> str:
         """Identity of the server's adapter after `done` of `count` rounds."""
@@ -361,7 +369,7 @@ class Server:
             model.name, device=model.device, compute=model.compute, chat_template=model.chat_template
         )  # fmt: skip
         most = base.limit(self.study.recipe.training.max_tokens)
-        texts = [example.text for site in self.sites for example in site.examples]
+        texts = [example.reading for site in self.sites for example in site.examples]
         with self.study.phase(f"seed {self.seed}: predictions of the untrained model"):
             return predict(base, texts, max_tokens=most)
 
@@ -580,7 +588,7 @@ def _receive(study: Workspace, channel_seed: int) -> list[Site]:
         own = [link for link in links(study.recipe) if link.channel_seed == channel_seed]
         for number, link in enumerate(own):
             received = cross(study, link, TRAINING)
-            examples = tuple(training_examples(received, study.train))
+            examples = tuple(training_examples(received, study.train, context=study.recipe.score.context))
             sites.append(Site(link=link, sent=len(received), examples=examples))
             advance(number + 1, len(own))
     for site in sites:

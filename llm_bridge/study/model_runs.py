@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from llm_bridge.annotations import Progress
+from llm_bridge.corpora.contexts import Reading, parts_of
 from llm_bridge.files import StoreError, digest, read_json, storage_error, text_digest, write_json
 from llm_bridge.study.cache import Cache, CachedRows
 from llm_bridge.study.cells import SHUFFLED, Cell, base_method
@@ -68,7 +69,7 @@ class ModelRun:
                 "method": self.method,
                 "seed": self.seed,
                 "settings": None if self.seed is None else run_settings(self.recipe, self.method, self.seed),
-                "examples": [asdict(example) for example in self.examples],
+                "examples": [example.as_plain() for example in self.examples],
                 **self._younger,
                 "chirpbridge": simulator_version(),
                 "code": code_identity("model"),
@@ -155,12 +156,12 @@ class ModelRun:
         except (KeyError, ValueError) as error:
             raise StoreError(f"{rows.path} holds no scores of texts: delete it and run again") from error
 
-    def missing(self, texts: Iterable[str]) -> list[str]:
+    def missing(self, texts: Iterable[Reading]) -> list[Reading]:
         """Distinct texts without a score."""
         known = self._rows().known
-        return [text for text in dict.fromkeys(texts) if text_digest(text) not in known]
+        return [text for text in dict.fromkeys(texts) if reading_digest(text) not in known]
 
-    def scores(self, texts: Sequence[str], *, progress: Progress | None = None) -> dict[str, TextScores]:
+    def scores(self, texts: Sequence[Reading], *, progress: Progress | None = None) -> dict[Reading, TextScores]:
         """Scores of every text: from the file where they are there, from the model where not."""
         missing = self.missing(texts)
         if missing:
@@ -171,13 +172,13 @@ class ModelRun:
             for part in self._parts(missing, texts):
                 found = score_texts(loaded, part, max_tokens=self.recipe.training.max_tokens)
                 fresh = [text for text in part if text in unknown]
-                kept.add({"text_sha256": text_digest(text), "scores": asdict(found[text])} for text in fresh)
+                kept.add({"text_sha256": reading_digest(text), "scores": asdict(found[text])} for text in fresh)
                 done += len(fresh)
                 if progress is not None:
                     progress(done, len(missing))
             self._plan_path.unlink(missing_ok=True)
         known = self.known_scores()
-        found = {text: known[text_digest(text)] for text in dict.fromkeys(texts)}
+        found = {text: known[reading_digest(text)] for text in dict.fromkeys(texts)}
         answers = [
             (row.mean_nll, row.program_verdict, *row.line_verdict[:1]) for row in found.values() if row.num_tokens
         ]
@@ -221,28 +222,29 @@ class ModelRun:
             if path.name != "record.json":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _parts(self, missing: Sequence[str], texts: Sequence[str]) -> list[list[str]]:
+    def _parts(self, missing: Sequence[Reading], texts: Sequence[Reading]) -> list[list[Reading]]:
         """Missing texts in parts that begin alike, which share a prefix tree.
 
         A score's last digits depend on its batch, so the parts are written down: after an interruption they are the
         same, with what was scored before in them.
         """
-        by_hash = {text_digest(text): text for text in texts}
-        unknown = {text_digest(text) for text in missing}
+        by_hash = {reading_digest(text): text for text in texts}
+        unknown = {reading_digest(text) for text in missing}
         planned = read_json(self._plan_path) if self._plan_path.exists() else []
         if not _is_plan(planned):
             raise StoreError(f"{self._plan_path} is no plan of parts: delete it and run again")
         parts = [part for part in planned if not unknown.isdisjoint(part) and by_hash.keys() >= set(part)]
         in_parts = {text for part in parts for text in part}
-        rest = sorted(text for text in missing if text_digest(text) not in in_parts)  # near copies side by side
+        rest = [text for text in missing if reading_digest(text) not in in_parts]
+        rest.sort(key=parts_of)  # near copies side by side
         for start in range(0, len(rest), SCORES_PER_LINE_FLUSH):
-            parts.append([text_digest(text) for text in rest[start : start + SCORES_PER_LINE_FLUSH]])
+            parts.append([reading_digest(text) for text in rest[start : start + SCORES_PER_LINE_FLUSH]])
         write_json(self._plan_path, parts)
         return [[by_hash[name] for name in part] for part in parts]
 
     @property
     def _teacher_path(self) -> Path:
-        texts = [example.text for example in self.examples]
+        texts = [example.reading for example in self.examples]
         name = digest([self.model_sha256 or self.recipe.model.name, self.recipe.model.compute, texts])
         return self.cache.path("teachers", name, ".pt")
 
@@ -317,6 +319,12 @@ def model_run_for(
         examples=tuple(examples),
         model_sha256=model_sha256,
     )
+
+
+def reading_digest(reading: Reading) -> str:
+    """SHA-256 of what is read: of a text alone, or of the hashes of its context and of itself."""
+    context, text = parts_of(reading)
+    return text_digest(f"{text_digest(context)} {text_digest(text)}") if context else text_digest(text)
 
 
 def _is_plan(value: object) -> bool:

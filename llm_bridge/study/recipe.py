@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema
 from llm_bridge.annotations import TASKS
 from llm_bridge.axes import AXES, QUANTITIES, Site
 from llm_bridge.corpora import own_corpus
+from llm_bridge.corpora.contexts import CONTEXTS
 from llm_bridge.link import Link
 from llm_bridge.training.methods import PRESETS
 from llm_bridge.training.settings import DEFAULT_OBJECTIVES, SCHEDULES
@@ -34,8 +35,9 @@ RENAMED = "-renamed"
 """Ending of a corpus whose identifiers are renamed: a control for memory, never trained on."""
 YOUNGER_KEYS = (
     "chat_template", "max_tokens", "target_modules", "layers", "preset", "read_layer", "head_learning_rate", "margin",
+    "context",
 )  # fmt: skip
-"""Keys younger than published results: not part of what is hashed where they are left out."""
+"""Keys younger than published results: not part of what is hashed where they are left out, or "none"."""
 CORRUPTED_SPLITS = ("none", "train", "eval", "both")
 SCHEMA = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -394,6 +396,9 @@ class ScoreConfig:
     margin: Mapping[str, Annotated[Float, Within(0, 1, ends="()")]] = Field(default_factory=dict)
     """Margin of equivalence by task, registered before the study: a third of the skill at stake on validation mutants
     (`llm_bridge.report.tests.margins_of`). It shapes no number; without one the report takes 0.10."""
+    context: Annotated[Text, OneOf(CONTEXTS)] = "none"
+    """What of a program is known at the receiver and stands, as comments, before every text that a model reads, in
+    training too: nothing, its docstring, or that and its first cases (`llm_bridge.corpora.contexts`)."""
     repair_form: Annotated[Text, OneOf(("line", "program"))] = "line"
     """What *repair* generates: one line, or a whole program."""
     repair_candidates: Annotated[Int, Within(1, 1000)] = 1
@@ -456,7 +461,7 @@ def as_plain(value: object) -> Any:
         return plain | {name: levels.get(name, []) for name in QUANTITIES}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         plain = {field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {name: item for name, item in plain.items() if item or name not in YOUNGER_KEYS}
+        return {name: item for name, item in plain.items() if name not in YOUNGER_KEYS or (item and item != "none")}
     if isinstance(value, Mapping):
         return {key: as_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

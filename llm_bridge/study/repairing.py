@@ -15,12 +15,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.annotations import Progress, Row
+from llm_bridge.corpora.contexts import Reading, context_of, in_context, parts_of
 from llm_bridge.corpora.programs import ProgramPair, TestSuite
 from llm_bridge.files import StoreError, text_digest
 from llm_bridge.scoring.decisions import pairs_by_name
 from llm_bridge.scoring.localise import rank_lines
 from llm_bridge.study.cache import CachedRows
+from llm_bridge.study.model_runs import reading_digest
 from llm_bridge.study.recipe import ScoreConfig
+from llm_bridge.study.rows import by_context
 from llm_bridge.transport.items import REPLACEMENT_CHARACTER, ReceivedItem
 
 if TYPE_CHECKING:
@@ -33,30 +36,38 @@ MAX_FIX_LINES = 3
 
 
 def lines_to_repair(
-    received: Sequence[ReceivedItem], pairs: Sequence[ProgramPair], scores: Mapping[str, TextScores], *, trained: bool
-) -> dict[str, int | None]:
+    received: Sequence[ReceivedItem],
+    pairs: Sequence[ProgramPair],
+    scores: Mapping[Reading, TextScores],
+    *,
+    trained: bool,
+    context: str = "none",
+) -> dict[Reading, int | None]:
     """Received buggy texts of programs that have tests, with the index of the line of the largest bug score."""
     by_name = pairs_by_name(pairs)
-    found: dict[str, int | None] = {}
+    found: dict[Reading, int | None] = {}
     for arrival in received:
-        tests = by_name[arrival.item.program].tests
-        if arrival.item.version == "buggy" and arrival.delivered and (tests.cases or tests.test_module is not None):
-            ranked = rank_lines(arrival.text, scores[arrival.text], by="verdict" if trained else "nll")
-            found[arrival.text] = ranked[0] if ranked else None
+        pair = by_name[arrival.item.program]
+        has_tests = pair.tests.cases or pair.tests.test_module is not None
+        if arrival.item.version == "buggy" and arrival.delivered and has_tests:
+            reading = in_context(arrival.text, context_of(pair, context))
+            ranked = rank_lines(arrival.text, scores[reading], by="verdict" if trained else "nll")
+            found[reading] = ranked[0] if ranked else None
     return found
 
 
 def candidates_of(
-    model_run: ModelRun, lines: Mapping[str, int | None], config: ScoreConfig, *, progress: Progress | None = None
-) -> dict[str, tuple[str, ...]]:
+    model_run: ModelRun, lines: Mapping[Reading, int | None], config: ScoreConfig, *, progress: Progress | None = None
+) -> dict[Reading, tuple[str, ...]]:
     """Candidates for every text: from the file where they are there, from the model where not."""
     form, count = config.repair_form, config.repair_candidates
     kept = model_run.cache.rows("repairs", model_run.key, "key")
-    keys = {text: f"{form} {count} {text_digest(text)}" for text in lines}
+    keys = {text: f"{form} {count} {reading_digest(text)}" for text in lines}
     missing = [text for text in lines if keys[text] not in kept.known]
     for number, text in enumerate(missing, start=1):
-        made: tuple[str, ...] = (text,)
-        if form == "program" or not _erasure_stays(text, lines[text]):
+        plain = parts_of(text)[1]
+        made: tuple[str, ...] = (plain,)
+        if form == "program" or not _erasure_stays(plain, lines[text]):
             from llm_bridge.scoring.repair import GenerationSettings, generate_repairs
 
             max_lines = MAX_FIX_LINES if model_run.learns_repair else 1
@@ -72,7 +83,9 @@ def repair_rows(
     model_run: ModelRun,
     received: Sequence[ReceivedItem],
     pairs: Sequence[ProgramPair],
-    candidates: Mapping[str, Sequence[str]],
+    candidates: Mapping[Reading, Sequence[str]],
+    *,
+    context: str = "none",
 ) -> list[Row]:
     """Item rows of the task, each candidate run against all tests of its program.
 
@@ -84,7 +97,8 @@ def repair_rows(
     from llm_bridge.scoring.repair import repair
 
     known = model_run.cache.rows("verdicts", model_run.key, "key")
-    return repair(received, pairs, candidates, run=partial(_verdict, known))
+    groups = by_context(received, pairs, candidates, context)
+    return [row for some, own in groups for row in repair(some, pairs, own, run=partial(_verdict, known))]
 
 
 def _verdict(kept: CachedRows, source: str, entry_point: str, tests: TestSuite) -> Any:

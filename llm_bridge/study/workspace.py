@@ -11,10 +11,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_bridge.corpora import own_corpus
+from llm_bridge.corpora import contexts, own_corpus
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
-from llm_bridge.files import canonical_json
+from llm_bridge.files import canonical_json, digest
 from llm_bridge.study.cache import Cache
+from llm_bridge.study.cells import IN_CONTEXT
 from llm_bridge.study.provenance import model_sha256
 from llm_bridge.study.recipe import RENAMED, CorpusConfig, Recipe, RecipeError, as_plain
 from llm_bridge.study.recipe_files import recipe_of
@@ -44,12 +45,18 @@ class Workspace:
 
     @cached_property
     def corpus_hashes(self) -> dict[str, str]:
-        """Hash of every corpus in use, by name."""
-        hashes = {name: corpus_hash(pairs) for name, pairs in self.test.items()}
-        return hashes | {
-            "mutants-train": corpus_hash(self.train),
-            "mutants-validation": corpus_hash(self.validation),
-        }
+        """Hash of every corpus in use, and of its contexts where there are any, by name."""
+        hashes = {name: corpus_hash(pairs) for name, pairs in self.corpora.items()}
+        kind = self.recipe.score.context
+        if kind != "none":
+            for name, pairs in self.corpora.items():
+                hashes[name + IN_CONTEXT] = digest([contexts.context_of(pair, kind) for pair in pairs], length=64)
+        return hashes
+
+    @property
+    def corpora(self) -> dict[str, list[ProgramPair]]:
+        """Every corpus in use, by name."""
+        return {**self.test, "mutants-train": self.train, "mutants-validation": self.validation}
 
     @property
     def model_sha256(self) -> str | None:

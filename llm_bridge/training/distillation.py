@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 
 from llm_bridge.annotations import Progress
+from llm_bridge.corpora.contexts import InContext, Reading, parts_of
 from llm_bridge.training.common import ModelError, first_line, load_saved
 from llm_bridge.training.examples import encode_text, length_batches, make_batch
 from llm_bridge.training.models import LoadedModel
@@ -40,25 +41,25 @@ class Teacher:
     Parameters
     ----------
     predictions
-        Predictions by text: token ids and their log-probabilities, ``(tokens of the text, kept)``.
+        Predictions by text (in its context): token ids and their log-probabilities, ``(tokens of the text, kept)``.
     max_tokens
         Longest encoded text, in tokens.
     """
 
-    predictions: Mapping[str, TokenPredictions]
+    predictions: Mapping[Reading, TokenPredictions]
     max_tokens: int = MAX_TOKENS
 
     @property
     def digest(self) -> str:
         """SHA-256 of all predictions."""
         total = hashlib.sha256()
-        for text in sorted(self.predictions):
+        for text in sorted(self.predictions, key=parts_of):
             kept = self.predictions[text]
-            total.update(text.encode("utf-8", errors="surrogatepass"))
+            total.update("".join(parts_of(text)).encode("utf-8", errors="surrogatepass"))
             total.update(kept.ids.numpy().tobytes() + kept.log_p.numpy().tobytes())
         return total.hexdigest()
 
-    def require(self, texts: Iterable[str], *, max_tokens: int) -> None:
+    def require(self, texts: Iterable[Reading], *, max_tokens: int) -> None:
         """Raise `ValueError` unless there are predictions for every text, cut to `max_tokens`."""
         missing = set(texts) - set(self.predictions)
         if missing:
@@ -66,7 +67,7 @@ class Teacher:
         if self.max_tokens != max_tokens:
             raise ValueError(f"'teacher' must have cut its texts to {max_tokens} tokens (got {self.max_tokens})")
 
-    def of(self, texts: Sequence[str], device: torch.device) -> TokenPredictions:
+    def of(self, texts: Sequence[Reading], device: torch.device) -> TokenPredictions:
         """Predictions for several texts, one after the other ``(tokens of all, kept)``."""
         some = [self.predictions[text] for text in texts]
         return TokenPredictions(
@@ -77,9 +78,9 @@ class Teacher:
 
 @torch.inference_mode()
 def predict(
-    loaded: LoadedModel, texts: Iterable[str], *, max_tokens: int = MAX_TOKENS, progress: Progress | None = None
+    loaded: LoadedModel, texts: Iterable[Reading], *, max_tokens: int = MAX_TOKENS, progress: Progress | None = None
 ) -> Teacher:
-    """Predictions of `loaded` at each token of each distinct text.
+    """Predictions of `loaded` at each token of each distinct text, behind its context where it has one.
 
     Examples
     --------
@@ -90,9 +91,12 @@ def predict(
     """
     distinct = list(dict.fromkeys(texts))
     # one token less: an example has its answer behind the text
-    rows = [encode_text(text, loaded.tokenizer, max_tokens=max_tokens - 1, frame=loaded.frame) for text in distinct]
+    rows = [
+        encode_text(text, loaded.tokenizer, max_tokens=max_tokens - 1, frame=loaded.frame, context=context)
+        for context, text in map(parts_of, distinct)
+    ]
     head = loaded.base.get_output_embeddings()
-    predictions: dict[str, TokenPredictions] = {}
+    predictions: dict[Reading, TokenPredictions] = {}
     was_training = loaded.model.training
     loaded.model.eval()
     for picked in length_batches([len(row.input_ids) for row in rows], BATCH_TOKENS):
@@ -117,7 +121,7 @@ def save_teacher(teacher: Teacher, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
     try:
-        kept = {text: (rows.ids, rows.log_p) for text, rows in teacher.predictions.items()}
+        kept = {_key(text): (rows.ids, rows.log_p) for text, rows in teacher.predictions.items()}
         torch.save({"max_tokens": teacher.max_tokens, "predictions": kept}, temporary)
         os.replace(temporary, file)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
@@ -130,7 +134,10 @@ def load_teacher(file: Path) -> Teacher:
     """Read what `save_teacher` wrote; a `ModelError` that names the file where it is torn, or another kind of file."""
     try:
         state = load_saved(file)
-        kept = {text: TokenPredictions(ids=ids, log_p=log_p) for text, (ids, log_p) in state["predictions"].items()}
+        kept = {
+            text if isinstance(text, str) else InContext(*text): TokenPredictions(ids=ids, log_p=log_p)
+            for text, (ids, log_p) in state["predictions"].items()
+        }
         shapes = [(rows.ids.shape, rows.log_p.shape, torch.isfinite(rows.log_p).all()) for rows in kept.values()]
         whole = all(ids == log_p and bool(finite) for ids, log_p, finite in shapes)
         max_tokens = int(state["max_tokens"])
@@ -139,3 +146,8 @@ def load_teacher(file: Path) -> Teacher:
     if not whole:
         raise ModelError(f"{file} holds no predictions that can be used; delete it, and it is made anew")
     return Teacher(predictions=kept, max_tokens=max_tokens)
+
+
+def _key(text: Reading) -> str | tuple[str, str]:
+    """A text as a file of plain values knows it."""
+    return text if isinstance(text, str) else (text.context, text.text)

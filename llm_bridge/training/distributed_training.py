@@ -111,7 +111,7 @@ def _teacher(job: TrainingJob, settings: TrainSettings) -> Teacher:
     if file is not None and file.is_file():
         return load_teacher(file)
     base = load_model(job.model, **_loading(job))
-    teacher = predict(base, [row.text for row in job.examples], max_tokens=base.limit(settings.max_tokens))
+    teacher = predict(base, [row.reading for row in job.examples], max_tokens=base.limit(settings.max_tokens))
     del base
     _free()
     if file is not None and is_main_process():

@@ -3,12 +3,13 @@ r"""Training rows: from a received text to token ids, line ends and labels.
 A text is read once, from left to right, followed by a fixed suffix and one answer token:
 
     <bos> def f ( x ) : ⏎··· return x ⏎ # verdict:  bug
-                        ▲            ▲            ▲
-                  end of line 0   end of line 1   end of the suffix
+         ▲              ▲            ▲            ▲
+      context     end of line 0   end of line 1   end of the suffix
 
 At the end of each line (the token that holds its newline) the model says how much likelier `` bug`` is than `` ok``:
 the line's verdict. The same difference at the end of the suffix is the verdict on the program. Labels of everything but
-the answer token are −100, so that a likelihood loss is taken on the completion only.
+the answer token are −100, so that a likelihood loss is taken on the completion only. A context, where there is one
+(`llm_bridge.corpora.contexts`), stands before the text as tokens of its own, and is itself neither scored nor learnt.
 
 Labels never cross the radio link: they belong to the transmitted item and join by its id at the receiver. Line numbers
 here are indices into ``text.splitlines()``, from 0.
@@ -17,9 +18,10 @@ here are indices into ``text.splitlines()``, from 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
+from llm_bridge.corpora.contexts import Reading, context_of, in_context
 from llm_bridge.corpora.programs import ProgramPair, line_spans
 from llm_bridge.training.repair_prompts import line_answer, line_prompt
 from llm_bridge.training.settings import MAX_TOKENS
@@ -55,6 +57,8 @@ class Example:
     fix, fix_line
         Fix for the objective "repair": the lines that belong in the place of the line with that index. `fix` is `None`
         for a correct program, `fix_line` also where that line was lost.
+    context
+        What stands before the text: comments, or nothing.
     """
 
     text: str
@@ -63,6 +67,17 @@ class Example:
     item_id: str
     fix: str | None = None
     fix_line: int | None = None
+    context: str = ""
+
+    @property
+    def reading(self) -> Reading:
+        """What the model reads: the text, in its context where it has one."""
+        return in_context(self.text, self.context)
+
+    def as_plain(self) -> dict[str, Any]:
+        """The fields, for an identity; a context, which is younger than published results, only where there is one."""
+        plain = asdict(self)
+        return plain if self.context else {name: value for name, value in plain.items() if name != "context"}
 
     @property
     def group(self) -> str:
@@ -145,7 +160,9 @@ class Encoding:
 # ------------------------------------------------------------------------------------------------ received -> examples
 
 
-def training_examples(received: Iterable[ReceivedItem], pairs: Sequence[ProgramPair]) -> list[Example]:
+def training_examples(
+    received: Iterable[ReceivedItem], pairs: Sequence[ProgramPair], *, context: str = "none"
+) -> list[Example]:
     """Rows for what arrived, labelled by what was sent.
 
     Parameters
@@ -154,6 +171,8 @@ def training_examples(received: Iterable[ReceivedItem], pairs: Sequence[ProgramP
         Items with ``item.program`` and ``item.version`` ("buggy" or "correct"). What was not delivered gives no row.
     pairs
         Programs that give the labels, by name.
+    context
+        What is known of each program, one of `llm_bridge.corpora.contexts.CONTEXTS`.
 
     Raises
     ------
@@ -177,6 +196,7 @@ def training_examples(received: Iterable[ReceivedItem], pairs: Sequence[ProgramP
                 item_id=f"{arrival.item.corpus}/{arrival.item.program}/{arrival.item.version}",
                 fix=fixed_lines(pair) if buggy else None,
                 fix_line=replaced[0] if replaced else None,
+                context=context_of(pair, context),
             )
         )
     return rows
@@ -237,7 +257,9 @@ def encode_example(
 ) -> Encoding:
     """`encode_text`, with the true answer: a token at the end, or an encoder's class."""
     answer = int(example.buggy) if frame.classifies else verdict_ids(tokenizer)[0 if example.buggy else 1]
-    return encode_text(example.text, tokenizer, max_tokens=max_tokens, answer=answer, frame=frame)
+    return encode_text(
+        example.text, tokenizer, max_tokens=max_tokens, answer=answer, frame=frame, context=example.context
+    )
 
 
 def encode_repair(
@@ -250,10 +272,8 @@ def encode_repair(
     """
     if example.fix is None or example.fix_line is None or not example.fix.strip():
         return None
-    prompt = tokenizer(
-        line_prompt(example.text, example.fix_line)[0], add_special_tokens=False, split_special_tokens=True
-    ).input_ids
-    answer = tokenizer(line_answer(example.fix), add_special_tokens=False, split_special_tokens=True).input_ids
+    prompt = _plain_ids(tokenizer, example.context + line_prompt(example.text, example.fix_line)[0])
+    answer = _plain_ids(tokenizer, line_answer(example.fix))
     if tokenizer.eos_token_id is not None:
         answer = [*answer, tokenizer.eos_token_id]
     before = frame.before or (_prefix_id(tokenizer),)
@@ -280,6 +300,7 @@ def encode_text(
     max_tokens: int = MAX_TOKENS,
     answer: int | None = None,
     frame: Frame = RAW,
+    context: str = "",
 ) -> Encoding:
     r"""Token ids of a text with prefix and suffix, and the place of its lines among them.
 
@@ -295,6 +316,8 @@ def encode_text(
         Token put behind the suffix, and labelled; for an encoder the class, 0 or 1, that labels the first token.
     frame
         Token ids around the text, of a chat template (`chat_frame`); by default the prefix token alone.
+    context
+        Text between the prefix and the text, tokenised by itself, so that texts of a program share its tokens.
 
     Examples
     --------
@@ -303,13 +326,14 @@ def encode_text(
     >>> encoding.token_line, encoding.line_ends, encoding.blank
     ((0, 0, 1, 2, 2), (2, 3, 5), (False, True, False))
     """
-    before = frame.before or (_prefix_id(tokenizer),)
+    before = (*(frame.before or (_prefix_id(tokenizer),)), *_plain_ids(tokenizer, context))
     suffix = [*([] if frame.classifies else tokenizer(SUFFIX, add_special_tokens=False).input_ids), *frame.after]
     start = len(before)
     room = max_tokens - start - len(suffix) - (answer is not None)
     if room < 1:
         least = start + len(suffix)
-        raise ValueError(f"'max_tokens' must leave room for the text: more than {least} (got {max_tokens})")
+        behind = " behind its context" if context else ""
+        raise ValueError(f"'max_tokens' must leave room for the text{behind}: more than {least} (got {max_tokens})")
     text = text.encode("utf-8", "replace").decode("utf-8")
     ids, ends = _tokenise(text, tokenizer)
     truncated = len(ids) > room
@@ -375,6 +399,11 @@ def _prefix_id(tokenizer: PreTrainedTokenizerBase) -> int:
         if candidate is not None:
             return int(candidate)
     raise ValueError("the tokenizer has neither a begin-of-text nor an end-of-text token")
+
+
+def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text alone; names of special tokens in it are read as plain text."""
+    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids) if text else []
 
 
 def _tokenise(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

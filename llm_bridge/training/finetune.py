@@ -128,7 +128,7 @@ def finetune(
     if not settings.objectives.get("distil"):
         teacher = None
     else:
-        texts = [row.text for row in (*taught, *held_out)]
+        texts = [row.reading for row in (*taught, *held_out)]
         most = loaded.limit(settings.max_tokens)
         teacher = teacher or predict(loaded, texts, max_tokens=most)
         teacher.require(texts, max_tokens=most)
@@ -253,7 +253,7 @@ class _Run:
             known = [(0, replace(spare, labels=(IGNORED,) * len(spare.labels)))]
         repairs = make_batch([fix for _, fix in known], pad_id=pad, device=device) if known else None
         places = torch.tensor([place for place, _ in known], device=device, dtype=torch.long)
-        taught = self.teacher.of([examples[i].text for i in some], device) if self.teacher else None
+        taught = self.teacher.of([examples[i].reading for i in some], device) if self.teacher else None
         with self.loaded.arithmetic():
             loss: torch.Tensor = self.loss(batch, gold.to(device), repairs, places, taught)
         return loss
@@ -417,7 +417,7 @@ def _run_hash(
     shape = asdict(settings)
     shape.pop("checkpoint_every")
     model = {key: value for key, value in loaded.fingerprint.items() if key not in ("name", "layer_scores")}
-    content = [shape, model, [asdict(row) for row in examples], [asdict(row) for row in validation]]
+    content = [shape, model, [row.as_plain() for row in examples], [row.as_plain() for row in validation]]
     if teacher is not None:
         content.append(teacher.digest)
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

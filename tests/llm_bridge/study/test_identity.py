@@ -120,6 +120,7 @@ SETTINGS: dict[str, tuple[str, Differs]] = {
     "score.trained_tasks": ("['localise']", everything),  # coarser than it could be, as published names are
     "score.bootstrap": ("500", everything),
     "score.margin": ("{localise=0.08}", nothing),  # read by the report alone
+    "score.context": ("specification", asks_a_model),
     "score.repair_form": ("program", nothing),  # *repair* is not scored here
     "score.repair_candidates": ("2", nothing),
 }
