@@ -282,7 +282,7 @@ def corpora_check(
     Exit status 1 where it has problems, 2 where it cannot be checked.
     """
     from llm_bridge.corpora import checks, minibugs, mutants, mutmut_mutants, own_corpus, quixbugs
-    from llm_bridge.scoring.sandbox import require_isolation, run_tests
+    from llm_bridge.scoring.sandbox import require_isolation, run_tests, suite_problems
 
     named = {"mutants": lambda: mutants.load("test"), "mutants-mutmut": mutmut_mutants.load}
     if path is None:
@@ -298,6 +298,10 @@ def corpora_check(
         if problems:
             Console().print(f"{len(problems)} problems; {len(pairs)} pairs are well", markup=False, highlight=False)
             raise typer.Exit(1)
+    if problems := suite_problems(pairs):
+        for problem in problems:
+            Console().print(f"PROBLEM {problem}", soft_wrap=True, markup=False, highlight=False)
+        raise typer.Exit(1)
     if any(pair.tests.cases or pair.tests.test_module for pair in pairs):
         require_isolation()
     found = checks.check(pairs, run_tests=run_tests)

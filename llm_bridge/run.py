@@ -12,7 +12,7 @@ from llm_bridge.results_format import cell_dirs, failure_sentences
 from llm_bridge.study.cache import locked, share_cache
 from llm_bridge.study.channel import run_channel
 from llm_bridge.study.experiment import claim_folder, run_cells
-from llm_bridge.study.preflight import check_isolation, check_links
+from llm_bridge.study.preflight import check_isolation, check_links, check_test_suites
 from llm_bridge.study.recipe import Recipe
 from llm_bridge.study.workspace import Workspace, open_workspace
 
@@ -68,6 +68,7 @@ def run_recipe(
         if cache is not None:
             share_cache(directory, cache)
         study = open_workspace(recipe, directory, console)
+        check_test_suites(recipe, study.test)
         if recipe.training.methods:
             study.keep_models = keep_models
             run_cells(study, workers=workers, cluster=cluster, extend=extend)

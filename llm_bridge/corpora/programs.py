@@ -218,7 +218,12 @@ def line_spans(text: str) -> list[tuple[int, int]]:
 
 
 def entry_point(pair: ProgramPair) -> str:
-    """Name of the function under test: the program's own name where it defines it, else the first it defines."""
+    """Name of the function under test: the program's own name where it defines it, else the first it defines.
+
+    A pytest module imports the program by the program's own name, whatever the functions are called.
+    """
+    if pair.tests.test_module is not None:
+        return pair.name
     tree = ast.parse(pair.correct)
     names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     return pair.name if pair.name in names or not names else names[0]

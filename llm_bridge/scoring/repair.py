@@ -11,6 +11,7 @@ candidate is plausible if it passes every test; plausible@k is computed in `metr
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -265,7 +266,9 @@ def _parses(source: str) -> bool:
     if REPLACEMENT_CHARACTER in source:
         return False
     try:
-        ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an odd escape in a string makes it no less a program
+            ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

@@ -37,10 +37,12 @@ import functools
 import math
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from llm_bridge.corpora.programs import TestSuite
+from llm_bridge.corpora import programs
+from llm_bridge.corpora.programs import ProgramPair, TestSuite
 
 from ._isolation import compare, paths, wire
 from ._isolation.process import LEVELS, CageLost, Child, Ended, Job
@@ -115,8 +117,8 @@ def run_tests(
         Run with nothing but resource limits where there is neither a namespace nor Landlock. The program can then
         read and delete the user's files.
     budget_s
-        Wall-clock limit for all cases together; those that it leaves no time for count as "timeout". None: ten times
-        `time_limit_s`.
+        Wall-clock limit for all cases together, the new cages after those that the program ended included; cases that
+        it leaves no time for count as "timeout". None: ten times `time_limit_s`.
 
     Returns
     -------
@@ -147,6 +149,7 @@ def run_tests(
         raise ValueError(f"'source' must be text (got {type(source).__name__})")
     if not isinstance(entry_point, str) or not entry_point.isidentifier():
         raise ValueError(f"'entry_point' must be an identifier (got {entry_point!r})")
+    entry_point = unicodedata.normalize("NFKC", entry_point)  # as Python reads names
     _check_names(entry_point, suite)
     level = isolation_level()
     if level == LEVELS[-1] and not allow_weak_isolation:
@@ -156,6 +159,22 @@ def run_tests(
     else:
         cases = _run_module(source, entry_point, suite, _Clock(limit_s, budget), level)
     return _outcome(cases, level)
+
+
+def suite_problems(pairs: Iterable[ProgramPair]) -> list[str]:
+    """Why `run_tests` would refuse the tests of some pairs, a sentence for each such pair: said before any work."""
+    problems = []
+    for pair in pairs:
+        try:
+            suite, _ = _as_suite(pair.tests)
+            _check_names(unicodedata.normalize("NFKC", programs.entry_point(pair)), suite)
+            for index, (arguments, _) in enumerate(suite.cases):
+                _encoded_arguments(index, arguments)
+            if suite.test_module is not None:
+                _count_tests(suite.test_module)
+        except ValueError as error:
+            problems.append(f"{pair.name!r}: {error}")
+    return problems
 
 
 @functools.cache
@@ -339,6 +358,7 @@ def _run_in_children(
 ) -> None:
     """Fill in the status of every case that is not "skip", in as few children as the program allows."""
     index = lost = 0
+    ended_s: float | None = None  # when the program ended its cage
     while True:
         while index < len(cases) and cases[index] == "skip":
             index += 1
@@ -350,6 +370,9 @@ def _run_in_children(
         before = index
         try:
             with Child(job, attempts=3) as child:
+                if ended_s is not None:  # a new cage costs the program time, but no more than a case that hangs
+                    clock.left_s -= min(time.monotonic() - ended_s, clock.limit_s)
+                    ended_s = None
                 try:
                     if not load(child):
                         return  # it would fail to load for each of the other cases too
@@ -363,10 +386,12 @@ def _run_in_children(
                         except Ended as ended:
                             cases[index] = ended.how
                             index += 1
+                            ended_s = time.monotonic()
                             break
                     index += 1
         except CageLost:  # somebody else's doing: the case runs again in another cage
             lost = lost + 1 if index == before else 1
+            ended_s = None
             if lost == _LOST_CAGES:
                 raise
 
@@ -420,8 +445,9 @@ def _count_tests(test_module: str) -> int:
     """Number of test functions and methods that pytest is bound to find in a module's text."""
     try:
         body = ast.parse(test_module).body
-    except SyntaxError as error:
-        raise ValueError(f"'tests.test_module' must be a Python module ({error})") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
+        reason = str(error) or "nested too deeply"
+        raise ValueError(f"'tests.test_module' must be a Python module ({reason})") from error
     groups = [body, *(node.body for node in body if isinstance(node, ast.ClassDef) and node.name.startswith("Test"))]
     names = [
         [node.name for node in group if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))] for group in groups

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.annotations import Progress
+from llm_bridge.corpora.own_corpus import CorpusError
+from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.scoring.rules import RULE_TASKS, is_rule
 from llm_bridge.study.cells import SHUFFLED, UNTRAINED, base_method, expand, links
 from llm_bridge.study.model_runs import run_settings
@@ -40,6 +42,30 @@ def check_isolation(recipe: Recipe) -> None:
         from llm_bridge.scoring.sandbox import require_isolation
 
         require_isolation()
+
+
+def check_test_suites(recipe: Recipe, corpora: Mapping[str, Sequence[ProgramPair]]) -> None:
+    """Refuse the task "repair" on programs whose tests the sandbox would refuse to run.
+
+    Parameters
+    ----------
+    recipe
+        The recipe; without that task nothing is refused.
+    corpora
+        Pairs of each test corpus.
+
+    Raises
+    ------
+    CorpusError
+        It names the first such program, and counts the others.
+    """
+    if "repair" in (*recipe.score.tasks, *recipe.score.trained_tasks):
+        from llm_bridge.scoring.sandbox import suite_problems
+
+        problems = [f"{name}: {problem}" for name, pairs in corpora.items() for problem in suite_problems(pairs)]
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise CorpusError(f"the task 'repair' cannot run the tests of {problems[0]}{more}")
 
 
 def check_training(recipe: Recipe) -> None:

@@ -13,6 +13,7 @@ its parent: by the kernel where there is a process namespace; elsewhere by the k
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -28,6 +29,8 @@ if sys.platform == "linux":
 TYPE_CHECKING = False  # `typing` costs a tenth of a start
 if TYPE_CHECKING:
     from .wire import JobFrame
+
+_FIRST_OWN_USER = 0xF0000000  # far above the ids that people, services and containers are given
 
 
 def main(base: str, requests: int, replies: int, lifeline: int) -> None:
@@ -153,6 +156,8 @@ def _work(job: JobFrame, requests: int, replies: int, lifeline: int, base: str) 
         number = getattr(resource, f"RLIMIT_{name}", None)
         if number is not None:
             hard = resource.getrlimit(number)[1]
+            if name == "NPROC" and not private_root:
+                value += max(0, _num_threads_of_user() - 1)
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(number, (value, value))
     if job["level"] != "rlimits":
@@ -176,12 +181,14 @@ def _restrict(job: JobFrame, base: str, private_root: bool) -> None:
 
 
 def _drop_privileges(job: JobFrame) -> None:
-    """Become nobody, without capabilities.
+    """Become a user without rights and without capabilities.
 
-    Root's interpreter may lie where nobody cannot read. Behind a private root or Landlock the worker then keeps the one
-    capability that reads it, for what can be read is confined anyhow; without either it stays root, and can do harm.
-    Root that may not become somebody else (a container's, without CAP_SETUID) stays root in name, with no capability;
-    in a private root, which it would own, it is refused.
+    Of root's programs that is a user of this cage alone, for the kernel counts threads by user: a program that takes
+    all that it may have would leave none to the one in the next cage. It is nobody where a user namespace or a
+    container maps no such id. Root's interpreter may lie where others cannot read. Behind a private root or Landlock
+    the worker then keeps the one capability that reads it, for what can be read is confined anyhow; without either it
+    stays root, and can do harm. Root that may not become somebody else (a container's, without CAP_SETUID) stays root
+    in name, with no capability; in a private root, which it would own, it is refused.
     """
     keep = None
     if sys.platform == "linux":
@@ -192,7 +199,7 @@ def _drop_privileges(job: JobFrame) -> None:
                 syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
             os.setgroups([])
             os.setresgid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
-            os.setresuid(namespaces.NOBODY, namespaces.NOBODY, namespaces.NOBODY)
+            _take_user()
             keep = None if job["open_to_all"] else syscalls.CAP_DAC_READ_SEARCH
         except PermissionError as error:
             if job["level"] == "namespaces" or os.geteuid() != 0:
@@ -204,6 +211,36 @@ def _drop_privileges(job: JobFrame) -> None:
             raise OSError("root's interpreter is closed to others, and root has no CAP_DAC_READ_SEARCH") from error
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _take_user() -> None:
+    """Become a user whom no other process has, or nobody where that id is not mapped."""
+    own = _FIRST_OWN_USER | int.from_bytes(os.urandom(3), "little")
+    for user in (own, namespaces.NOBODY):
+        try:
+            os.setresuid(user, user, user)
+            return
+        except OSError as error:
+            if user != own or error.errno != errno.EINVAL:
+                raise
+
+
+def _num_threads_of_user() -> int:
+    """Number of threads of all processes of this process' real user: what the limit on them is compared with."""
+    user, count = f"Uid:\t{os.getuid()}\t", 0
+    try:
+        processes = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return 0
+    for name in processes:
+        try:
+            with open(f"/proc/{name}/status", encoding="utf-8", errors="replace") as file:
+                status = file.read()
+        except OSError:  # it has ended
+            continue
+        if user in status:
+            count += int(status.partition("Threads:")[2].split(maxsplit=1)[0])
+    return count
 
 
 def _fork(action: Callable[[], None], replies: int) -> int:

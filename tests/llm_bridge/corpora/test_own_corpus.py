@@ -309,3 +309,45 @@ def test_the_python_of_the_page_runs(
     for block in PAGE.split("```python\n")[1:]:
         exec(block.split("```")[0], {})
     assert capsys.readouterr().out == "1 []\nRuleCount(right=0, wrong=1, ties=0)\n"
+
+
+SUCCESSOR = {"buggy": "def f(x):\n    return x\n", "correct": "def f(x):\n    return x + 1\n"}
+TESTS_OF_SUCCESSOR = "def test():\n    assert f(1) == 2\n"
+
+
+def test_a_pytest_module_imports_a_program_by_its_name_whatever_its_function_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"name": "successor", "test_module": "from successor import f\n" + TESTS_OF_SUCCESSOR, **SUCCESSOR}
+    assert command(monkeypatch, "corpora", "check", str(write(tmp_path / "mine.jsonl", row))) == 0
+    assert "no problems" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"name": "token", "test_module": "from token import f\n" + TESTS_OF_SUCCESSOR}, "standard library's"),
+        ({"name": "conftest", "test_module": "from conftest import f\n" + TESTS_OF_SUCCESSOR}, "pytest's"),
+        ({"name": "torn", "test_module": "def test(:\n"}, "must be a Python module"),
+        ({"name": "deep", "tests": [[[json.loads("[" * 200 + "]" * 200)], 2]]}, "must be plain data"),
+    ],
+)
+def test_tests_that_cannot_be_run_are_named_before_any_work(
+    row: dict[str, Any],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from llm_bridge.run import run_recipe
+
+    good = {"name": "good", "buggy": "def g(x):\n    return x\n", "correct": "def g(x):\n    return -x\n"}
+    path = write(tmp_path / "mine.jsonl", good, row | SUCCESSOR)
+    assert command(monkeypatch, "corpora", "check", str(path)) == 1
+    told = capsys.readouterr().out
+    assert f"PROBLEM {row['name']!r}: " in told and said in told
+    recipe = load_recipe("toy", [f"corpus.test=['file:{path}']", "score.tasks=['localise', 'repair']"])
+    with pytest.raises(CorpusError, match=rf"'repair' cannot run the tests of mine-.*{row['name']!r}") as caught:
+        run_recipe(recipe, tmp_path / "out", console=Console(quiet=True))
+    assert said in str(caught.value)
+    assert not list((tmp_path / "out").glob("*-*"))  # no cell

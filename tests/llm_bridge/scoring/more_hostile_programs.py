@@ -38,6 +38,17 @@ def _call(name: str, numbers: tuple[int | None, int | None], arguments: str = ""
     return Attack(name, _CALL + body, once=True)
 
 
+# Instructions of x86-64 in memory of its own; on other machines there is no such gate.
+_MACHINE_CODE = """
+import ctypes, mmap, platform
+def run(code):
+    if platform.machine() != "x86_64":
+        return -1
+    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(code)
+    return ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
+"""
+
 # Any text of 32 hexadecimal digits that a look at a file finds (`hostile_programs` has the same for other places).
 _TOKEN = """
 import os, re
@@ -397,6 +408,76 @@ def solve(x):
                 return x + 1
     return 0
     """),
+    # ── other doors to the kernel: machine code, numbers that the filter and the kernel might read differently ───────
+    Attack("call_by_the_32_bit_gate", _MACHINE_CODE + """
+def solve(x):
+    # mov eax, 20; int 0x80; ret: getpid by its number of 32-bit x86
+    return x + 1 if run(b"\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3") > 0 else 0
+    """, once=True),
+    Attack("fork_by_the_32_bit_gate", _MACHINE_CODE + """
+def solve(x):
+    return x + 1 if run(b"\\xb8\\x02\\0\\0\\0\\xcd\\x80\\xc3") >= 0 else 0
+    """, once=True),
+    _call("number_of_the_x32_interface", (0x40000000 | 39, None)),
+    _call("socket_of_the_x32_interface", (0x40000000 | 41, None), "2, 1, 0"),
+    _call("socket_by_a_number_with_high_bits", (1 << 32 | 41, 1 << 32 | 198), "2, 1, 0"),
+    _call("fork_by_a_number_with_high_bits", (1 << 32 | 57, None)),
+    _call("a_negative_number", (-1, -1)),
+    _call("kill_by_a_process_id_with_high_bits", (62, 129), "1 << 32 | @VICTIM@, 15"),
+    _call("open_to_empty_with_high_bits", (257, 56), "-100, b'@CANARY@', 1 << 32 | os.O_TRUNC"),
+    _call("process_by_new_clone", (435, 435), "b'\\0' * 32 + b'\\x11' + b'\\0' * 55, 88"),
+    _call("process_that_shares_memory", (56, 220), "0x100 | 17, 0, 0, 0, 0"),
+    _call("vector_read_of_the_judges_memory", (310, 270), "@PARENT@, b'\\0' * 16, 1, b'\\0' * 16, 1, 0"),
+    _call("signal_to_a_process_by_file", (424, 424), "0, 9, 0, 0"),
+    _call("execute_a_file_by_descriptor", (322, 281), "0, b'', 0, 0, 0x1000"),
+    _call("map_another_file_system", (429, 429), "-100, b'/', -100, b'/tmp', 0"),
+    _call("wait_on_many_futexes", (449, 449), "0, 0, 0, 0, 0"),
+    Attack("type_into_the_terminal", """
+        import fcntl, os, termios
+        def solve(x):
+            done = 0
+            for fd in (*range(16), os.open("/dev/tty", os.O_RDWR) if os.path.exists("/dev/tty") else 0):
+                try:
+                    fcntl.ioctl(fd, termios.TIOCSTI, b"x")
+                    done += 1
+                except OSError:
+                    pass
+            return x + 1 if done else 0
+    """),
+    Attack("own_memory_by_proc", """
+        import ctypes
+        def solve(x):
+            number = ctypes.c_long(x)
+            with open("/proc/self/mem", "r+b", buffering=0) as memory:
+                memory.seek(ctypes.addressof(number))
+                memory.write((x + 1).to_bytes(8, "little"))
+            return number.value
+    """),
+    Attack("roots_and_folders_of_others", """
+        import os
+        def solve(x):
+            for pid in ("self", "1", "@PARENT@", "@VICTIM@"):
+                for place in ("root/etc/passwd", "cwd/.", "exe", "map_files", "fdinfo/0", "stack", "syscall", "auxv"):
+                    try:
+                        os.close(os.open(f"/proc/{pid}/{place}", os.O_RDONLY | os.O_NONBLOCK))
+                        if (pid, place) != ("self", "cwd/."):    # its own folder
+                            return x + 1
+                    except OSError:
+                        pass
+            return 0
+    """),
+    Attack("links_that_tell_of_the_judge", """
+        import os
+        def solve(x):
+            for pid in ("1", "@PARENT@", "@VICTIM@"):
+                for place in ("cwd", "exe", "root", "fd/0", "fd/1", "ns/user"):
+                    try:
+                        os.readlink(f"/proc/{pid}/{place}")
+                        return x + 1
+                    except OSError:
+                        pass
+            return 0
+    """),
     # ── the answer without the work ─────────────────────────────────────────────────────────────────────────────────
     Attack("answer_the_next_question_too", """
         import json, os, struct
@@ -431,6 +512,58 @@ def solve(x):
             time.sleep(20)
             os._exit(0)   # lets a judge go on that waits in vain
     """, hangs=True),
+    Attack("tracer_that_rewrites_the_judges_variables", """
+        import ctypes, sys
+        def trace(frame, event, argument):
+            for name in ("answer", "result", "function", "request"):
+                if name in frame.f_locals:
+                    frame.f_locals[name] = {"id": frame.f_locals.get("request", {}).get("id"), "value": True}
+                    ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(0))
+            return trace
+        sys.settrace(trace)
+        frame = sys._getframe()
+        while frame:
+            frame.f_trace, frame = trace, frame.f_back
+        def solve(x):
+            return True
+    """),
+    Attack("audit_hook_at_every_step", """
+        import json, os, struct, sys
+        def hook(event, arguments):
+            if event in ("compile", "exec", "import", "object.__getattr__"):
+                body = json.dumps({"id": 2, "value": True, "loaded": True}).encode()
+                for fd in range(3, 8):
+                    try:
+                        os.write(fd, struct.pack(">I", len(body)) + body)
+                    except OSError:
+                        pass
+        sys.addaudithook(hook)
+        def solve(x):
+            exec("pass")
+            return True
+    """),
+    Attack("finaliser_that_answers", """
+        import json, os, struct
+        class Last:
+            def __del__(self):
+                body = json.dumps({"id": 2, "value": True}).encode()
+                for fd in range(3, 8):
+                    try:
+                        os.write(fd, struct.pack(">I", len(body)) + body)
+                    except OSError:
+                        pass
+        def solve(x):
+            Last()
+            raise ValueError(Last())
+    """),
+    Attack("codec_and_importer_of_ones_own", """
+        import builtins, codecs, sys
+        codecs.register(lambda name: codecs.lookup("rot13"))
+        sys.meta_path.insert(0, type("All", (), {"find_spec": staticmethod(lambda *_: None)}))
+        builtins.__import__ = lambda *_, **__: sys
+        def solve(x):
+            return "x".encode("ascii")
+    """),
     Attack("module_nested_outcome", """
         import os, struct
         def solve(x):

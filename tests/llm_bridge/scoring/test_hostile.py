@@ -44,6 +44,8 @@ SAME_EVERYWHERE = {
     "module_pytest_exit", "module_pytest_exit_at_import", "module_tests_removed", "module_hang", "module_fork",
     "answer_the_next_question_too", "a_number_that_json_takes_for_infinite", "not_a_number",
     "the_expected_value_by_name", "module_pytest_replaced", "a_timer_that_outlives", "keep_the_pipe_after_the_answer",
+    "tracer_that_rewrites_the_judges_variables", "audit_hook_at_every_step", "finaliser_that_answers",
+    "codec_and_importer_of_ones_own",
 }  # fmt: skip
 # against files; an older Landlock forbids less of it, and an ordinary user's own files are not protected by their owner
 FILES = (
@@ -51,6 +53,7 @@ FILES = (
     "truncate_file", "append_to_file", "overwrite_file", "make_an_unnamed_file_on_the_disk", "map_a_file_to_write",
     "delete_file", "change_mode", "touch_times", "touch_by_old_calls", "change_extended_attributes", "read_file",
     "module_truncate_file", "read_a_named_file_of_a_package", "kill_victim", "pipes_of_the_judge",
+    "kill_by_a_process_id_with_high_bits", "open_to_empty_with_high_bits",
 )  # fmt: skip
 BY_DEFAULT = {"namespaces": None, "landlock+seccomp": None, "landlock+seccomp, ABI 1": FILES}  # None: all
 # what the open cage lets through without harm to the machine that runs the tests
@@ -67,11 +70,14 @@ REAL = (
     "read_a_package_by_libc", "read_usr_local_and_share", "system_v_semaphores", "socket_pair",
     "touch_what_was_left_open", "cpu_time_of_the_judge", "clocks_of_everybody",
     "new_user_namespace", "personality_without_randomness", "module_read_package", "module_truncate_file",
+    "socket_by_a_number_with_high_bits", "kill_by_a_process_id_with_high_bits", "open_to_empty_with_high_bits",
+    "own_memory_by_proc", "roots_and_folders_of_others",
 )  # fmt: skip
 HARMFUL = {
     "truncate_by_opening_to_read", "truncate_by_creat", "truncate_by_openat2", "append_to_file",
     "map_a_file_to_write", "touch_by_old_calls", "module_truncate_file", "kill_victim", "delete_file",
     "delete_tree", "overwrite_file", "change_mode", "touch_times", "connect_to_loopback",
+    "kill_by_a_process_id_with_high_bits", "open_to_empty_with_high_bits",
 }  # fmt: skip
 FRIENDS = ("equal_to_everything", "int_equal_to_everything", "list_equal_to_everything", "false_class")
 

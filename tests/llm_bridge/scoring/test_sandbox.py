@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import json
@@ -27,7 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from more_hostile_programs import MORE
 
-from llm_bridge.corpora.programs import TestSuite
+from llm_bridge.corpora.programs import ProgramPair, TestSuite, entry_point
 from llm_bridge.scoring import sandbox
 from llm_bridge.scoring._isolation import compare, landlock, paths, process, seccomp, wire
 from llm_bridge.scoring._isolation.process import LEVELS, CageError, Job
@@ -149,8 +150,49 @@ def test_bad_parameters_name_themselves() -> None:
         run_tests(good, "f", [[[object()], 1]])
     with pytest.raises(ValueError, match=r"helpers.*\.\./x\.py"):
         run_tests(good, "f", TestSuite(cases=(([1], 1),), helpers={"../x.py": ""}))
-    with pytest.raises(ValueError, match="test_module"):
-        run_tests(good, "f", TestSuite(test_module="def ("))
+    for module in ("def (", "x = '\0'", "-" * 200_000 + "1", "x = '\ud800'"):
+        with pytest.raises(ValueError, match=r"test_module.*must be a Python module"):
+            run_tests(good, "f", TestSuite(test_module=module))
+
+
+def test_names_are_read_as_python_reads_them() -> None:
+    """PEP 3131: identifiers are compared in Unicode's normal form NFKC; the micro sign is the Greek letter mu there."""
+    source = "def \N{MICRO SIGN}(x): return x + 1\n"
+    assert run_tests(source, "\N{MICRO SIGN}", [[[1], 2], [[1], 1]]).cases == ("pass", "fail")
+    module = "from \N{MICRO SIGN} import \N{MICRO SIGN}\ndef test(): assert \N{MICRO SIGN}(1) == 2\n"
+    assert run_tests(source, "\N{MICRO SIGN}", TestSuite(test_module=module)).verdict == "pass"
+    with pytest.raises(ValueError, match=r"entry_point.*'token'"):  # full-width letters
+        run_tests(source, "\uff54\uff4f\uff4b\uff45\uff4e", TestSuite(test_module=module))
+
+
+def _pair(name: str, *, function: str = "f", **tests) -> ProgramPair:
+    texts = {"buggy": f"def {function}(x):\n    return x\n", "correct": f"def {function}(x):\n    return x + 1\n"}
+    suite = TestSuite(**tests)
+    return ProgramPair(
+        name=name, docstring="", buggy_line=2, tests=suite, corpus="mine", group=name, defect_class=None, **texts
+    )
+
+
+def test_suites_that_would_be_refused_are_found_before_any_work() -> None:
+    module = "from prog import f\ndef test(): assert f(1) == 2\n"
+    deep: list[object] = []
+    for _ in range(200):
+        deep = [deep]
+    pairs = [
+        _pair("good", cases=(([1], 2),)),
+        _pair("prog", test_module=module),
+        _pair("token", test_module=module),
+        _pair("conftest", test_module=module),
+        _pair("torn", test_module="def ("),
+        _pair("deep", cases=(([deep], 2),)),
+        _pair("shadowed", cases=(([1], 2),), helpers={"inspect.py": ""}),
+    ]
+    problems = sandbox.suite_problems(pairs)
+    assert [problem.split("'")[1] for problem in problems] == ["token", "conftest", "torn", "deep", "shadowed"]
+    for pair in pairs:  # the same as when they are run
+        refused = pair.name in ("token", "conftest", "torn", "deep", "shadowed")
+        with pytest.raises(ValueError) if refused else contextlib.nullcontext():
+            assert run_tests(pair.correct, entry_point(pair), pair.tests).verdict == "pass"
 
 
 # ── values ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -382,9 +424,76 @@ def test_what_the_program_sees(level: str) -> None:
     assert run(source, "f", [[[], Spy()]]).verdict == "pass"
     environment, uid, own_session, limits, stdin, no_site = seen[0]  # type: ignore[misc]
     assert (environment, own_session, stdin, no_site) == ({}, True, "", 1)
-    assert limits[0] <= 512 << 20 and limits[1] <= 64
+    assert limits[0] <= 512 << 20
+    # threads: where the kernel counts those of all of a user's processes, 64 more than there are
+    of_a_user = level == LEVELS[-1] or (level != "namespaces" and os.geteuid() != 0)
+    assert 64 <= limits[1] <= 64 + (_threads_of_the_machine() if of_a_user else 0)
     if level != LEVELS[-1]:
         assert uid != 0
+
+
+def _threads_of_the_machine() -> int:
+    """Number of all threads, and some for those that come and go."""
+    return sum(len(list(tasks.iterdir())) for tasks in Path("/proc").glob("[0-9]*/task") if tasks.exists()) + 50
+
+
+THREADED = """
+import threading, time
+threading.stack_size(32768)
+def take(number):
+    started = 0
+    try:
+        for _ in range(number):
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+            started += 1
+    except RuntimeError:
+        pass
+    return started
+"""
+
+
+@pytest.mark.parametrize("label", ["namespaces", "namespaces, root without a user namespace", "landlock+seccomp"])
+def test_a_program_that_takes_all_threads_leaves_the_next_cage_its_own(label: str) -> None:
+    if missing(label):
+        pytest.skip(missing(label))
+    if os.geteuid() != 0 and label != "namespaces":
+        pytest.skip("one user's threads are counted together: docs/explanation/untrusted-programs.md")
+    with emulated(label) as level, process.Child(Job(level=level, entry_point="take", cpu_s=60)) as other:
+        assert other.ask({"load": THREADED}, 10)["loaded"]
+        assert other.ask({"call": [1000], "consume": ""}, 10)["value"] == 63  # 64 with the first one
+        assert run_tests(THREADED, "take", [[[8], 8]]).verdict == "pass"
+
+
+@pytest.mark.skipif(not LINUX or os.geteuid() != 0, reason="changes the user id, which takes root")
+def test_threads_that_a_user_has_already_do_not_count() -> None:
+    """As on any desktop: a program with threads is judged by what it returns, not by what else is running."""
+    code = f"""
+        import os, threading, time
+        os.setgroups([]); os.setresgid(4242, 4242, 4242); os.setresuid(4242, 4242, 4242)
+        threading.stack_size(32768)
+        for _ in range(100):
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        from llm_bridge.scoring import sandbox
+        for level in sandbox.LEVELS[:2]:
+            sandbox.isolation_level = lambda level=level: level
+            try:
+                print(level, sandbox.run_tests({THREADED!r}, "take", [[[8], 8], [[1000], 0]]).cases)
+            except RuntimeError as error:
+                print(level, "missing", error)
+        os._exit(0)
+    """
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(
+        [_public_interpreter(), "-c", textwrap.dedent(code)],
+        cwd="/",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 and any("missing" not in line for line in lines), done.stderr
+    assert all(line.endswith("('pass', 'fail')") or "missing" in line for line in lines), lines
 
 
 def test_a_private_interpreter_and_a_private_umask_are_no_obstacle(level: str, monkeypatch) -> None:
@@ -573,7 +682,11 @@ def test_the_worker_as_the_kernel_sees_it(level: str, private: bool, monkeypatch
         status = dict(re.findall(r"^(\w+):[ \t]*(.*)$", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE))
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         root = os.geteuid() == 0
-        assert set(status["Uid"].split()) == ({"65534"} if root else {str(os.geteuid())})
+        users = set(status["Uid"].split())
+        if root and level != "namespaces":  # a user of this cage alone (in a user namespace nobody is that)
+            assert len(users) == 1 and int(min(users)) >> 24 == 0xF0
+        else:
+            assert users == ({"65534"} if root else {str(os.geteuid())})
         assert not root or status["Groups"].strip() == ""
         capabilities = {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")}
         allowed = 1 << 2 if private and root else 0  # CAP_DAC_READ_SEARCH, never CAP_DAC_OVERRIDE
@@ -781,6 +894,15 @@ def test_the_budget_is_for_all_cases_together() -> None:
     for budget in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="budget_s"):
             run_tests(source, "f", [[[0], 0]], budget_s=budget)
+
+
+def test_a_program_that_ends_its_cage_again_and_again_spends_its_budget() -> None:
+    """Each new cage takes far longer than the case that ends it."""
+    start = time.monotonic()
+    outcome = run_tests("import os\ndef f(x): os._exit(0)\n", "f", [[[x], x] for x in range(300)], time_limit_s=0.3)
+    assert time.monotonic() - start < 3 * 10 * 0.3  # of which a crowded machine may take its share
+    assert outcome.verdict == "timeout" and outcome.failed == 300
+    assert outcome.cases[0] == "crash" and list(outcome.cases) == sorted(outcome.cases)  # "crash", then "timeout"
 
 
 @pytest.mark.parametrize(
