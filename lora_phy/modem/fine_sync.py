@@ -21,6 +21,8 @@ CLOCK_SIGMA_PPM = 12.0
 MAX_CLOCK_PPM = 60.0
 SYNC_MARGIN = 7.0
 """Nats by which another sync word must be likelier before a frame counts as another network's."""
+MISREAD_BINS = 0.25
+"""Bins by which a clock's drift may move a sync chirp against the upchirps before it is read again."""
 CLEANEST = 1e-9
 """Least noise, in units of the signal."""
 _ZOOM_STEP = 0.125
@@ -55,9 +57,9 @@ def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -
             _drift_grid(sf), CLOCK_SIGMA_PPM * 1e-6 * num_bins, _ZOOM_STEP,
         )  # fmt: skip
         drift, carrier, up_column, down_column, up_energy, sync_energy, down_energy, weakest, going_on = fit[:9]
-        if carrier == 0.0:
+        if carrier == 0.0 and abs(drift * (up_centre + 1.0)) < MISREAD_BINS:
             break
-        # a carrier that moves has moved the sync chirps' tones, which may have been misread
+        # a carrier that moves, or a clock, has moved the sync chirps' tones, which may have been misread
         tones = up_column * _ZOOM_STEP - _ZOOM_RANGE + (np.array([-2.0, -1.0]) - up_centre) * (drift + carrier)
         turned = rows[num_up:num_before] * np.exp(-2j * np.pi / num_bins * np.outer(tones, np.arange(num_bins)))
         again, own_network = decide_sync(

@@ -137,6 +137,17 @@ def test_clock_error_is_followed_through_long_frames(hear, sfo_ppm, one_crystal)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sync_word", [0x12, None])
+@pytest.mark.parametrize(("sf", "sfo_ppm"), [(12, 25.0), (12, -40.0), (11, 60.0), (11, -45.0)])
+def test_a_clock_error_does_not_change_the_sync_word(hear, sf, sfo_ppm, sync_word) -> None:
+    # from upchirps to sync chirps the tones move by 4.5 symbols of drift: 0.7 bins at SF12, 40 ppm
+    sent = LoRaParams(sf=sf)
+    heard = hear(sent, payload=bytes(6), snr_db=5.0, sfo_ppm=sfo_ppm, sto_samples=0.3)
+    [frame] = receive(heard.iq, replace(sent, sync_word=sync_word))
+    assert (frame.status, frame.payload, frame.sync_word) == ("ok", bytes(6), 0x12)
+    assert frame.sync_symbols == (8, 16)
+
+
 @pytest.mark.parametrize("sfo_ppm", [20.0, -20.0])
 def test_clock_error_at_sf12(hear, sfo_ppm) -> None:
     params = LoRaParams(sf=12, cr=1)
