@@ -4,7 +4,8 @@ A scene is a stream of 1 MS/s with thirty frames: random spreading factor, bandw
 (8, 12 or 16), payload, carrier and clock offset, waveform, and an SNR 6 to 25 dB above that of PER 10 %. The gaps are
 random; a third of the frames begins before the one before has ended, at another spreading factor and slope. Where the
 first upchirps lie under a stronger frame, the start that is reported may lie after them: such frames are counted as
-found, and as `late`.
+found, and as `late`. Everything is looked for at once, without (`plain`) and with cancellation across spreading
+factors (`cancel`).
 
     python benchmarks/blind_scan.py --scenes 20 --out docs/results/blind_scan.json
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,9 +24,13 @@ import numpy as np
 from _harness import machine, made
 
 from lora_phy import ChannelParams, LoRaParams, apply_channel, receive, transmit
+from lora_phy.receiver.frame_reception import Decoding, RxFrame
+from lora_phy.receiver.front_end import without_constant
+from lora_phy.receiver.hidden_frames import Recording, with_hidden_frames
 
 RATE_HZ = 1e6
 BANDWIDTHS_HZ = (125e3, 250e3, 500e3)
+SFS = range(7, 13)
 NUM_FRAMES = 30
 SYNC_WORDS = (0x12, 0x34, 0x2B)
 
@@ -38,7 +44,7 @@ def scene(seed: int) -> tuple[np.ndarray, list[tuple[int, LoRaParams, bytes]]]:
     """A stream, and every frame's first sample, parameters and payload."""
     rng = np.random.default_rng(seed)
     parts: list[tuple[int, LoRaParams, bytes, np.ndarray]] = []
-    time, last, overlapping = 20_000, None, False
+    place, last, overlapping = 20_000, None, False
     for _ in range(NUM_FRAMES):
         params = draw(rng)
         overlapping = last is not None and not overlapping and rng.random() < 1 / 2
@@ -46,11 +52,11 @@ def scene(seed: int) -> tuple[np.ndarray, list[tuple[int, LoRaParams, bytes]]]:
             params = draw(rng)
         if parts:
             length = len(parts[-1][3])
-            time = parts[-1][0] + (
+            place = parts[-1][0] + (
                 int(rng.uniform(0.2, 0.9) * length) if overlapping else length + int(rng.uniform(2e3, 50e3))
             )
             if not overlapping:  # nor inside an earlier, longer one
-                time = max(time, max(start + len(iq) for start, _, _, iq in parts) + 2000)
+                place = max(place, max(start + len(iq) for start, _, _, iq in parts) + 2000)
         payload = rng.bytes(int(rng.integers(4, 24)))
         # noise has power 1 in 125 kHz
         snr_db = -10.12 - 2.645 * (params.sf - 7) + rng.uniform(6, 25)
@@ -58,7 +64,7 @@ def scene(seed: int) -> tuple[np.ndarray, list[tuple[int, LoRaParams, bytes]]]:
         ppm = float(rng.uniform(-10, 10))
         offset = ChannelParams(cfo_hz=868.0 * ppm, sfo_ppm=ppm, sto_samples=float(rng.uniform(-0.5, 0.5)))
         iq = apply_channel(np.pad(transmit(payload, params), 64), offset, params, rng=rng)
-        parts.append((time - 64, params, payload, (amplitude * iq).astype(np.complex64)))
+        parts.append((place - 64, params, payload, (amplitude * iq).astype(np.complex64)))
         last = params
     total = max(start + len(iq) for start, _, _, iq in parts) + 50_000
     noise = rng.standard_normal(2 * total, dtype=np.float32).view(np.complex64)
@@ -83,12 +89,27 @@ def draw(rng: np.random.Generator) -> LoRaParams:
 
 
 def scan(seed: int) -> dict:
-    """Counts of one scene."""
+    """Counts of one scene, of a search that looks for everything at once and of one that cancels besides."""
     stream, truth = scene(seed)
-    frames = []
-    for bandwidth_hz in BANDWIDTHS_HZ:
-        wanted = [LoRaParams(sf=sf, bandwidth_hz=bandwidth_hz, sync_word=None) for sf in range(7, 13)]
-        frames += receive(stream, wanted, sample_rate_hz=RATE_HZ)
+    wanted = [
+        LoRaParams(sf=sf, bandwidth_hz=bandwidth_hz, sync_word=None) for bandwidth_hz in BANDWIDTHS_HZ for sf in SFS
+    ]
+    begun = time.process_time()
+    plain = receive(stream, wanted, sample_rate_hz=RATE_HZ)
+    searched = time.process_time()
+    # as receive(…, cancel=True) goes on, without a second search of the same stream
+    samples = without_constant(stream, RATE_HZ, BANDWIDTHS_HZ)
+    cancelled = with_hidden_frames(Recording(samples, RATE_HZ, 0.0), plain, wanted, Decoding())
+    done = time.process_time()
+    row = {"seed": seed, "seconds": round(len(stream) / RATE_HZ, 1), "true": len(truth)}
+    return row | {
+        "plain": {**counts(plain, truth), "cpu_s": round(searched - begun, 2)},
+        "cancel": {**counts(cancelled, truth), "cpu_s": round(done - begun, 2)},
+    }
+
+
+def counts(frames: list[RxFrame], truth: list[tuple[int, LoRaParams, bytes]]) -> dict:
+    """What is there and what is not, of a scene's frames."""
     found = [0] * len(truth)
     false = false_ok = damaged = late = 0
     for frame in frames:
@@ -109,9 +130,6 @@ def scan(seed: int) -> dict:
             false += 1
             false_ok += frame.status == "ok"
     return {
-        "seed": seed,
-        "seconds": round(len(stream) / RATE_HZ, 1),
-        "true": len(truth),
         "found": sum(n > 0 for n in found),
         "twice": sum(n > 1 for n in found),
         "late": late,
@@ -132,8 +150,10 @@ def main() -> None:
     for seed in range(options.first, options.first + options.scenes):
         rows.append(scan(seed))
         print(rows[-1], flush=True)
-    names = ("true", "found", "twice", "late", "damaged", "false", "false_ok")
-    total = {name: sum(row[name] for row in rows) for name in names}
+    names = ("found", "twice", "late", "damaged", "false", "false_ok", "cpu_s")
+    total: dict = {"true": sum(row["true"] for row in rows)}
+    for kind in ("plain", "cancel"):
+        total[kind] = {name: round(sum(row[kind][name] for row in rows), 1) for name in names}
     print(total)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

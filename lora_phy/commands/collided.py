@@ -1,4 +1,4 @@
-"""``collided``: the frames of a recording in which frames of one spreading factor overlap."""
+"""``collided``: the frames of a recording in which frames of one spreading factor, or of several, overlap."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ METHODS = ("plain", "sic", "segments")
 _EXAMPLES = """examples:
   python -m lora_phy collided capture.sigmf-meta
   python -m lora_phy collided capture.cs8 --sf 7 --sync-word 0x34 --sample-rate-hz 2e6 --center-offset-hz 100e3
+  python -m lora_phy collided crowded.cs16 --sample-rate-hz 1e6 --sf 7 8 9 10 --sync any
 
 Frames that are read are subtracted, and what is left is searched again. The whole recording is held in memory: cut long
 ones where they are silent. Exit status: 0 where a frame was found, 1 where none was, 2 on an error."""
@@ -23,7 +24,7 @@ ones where they are silent. Exit status: 0 where a frame was found, 1 where none
 
 def add(commands: Subparsers) -> None:
     """Declare the command."""
-    parser = add_command(commands, "collided", run, "read frames that overlap on one spreading factor and channel")
+    parser = add_command(commands, "collided", run, "read frames that overlap in one channel", several=True)
     parser.epilog = _EXAMPLES
     add_input(parser)
     parser.add_argument(
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     rate_hz, start_time = settings["sample_rate_hz"], settings["start_time"]
     frames = receive_collided(
         iq,
-        wanted[0],
+        wanted,
         method=options.method,
         sample_rate_hz=rate_hz,
         center_offset_hz=settings["center_offset_hz"],

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from lora_phy.commands.options import Subparsers, add_command, all_params_from
 
 if TYPE_CHECKING:
+    from lora_phy.arrays import IQ
     from lora_phy.params import LoRaParams
     from lora_phy.receiver.channelizer import ChannelFrame, GatewayReceiver
     from lora_phy.receiver.frame_reception import RxFrame
@@ -25,9 +26,12 @@ _EXAMPLES = """examples:
   python -m lora_phy rx capture.sigmf-meta
   python -m lora_phy rx sdrsharp.wav --sf 7 8 9 --sync-word any --center-offset-hz -100e3
   rtl_sdr -f 868.1M -s 1M - | python -m lora_phy rx - --format cu8 --sample-rate-hz 1e6 --sf any --sync-word any
+  python -m lora_phy rx crowded.cs16 --sample-rate-hz 1e6 --sf any --bandwidth-hz 125e3 250e3 --sync-word any --cancel
   python -m lora_phy rx gateway.cs16 --sample-rate-hz 2e6 --sf any --channels 8 --json --pcap frames.pcap
 
 exit status: 0 where a frame was found, 1 where none was, 2 on an error"""
+WHOLE_SAMPLES = 1 << 25
+"""Length of a recording that is held in memory as a whole unless told otherwise: 256 MiB."""
 
 
 def add(commands: Subparsers) -> None:
@@ -42,6 +46,12 @@ def add(commands: Subparsers) -> None:
     rx.add_argument("--keep-dc", action="store_true", help="do not remove the receiver's DC spike")
     rx.add_argument("--hard", action="store_true", help="decide symbol by symbol")
     rx.add_argument("--num-trials", type=int, default=0, help="alternatives a failed CRC may choose from")
+    rx.add_argument(
+        "--cancel",
+        action=argparse.BooleanOptionalAction,
+        help="subtract strong frames and search under them for other spreading factors and bandwidths; frames are"
+        " printed at the end (default: for files of at most 33 million samples, where several are looked for)",
+    )
     rx.add_argument("--json", action="store_true", help="JSON lines: one object a frame")
     rx.add_argument("--pcap", metavar="FILE", help="also write the frames as LoRaTap (link type 270), for Wireshark")
 
@@ -64,7 +74,7 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print every frame as it is found; where there is none, say what to look at."""
+    """Print every frame, as it is found or, with cancellation, at the end; where there is none, say what to look at."""
     from lora_phy.commands.diagnosis import FirstSecond, diagnose
     from lora_phy.receiver.frame_reception import RxFrame
 
@@ -75,9 +85,11 @@ def run(options: argparse.Namespace) -> int:
         settings |= {"soft": not options.hard, "num_trials": options.num_trials}
         if options.keep_dc:
             settings["remove_dc"] = False
-        receiver: Receiver | GatewayReceiver
+        receiver: Receiver | GatewayReceiver | _Cancelling
         if options.channels is None and options.spacing_hz is None:
-            receiver = _receiver(wanted, settings | {"in_order": not stream.live})
+            receiver = _receiver(wanted, settings | {"in_order": not stream.live}, stream.live, options.cancel)
+        elif options.cancel:
+            raise ValueError("'--cancel' must not be given with '--channels' or '--spacing-hz': channels do not cancel")
         else:
             receiver = _gateway(wanted, settings, options)
         first_second = FirstSecond(rate)
@@ -193,10 +205,47 @@ def _instant(text: str) -> datetime:
         raise ValueError(f"'--start-time' must be an instant such as 2026-01-31T12:00:00Z (got {text!r})") from None
 
 
-def _receiver(wanted: list[LoRaParams], settings: dict[str, Any]) -> Receiver:
+def _receiver(
+    wanted: list[LoRaParams], settings: dict[str, Any], live: bool, cancel: bool | None
+) -> Receiver | _Cancelling:
     from lora_phy.receiver.stream import Receiver
 
-    return Receiver(wanted, **settings)
+    streaming = Receiver(wanted, **settings)
+    if cancel is False or len(wanted) < 2 or (live and not cancel):
+        return streaming
+    return _Cancelling(streaming, wanted, settings, None if cancel else WHOLE_SAMPLES)
+
+
+class _Cancelling:
+    """A receiver that holds a recording to its end and cancels; one that turns out longer than `most` samples is handed
+    to the `streaming` one.
+    """
+
+    def __init__(
+        self, streaming: Receiver, wanted: list[LoRaParams], settings: dict[str, Any], most: int | None
+    ) -> None:
+        self._streaming, self._wanted, self._most = streaming, wanted, most
+        self._settings = {name: value for name, value in settings.items() if name != "in_order"}
+        self._held: list[IQ] | None = []
+
+    def push(self, chunk: IQ) -> list[RxFrame]:
+        if self._held is None:
+            return self._streaming.push(chunk)
+        self._held.append(chunk)
+        if self._most is None or sum(len(item) for item in self._held) <= self._most:
+            return []
+        held, self._held = self._held, None
+        return [frame for item in held for frame in self._streaming.push(item)]
+
+    def flush(self) -> list[RxFrame]:
+        import numpy as np
+
+        from lora_phy.receiver.stream import receive
+
+        if self._held is None:
+            return self._streaming.flush()
+        iq = np.concatenate(self._held) if self._held else np.zeros(0, np.complex64)
+        return receive(iq, self._wanted, cancel=True, **self._settings)
 
 
 def _gateway(wanted: list[LoRaParams], settings: dict[str, Any], options: argparse.Namespace) -> GatewayReceiver:

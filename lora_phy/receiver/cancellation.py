@@ -11,9 +11,9 @@ coherently over eight symbols. Gains are local, so a channel that fades slowly a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ ComplexArray = npt.NDArray[np.complex128]
 class Replica:
     """A frame as it arrived but for its gain: ``template[0]`` lies at sample `first` of the stream.
 
-    `start` (samples, fractional), `cfo_hz` and `waveform` are those of the template.
+    `start` (samples, fractional), `cfo_hz`, `sfo_ppm` and `waveform` are those of the template.
     """
 
     template: IQ
@@ -51,6 +51,7 @@ class Replica:
     cfo_hz: float
     block: int
     waveform: Literal["chip", "textbook"]
+    sfo_ppm: float = 0.0
 
 
 def sent_symbols(frame: RxFrame) -> tuple[Symbols, LoRaParams]:
@@ -80,10 +81,11 @@ def sent_symbols(frame: RxFrame) -> tuple[Symbols, LoRaParams]:
     return encode_nibbles(nibbles, len(encoded), params), params
 
 
-def fit_frame(stream: IQ, frame: RxFrame) -> Replica:
+def fit_frame(stream: IQ, frame: RxFrame, *, clocks: Iterable[float] | None = None) -> Replica:
     """The replica of a correctly received frame, aligned with `stream` (at ``frame.params.sample_rate_hz``).
 
-    Both waveforms are tried, and the frame's clock beside a perfect one: what explains most of the stream counts.
+    Both waveforms are tried, and several `clocks` (ppm; None: the frame's beside a perfect one): what explains most of
+    the stream counts.
 
     Examples
     --------
@@ -100,7 +102,7 @@ def fit_frame(stream: IQ, frame: RxFrame) -> Replica:
     other = replace(params, waveform="textbook" if params.waveform == "chip" else "chip")
     waves = [(form, modulate_frame(symbols, form, sync_symbols=frame.sync_symbols)) for form in (params, other)]
     fits = []
-    for sfo_ppm in {0.0, frame.sfo_ppm}:
+    for sfo_ppm in {0.0, frame.sfo_ppm} if clocks is None else clocks:
         fit = fit_wave(stream, waves[0][1], params, start, frame.cfo_hz, sfo_ppm, misplaced=MAX_MISPLACED)
         fits.append(fit)
         # the preambles are one, so the other waveform begins at the same place
@@ -142,7 +144,7 @@ def make_replica(wave: IQ, params: LoRaParams, start: float, cfo_hz: float, sfo_
     padded = np.pad(wave, MARGIN)
     template = time_and_clock_offset(padded, start - whole + MARGIN * 1e-6 * sfo_ppm, sfo_ppm)
     template = template * phasor(cfo_hz / params.sample_rate_hz, len(template), start_sample=-MARGIN)
-    return Replica(template, whole - MARGIN, start, cfo_hz, params.samples_per_symbol, params.waveform)
+    return Replica(template, whole - MARGIN, start, cfo_hz, params.samples_per_symbol, params.waveform, sfo_ppm)
 
 
 def block_sums(stream: IQ, replica: Replica) -> tuple[ComplexArray, npt.NDArray[np.float64]]:
@@ -164,18 +166,24 @@ def block_sums(stream: IQ, replica: Replica) -> tuple[ComplexArray, npt.NDArray[
 
 def contribution(stream: IQ, replica: Replica) -> IQ:
     """Contribution of the replica's frame to `stream`, as an array of its length: gains as of the module's formula."""
-    sums, energies = block_sums(stream, replica)
-    window = np.ones(2 * GAIN_REACH + 1)
-    gains = np.convolve(sums, window, "same") / np.maximum(np.convolve(energies, window, "same"), 1e-9)
-    centres = (np.arange(len(gains)) + 0.5) * replica.block
-    at = np.arange(len(replica.template))
-    gain = np.interp(at, centres, gains.real) + 1j * np.interp(at, centres, gains.imag)
+    gain = gains_at(np.arange(len(replica.template)), stream, replica)
     out = np.zeros(len(stream), dtype=np.complex64)
     low, high = max(replica.first, 0), min(replica.first + len(replica.template), len(stream))
     if high > low:
         inside = slice(low - replica.first, high - replica.first)
         out[low:high] = replica.template[inside] * gain[inside]
     return out
+
+
+def gains_at(places: npt.NDArray[Any], stream: IQ, replica: Replica) -> IQ:
+    """g of the module's formula at `places`, in samples of the template (fractional ones too)."""
+    sums, energies = block_sums(stream, replica)
+    window = np.ones(2 * GAIN_REACH + 1)
+    gains = np.convolve(sums, window, "same") / np.maximum(np.convolve(energies, window, "same"), 1e-9)
+    centres = (np.arange(len(gains)) + 0.5) * replica.block
+    gain = np.empty(len(places), np.complex64)
+    gain.real, gain.imag = np.interp(places, centres, gains.real), np.interp(places, centres, gains.imag)
+    return gain
 
 
 def subtract_all(iq: IQ, replicas: Sequence[Replica], *, sweeps: int = 2) -> IQ:

@@ -1,4 +1,4 @@
-"""Overlapping frames of one spreading factor: who can still be read.
+"""Overlapping frames of one spreading factor, or of several: who can still be read.
 
     plain      `receive`: frames are found and decoded as if each were alone; the capture effect decides
     sic        receive ─ subtract every frame whose CRC holds ─ receive the rest ─ …, until nothing new appears
@@ -16,6 +16,7 @@ metric, its soft use by the decoder and the feedback are this library's own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -27,8 +28,11 @@ from lora_phy.channel.offsets import phasor
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.cancellation import Replica, fit_frame, subtract_all
 from lora_phy.receiver.co_sf_interference import resolve
-from lora_phy.receiver.frame_reception import RxFrame
-from lora_phy.receiver.stream import Receiver, checked_stream, receive
+from lora_phy.receiver.frame_reception import Decoding, RxFrame
+from lora_phy.receiver.front_end import without_constant
+from lora_phy.receiver.ghosts import Ghosts
+from lora_phy.receiver.hidden_frames import Recording, cancel, is_of, without_others
+from lora_phy.receiver.stream import Receiver, checked_params, checked_stream, receive
 from lora_phy.resampling import change_rate
 
 Method = Literal["plain", "sic", "segments"]
@@ -42,7 +46,7 @@ CHIP_SAMPLES = 2
 
 def receive_collided(
     iq: npt.ArrayLike,
-    params: LoRaParams,
+    params: LoRaParams | Sequence[LoRaParams],
     *,
     method: Method = "segments",
     sample_rate_hz: float | None = None,
@@ -55,7 +59,9 @@ def receive_collided(
     iq
         ``(n,)`` complex. Worked on as a whole: cut long recordings where they are silent.
     params
-        One set of parameters. Only frames whose CRC holds (or, without CRC, that are complete) are subtracted.
+        One set of parameters. Only frames whose CRC holds (or, without CRC, that are complete) are subtracted. Of
+        several sets, frames of 0 dB SNR and more whose CRC holds are first cancelled across them, as by ``receive(…,
+        cancel=True)``; each set that has a frame is then worked on in the stream without the others' frames.
     method
         "plain", "sic" or "segments".
     sample_rate_hz
@@ -90,6 +96,12 @@ def receive_collided(
     plain = Receiver(params, sample_rate_hz=sample_rate_hz, center_offset_hz=center_offset_hz)  # checks the arguments
     if method == "plain":
         return plain.push(iq) + plain.flush()
+    wanted = checked_params(params)
+    if len(wanted) > 1:
+        frames = plain.push(iq) + plain.flush()
+        rate_hz = wanted[0].sample_rate_hz if sample_rate_hz is None else float(sample_rate_hz)
+        return _across(Recording(checked_stream(iq), rate_hz, float(center_offset_hz)), frames, wanted, method)
+    [params] = wanted
     if params.inverted_iq:
         upright = replace(params, inverted_iq=False)
         frames = receive_collided(
@@ -107,6 +119,21 @@ def receive_collided(
     frames = _cancel(samples, work, method)
     scale = rate_hz / work.sample_rate_hz
     return [_rescaled(frame, scale, params) for frame in frames]
+
+
+def _across(heard: Recording, frames: list[RxFrame], wanted: Sequence[LoRaParams], method: Method) -> list[RxFrame]:
+    """Frames of several sets of parameters: of each that has one, in the stream without the others' frames."""
+    samples = without_constant(heard.samples, heard.rate_hz, [item.bandwidth_hz for item in wanted])
+    heard = replace(heard, samples=samples)
+    known, subtracted = cancel(heard, frames, wanted, Decoding())
+    found: list[RxFrame] = []
+    for params in wanted:
+        if any(is_of(params, frame) for frame in known):
+            found += receive_collided(
+                without_others(heard, subtracted, params), params, method=method,
+                sample_rate_hz=heard.rate_hz, center_offset_hz=heard.center_offset_hz,
+            )  # fmt: skip
+    return Ghosts(heard.rate_hz).without(sorted(found, key=lambda item: item.start_sample + item.sto_samples))
 
 
 def _cancel(samples: IQ, params: LoRaParams, method: Method) -> list[RxFrame]:

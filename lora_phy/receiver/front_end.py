@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -57,6 +58,19 @@ class DcBlocker:
         if len(self.rest):
             own = len(self.rest) >= self.block // 2 or self._constant == 0.0
             self.rest = self.rest - (_constants(self.rest[np.newaxis])[0] if own else self._constant)
+
+
+def dc_blocker(rate_hz: float, bandwidths_hz: Iterable[float]) -> DcBlocker:
+    """The blocker for a stream in which signals of these bandwidths are sought."""
+    return DcBlocker(math.ceil(DC_BLOCK_CHIPS * rate_hz / min(bandwidths_hz)))
+
+
+def without_constant(samples: IQ, rate_hz: float, bandwidths_hz: Iterable[float]) -> IQ:
+    """A whole stream without its constant."""
+    blocker = dc_blocker(rate_hz, bandwidths_hz)
+    begun = blocker.push(samples)
+    blocker.finish()
+    return np.concatenate([begun, blocker.rest])
 
 
 def _constants(blocks: IQ) -> IQ:

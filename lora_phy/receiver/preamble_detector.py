@@ -96,6 +96,10 @@ class PreambleDetector:
         begins = [run.begin - 2 * n for run in self.runs if run.latest.start + reach > first]
         return min([first - self.history, *begins]) * self.front.samples_per_chip
 
+    def knows_all_before(self, chip: float) -> bool:
+        """Whether every peak before a chip has been followed to its end."""
+        return self._known_before() >= chip and not any(item.candidate.start < chip for item in self.pending)
+
     def oldest_needed(self) -> int:
         """Chip before which the stream may be forgotten."""
         first = min([self._known_before()] + [item.candidate.start for item in self.pending[:1]])

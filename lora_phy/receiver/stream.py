@@ -23,8 +23,9 @@ from lora_phy.arrays import IQ
 from lora_phy.modem import _interpolation_kernels as _kernels
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
-from lora_phy.receiver.front_end import DC_BLOCK_CHIPS, LARGEST_RATE_RATIO, DcBlocker, ResamplingFrontEnd
+from lora_phy.receiver.front_end import LARGEST_RATE_RATIO, ResamplingFrontEnd, dc_blocker, without_constant
 from lora_phy.receiver.ghosts import Ghosts
+from lora_phy.receiver.hidden_frames import Recording, is_strong, with_hidden_frames
 from lora_phy.receiver.preamble_detector import PreambleDetector
 from lora_phy.receiver.threads import Threads
 
@@ -47,6 +48,7 @@ def receive(
     start_time: datetime | None = None,
     remove_dc: bool = True,
     threads: int = 1,
+    cancel: bool = False,
 ) -> list[RxFrame]:
     """Every frame in a stream, in time order.
 
@@ -74,6 +76,12 @@ def receive(
         off before anything else, as the leakage of a radio's own oscillator.
     threads
         Of several `params`, so many are worked on at once; the frames and their order do not depend on it.
+    cancel
+        Successive interference cancellation across several `params`: frames with a valid CRC and an SNR of 0 dB or more
+        are subtracted, and what lies under them is searched for the other parameters
+        (`lora_phy.receiver.hidden_frames`). Further frames are reported where their CRC is valid, and damaged ones that
+        were an effect of the subtracted ones are not. It takes at most three times as long as the search without, and
+        holds the stream in memory three times.
 
     Returns
     -------
@@ -105,7 +113,17 @@ def receive(
         remove_dc=remove_dc,
         threads=threads,
     )
-    return receiver.push(iq) + receiver.flush()
+    frames = receiver.push(iq) + receiver.flush()
+    wanted = checked_params(params)
+    if not cancel or len(wanted) < 2 or not any(is_strong(frame) for frame in frames):
+        return frames
+    rate = wanted[0].sample_rate_hz if sample_rate_hz is None else float(sample_rate_hz)
+    samples = checked_stream(iq)
+    if remove_dc:
+        samples = without_constant(samples, rate, [item.bandwidth_hz for item in wanted])
+    decoding = Decoding(soft=bool(soft), num_trials=num_trials, detect_ldro=detect_ldro)
+    frames = with_hidden_frames(Recording(samples, rate, float(center_offset_hz)), frames, wanted, decoding, threads)
+    return [dated(frame, start_time, rate) for frame in frames]
 
 
 class Receiver:
@@ -174,8 +192,7 @@ class Receiver:
             self._detectors.append(PreambleDetector(item, front_ends[key], decoding))
         if start_time is not None and not isinstance(start_time, datetime):
             raise TypeError(f"'start_time' must be a datetime (got {start_time!r})")
-        narrowest = min(item.bandwidth_hz for item in wanted)
-        self._dc = DcBlocker(math.ceil(DC_BLOCK_CHIPS * rate / narrowest)) if remove_dc else None
+        self._dc = dc_blocker(rate, [item.bandwidth_hz for item in wanted]) if remove_dc else None
         self._start_time, self._rate, self._in_order = start_time, rate, bool(in_order)
         self._threads = Threads(threads)
         self._front_ends = list(front_ends.values())
@@ -242,13 +259,14 @@ class Receiver:
         self._waiting.sort(key=_time_order)
         ready = [frame for frame in self._waiting if frame.start_sample < horizon]
         self._waiting = self._waiting[len(ready) :]
-        return [self._dated(frame) for frame in self._ghosts.without(ready)]
+        return [dated(frame, self._start_time, self._rate) for frame in self._ghosts.without(ready)]
 
-    def _dated(self, frame: RxFrame) -> RxFrame:
-        if self._start_time is None:
-            return frame
-        elapsed = timedelta(seconds=(frame.start_sample + frame.sto_samples) / self._rate)
-        return replace(frame, time=self._start_time + elapsed)
+
+def dated(frame: RxFrame, start_time: datetime | None, rate_hz: float) -> RxFrame:
+    """The frame with the instant of its first sample, where that of the stream is known."""
+    if start_time is None:
+        return frame
+    return replace(frame, time=start_time + timedelta(seconds=(frame.start_sample + frame.sto_samples) / rate_hz))
 
 
 def _push(samples: IQ, front: ResamplingFrontEnd) -> None:

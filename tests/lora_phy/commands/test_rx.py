@@ -102,9 +102,44 @@ def test_channels_of_a_gateway_are_told_with_each_frame(tmp_path, capsys) -> Non
     for bad, words in (
         (["--channels", "0"], "'--channels' must be"),
         (["--spacing-hz", "-5"], "'--spacing-hz' must be"),
+        (["--cancel"], "'--cancel' must not be given with"),
     ):
         assert main([*command, *bad]) == 2
         assert words in capsys.readouterr().err
+
+
+def hidden_under_another(path) -> list[str]:
+    """A recording of 250 kS/s with a frame of SF10 whose sync word lies under one of SF7, 24 dB stronger."""
+    from lora_phy.frames.scene import Transmission, scene
+
+    sent = [
+        Transmission(payload=b"the hidden one", params=LoRaParams(sf=10), start_s=0.05, power_db=-11.0),
+        Transmission(payload=b"the loud one, " * 2, params=PARAMS, start_s=0.105, power_db=13.0),
+    ]
+    noise = np.random.default_rng(3).standard_normal((2, 150_000))
+    write_raw(path, 0.05 * (scene(sent, 150_000, 250e3) + noise[0] + 1j * noise[1]))
+    return [each.payload.hex() for each in sent]
+
+
+def test_a_blind_scan_of_a_file_searches_under_strong_frames(tmp_path, capsys, monkeypatch) -> None:
+    path = tmp_path / "crowded.cf32"
+    payloads = hidden_under_another(path)
+
+    def payloads_of(*options: str) -> list[str]:
+        main(["rx", str(path), "--sample-rate-hz", "250e3", "--sync", "any", "--json", *options])
+        return [json.loads(line)["payload"] for line in capsys.readouterr().out.splitlines()]
+
+    assert payloads_of("--sf", "7", "9", "10") == payloads
+    assert payloads_of("--sf", "7", "9", "10", "--cancel") == payloads
+    assert payloads_of("--sf", "7", "9", "10", "--no-cancel") == payloads[1:]
+    # a recording that is long is not held in memory unless asked for
+    monkeypatch.setattr("lora_phy.commands.rx.WHOLE_SAMPLES", 70_000)
+    assert payloads_of("--sf", "7", "9", "10") == payloads[1:]
+    assert payloads_of("--sf", "7", "9", "10", "--cancel") == payloads
+    # and several sets of parameters for frames that collide
+    assert main(["collided", str(path), "--sample-rate-hz", "250e3", "--sf", "7", "10", "--sync-word", "any"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "the hidden one" in first and "the loud one" in second
 
 
 def test_no_frame_says_what_was_assumed_and_where_the_power_is(tmp_path, capsys) -> None:

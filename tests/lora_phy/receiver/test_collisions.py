@@ -284,6 +284,29 @@ def test_another_rate_and_another_centre():
             receive_collided(mixed, told, **bad)
 
 
+def test_frames_of_one_spreading_factor_and_of_another_below() -> None:
+    # two of SF7 on one another, and one of SF10 under both, 20 dB below the louder
+    sf7, sf10, rate_hz = LoRaParams(sf=7), LoRaParams(sf=10), 250e3
+    sent = [
+        Transmission(payload=b"under both of them", params=sf10, start_s=0.05, power_db=-11.0),
+        Transmission(payload=b"loud, " * 4, params=sf7, start_s=0.110, power_db=9.0, center_offset_hz=500.0),
+        Transmission(payload=b"softer" * 4, params=sf7, start_s=0.1264, center_offset_hz=-900.0),
+    ]
+    rng = np.random.default_rng(2)
+    noise = rng.standard_normal((2, int(0.7 * rate_hz)))
+    heard = scene(sent, noise.shape[1], rate_hz) + noise[0] + 1j * noise[1]  # of power 1 in 125 kHz
+    wanted = [replace(item, sync_word=None) for item in (sf7, LoRaParams(sf=9), sf10)]
+    plain = receive_collided(heard, wanted, method="plain", sample_rate_hz=rate_hz)
+    assert sent[0].payload not in [frame.payload for frame in plain]
+    for method in ("sic", "segments"):
+        frames = receive_collided(heard, wanted, method=method, sample_rate_hz=rate_hz)
+        assert [frame.payload for frame in frames] == [each.payload for each in sent]
+    with pytest.raises(ValueError, match="'sample_rate_hz'"):
+        receive_collided(heard, wanted, sample_rate_hz=1.0)
+    with pytest.raises(TypeError, match="'params'"):
+        receive_collided(heard, [], sample_rate_hz=rate_hz)
+
+
 # --- recordings of real chips, where they are
 
 
