@@ -28,7 +28,7 @@ FIELDS: Mapping[str, tuple[type, str]] = {
     "name": (str, "a name of its own, of printable characters"),
     "buggy": (str, "the program with its bug"),
     "correct": (str, "the program without it; it differs from the buggy one in one line"),
-    "docstring": (str, "what the program should do; empty by default"),
+    "docstring": (str, "what the program should do, shown to a model by `score.context`; empty by default"),
     "group": (str, "what is never split between learning and testing, as the project; the name by default"),
     "defect_class": (str, "the kind of bug, for the count of kinds"),
     "tests": (list, "cases, each `[arguments, expected]`; `corpora check` runs them, and the task *repair* needs them"),

@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from llm_bridge.annotations import Row
 from llm_bridge.corpora.contexts import Reading, context_of, in_context, parts_of
@@ -67,6 +67,9 @@ def by_context(
     context: str = "none",
 ) -> Iterator[tuple[list[ReceivedItem], dict[str, T]]]:
     """Arrivals in their order, as many in a row as have one context, and what was found of texts in that context."""
+    if context == "none":
+        yield list(received), cast("dict[str, T]", found)
+        return
     by_name, tables = pairs_by_name(pairs), dict[str, dict[str, T]]()
     for reading, value in found.items():
         own, text = parts_of(reading)
