@@ -337,7 +337,7 @@ def write_cell(
         **provenance(),
         "corpora": study.corpus_hashes,
         "model": study.model,
-        **({} if kind == "none" else {"contexts": context_counts(study)}),
+        **({} if study.recipe.score.context == "none" else {"contexts": context_counts(study)}),
         "learner": model_run.record,
         "seeds": {"train": cell.train_seed, "channel": cell.link.channel_seed if cell.link else None},
     }
