@@ -15,7 +15,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "llm_bridge"
 FOLDERS = ("corpora", "scoring", "study", "training", "transport")
-ELSEWHERE = {"sandbox.py", "_isolation", "minibugs_data"}
+ELSEWHERE = {"sandbox.py", "_isolation"}
 FILES = sorted(
     path
     for folder in FOLDERS

@@ -7,7 +7,6 @@ from collections import Counter
 import pytest
 
 from llm_bridge.corpora import minibugs
-from llm_bridge.corpora.minibugs_data import Entry
 from llm_bridge.corpora.programs import DEFECT_CLASSES, normalise, single_edit
 from llm_bridge.scoring.sandbox import run_tests
 
@@ -81,9 +80,9 @@ def test_none_is_a_quixbugs_program():
 
 
 def test_diff_notation():
-    entry = Entry(name="f", defect_class="x", docstring="", program="\n def f():\n-    1\n+    2\n", tests=())
-    assert entry.version("-") == "def f():\n    1\n"
-    assert entry.version("+") == "def f():\n    2\n"
+    text = "\n def f():\n-    1\n+    2\n"
+    assert minibugs.version(text, "-") == "def f():\n    1\n"
+    assert minibugs.version(text, "+") == "def f():\n    2\n"
 
 
 def _tokens(text):
