@@ -24,7 +24,6 @@ from typing import Annotated
 
 try:
     import typer
-    from rich.console import Console
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise SystemExit(
         f"python -m llm_bridge needs the optional packages of chirpbridge[bridge] ({error.name} is missing):"
@@ -106,7 +105,6 @@ def run(
         run_recipe(
             load_recipe(recipe, set_ or []),
             Path(out),
-            console=Console(),
             workers=workers,
             cluster=cluster,
             cache=cache,
@@ -126,7 +124,7 @@ def report(directory: Annotated[Path, typer.Argument(help="Folder of a run.")]) 
 
     path = write_report(directory)
     for line in (f"wrote {path}", *failure_sentences(directory)):
-        Console().print(line, soft_wrap=True, markup=False, highlight=False)
+        typer.echo(line)
     gc.freeze()  # nor as the process ends
 
 
@@ -155,7 +153,6 @@ def federated(
         rounds=rounds or (1, 5),
         aggregations=how or ("average", "least-squares"),
         penalty=penalty,
-        console=Console(),
         cache=cache,
     )
 
@@ -183,6 +180,8 @@ def models_fetch(
     name: Annotated[str, typer.Argument(help="A known name, or a hub id.")] = "smollm2-135m-instruct",
 ) -> None:
     """Download a model, check its hash, convert it once; a cached one is checked and kept."""
+    from rich.console import Console
+
     from llm_bridge.training.models import fetch_model
 
     console = Console()
@@ -211,7 +210,7 @@ def models_export(
         known = ", ".join(kept) or "none; run with --keep-models"
         raise ValueError(f"'name' must be a model that {directory} keeps (got {name!r}; there: {known})")
     path = export_trained(directory / MODELS_FOLDER / name, out, merged=merged)
-    Console().print(f"wrote {path}", soft_wrap=True, markup=False, highlight=False)
+    typer.echo(f"wrote {path}")
 
 
 @models_app.command("estimate")
@@ -220,6 +219,8 @@ def models_estimate(
     set_: Overrides = None,
 ) -> None:
     """Memory that a recipe's methods need, from the model's configuration alone."""
+    from rich.console import Console
+
     from llm_bridge.study.preflight import estimate_recipe
     from llm_bridge.study.recipe_files import load_recipe
 
@@ -249,6 +250,8 @@ def models_rehearse(
 
     Numbers are those of the path, never of the model. Exit status 1 where a method did not finish.
     """
+    from rich.console import Console
+
     from llm_bridge.study.recipe_files import load_recipe
     from llm_bridge.study.rehearsal import rehearse_recipe, write_rehearsals
 
@@ -294,18 +297,18 @@ def corpora_check(
     else:
         pairs, problems = own_corpus.read(str(path).removeprefix(own_corpus.PREFIX))
         for problem in problems:
-            Console().print(f"PROBLEM {problem}", soft_wrap=True, markup=False, highlight=False)
+            typer.echo(f"PROBLEM {problem}")
         if problems:
-            Console().print(f"{len(problems)} problems; {len(pairs)} pairs are well", markup=False, highlight=False)
+            typer.echo(f"{len(problems)} problems; {len(pairs)} pairs are well")
             raise typer.Exit(1)
     if problems := suite_problems(pairs):
         for problem in problems:
-            Console().print(f"PROBLEM {problem}", soft_wrap=True, markup=False, highlight=False)
+            typer.echo(f"PROBLEM {problem}")
         raise typer.Exit(1)
     if any(pair.tests.cases or pair.tests.test_module for pair in pairs):
         require_isolation()
     found = checks.check(pairs, run_tests=run_tests)
-    Console().print(checks.render(found), soft_wrap=True, markup=False, highlight=False)
+    typer.echo(checks.render(found))
     if model is not None:
         from llm_bridge.scoring.likelihood import score_texts
         from llm_bridge.training.models import load_model
@@ -314,7 +317,7 @@ def corpora_check(
         probe = checks.memorisation(
             pairs, lambda texts: {text: found.sum_nll for text, found in score_texts(loaded, texts).items()}
         )
-        Console().print(checks.render_memorisation(probe), soft_wrap=True, markup=False, highlight=False)
+        typer.echo(checks.render_memorisation(probe))
     if found.problems:
         raise typer.Exit(1)
 
@@ -385,7 +388,7 @@ def spread_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def _fail(message: str, status: int) -> None:
-    Console(stderr=True).print(f"error: {message}", soft_wrap=True, markup=False, highlight=False)
+    typer.echo(f"error: {message}", err=True)
     raise SystemExit(status)
 
 

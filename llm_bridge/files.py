@@ -7,12 +7,14 @@ ignores and the next append overwrites.
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,17 @@ def read_json(path: Path) -> Any:
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write all rows, a line each, atomically."""
     write_atomically(path, "".join(canonical_json(row) + "\n" for row in rows))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """A table as CSV: its columns, then a line for each row, empty where a row has no value or a NaN."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = (row.get(column) for column in columns)
+        writer.writerow(["" if value != value else value for value in values])  # floats in their shortest form
+    return text.getvalue()
 
 
 def append_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:

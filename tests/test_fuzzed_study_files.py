@@ -27,7 +27,7 @@ from llm_bridge.report.results import load_study
 from llm_bridge.scoring.text_scores import TextScores
 from llm_bridge.study.cache import Cache
 from llm_bridge.study.cells import links
-from llm_bridge.study.channel import channel_csv, channel_row
+from llm_bridge.study.channel import channel_row
 from llm_bridge.study.federated import _whole_items
 from llm_bridge.study.model_runs import ModelRun
 from llm_bridge.study.provenance import _file_sha256, _remembered
@@ -186,7 +186,8 @@ def _readers(folder: Path) -> list[Reader]:
                kind="lines"),
         Reader("recipe.json", (published / "recipe.json").read_bytes(), in_published("recipe.json"), STORE),
         Reader("failures", json.dumps([failure]).encode(), failures, STORE),
-        Reader("channel.csv", channel_csv([row]).encode(), channel, STORE, kind="bytes"),
+        Reader("channel.csv", files.csv_text(results_format.CHANNEL_COLUMNS, [row]).encode(), channel, STORE,
+               kind="bytes"),
         Reader("load_results", lines, results, kind="lines"),
         Reader("load_results, signed again", lines, results, kind="lines",
                resigned=lambda line: _signed(line)[:-1] if line.endswith(b"}") else line),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -446,10 +446,21 @@ def example_parts(study: Study) -> Iterator[Part]:
 def provenance_parts(study: Study) -> Iterator[Part]:
     """Versions, seeds, hashes and hardware of all cells, each value once."""
     known: dict[str, dict[str, None]] = {}
+    seen: set[tuple[str, int]] = set()  # cells of a published study share their sections
+
+    def gather(section: Mapping[str, object], prefix: str = "") -> None:
+        for name, value in section.items():
+            place = f"{prefix}{name}"
+            if isinstance(value, Mapping):
+                if (place, id(value)) not in seen:
+                    seen.add((place, id(value)))
+                    gather(value, f"{place}.")
+            elif value is not None:
+                known.setdefault(place, {})[str(value)] = None
+
     for cell in study.cells:
-        for source in (cell.provenance, cell.config):
-            for name, value in _flatten(source):
-                known.setdefault(name, {}).setdefault(value, None)
+        gather(cell.provenance)
+        gather(cell.config)
     pairs = []
     for name, values in sorted(known.items()):
         listed = list(values)
@@ -569,15 +580,6 @@ def _example(link: Link | None, example: Mapping[str, Any]) -> Part:
     where = f"{example.get('program', 'a program')}; {', '.join(say.link_words(link))}"
     readable = state not in ("arrived whole", "nothing arrived")
     return Part(summary=head + state, where=where, sent=left, received=right, readable=readable)
-
-
-def _flatten(value: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Leaves of nested mappings as dotted names and short texts."""
-    for name, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _flatten(inner, f"{prefix}{name}.")
-        elif inner is not None:
-            yield f"{prefix}{name}", str(inner)
 
 
 def _text(raw: bytes) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+import numpy.typing as npt
 from pydantic_core import from_json
 
 from llm_bridge.annotations import TASKS, Row
@@ -57,6 +58,12 @@ VERSIONS = ("buggy", "correct", "pair")
 COUNTED = ("bytes_sent", "byte_errors", "bytes_lost", "fragments_sent", "fragments_lost", "airtime_s")
 FATES = ("pair_fragments", "pair_fragments_unequal")
 NUMERIC = ("num_lines", "num_gold", "parses", *COUNTED)
+YOUNGER_NUMBERS = ("credit", "correct_shared", *FATES)
+FRAME_FIELDS = (
+    "task", "program", "version", "group", "delivered", "intact", "correct", "decision", "longer", "copy_plausible",
+    *NUMERIC, *YOUNGER_NUMBERS,
+)  # fmt: skip
+"""Fields of an item that `item_frame` reads."""
 DELETE = "delete its folder and run again"
 
 
@@ -192,15 +199,14 @@ def read_lines(path: Path, *, needed: Iterable[str], kind: str) -> tuple[list[di
 def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
     """All items of all cells, a row each, in their order.
 
-    Columns: `cell` (the cell's place among `cells`), `task, program, version, cluster` (text); `delivered, intact,
-    correct, says_buggy, is_buggy, copy_plausible` (bool); `num_lines, num_gold, length_rule, parses, residual`
-    (wrong or lost bytes) and the counts of the link (float, NaN where a row does not tell); `credit`,
+    Columns: `cell` (the cell's place among `cells`), `task, program, version` (categories), `cluster` (text);
+    `delivered, intact, correct, says_buggy, is_buggy, copy_plausible` (bool); `num_lines, num_gold, length_rule,
+    parses, residual` (wrong or lost bytes) and the counts of the link (float, NaN where a row does not tell); `credit`,
     `correct_shared` and the fates of a pair's fragments where any row tells them.
     """
     import pandas as pd
 
-    names = (*_item_types(), "decision")
-    columns = columns_of([row for cell in cells for row in cell.items], names, None)
+    columns = columns_of([row for cell in cells for row in cell.items], FRAME_FIELDS, None)
     sizes = [len(cell.items) for cell in cells]
     task, version, decision, group = (columns[name] for name in ("task", "version", "decision", "group"))
     program, longer = columns["program"], columns["longer"]
@@ -208,7 +214,7 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
         {
             "cell": np.repeat(np.arange(len(cells)), sizes),
             "task": pd.Categorical(task, categories=list(TASKS)),
-            "program": program,
+            "program": pd.Categorical(program),
             "version": pd.Categorical(version, categories=list(VERSIONS)),
             "cluster": [str(p if g is None else g) for p, g in zip(program, group, strict=True)],
             "delivered": np.array(columns["delivered"], dtype=bool),
@@ -222,7 +228,7 @@ def item_frame(cells: Sequence[CellFiles]) -> pd.DataFrame:
             **{name: np.array(columns[name], dtype=np.float64) for name in NUMERIC},
         }
     )
-    for name in ("credit", "correct_shared", *FATES):  # younger than published studies
+    for name in YOUNGER_NUMBERS:  # than published studies
         values = np.array(columns[name], dtype=np.float64)
         if not np.isnan(values).all():
             frame[name] = np.where(np.isnan(values), frame["correct"], values) if name == "credit" else values
@@ -366,9 +372,8 @@ def _item_types() -> dict[str, tuple[tuple[type, ...], bool]]:
 def _check_items(path: Path, rows: Sequence[Mapping[str, object]], advice: str) -> None:
     """Refuse rows whose fields are of another type than `ItemRow` has, or out of range."""
 
-    def refuse(name: str, bound: str, wrong: Iterable[object]) -> None:
-        index = next((i for i, flag in enumerate(wrong) if flag), None)
-        if index is not None:
+    def refuse(name: str, bound: str, wrong: npt.ArrayLike) -> None:
+        for index in np.flatnonzero(wrong)[:1]:
             value = rows[index].get(name)
             raise StoreError(f"{path}, line {index + 1}: {name!r} must be {bound} (got {value!r}); {advice}")
 
@@ -378,10 +383,10 @@ def _check_items(path: Path, rows: Sequence[Mapping[str, object]], advice: str) 
         fine = allowed if needed and name not in YOUNGER else (*allowed, object)
         if not set(map(type, values)) <= set(fine):
             words = " or ".join("null" if kind is type(None) else kind.__name__ for kind in allowed)
-            refuse(name, f"of type {words}", (type(value) not in fine for value in values))
+            refuse(name, f"of type {words}", [type(value) not in fine for value in values])
     for name, known in (("task", TASKS), ("version", VERSIONS)):
         if not set(columns[name]) <= set(known):
-            refuse(name, f"one of {', '.join(known)}", (value not in known for value in columns[name]))
+            refuse(name, f"one of {', '.join(known)}", [value not in known for value in columns[name]])
     numbers = {
         name: np.array([0 if x is None or x is ABSENT else x for x in columns[name]], dtype=np.float64)
         for name in (*COUNTED, "num_gold", "num_lines")

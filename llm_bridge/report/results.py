@@ -9,8 +9,6 @@ training settings, hash of the corpus, context, version of this program) are nev
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +22,7 @@ import numpy.typing as npt
 from llm_bridge.annotations import TASKS, Row
 from llm_bridge.arrays import FloatArray
 from llm_bridge.axes import AXES
-from llm_bridge.files import digest, read_json
+from llm_bridge.files import csv_text, digest, read_json
 from llm_bridge.link import FIELDS, Link, link_columns
 from llm_bridge.report.reading import CellFiles, item_frame, read_cells
 from llm_bridge.results_format import RECIPE_FILE, RESULT_COLUMNS, failure_sentences
@@ -224,9 +222,9 @@ class Point:
         own = self.own_runs
         runs = tuple(dict.fromkeys(own))
         place = np.array([runs.index(run) for run in own], dtype=np.intp)
-        programs, first, index = np.unique(
-            self.items["program"].to_numpy(dtype=str), return_index=True, return_inverse=True
-        )
+        names = self.items["program"].cat
+        present, first, index = np.unique(names.codes.to_numpy(), return_index=True, return_inverse=True)
+        programs = names.categories.to_numpy(dtype=str)[present]
         columns = [f1_counts(self.task, self.items)] if self.task != "repair" else []
         table = np.column_stack([*columns, self.hits, np.ones(len(self.items))])
         flat = place[self.run_of_item] * len(programs) + index.ravel()
@@ -401,15 +399,7 @@ def make_curves(points: Iterable[Point]) -> list[Curve]:
 
 def results_csv(cells: Iterable[CellFiles]) -> str:
     """``results.csv``: a line for every cell and task, `RESULT_COLUMNS`, empty where undefined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(RESULT_COLUMNS)
-    for cell in cells:
-        for row in cell.rows:
-            known = {**cell.config, **row}
-            values = (known.get(column) for column in RESULT_COLUMNS)
-            writer.writerow(["" if value != value else value for value in values])  # floats in their shortest form
-    return text.getvalue()
+    return csv_text(RESULT_COLUMNS, ({**cell.config, **row} for cell in cells for row in cell.rows))
 
 
 def scores_csv(points: Iterable[Point]) -> str:
@@ -427,12 +417,7 @@ def scores_csv(points: Iterable[Point]) -> str:
             | {"programs": p.num_programs, "train_seeds": len(p.train_seeds), "channel_seeds": len(p.channel_seeds)}
             | {**p.scores, "f1_seeds_low": seeds[0], "f1_seeds_high": seeds[1], "level": p.baseline}
         )
-    text = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(list(dict.fromkeys(name for row in rows for name in row)), rows)
 
 
 def delivery(study: Study) -> pd.DataFrame:

@@ -142,11 +142,11 @@ def fit_independence(items: Items, *, engine: str = "mixed", sf_terms: str = "sl
         return IndependenceFit(engine="none", reason="one program only", **known)
     names, design = _design(frame, sf_terms)
     tested = np.array([name.startswith("sf") for name in names])
-    fits = {"mixed": _fit_mixed, "gee": _fit_gee}
     for name in ("mixed", "gee") if engine == "mixed" else ("gee",):
         try:
-            found = fits[name](right, design, program_index)
-            p_value = None if not tested.any() else _p_without(found, tested, right, design, program_index)
+            counted = _counted(right, design, program_index) if name == "mixed" else None
+            found = _fit_gee(right, design, program_index) if counted is None else _fit_mixed(counted)
+            p_value = None if not tested.any() else _p_without(found, tested, counted)
         except (np.linalg.LinAlgError, ValueError, FloatingPointError, RuntimeError, Warning):
             continue
         value = found.value
@@ -208,10 +208,11 @@ def log_byte_error(byte_errors: npt.ArrayLike, bytes_sent: npt.ArrayLike) -> Any
 
 
 class _Fit(NamedTuple):
-    """Coefficients (K,), their covariance (K, K), and the log-likelihood where the method has one."""
+    """Coefficients (K,), their covariance (K, K); of a mixed model also log(sd of programs) and the log-likelihood."""
 
     value: FloatArray
     covariance: FloatArray
+    log_sd: float = 0.0
     log_likelihood: float | None = None
 
 
@@ -227,13 +228,14 @@ def _numbers(items: Any, name: str) -> FloatArray:
     return np.asarray(np.nan if value is None else value, dtype=np.float64)
 
 
-def _p_without(found: _Fit, tested: Any, right: FloatArray, design: FloatArray, program: Any) -> float:
-    """Probability of so large a gain by the tested columns if they did nothing: likelihood ratio, else Wald."""
+def _p_without(found: _Fit, tested: Any, rows: _Counted | None) -> float:
+    """Probability of so large a gain by the tested columns if they did nothing: likelihood ratio, without rows Wald."""
     degrees = int(tested.sum())
-    if found.log_likelihood is None:
+    if rows is None or found.log_likelihood is None:
         value = found.value[tested]
         return float(stats.chi2.sf(value @ np.linalg.solve(found.covariance[np.ix_(tested, tested)], value), degrees))
-    without = _fit_mixed(right, design[:, ~tested], program).log_likelihood
+    start = np.r_[found.value[~tested], found.log_sd]
+    without = _fit_mixed(rows._replace(design=rows.design[:, ~tested]), start=start).log_likelihood
     assert without is not None
     return float(stats.chi2.sf(max(0.0, 2 * (found.log_likelihood - without)), degrees))
 
@@ -274,13 +276,19 @@ def _seed_name(seed: Any) -> str:
     return "None" if seed is None or seed != seed else f"{seed:g}" if isinstance(seed, float) else str(seed)
 
 
-def _fit_mixed(right: FloatArray, design: FloatArray, program: Any) -> _Fit:
-    """A random-intercept logistic model: its penalised likelihood, gradient and Hessian by quadrature over programs."""
-    # rows alike in everything but their answer are one row with counts
+def _counted(right: FloatArray, design: FloatArray, program: Any) -> _Counted:
+    """Rows alike in everything but their answer as one row with counts, sorted by program."""
     first, which = _distinct(np.column_stack([program, design]))
     trials = np.bincount(which).astype(np.float64)
-    right = np.bincount(which, right).astype(np.float64)
-    program, design = np.asarray(program)[first], design[first]
+    return _Counted(np.bincount(which, right).astype(np.float64), trials, design[first], np.asarray(program)[first])
+
+
+def _fit_mixed(rows: _Counted, *, start: FloatArray | None = None) -> _Fit:
+    """A random-intercept logistic model: its penalised likelihood, gradient and Hessian by quadrature over programs.
+
+    `start` holds coefficients and log(sd of programs) to begin with, (K + 1,).
+    """
+    right, trials, design, program = rows
     num_programs, num_terms = int(program.max()) + 1, design.shape[1]
     blocks = np.searchsorted(program, np.arange(num_programs))
     ends = [*blocks[1:], len(program)]
@@ -349,7 +357,8 @@ def _fit_mixed(right: FloatArray, design: FloatArray, program: Any) -> _Fit:
             value, gradient, found = quadrature(theta)
         return theta, gradient[:free], hessian, value
 
-    start = np.r_[special.logit(right.sum() / trials.sum()), np.zeros(num_terms - 1), -0.5]
+    if start is None:
+        start = np.r_[special.logit(right.sum() / trials.sum()), np.zeros(num_terms - 1), -0.5]
     best, gradient, hessian, value = start, np.full(num_terms + 1, np.inf), np.eye(num_terms + 1), 0.0
     if many:
         with contextlib.suppress(np.linalg.LinAlgError):
@@ -372,7 +381,16 @@ def _fit_mixed(right: FloatArray, design: FloatArray, program: Any) -> _Fit:
     covariance = np.asarray(np.linalg.inv(hessian)[:num_terms, :num_terms], dtype=np.float64)
     if np.max(np.abs(gradient)) > 1e-3 or np.any(np.diag(covariance) <= 0):
         raise RuntimeError("the likelihood has no interior maximum")
-    return _Fit(value=best[:-1], covariance=covariance, log_likelihood=-value)
+    return _Fit(value=best[:-1], covariance=covariance, log_sd=float(best[-1]), log_likelihood=-value)
+
+
+class _Counted(NamedTuple):
+    """Distinct rows: how many right answers and how many in all (N,), fixed effects (N, K) and program (N,)."""
+
+    right: FloatArray
+    trials: FloatArray
+    design: FloatArray
+    program: npt.NDArray[np.intp]
 
 
 class _Moments(NamedTuple):

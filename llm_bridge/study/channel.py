@@ -9,16 +9,14 @@ DIR/cache/channel/<hash>.jsonl; what is there is not sent again.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.markup import escape
 
-from llm_bridge.files import write_atomically
+from llm_bridge.files import csv_text, write_atomically
 from llm_bridge.link import Link
 from llm_bridge.results_format import CHANNEL_COLUMNS, CHANNEL_TABLE
 from llm_bridge.study.cells import channel_links, link_code
@@ -57,7 +55,7 @@ def run_channel(study: Workspace, *, workers: int | None = None, cluster: str | 
                 send_over(study, *group)
                 advance(number + 1, len(unsent))
     rows = [row for group in groups for row in send_over(study, *group)]
-    write_atomically(study.directory / CHANNEL_TABLE, channel_csv(rows))
+    write_atomically(study.directory / CHANNEL_TABLE, csv_text(CHANNEL_COLUMNS, rows))
     return rows
 
 
@@ -114,16 +112,6 @@ def channel_job(recipe: str, directory: str, model: dict[str, str], corpus: str,
     """One radio on a worker process, to its file."""
     with ONE_JOB:
         send_over(workspace_of(recipe, directory, model), corpus, links)
-
-
-def channel_csv(rows: Iterable[Mapping[str, object]]) -> str:
-    """``channel.csv``: a line for every link and channel seed, `CHANNEL_COLUMNS`, empty where undefined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CHANNEL_COLUMNS)
-    for row in rows:
-        writer.writerow(["" if row[name] is None else row[name] for name in CHANNEL_COLUMNS])
-    return text.getvalue()
 
 
 # --- helpers
