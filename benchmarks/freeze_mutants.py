@@ -10,11 +10,15 @@ against the texts of MiniBugs and QuixBugs; so are functions with the names of t
 from __future__ import annotations
 
 import argparse
+import json
 import random
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from llm_bridge.corpora import frozen_mutants, minibugs, mutants, near_duplicates, package_functions, quixbugs
-from llm_bridge.corpora.programs import corpus_hash
+from llm_bridge.corpora.programs import ProgramPair, corpus_hash
 from llm_bridge.corpora.stdlib_functions import MODULES, Function
 from llm_bridge.corpora.stdlib_functions import functions as stdlib_functions
 
@@ -46,6 +50,51 @@ def split_of(group: str) -> str:
         if any(group == name or group.startswith(f"{name}.") for name in groups):
             return split
     return "train"
+
+
+def write(path: Path, split: str, rows: Sequence[frozen_mutants.FrozenMutant], pairs: Sequence[ProgramPair]) -> None:
+    """Write a split's list, the header with the hash of its pairs first."""
+    columns = [item.name for item in fields(frozen_mutants.FrozenMutant)]
+    header = {
+        "format": 1, "split": split, "count": len(rows), "corpus_sha256": corpus_hash(pairs), "columns": columns,
+    }  # fmt: skip
+    body = [json.dumps([getattr(row, name) for name in columns], separators=(",", ":")) for row in rows]
+    path.write_text("\n".join([json.dumps(header), *body]) + "\n")
+
+
+def file_of(function: Function, package: str) -> str:
+    """The file that a function's dotted name begins with, relative to the package's folder."""
+    root, parts = package_functions.root(package), function.name.split(".")[1:]
+    for stop in range(len(parts), 0, -1):
+        for candidate in (Path(*parts[:stop]).with_suffix(".py"), Path(*parts[:stop], "__init__.py")):
+            if (root / candidate).is_file():
+                return candidate.as_posix()
+    return "__init__.py"
+
+
+def freeze(pair: ProgramPair, function: Function, package: str) -> frozen_mutants.FrozenMutant:
+    """The row of a pair that was made from a function."""
+    before, after = pair.correct.splitlines(), pair.buggy.splitlines()
+    start = next(
+        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+    )
+    tail = 0
+    while tail < min(len(before), len(after)) - start and before[-1 - tail] == after[-1 - tail]:
+        tail += 1
+    version = ".".join(map(str, sys.version_info[:3]))
+    if package != frozen_mutants.STDLIB:
+        version = package_functions.installed_version(package) or "unknown"
+    return frozen_mutants.FrozenMutant(
+        package=package,
+        version=version,
+        file=function.module if package == frozen_mutants.STDLIB else file_of(function, package),
+        function=function.name,
+        text_hash=frozen_mutants.text_hash(function.text),
+        start=start,
+        stop=len(before) - tail,
+        lines=tuple(after[start : len(after) - tail]),
+        defect_class=pair.defect_class or "",
+    )
 
 
 def main() -> None:
@@ -90,13 +139,13 @@ def main() -> None:
                 for pair in found:
                     function = by_name[pair.name.rsplit("@", 1)[0]]
                     pairs.append(pair)
-                    rows.append(frozen_mutants.freeze(pair, function, origin[function.name]))
+                    rows.append(freeze(pair, function, origin[function.name]))
                 print(f"{split:10} {label:15} {len(pool):5} functions {len(found):5} pairs")
         order = mixed(len(pairs), split, [(p.buggy, p.correct, p.buggy_line) for p in pairs])
         rows, pairs = [rows[i] for i in order], [pairs[i] for i in order]
         made = frozen_mutants.realise(rows)
         assert [(a.buggy, a.correct) for a in made] == [(b.buggy, b.correct) for b in pairs]
-        frozen_mutants.write(arguments.out / f"{split}.jsonl", split, rows, made)
+        write(arguments.out / f"{split}.jsonl", split, rows, made)
         lines = [len(pair.gold_lines) / len(pair.buggy.splitlines()) for pair in made]
         groups = {pair.group for pair in made}
         print(f"{split}: {len(made)} pairs of {len(groups)} modules, chance {sum(lines) / len(lines):.3f}, "

@@ -17,11 +17,13 @@ text is written.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
+import random
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +32,10 @@ import numpy as np
 from _harness import machine, table
 
 from llm_bridge.corpora import minibugs, mutants, quixbugs
-from llm_bridge.corpora.mutation.single_edits import single_edits
+from llm_bridge.corpora.mutation import trees
+from llm_bridge.corpora.mutation.one_line import changed_line
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
+from llm_bridge.corpora.stdlib_functions import Function
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +94,67 @@ def main() -> None:
     for name, numbers in result["summary"].items():
         print(f"\n{name}: {json.dumps({key: value for key, value in numbers.items() if key != 'measures'})}")
         print(table(["by", "measure", "value", "low", "high", "n"], _measure_rows(numbers["measures"])))
+
+
+def single_edits(text: str, *, max_rounds: int = 40, quiet_rounds: int = 4, seed: int = 0) -> dict[str, int]:
+    r"""Texts that differ from a program in one line by one edit of the tree engine, and compile to other code.
+
+    Parameters
+    ----------
+    text
+        A program in normal form: functions, and classes with methods, of any size. The engine's operators go both ways,
+        so the fix of a one-line bug may be among its edits. Names, functions to call and places are drawn where there
+        are many, hence the rounds.
+    max_rounds, quiet_rounds
+        Draw anew at most that often, and stop after so many rounds that brought nothing new.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    dict
+        Edited text to the line of `text`, from 1, that the edit changes, removes or puts a line before (the last line
+        where it is put at the end), in the order in which they were found.
+
+    Examples
+    --------
+    >>> text = "def f(n):\n    total = 0\n    while n > 0:\n        total += n\n        n -= 1\n    return total\n"
+    >>> single_edits(text)[text.replace("n > 0", "n >= 0")]
+    3
+    """
+    module = ast.parse(text)
+    num_lines = text.count("\n")
+    found: dict[str, int] = {}
+    seen = {text}
+    quiet = 0
+    for turn in range(max_rounds):
+        before = len(seen)
+        for edited in _drawn(module, text, random.Random(f"edits {seed} {turn}")):
+            if edited not in seen:
+                seen.add(edited)
+                line = changed_line(text, edited)
+                if line is not None:
+                    found[edited] = min(line, num_lines)
+        quiet = quiet + 1 if len(seen) == before else 0
+        if quiet == quiet_rounds:
+            break
+    return found
+
+
+def _drawn(module: ast.Module, text: str, rng: random.Random) -> Iterator[str]:
+    for tree in _functions(module):
+        function = Function(module="", name=tree.name, text=text, methods={}, attributes=())
+        for candidate in trees.proposed(function, tree, rng):
+            yield trees.mutate(module, candidate).strip("\n") + "\n"
+
+
+def _functions(module: ast.Module) -> list[ast.FunctionDef]:
+    """Functions and methods; one inside another belongs to the outer one."""
+    owners: list[ast.Module | ast.ClassDef] = [
+        module,
+        *(node for node in module.body if isinstance(node, ast.ClassDef)),
+    ]
+    return [node for owner in owners for node in owner.body if isinstance(node, ast.FunctionDef)]
 
 
 def measure(loaded: LoadedModel, pair: ProgramPair, options: argparse.Namespace, from_end: int) -> dict[str, Any]:
@@ -239,7 +304,7 @@ def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Counts, and for each way of ranking F1, Top-1, Top-3, mean reciprocal rank with intervals over programs."""
-    from llm_bridge.scoring.metrics import baseline, compare_cells, measures
+    from llm_bridge.scoring.metrics import compare_cells, measures, score_cell
 
     named = {by: [_localise_row(row, by) for row in rows] for by in (*BY, *RULES)}
     numbers = {by: {name: asdict(one) for name, one in measures(items).items()} for by, items in named.items()}
@@ -255,7 +320,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "gold_line_edited": sum(row["gold_line_edited"] for row in rows),
         "mean_edits": float(np.mean([row["num_edits"] for row in rows])),
         "cpu_s_per_program": float(np.mean([row["cpu_s"] for row in rows])),
-        "chance": baseline(named["mean"]),
+        "chance": score_cell(named["mean"])["baseline"],
         "measures": numbers,
     }
 

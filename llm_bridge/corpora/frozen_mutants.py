@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from llm_bridge.corpora import corpus_cache, package_functions, stdlib_functions
-from llm_bridge.corpora.programs import ProgramPair, TestSuite, corpus_hash
+from llm_bridge.corpora.programs import ProgramPair, TestSuite
 
 STDLIB = "python"
 """The standard library's name in the list; its version is Python's."""
@@ -98,41 +97,6 @@ def rows(split: str) -> list[FrozenMutant]:
         values = dict(zip(columns, json.loads(line), strict=True))
         found.append(FrozenMutant(**{**values, "lines": tuple(values["lines"])}))
     return found
-
-
-def write(path: Path, split: str, mutants: Sequence[FrozenMutant], pairs: Sequence[ProgramPair]) -> None:
-    """Write a split's list, the header with the hash of its pairs first."""
-    columns = [item.name for item in fields(FrozenMutant)]
-    header = {
-        "format": 1, "split": split, "count": len(mutants), "corpus_sha256": corpus_hash(pairs), "columns": columns,
-    }  # fmt: skip
-    body = [json.dumps([getattr(mutant, name) for name in columns], separators=(",", ":")) for mutant in mutants]
-    path.write_text("\n".join([json.dumps(header), *body]) + "\n")
-
-
-def freeze(pair: ProgramPair, function: stdlib_functions.Function, package: str) -> FrozenMutant:
-    """The row of a pair that was made from a function."""
-    before, after = pair.correct.splitlines(), pair.buggy.splitlines()
-    start = next(
-        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
-    )
-    tail = 0
-    while tail < min(len(before), len(after)) - start and before[-1 - tail] == after[-1 - tail]:
-        tail += 1
-    version = ".".join(map(str, sys.version_info[:3]))
-    if package != STDLIB:
-        version = package_functions.installed_version(package) or "unknown"
-    return FrozenMutant(
-        package=package,
-        version=version,
-        file=function.module if package == STDLIB else package_functions.file_of(function, package),
-        function=function.name,
-        text_hash=text_hash(function.text),
-        start=start,
-        stop=len(before) - tail,
-        lines=tuple(after[start : len(after) - tail]),
-        defect_class=pair.defect_class or "",
-    )
 
 
 def text_hash(text: str) -> str:

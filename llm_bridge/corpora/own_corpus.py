@@ -16,6 +16,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -39,30 +40,6 @@ FIELDS: Mapping[str, tuple[type, str]] = {
 """Keys of a line, the type of each, and its meaning; all but `NEEDED` may be left out."""
 NEEDED = ("name", "buggy", "correct")
 MAX_FILE_BYTES, MAX_LINE_BYTES, MAX_CHARS, MAX_NAME = 64_000_000, 1_000_000, 20_000, 100
-TEMPLATE = (
-    {
-        "name": "mean",
-        "buggy": "def mean(values):\n    return sum(values) / (len(values) - 1)\n",
-        "correct": "def mean(values):\n    return sum(values) / len(values)\n",
-        "docstring": "Arithmetic mean of a list that is not empty.",
-        "group": "mean",
-        "defect_class": "missing/added +1",
-        "tests": [[[[1, 2, 3]], 2.0], [[[4]], 4.0]],
-    },
-    {
-        "name": "clamp",
-        "buggy": "def clamp(x, low, high):\n    if x > low:\n        return low\n    return min(x, high)\n",
-        "correct": "def clamp(x, low, high):\n    if x < low:\n        return low\n    return min(x, high)\n",
-        "tests": [[[5, 0, 3], 3], [[-1, 0, 3], 0], [[2, 0, 3], 2]],
-    },
-    {
-        "name": "count_words",
-        "buggy": "def count_words(text):\n    counts = {}\n    for word in text.split():\n"
-        "        counts[word] = counts.get(word, 0)\n    return counts\n",
-        "correct": "def count_words(text):\n    counts = {}\n    for word in text.split():\n"
-        "        counts[word] = counts.get(word, 0) + 1\n    return counts\n",
-    },
-)
 
 
 class CorpusError(ValueError):
@@ -225,7 +202,7 @@ def read(path: str | Path) -> tuple[list[ProgramPair], list[str]]:
 
 def template() -> str:
     """Text of a corpus of three pairs, the start of a new one."""
-    return "".join(json.dumps(row) + "\n" for row in TEMPLATE)
+    return resources.files("llm_bridge.corpora").joinpath("template.jsonl").read_text(encoding="utf-8")
 
 
 def content_hash(pairs: Sequence[ProgramPair]) -> str:

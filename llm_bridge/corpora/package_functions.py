@@ -67,28 +67,19 @@ def functions(package: str, *, files: Iterable[str] | None = None) -> list[Funct
     """
     if package not in PACKAGES:
         raise ValueError(f"'package' must be one of {', '.join(PACKAGES)} (got {package!r})")
-    root = _root(package)
+    folder = root(package)
     wanted = None if files is None else set(files)
     found: list[Function] = []
-    for path in sorted(root.rglob("*.py")):
-        relative = path.relative_to(root)
+    for path in sorted(folder.rglob("*.py")):
+        relative = path.relative_to(folder)
         if _LEFT_OUT & set(relative.parts) or (wanted is not None and relative.as_posix() not in wanted):
             continue
         found += _of_file(path, package, relative)
     return found
 
 
-def file_of(function: Function, package: str) -> str:
-    """The file that a function's dotted name begins with, relative to the package's folder."""
-    root, parts = _root(package), function.name.split(".")[1:]
-    for stop in range(len(parts), 0, -1):
-        for candidate in (Path(*parts[:stop]).with_suffix(".py"), Path(*parts[:stop], "__init__.py")):
-            if (root / candidate).is_file():
-                return candidate.as_posix()
-    return "__init__.py"
-
-
-def _root(package: str) -> Path:
+def root(package: str) -> Path:
+    """Folder of an installed package."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(

@@ -21,8 +21,9 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping
+import tomllib
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, normalise, single_edit
@@ -32,7 +33,7 @@ CORPUS = "quixbugs"
 
 @dataclass(frozen=True, kw_only=True)
 class _Facts:
-    """Facts of a program beyond its cases, from upstream's pytest modules; `defect_class` is our reading."""
+    """Facts of a program beyond its cases (``quixbugs_facts.toml``)."""
 
     defect_class: str | None = None
     compare: str = "equal"
@@ -40,50 +41,13 @@ class _Facts:
     test_module: bool = False
 
 
-# The paper publishes how many programs each of the 14 classes has, not which. Where a bug fits one class plainly, that
-# class stands here; the twelve that fit several, or none, have None. So counts by class are ours, not the paper's.
-_FACTS: Mapping[str, _Facts] = {
-    "bitcount": _Facts(defect_class="incorrect assignment operator"),
-    "breadth_first_search": _Facts(test_module=True),  # a missing condition, or a wrong constant
-    "bucketsort": _Facts(defect_class="incorrect variable"),
-    "depth_first_search": _Facts(defect_class="missing line", test_module=True),
-    "detect_cycle": _Facts(defect_class="missing condition", test_module=True),
-    "find_first_in_sorted": _Facts(defect_class="incorrect comparison operator"),
-    "find_in_sorted": _Facts(defect_class="missing/added +1"),
-    "flatten": _Facts(compare="list"),  # a call too many
-    "gcd": _Facts(defect_class="variable swap"),
-    "get_factors": _Facts(defect_class="incorrect data structure constant"),
-    "hanoi": _Facts(defect_class="incorrect variable", compare="tuples"),
-    "is_valid_parenthesization": _Facts(),  # the wrong value is returned
-    "kheapsort": _Facts(defect_class="incorrect array slice", compare="list"),
-    "knapsack": _Facts(defect_class="incorrect comparison operator", skip=(9,)),
-    "kth": _Facts(),  # missing arithmetic, or a wrong variable
-    "lcs_length": _Facts(),  # off by one in an index
-    "levenshtein": _Facts(defect_class="missing/added +1", skip=(3,)),
-    "lis": _Facts(defect_class="missing function call"),
-    "longest_common_subsequence": _Facts(defect_class="incorrect array slice"),
-    "max_sublist_sum": _Facts(defect_class="missing function call"),
-    "mergesort": _Facts(defect_class="incorrect comparison operator"),
-    "minimum_spanning_tree": _Facts(test_module=True),  # a method call for an assignment
-    "next_palindrome": _Facts(defect_class="missing/added +1"),
-    "next_permutation": _Facts(),  # swapped operands, or a wrong comparison
-    "pascal": _Facts(defect_class="missing/added +1"),
-    "possible_change": _Facts(defect_class="missing condition"),
-    "powerset": _Facts(),  # a variable is not prepended
-    "quicksort": _Facts(defect_class="incorrect comparison operator"),
-    "reverse_linked_list": _Facts(defect_class="missing line", test_module=True),
-    "rpn_eval": _Facts(defect_class="variable swap"),
-    "shortest_path_length": _Facts(test_module=True),  # a call for a variable
-    "shortest_path_lengths": _Facts(defect_class="variable swap", test_module=True),
-    "shortest_paths": _Facts(defect_class="incorrect variable", test_module=True),
-    "shunting_yard": _Facts(defect_class="missing line"),
-    "sieve": _Facts(),  # the wrong function is called
-    "sqrt": _Facts(compare="approx_last_argument"),  # missing arithmetic
-    "subsequences": _Facts(defect_class="incorrect data structure constant"),
-    "to_base": _Facts(),  # operands swapped, or prepended instead of appended
-    "topological_ordering": _Facts(defect_class="incorrect field dereference", test_module=True),
-    "wrap": _Facts(defect_class="missing line"),
-}
+def _facts() -> dict[str, _Facts]:
+    """Facts of each program, by its name."""
+    text = resources.files("llm_bridge.corpora").joinpath("quixbugs_facts.toml").read_text(encoding="utf-8")
+    return {name: _Facts(**{**row, "skip": tuple(row.get("skip", ()))}) for name, row in tomllib.loads(text).items()}
+
+
+_FACTS = _facts()
 
 _EXPECTED = (
     "expected the root of a QuixBugs clone (with python_programs/, correct_python_programs/, json_testcases/ and "

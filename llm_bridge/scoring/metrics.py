@@ -73,7 +73,6 @@ __all__ = [
     "Measure",
     "auroc",
     "balanced_accuracy",
-    "baseline",
     "cluster_seed_values",
     "compare_cells",
     "compare_tables",
@@ -383,27 +382,6 @@ def cluster_seed_values(task: str, clusters: npt.NDArray[np.str_], counts: Float
     return seed_values(task, flat.reshape(-1, num_seeds, width).transpose(1, 0, 2))
 
 
-def baseline(item_rows: Iterable[ItemRow]) -> float | None:
-    """Baseline without a model: the score of the task's trivial rule on these very items.
-
-    *localise*: one random line, mean of gold lines / lines. *paired*: the better of 1/2 and the rule "the longer text
-    is correct" (ties count half). *detect*: F1 of the constant answer "buggy", 2/3 on pairs. *repair*: the input,
-    unchanged.
-
-    Examples
-    --------
-    >>> row = {"task": "localise", "delivered": True, "intact": True, "correct": False}
-    >>> baseline([{**row, "program": "a", "num_lines": 8, "num_gold": 1},
-    ...           {**row, "program": "b", "num_lines": 4, "num_gold": 2}])
-    0.3125
-    """
-    rows = list(item_rows)
-    if not rows:
-        return None
-    task = _task(rows)
-    return _baseline(task, _columns(rows, task))
-
-
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -471,6 +449,12 @@ def _columns(rows: Sequence[ItemRow], task: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def _baseline(task: str, columns: Columns) -> float | None:
+    """Baseline without a model: the score of the task's trivial rule on these very items.
+
+    *localise*: one random line, mean of gold lines / lines. *paired*: the better of 1/2 and the rule "the longer text
+    is correct" (ties count half). *detect*: F1 of the constant answer "buggy", 2/3 on pairs. *repair*: the input,
+    unchanged.
+    """
     if task == "localise":
         return float(np.mean(np.asarray(columns["num_gold"]) / np.asarray(columns["num_lines"])))
     if task == "paired":

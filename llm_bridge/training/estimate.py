@@ -26,8 +26,10 @@ arXiv 2305.14314, §3). Measured peaks of SmolLM2-135M in steps of 500 tokens: Q
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,86 +47,13 @@ VERDICTS_ALONE = ("line", "localise")
 LIBRARY_BYTES = {"cpu": 0.6e9, "cuda": 0.8e9}
 HEADROOM = 0.95  # share of what is free that may be planned for
 
-_LLAMA3 = {"vocab_size": 128_256, "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "max_position_embeddings": 8192}
-_ROBERTA = {"model_type": "roberta", "vocab_size": 50_265, "max_position_embeddings": 514, "type_vocab_size": 1}
-_8B = {**_LLAMA3, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32, "num_attention_heads": 32}
-_70B = {**_LLAMA3, "hidden_size": 8192, "intermediate_size": 28_672, "num_hidden_layers": 80, "num_attention_heads": 64}
-_1B = {
-    **_LLAMA3,
-    "hidden_size": 2048,
-    "intermediate_size": 8192,
-    "num_hidden_layers": 16,
-    "num_attention_heads": 32,
-    "tie_word_embeddings": True,
-}
-_7B = {
-    "vocab_size": 32_000,
-    "hidden_size": 4096,
-    "intermediate_size": 11_008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 32,
-    "max_position_embeddings": 4096,
-}
-_3B = {**_1B, "hidden_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 24}
 
-KNOWN_SHAPES: Mapping[str, Mapping[str, Any]] = {
-    "meta-llama/Meta-Llama-3-8B": _8B,
-    "meta-llama/Meta-Llama-3-8B-Instruct": _8B,
-    "meta-llama/Llama-3.1-8B": _8B,
-    "meta-llama/Llama-3.1-8B-Instruct": _8B,
-    "meta-llama/Meta-Llama-3-70B": _70B,
-    "meta-llama/Llama-3.2-1B": _1B,
-    "meta-llama/Llama-3.2-1B-Instruct": _1B,
-    "meta-llama/Llama-3.2-3B": _3B,
-    "meta-llama/Llama-3.2-3B-Instruct": _3B,
-    "meta-llama/Llama-2-7b-hf": _7B,
-    "llava-hf/llava-1.5-7b-hf": {**_7B, "vocab_size": 32_064},  # its language model
-    "mistralai/Mistral-7B-v0.1": {
-        **_7B,
-        "model_type": "mistral",
-        "intermediate_size": 14_336,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 32_768,
-    },
-    "google/gemma-7b": {
-        "model_type": "gemma",
-        "vocab_size": 256_000,
-        "hidden_size": 3072,
-        "intermediate_size": 24_576,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 16,
-        "head_dim": 256,
-    },
-    "FacebookAI/roberta-base": _ROBERTA,
-    "roberta-base": _ROBERTA,
-    "microsoft/deberta-v3-base": {
-        "model_type": "deberta-v2",
-        "vocab_size": 128_100,
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "max_position_embeddings": 512,
-        "type_vocab_size": 0,
-        "relative_attention": True,
-        "position_buckets": 256,
-        "norm_rel_ebd": "layer_norm",
-        "share_att_key": True,
-        "pos_att_type": ["p2c", "c2p"],
-        "position_biased_input": False,
-    },
-    "smollm2-135m-instruct": {
-        "vocab_size": 49_152,
-        "hidden_size": 576,
-        "intermediate_size": 1536,
-        "num_hidden_layers": 30,
-        "num_attention_heads": 9,
-        "num_key_value_heads": 3,
-        "tie_word_embeddings": True,
-    },
-}
+def _known_shapes() -> dict[str, dict[str, Any]]:
+    text = resources.files("llm_bridge.training").joinpath("known_shapes.toml").read_text(encoding="utf-8")
+    return {name: shape for shape in tomllib.loads(text)["model"] for name in shape.pop("names")}
+
+
+KNOWN_SHAPES: Mapping[str, Mapping[str, Any]] = _known_shapes()
 """Published shapes, so that a plan can be made for gated or absent models, without a network."""
 
 

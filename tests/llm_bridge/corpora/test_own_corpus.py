@@ -207,7 +207,7 @@ def test_results_go_on_where_the_file_moved_and_not_where_it_changed(tmp_path: P
 
 
 def test_files_are_learnt_from_whole_beside_as_many_mutants_as_are_asked_for(tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.jsonl", *own_corpus.TEMPLATE)
+    path = write(tmp_path / "mine.jsonl", *map(json.loads, own_corpus.template().splitlines()))
     changes = [f"corpus.train=['file:{path}', 'mutants']", "corpus.train_pairs=5", "corpus.validation_pairs=2"]
     train = open_workspace(load_recipe("toy", changes), tmp_path, Console(quiet=True)).train
     assert [pair.name for pair in train[:3]] == ["mean", "clamp", "count_words"]
@@ -254,7 +254,9 @@ def test_the_template_is_a_corpus_without_problems(
     assert command(monkeypatch, "corpora", "template") == 0
     path = tmp_path / "mine.jsonl"
     path.write_text(capsys.readouterr().out)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == list(own_corpus.TEMPLATE)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        json.loads(line) for line in own_corpus.template().splitlines()
+    ]
     pairs, problems = own_corpus.read(path)
     assert (len(pairs), problems) == (3, [])
 

@@ -11,7 +11,6 @@ import pytest
 
 from llm_bridge.corpora import minibugs
 from llm_bridge.corpora.mutation.one_line import changed_line, compiled
-from llm_bridge.corpora.mutation.single_edits import single_edits
 from llm_bridge.corpora.programs import normalise
 
 BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
@@ -19,16 +18,19 @@ PAIRS = minibugs.load()
 CODE = "def f(n):\n    total = 0\n    while n > 0:\n        total += n\n        n -= 1\n    return total\n"
 
 
-@pytest.fixture(scope="module")
-def benchmark_module():
+def _benchmark():
     sys.path.insert(0, str(BENCHMARKS))
     try:
         spec = importlib.util.spec_from_file_location("single_edits_benchmark", BENCHMARKS / "single_edits.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        yield module
+        return module
     finally:
         sys.path.remove(str(BENCHMARKS))
+
+
+benchmark = _benchmark()
+single_edits = benchmark.single_edits
 
 
 def test_edits_are_valid_and_change_the_line_they_name():
@@ -85,7 +87,7 @@ def test_many_fixes_of_minibugs_are_among_the_edits():
         assert single_edits(pair.buggy)[pair.correct] in pair.gold_lines
 
 
-def test_likelihoods_with_the_cache_reused_are_those_of_whole_texts(benchmark_module):
+def test_likelihoods_with_the_cache_reused_are_those_of_whole_texts():
     from llm_bridge.scoring.likelihood import score_texts
     from llm_bridge.training.models import load_model
 
@@ -94,22 +96,22 @@ def test_likelihoods_with_the_cache_reused_are_those_of_whole_texts(benchmark_mo
     assert len({len(text) for text in edits}) > 5
     whole = score_texts(loaded, edits)
     for batch_tokens in (1, 700, 100_000):
-        found = benchmark_module.edit_log_likelihoods(loaded, CODE, edits, batch_tokens=batch_tokens)
+        found = benchmark.edit_log_likelihoods(loaded, CODE, edits, batch_tokens=batch_tokens)
         assert set(found) == set(edits)
         for text in edits:
             assert found[text]["sum"] == pytest.approx(-whole[text].sum_nll, abs=2e-3)
             assert found[text]["mean"] == pytest.approx(-whole[text].mean_nll, abs=1e-4)
 
 
-def test_common_prefix_and_batches(benchmark_module):
-    assert benchmark_module._common_prefix([0, 1, 2], [0, 1, 3]) == 2
-    assert benchmark_module._common_prefix([0, 1, 2], [0, 1]) == 2
+def test_common_prefix_and_batches():
+    assert benchmark._common_prefix([0, 1, 2], [0, 1, 3]) == 2
+    assert benchmark._common_prefix([0, 1, 2], [0, 1]) == 2
     rows = [(1, [0] * 10, "a"), (5, [0] * 10, "b"), (9, [0] * 10, "c")]
-    assert [len(batch) for batch in benchmark_module._batches(rows, 20)] == [2, 1]
-    assert [len(batch) for batch in benchmark_module._batches(rows, 1)] == [1, 1, 1]
+    assert [len(batch) for batch in benchmark._batches(rows, 20)] == [2, 1]
+    assert [len(batch) for batch in benchmark._batches(rows, 1)] == [1, 1, 1]
 
 
-def test_summary_counts_programs(benchmark_module):
+def test_summary_counts_programs():
     def row(name, gold, ranking, rank, plausible):
         rankings = {by: ranking for by in ("mean", "sum")} | {"fixed line": [1, 2, 3], "line likelihood": [3, 2, 1]}
         return {
@@ -126,7 +128,7 @@ def test_summary_counts_programs(benchmark_module):
             "cpu_s": 1.0,
         }
 
-    found = benchmark_module.summary([row("a", [2], [2, 3], 1, True), row("b", [4], [2, 3], None, False)])
+    found = benchmark.summary([row("a", [2], [2, 3], 1, True), row("b", [4], [2, 3], None, False)])
     assert (found["fix_among_edits"], found["fix_ranked_first"]["mean"], found["chance"]) == (1, 1, 0.25)
     numbers = found["measures"]
     assert numbers["mean"]["f1"]["value"] == numbers["mean"]["top3"]["value"] == 0.5

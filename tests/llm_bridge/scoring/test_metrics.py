@@ -91,6 +91,8 @@ def test_two_gold_lines_lower_the_f1_of_a_perfect_model():
     scores = mt.score_cell(rows)
     assert scores["f1"] == pytest.approx(2 * 2 / (2 + 3))
     assert scores["baseline"] == pytest.approx((1 / 4 + 2 / 5) / 2)
+    rows = [row("a", task="localise", num_lines=8, num_gold=1), row("b", task="localise", num_lines=4, num_gold=2)]
+    assert mt.score_cell(rows)["baseline"] == 0.3125
 
 
 def test_top1_top3_and_reciprocal_rank():
@@ -113,11 +115,11 @@ def test_paired_counts_ties_as_wrong_and_beside():
 
 
 def test_length_rule_of_one_version_of_a_pair_and_of_balanced_pairs():
-    assert mt.baseline(pair_rows(["tie"] * 4, [True, True, False, None])) == pytest.approx(2.5 / 4)
-    assert mt.baseline(pair_rows(["tie"] * 4, [False, False, False, None])) == 0.5  # never below a coin
+    assert mt.score_cell(pair_rows(["tie"] * 4, [True, True, False, None]))["baseline"] == pytest.approx(2.5 / 4)
+    assert mt.score_cell(pair_rows(["tie"] * 4, [False, False, False, None]))["baseline"] == 0.5  # never below a coin
     one_version = [row("a", task="paired", version="buggy", longer=False), row("b", task="paired", longer=True)]
-    assert mt.baseline(one_version) == 0.5
-    assert mt.baseline(one_version[:1]) == 1.0
+    assert mt.score_cell(one_version)["baseline"] == 0.5
+    assert mt.score_cell(one_version[:1])["baseline"] == 1.0
 
 
 # --- detect -----------------------------------------------------------------------------------------------------------
@@ -246,7 +248,7 @@ def test_compare_cells_pairs_the_programs():
 def test_no_rows_and_bad_rows():
     empty = mt.score_cell([])
     assert (empty["n"], empty["delivered"], empty["f1"], empty["baseline"]) == (0, 0, None, None)
-    assert mt.measures([]) == {} and mt.baseline([]) is None
+    assert mt.measures([]) == {} and mt.score_cell([])["baseline"] is None
     with pytest.raises(ValueError, match="one task"):
         mt.score_cell(localise_rows(1, 1) + pair_rows(["tie"], [True]))
     with pytest.raises(ValueError, match=r"one task of localise.*'guess'"):
