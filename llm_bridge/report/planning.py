@@ -60,7 +60,6 @@ class Advice:
     duty_cycle: float
     sf: int
     f1: float
-    copies: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,23 +122,20 @@ def make_plan(study: Study) -> Plan | None:
     shares, scores = f1_of_loss(steady if len(steady) > 2 else points, curve.clean)
     period_s = radio["period_s"] / (2 * lead.num_programs) if radio["period_s"] else PERIOD_S
 
-    def predict(sf: int, snr_db: float, on_air_s: float, fading: str) -> tuple[float, float]:
+    def predict(sf: int, snr_db: float, on_air_s: float, fading: str) -> float:
         copies = on_air_s / _airtime(sf, cr, payload_len, frames, radio)
         heard = snr_db + radio["shadowing_db"] * SHADOWS
         losses = frame_loss(sf, heard, cr=cr, payload_len=payload_len, fading=fading)
-        return float(np.mean([_expected_f1(float(loss), copies, shares, scores) for loss in losses])), copies
+        return float(np.mean([_expected_f1(float(loss), copies, shares, scores) for loss in losses]))
 
     advice = []
     for duty, distance in itertools.product(DUTY_CYCLES, DISTANCES_KM):
         snr, on_air_s = _snr_at(distance, radio), duty * period_s * texts
         found = {sf: predict(sf, snr, on_air_s, setting.link.fading) for sf in sorted({p.sf or 0 for p in points})}
-        top = max(f1 for f1, _ in found.values())
-        sf = min(sf for sf, (f1, _) in found.items() if f1 >= top - TIE)
-        f1, copies = found[sf]
-        sf = sf if f1 > TIE else 0
-        advice.append(Advice(distance_km=distance, duty_cycle=duty, sf=sf, f1=f1, copies=copies))
+        sf = min(sf for sf, f1 in found.items() if f1 >= max(found.values()) - TIE)
+        advice.append(Advice(distance_km=distance, duty_cycle=duty, sf=sf if found[sf] > TIE else 0, f1=found[sf]))
     gaps = [
-        abs(predict(p.link.sf, p.link.snr_db, float(p.items["airtime_s"].mean()), p.link.fading)[0] - (p.f1 or 0.0))
+        abs(predict(p.link.sf, p.link.snr_db, float(p.items["airtime_s"].mean()), p.link.fading) - (p.f1 or 0.0))
         for p in points
         if p.link is not None and p.link.axis == "equal_airtime" and math.isfinite(p.link.snr_db)
     ]

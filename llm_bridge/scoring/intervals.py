@@ -163,14 +163,7 @@ def cluster_bootstrap(
 
 
 def paired_difference(
-    counts_a: npt.ArrayLike,
-    counts_b: npt.ArrayLike,
-    statistic: Statistic,
-    *,
-    method: str = "bca",
-    level: float = 0.95,
-    num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
+    counts_a: npt.ArrayLike, counts_b: npt.ArrayLike, statistic: Statistic, *, num_resamples: int = NUM_RESAMPLES
 ) -> Interval:
     """Interval of ``score(a) - score(b)`` for two conditions on the same clusters, both resampled alike.
 
@@ -201,21 +194,12 @@ def paired_difference(
         return statistic(sums[..., :num_columns]) - statistic(sums[..., num_columns:])
 
     both = np.concatenate([first, second], axis=1)
-    interval = cluster_bootstrap(
-        both,
-        difference,
-        proportions=(),
-        bounds=(-1.0, 1.0),
-        method=method,
-        level=level,
-        num_resamples=num_resamples,
-        seed=seed,
-    )
+    interval = cluster_bootstrap(both, difference, proportions=(), bounds=(-1.0, 1.0), num_resamples=num_resamples)
     if interval.method != "exact-box":
         return interval
-    half = clopper_pearson(0, len(both), level=level)[1]
+    half = clopper_pearson(0, len(both))[1]
     low, high = max(-1.0, interval.value - half), min(1.0, interval.value + half)
-    return Interval(value=interval.value, low=low, high=high, num_clusters=len(both), level=level, method="exact-box")
+    return Interval(value=interval.value, low=low, high=high, num_clusters=len(both), method="exact-box")
 
 
 @lru_cache(maxsize=8)

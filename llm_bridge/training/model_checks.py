@@ -22,7 +22,7 @@ from llm_bridge.training.architecture import (
     read_config,
     target_problem,
 )
-from llm_bridge.training.common import ModelError, quiet
+from llm_bridge.training.common import ModelError, first_line, quiet
 from llm_bridge.training.examples import chat_frame
 from llm_bridge.training.methods import LLAMA_LINEARS, method_named
 
@@ -207,8 +207,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         with quiet():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises whatever its parsers raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ModelError(f"{folder} holds no readable tokenizer ({reason})") from error
+        raise ModelError(f"{folder} holds no readable tokenizer ({first_line(error)})") from error
     return tokenizer
 
 

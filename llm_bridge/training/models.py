@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.annotations import Progress
+from llm_bridge.files import file_digest
 from llm_bridge.training.architecture import auto_class, head_modules, is_encoder, num_positions, read_config
-from llm_bridge.training.common import require_all_weights
+from llm_bridge.training.common import first_line, require_all_weights
 from llm_bridge.training.examples import RAW, Frame, chat_frame, class_frame
 from llm_bridge.training.fetching import (
     DEFAULT_MODEL,
@@ -36,7 +37,6 @@ from llm_bridge.training.fetching import (
     ModelDownloadError,
     ModelError,
     fetch_model,
-    file_sha256,
     quiet,
     split_revision,
     versions,
@@ -263,8 +263,7 @@ def _from_folder(
                 folder, output_loading_info=True, trust_remote_code=False, **options
             )
         except (OSError, ValueError, RuntimeError, KeyError, AttributeError, SafetensorError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"{folder} holds weights that cannot be loaded ({reason})") from error
+            raise ModelError(f"{folder} holds weights that cannot be loaded ({first_line(error)})") from error
     model: PreTrainedModel = loaded[0]
     drawn = tuple(f"{name}." for name in head_modules(model)) if is_encoder(config) else ()
     require_all_weights(loaded[1], folder, drawn=drawn)
@@ -371,10 +370,10 @@ def weights_sha256(folder: Path) -> str:
     """SHA-256 of the single weight file; of every part's name and content where the weights are in parts."""
     single = folder / "model.safetensors"
     if single.is_file():
-        return file_sha256(single)
+        return file_digest(single)
     digest = hashlib.sha256()
     for part in sorted([*folder.glob("*.index.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
-        digest.update(f"{part.name} {file_sha256(part)}\n".encode())
+        digest.update(f"{part.name} {file_digest(part)}\n".encode())
     return digest.hexdigest()
 
 

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from llm_bridge.scoring import metrics as mt
+from llm_bridge.scoring.scores import edit_token_f1
 
 
 def row(program, *, task, version="buggy", delivered=True, intact=True, **fields):
@@ -296,12 +297,12 @@ def test_edit_token_f1_looks_at_the_edit_alone():
     buggy = "def f(a, b):\n    c = a + b\n    return c\n"
     gold = buggy.replace("a + b", "a - b")
     assert ast.dump(ast.parse(gold)) != ast.dump(ast.parse(buggy))
-    assert mt.edit_token_f1(buggy, gold, gold) == 1.0
-    assert mt.edit_token_f1(buggy, buggy, gold) == 0.0
-    half = mt.edit_token_f1(buggy, buggy.replace("a + b", "a * b"), gold)
+    assert edit_token_f1(buggy, gold, gold) == 1.0
+    assert edit_token_f1(buggy, buggy, gold) == 0.0
+    half = edit_token_f1(buggy, buggy.replace("a + b", "a * b"), gold)
     assert half == 0.5  # "+" removed rightly, "*" added wrongly
-    assert mt.edit_token_f1(buggy, gold.replace("c = ", "c  =  "), gold) == 1.0  # layout does not count
-    assert 0 < mt.edit_token_f1(buggy, gold + "  ) (", gold) < 1  # damaged text is compared all the same
+    assert edit_token_f1(buggy, gold.replace("c = ", "c  =  "), gold) == 1.0  # layout does not count
+    assert 0 < edit_token_f1(buggy, gold + "  ) (", gold) < 1  # damaged text is compared all the same
 
 
 def test_judging_needs_no_heavy_package():

@@ -20,7 +20,7 @@ from llm_bridge.scoring.conditional_independence import (
     log_byte_error,
     residual_errors,
 )
-from llm_bridge.scoring.metrics import f1_score
+from llm_bridge.scoring.scores import f1_score
 
 FALSE_ALARM = 1e-6
 

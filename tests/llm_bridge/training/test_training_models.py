@@ -16,6 +16,7 @@ import torch
 from training_texts import toy
 from transformers import BertConfig, BertForMaskedLM
 
+from llm_bridge.files import file_digest
 from llm_bridge.training import fetching
 from llm_bridge.training.fetching import (
     DEFAULT_MODEL,
@@ -26,7 +27,6 @@ from llm_bridge.training.fetching import (
     WheelModel,
     cache_root,
     fetch_model,
-    file_sha256,
 )
 from llm_bridge.training.models import load_model
 from llm_bridge.training.toy import byte_tokenizer, toy_model
@@ -214,7 +214,7 @@ def test_the_toy_is_the_same_for_a_seed_and_leaves_the_global_random_state_alone
 
 def test_a_folder_is_loaded_with_its_own_hash(toy_folder: Path) -> None:
     loaded = load_model(toy_folder)
-    assert loaded.fingerprint["weights_sha256"] == file_sha256(toy_folder / "model.safetensors")
+    assert loaded.fingerprint["weights_sha256"] == file_digest(toy_folder / "model.safetensors")
     assert loaded.fingerprint["num_parameters"] == 90_624
     assert loaded.fingerprint["dtype"] == "float32"
     assert {"python", "torch", "transformers"} <= set(loaded.fingerprint["versions"])
