@@ -150,6 +150,20 @@ def first_maxima(peak, where, radius, low, high, out):  # type: ignore[no-untype
     return count
 
 
+@numba.njit(**INLINE)
+def _turned_window(samples, first, chirp, rotor_re, rotor_im, wr, wi):  # type: ignore[no-untyped-def]
+    """wr + j wi = samples[first : + N] * chirp * rotor, zero outside the array; returns sum |samples|^2."""
+    power = np.float32(0.0)
+    for n in range(chirp.size):
+        m = first + n
+        y = samples[m] if 0 <= m < samples.size else np.complex64(0.0)
+        power += y.real * y.real + y.imag * y.imag
+        w = y * chirp[n]
+        wr[n] = w.real * rotor_re[n] - w.imag * rotor_im[n]
+        wi[n] = w.real * rotor_im[n] + w.imag * rotor_re[n]
+    return power
+
+
 @numba.njit(**JIT)
 def upchirps_back(  # type: ignore[no-untyped-def]
     samples, place, step, cfo, es, chirp, zoom_re, zoom_im, offsets, free, evidence, places
@@ -160,7 +174,6 @@ def upchirps_back(  # type: ignore[no-untyped-def]
     `free`, at the one where all of them together have most, else at the middle one. Returns the peak's offset.
     """
     num_bins = chirp.size
-    total = samples.size
     count = places.size
     r, sums = np.empty((offsets.size, count), np.float64), np.empty(offsets.size, np.float64)
     for k in range(offsets.size):
@@ -171,14 +184,7 @@ def upchirps_back(  # type: ignore[no-untyped-def]
         places[i] = place - step * (i + 1)
         first = math.floor(places[i] + 0.5)
         tone_rotor(cfo + first - places[i], rotor_re, rotor_im)
-        power = np.float32(0.0)
-        for n in range(num_bins):
-            m = first + n
-            y = samples[m] if 0 <= m < total else np.complex64(0.0)
-            power += y.real * y.real + y.imag * y.imag
-            w = y * chirp[n]
-            wr[n] = w.real * rotor_re[n] - w.imag * rotor_im[n]
-            wi[n] = w.real * rotor_im[n] + w.imag * rotor_re[n]
+        power = _turned_window(samples, first, chirp, rotor_re, rotor_im, wr, wi)
         for k in range(offsets.size):
             r[k, i] = tone_energy(wr, wi, zoom_re[k], zoom_im[k]) / power if power > 1e-36 else 0.0
             sums[k] += r[k, i]
@@ -200,7 +206,6 @@ def best_nearby(samples, start, half_bin, num_sum, steps, quarter, chirp, zoom_r
     them. Returns samples from the peak, half bin (not reduced), and the statistic.
     """
     num_bins = chirp.size
-    total = samples.size
     rotor_re, rotor_im = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
     wr, wi = np.empty(num_bins, np.float32), np.empty(num_bins, np.float32)
     re, im, sums = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(7, np.float64)
@@ -213,14 +218,7 @@ def best_nearby(samples, start, half_bin, num_sum, steps, quarter, chirp, zoom_r
             sums[k] = 0.0
         for j in range(num_sum):
             first = start + moved - j * num_bins
-            power = np.float32(0.0)
-            for n in range(num_bins):
-                m = first + n
-                y = samples[m] if 0 <= m < total else np.complex64(0.0)
-                power += y.real * y.real + y.imag * y.imag
-                w = y * chirp[n]
-                wr[n] = w.real * rotor_re[n] - w.imag * rotor_im[n]
-                wi[n] = w.real * rotor_im[n] + w.imag * rotor_re[n]
+            power = _turned_window(samples, first, chirp, rotor_re, rotor_im, wr, wi)
             if power <= 1e-36:
                 continue
             for k in range(4):
