@@ -189,7 +189,9 @@ def models_fetch(
         path = fetch_model(
             name, progress=lambda done, total: status.update(f"fetching {name}: {done / max(total, 1):.0%}")
         )
-    console.print(f"{name} is ready in {path}", soft_wrap=True)
+    if not (path / "config.json").is_file():
+        raise ValueError(f"'name' must be a model (got {name!r}: the folder {path} has no config.json)")
+    console.print(f"{name} is ready in {path}", soft_wrap=True, markup=False, highlight=False)
 
 
 @models_app.command("export")

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import os
 import platform
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 from llm_bridge.files import StoreError, canonical_json, digest, file_digest, read_json, write_json
 from lora_phy.monte_carlo.results_file import LINK_VERSION
 
 PACKAGES = ("chirpbridge", "numpy", "scipy", "numba", "torch", "transformers", "peft", "bitsandbytes", "tokenizers")
 ROOT = Path(__file__).resolve().parents[2]
+ROOT_PACKAGE = __name__.partition(".")[0]
 RADIO_CODE = (
     "params",
     "coding",
@@ -78,9 +81,13 @@ def code_identity(part: str) -> str:
 
 
 def function_identity(function: object) -> object:
-    """Identity of a function: its byte code and constants as plain values, independent of its file."""
-    code = getattr(function, "__code__", None)
-    return _plain_code(code) if isinstance(code, CodeType) else repr(getattr(function, "__qualname__", function))
+    """Identity of a function: its byte code and constants as plain values, independent of its file.
+
+    To a function that is not this package's (whose modules are hashed as a whole: `code_identity`) belongs also what it
+    reads besides its arguments: defaults, variables of an outer function, and the constants and functions of its own
+    module that it names.
+    """
+    return _identity_of(function, set())
 
 
 def model_hashes(name: str, directory: Path) -> dict[str, str]:
@@ -165,6 +172,37 @@ def _plain_code(code: CodeType) -> list[object]:
         return sorted(map(repr, constant)) if isinstance(constant, frozenset) else repr(constant)
 
     return [code.co_code.hex(), [plain(constant) for constant in code.co_consts], list(code.co_names)]
+
+
+def _identity_of(value: object, seen: set[int]) -> object:
+    """Identity of a function, or of a value that one reads; `seen` are functions that are being read already."""
+    if isinstance(value, partial):
+        parts = (value.func, *value.args, *itertools.chain.from_iterable(sorted(value.keywords.items())))
+        return ["partial", *(_identity_of(part, seen) for part in parts)]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(repr, value))
+    code = getattr(value, "__code__", None)
+    if not isinstance(code, CodeType):
+        return repr(getattr(value, "__qualname__", value))
+    plain = _plain_code(code)
+    if str(getattr(value, "__module__", "")).partition(".")[0] == ROOT_PACKAGE or id(code) in seen:
+        return plain
+    seen = seen | {id(code)}
+    function: Any = getattr(value, "__func__", value)
+    read = [*(function.__defaults__ or ()), *sorted((function.__kwdefaults__ or {}).items())]
+    read += [cell.cell_contents for cell in function.__closure__ or ()]
+    for name in sorted(_names_in(code)):
+        found = function.__globals__.get(name)
+        own = getattr(found, "__module__", None) == function.__module__ and hasattr(found, "__code__")
+        if own or isinstance(found, (bool, int, float, complex, str, bytes, tuple, frozenset)):
+            read += [name, found]
+    return [*plain, [_identity_of(part, seen) for part in read]] if read else plain
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """Names of globals and attributes in a function and in those inside it."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*map(_names_in, inner))
 
 
 def _remembered(path: Path) -> dict[str, object]:

@@ -48,8 +48,8 @@ def read_metadata(path: str | Path) -> Metadata:
         One of the two files is missing.
     ValueError
         Metadata that is no SigMF, a sample rate that is not positive, samples of a type other than `SampleFormat`; a
-        checksum that is not the samples'; or what is not read here: several channels, bytes before or after the
-        samples, a required extension, captures that differ.
+        checksum or a file name that is not the samples', a capture that begins at no sample; or what is not read here:
+        several channels, bytes before or after the samples, a required extension, captures that differ.
     """
     meta_path, data_path = sigmf_paths(path)
     try:
@@ -59,8 +59,8 @@ def read_metadata(path: str | Path) -> Metadata:
         captures = meta.get("captures") or [{}]
         first = captures[0]
         capture = {**header, **first}
-        skipped = int(first.get("core:sample_start", 0))
         _require_plain(header, captures)
+        skipped = _require_own_samples(header, captures, data_path)
     except KeyError as error:
         raise ValueError(f"{meta_path.name} is no SigMF metadata: {error.args[0]!r} is missing") from error
     except (ArithmeticError, AttributeError, TypeError, RecursionError) as error:
@@ -184,6 +184,18 @@ def _require_plain(header: dict[str, Any], captures: list[dict[str, Any]]) -> No
             same = capture.get(key, captures[0].get(key)) == captures[0].get(key)
             if (key == "core:frequency" or key.startswith("lora:")) and not same:
                 raise ValueError(f"'captures' must agree: {key!r} of number {number} differs from that of the first")
+
+
+def _require_own_samples(header: dict[str, Any], captures: list[dict[str, Any]], data_path: Path) -> int:
+    """The first capture's first sample; metadata of another file, and captures that begin nowhere, are refused."""
+    named = header.get("core:dataset", data_path.name)
+    if named != data_path.name:
+        raise ValueError(f"'core:dataset' must name the file beside it, {data_path.name!r} (got {named!r})")
+    starts = [capture.get("core:sample_start", 0) for capture in captures]
+    for start in starts:
+        if isinstance(start, bool) or not 0 <= float(start) < 2**63 or float(start) != int(float(start)):
+            raise ValueError(f"'core:sample_start' must be an integer of at least 0 (got {start!r})")
+    return int(float(starts[0]))
 
 
 def _require_checksum(meta_path: Path, data_path: Path, expected: Any) -> None:

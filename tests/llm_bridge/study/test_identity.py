@@ -17,6 +17,7 @@ from llm_bridge.results_format import ItemRow, is_finished
 from llm_bridge.run import run_recipe
 from llm_bridge.study.cells import Cell, cell_config, cell_name, expand
 from llm_bridge.study.experiment import claim_folder
+from llm_bridge.study.provenance import function_identity
 from llm_bridge.study.recipe import Recipe
 from llm_bridge.study.recipe_files import json_schema, load_recipe
 from llm_bridge.study.workspace import open_workspace
@@ -303,3 +304,57 @@ def test_rules_are_fitted_on_the_training_corpus_and_say_so(tmp_path: Path) -> N
     run_recipe(recipe, tmp_path, console=Console(quiet=True))
     with pytest.raises(StoreError, match=r"corpus\.train_pairs: 6 there, 4 here"):
         run_recipe(load_recipe("toy", [*RULES_ALONE, "corpus.train_pairs=4"]), tmp_path, console=Console(quiet=True))
+
+
+_OWN_POLICY = """
+from functools import partial
+LIMIT = 0.25
+KINDS = frozenset({"a", "b"})
+def helper(x):
+    return x > LIMIT
+def keep(frame, most=3):
+    return helper(frame) and frame < most
+def made(level):
+    def inner(frame, *, least=1):
+        return level < frame and frame >= least and frame not in KINDS
+    return inner
+CLOSED, BOUND = made(2), partial(keep, most=4)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "old", "new"),
+    [
+        ("keep", "most=3", "most=2"),  # a default
+        ("keep", "LIMIT = 0.25", "LIMIT = 0.5"),  # a constant of its module, read by a function that it calls
+        ("keep", "x > LIMIT", "x >= LIMIT"),  # that function itself
+        ("CLOSED", "made(2)", "made(3)"),  # a variable of an outer function
+        ("CLOSED", "least=1", "least=0"),
+        ("CLOSED", '{"a", "b"}', '{"a", "c"}'),
+        ("BOUND", "most=4", "most=5"),
+        ("BOUND", "frame < most", "frame <= most"),
+    ],
+)
+def test_a_function_of_ones_own_is_another_once_anything_that_it_reads_is(function: str, old: str, new: str) -> None:
+    def identity(text: str) -> str:
+        names: dict[str, object] = {"__name__": "mine"}
+        exec(text, names)
+        return json.dumps(function_identity(names[function]))
+
+    assert _OWN_POLICY.count(old) == 1
+    assert identity(_OWN_POLICY) == identity(_OWN_POLICY) != identity(_OWN_POLICY.replace(old, new))
+    assert identity("# a comment\n" + _OWN_POLICY) == identity(_OWN_POLICY)
+    assert " at 0x" not in identity(_OWN_POLICY)  # nothing that another process would have otherwise
+
+
+def test_the_packages_own_functions_keep_their_identity() -> None:
+    """Their modules are hashed as a whole, and results are published under these names."""
+    from llm_bridge.study.provenance import _plain_code
+    from llm_bridge.transport.policies import POLICIES
+    from llm_bridge.transport.tokens import find_coding
+
+    own = [find_coding(name).encode for name in ("utf8", "token_ids")]
+    own += [part for policy in POLICIES.values() for part in (policy.keep, policy.control) if part is not None]
+    assert len(own) > 4
+    for function in own:
+        assert function_identity(function) == _plain_code(function.__code__)

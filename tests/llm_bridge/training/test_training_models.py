@@ -297,3 +297,15 @@ def test_the_byte_tokenizer_is_lossless(text: str) -> None:
     ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
     assert ids == list(text.encode())
     assert tokenizer.decode(ids) == text
+
+
+def test_a_folder_that_is_no_model_is_not_called_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from llm_bridge import __main__ as command_line
+
+    monkeypatch.setattr("sys.argv", ["llm_bridge", "models", "fetch", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main()
+    told = capsys.readouterr()
+    assert stopped.value.code == 2 and "has no config.json" in told.err and "ready" not in told.out
