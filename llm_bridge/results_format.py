@@ -45,7 +45,7 @@ RESULT_COLUMNS = (
     "axis", *LEVEL_COLUMNS, "parses", "airtime_s", "duty_cycle", "send_time_s", "within_dwell_time",
     "plausible_at_1", "plausible_low", "plausible_high",
     "f1_all_or_nothing", "damaged", "f1_damaged", "f1_damaged_low", "f1_damaged_high", "fates_unequal", "f1_shared",
-    "context",
+    "context", "truncated",
 )  # fmt: skip
 """The columns of ``results.csv``, in order: `CONTRACT_COLUMNS`, then
 
@@ -55,7 +55,8 @@ the region's dwell time; *repair*: `plausible_at_1` with its interval; *localise
 that stands for several earns all of the credit; *paired*: `damaged` pairs of which both versions arrived and at least
 one is damaged, `f1_damaged` the accuracy on them, and `fates_unequal`, the share of fragments that both versions have
 and one alone lost; `f1_shared` is the accuracy over what arrived in both; `context`: what the model knew of each
-program beside what arrived (`llm_bridge.corpora.contexts`), empty where that is nothing.
+program beside what arrived (`llm_bridge.corpora.contexts`), empty where that is nothing; `truncated`: how many
+decisions were made on a text that is longer than the model's limit of tokens, of which it was shown the beginning.
 """
 
 LINK_COLUMNS = (

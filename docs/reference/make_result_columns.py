@@ -83,7 +83,7 @@ BRIDGE = {
     "correct": "whether they agree; in *localise*, whether the line holds the bug",
     "credit": "*localise*: credit of the answer, where a line stands for several",
     "num_merged": "*localise*: lines as sent that the answered line stands for",
-    "truncated": "whether the text was longer than the model reads",
+    "truncated": "whether the text was longer than the model reads (`training.max_tokens`); of a cell, how many were",
     "probability": "probability that the model gives its answer; the Brier score is computed from it",
     "num_lines": "lines of the text",
     "num_gold": "lines that hold the bug",

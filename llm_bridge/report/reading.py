@@ -53,7 +53,9 @@ CELL_COLUMNS = ("corpus", "method", "train_seed", "corrupted_split", "context", 
 TEXT_COLUMNS = frozenset(
     ("fading", "policy", "source_coding", "corrupted_split", "method", "task", "corpus", "axis", "context"),
 )
-WHOLE_COLUMNS = frozenset(("sf", "cr", "train_seed", "channel_seed", "n", "delivered", "intact", "parses", "damaged"))
+WHOLE_COLUMNS = frozenset(
+    ("sf", "cr", "train_seed", "channel_seed", "n", "delivered", "intact", "parses", "damaged", "truncated")
+)
 VERSIONS = ("buggy", "correct", "pair")
 COUNTED = ("bytes_sent", "byte_errors", "bytes_lost", "fragments_sent", "fragments_lost", "airtime_s")
 FATES = ("pair_fragments", "pair_fragments_unequal")

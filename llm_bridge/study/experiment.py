@@ -279,6 +279,13 @@ def _score_model_run(
                 model_run.model()
     with study.phase(f"{label}: score {len(texts)} distinct texts") as advance:
         scores = model_run.scores(list(texts), progress=advance)
+    cut = sum(scores[text].truncated for text in texts)
+    if cut:
+        study.console.print(
+            f"{label}: {cut} of {len(texts)} texts are longer than the model's limit of tokens, and read up to there "
+            "('training.max_tokens')",
+            highlight=False,
+        )
     candidates: dict[Reading, tuple[str, ...]] = {}
     lines = _lines_to_repair(study, cells, arrivals, scores)
     if lines:

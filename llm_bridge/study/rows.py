@@ -190,6 +190,7 @@ def result_row(
         "train_delivered": train_delivered,
         **score_cell(rows, num_resamples=num_resamples),
         "parses": sum(bool(row["parses"]) for row in rows),
+        "truncated": sum(bool(row.get("truncated")) for row in rows),
         **(on_air or {}),
         **(
             {}

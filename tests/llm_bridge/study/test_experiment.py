@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -54,6 +56,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(out)
     assert done.returncode == 0, done.stdout + done.stderr
     return out
+
+
+def test_texts_that_are_read_in_part_are_told_on_the_console_in_the_results_and_in_the_report(tmp_path: Path) -> None:
+    """The toy has a token a byte, and every program here is longer than the limit."""
+    methods = "training.methods=['rules', 'zero-shot']"
+    done = run(
+        tmp_path, methods, "training.max_tokens=64", "score.tasks=['localise']", "radio.sf=[7]", "corpus.limit=3"
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"zero-shot: \d of 6 texts are longer than the model's limit of tokens", done.stdout), done.stdout
+    rows = {row["method"]: row for row in results(tmp_path) if row["snr_db"] == "inf"}
+    assert (rows["zero-shot"]["n"], rows["zero-shot"]["truncated"], rows["rules"]["truncated"]) == ("3", "3", "0")
+    page = html.unescape((tmp_path / "report.html").read_text())
+    assert re.search(
+        r"(\d+) of \d+ decisions \(zero-shot\) were made on a text that is longer than the model's limit", page
+    )
 
 
 def test_a_dead_link_scores_like_a_dead_link_and_a_clean_one_is_whole(finished: Path) -> None:
