@@ -43,10 +43,9 @@ from llm_bridge.scoring.sandbox import CageError, IsolationError
 from llm_bridge.scoring.text_scores import LikelihoodError, TextScores
 from llm_bridge.study.cache import waiting_lock
 from llm_bridge.study.cells import Cell, cell_config, cell_name, context_kind, expand, tasks_of
-from llm_bridge.study.known_contexts import check_contexts, context_counts
 from llm_bridge.study.model_runs import DivergedError, ModelRun, model_run_for
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
-from llm_bridge.study.preflight import prepare_model
+from llm_bridge.study.preflight import check_contexts, context_counts, prepare_model
 from llm_bridge.study.provenance import model_hashes, provenance
 from llm_bridge.study.recipe import Recipe, RecipeError, as_plain
 from llm_bridge.study.recipe_files import recipe_of

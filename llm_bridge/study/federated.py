@@ -32,9 +32,8 @@ from llm_bridge.scoring.metrics import compare_cells, score_cell
 from llm_bridge.study.cache import locked, share_cache
 from llm_bridge.study.cells import Cell, links
 from llm_bridge.study.experiment import claim_folder
-from llm_bridge.study.known_contexts import check_contexts
 from llm_bridge.study.model_runs import DivergedError, base_model, run_settings
-from llm_bridge.study.preflight import check_links, prepare_model
+from llm_bridge.study.preflight import check_contexts, check_links, prepare_model
 from llm_bridge.study.provenance import code_identity, model_hashes, provenance, simulator_version
 from llm_bridge.study.recipe import Recipe, RecipeError
 from llm_bridge.study.rows import by_context, cell_rows, texts_needed
