@@ -202,8 +202,13 @@ class Soak:
                 process = subprocess.Popen(
                     command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
                 )
+                wait_s = self.random.uniform(0.05, 1.0) * self.seconds[job.name]
+                if child:  # from the moment at which there are workers
+                    while process.poll() is None and not _children(process.pid):
+                        time.sleep(0.05)
+                    wait_s = self.random.uniform(0.0, 0.5) * self.seconds[job.name]
                 try:
-                    process.wait(self.random.uniform(0.05, 1.0) * self.seconds[job.name])
+                    process.wait(wait_s)
                 except subprocess.TimeoutExpired:
                     victims = _children(process.pid) if child else []
                     if victims:
@@ -213,7 +218,8 @@ class Soak:
                     kills += not child or bool(victims)
                 process.wait(LIMIT_S)
             if not kills:
-                self.seconds[job.name] *= 0.9  # it was faster than the run that was timed
+                if not child:
+                    self.seconds[job.name] *= 0.9  # it was faster than the run that was timed
                 continue
             row.tried += kills
             done = self.run(command)
@@ -327,7 +333,7 @@ def _quoted(word: str) -> str:
 
 
 def _children(pid: int) -> list[int]:
-    """Processes below one, on Linux."""
+    """Processes below one, on Linux, but the one that only counts shared memory."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -338,7 +344,14 @@ def _children(pid: int) -> list[int]:
     found = {pid}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
-    return sorted(found - {pid})
+    return sorted(one for one in found - {pid} if b"resource_tracker" not in _command_of(one))
+
+
+def _command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def table(rows: list[Row], about: str) -> str:
