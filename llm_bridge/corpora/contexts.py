@@ -49,7 +49,7 @@ def parts_of(reading: Reading) -> tuple[str, str]:
 
 
 def context_of(pair: ProgramPair, kind: str) -> str:
-    r"""What of a program is known at the receiver, each line a comment; empty where nothing is.
+    r"""Knowledge of a program at the receiver, each line a comment; empty where there is none.
 
     Parameters
     ----------

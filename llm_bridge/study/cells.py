@@ -194,7 +194,7 @@ def tasks_of(cell: Cell, recipe: Recipe) -> tuple[str, ...]:
 
 
 def context_kind(cell: Cell, recipe: Recipe) -> str:
-    """What a cell's model knows of each program; a rule knows nothing."""
+    """Kind of context in which a cell's model reads each program; "none" for a rule."""
     return "none" if is_rule(cell.method) else recipe.score.context
 
 

@@ -71,7 +71,7 @@ class Example:
 
     @property
     def reading(self) -> Reading:
-        """What the model reads: the text, in its context where it has one."""
+        """Text that the model reads, behind its context where it has one."""
         return in_context(self.text, self.context)
 
     def as_plain(self) -> dict[str, Any]:
