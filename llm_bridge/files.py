@@ -84,9 +84,13 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; a file that is not JSON is a `StoreError` that names it."""
+    """Read JSON; a file that is not JSON, or holds half a character, is a `StoreError` that names it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # a lone surrogate has no UTF-8 form: nothing that holds one can be written again
+            canonical_json(value).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is not JSON ({error}); delete its folder and run again") from error
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_bridge import files
-from llm_bridge.files import StoreError, append_jsonl, read_jsonl, write_atomically, write_json
+from llm_bridge.files import StoreError, append_jsonl, read_json, read_jsonl, write_atomically, write_json
 from llm_bridge.results_format import finalise, is_finished
 from llm_bridge.study.cache import locked
 
@@ -114,3 +114,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     blocked.write_text("")
     with pytest.raises((StoreError, OSError), match="file"):
         write_atomically(blocked / "result.json", "{}")
+
+
+def test_json_with_half_a_character_is_refused_and_a_whole_pair_is_read(tmp_path: Path) -> None:
+    """A lone surrogate has no UTF-8 form; two escapes that make one character have."""
+    path = tmp_path / "config.json"
+    path.write_text(r'{"name": "\ud83d\ude00"}')
+    assert read_json(path) == {"name": "\U0001f600"}
+    path.write_text(r'{"name": "\ud800"}')
+    with pytest.raises(StoreError, match=r"config\.json is not JSON"):
+        read_json(path)
