@@ -55,6 +55,7 @@ _ASKED_BY = {
     "target": "--target-per",
     "sample_format": "--format",
     "payload_lens": "payload_len",
+    "num_channels": "--channels",
 }
 """Parameters of the library that a command asks for under another name."""
 

@@ -250,14 +250,12 @@ class _Cancelling:
 
 def _gateway(wanted: list[LoRaParams], settings: dict[str, Any], options: argparse.Namespace) -> GatewayReceiver:
     """A receiver on each of several channels around the centre; those outside the recording are left out."""
-    from lora_phy.checks import integer
-    from lora_phy.receiver.channelizer import GatewayReceiver
-    from lora_phy.receiver.stream import positive
+    from lora_phy.receiver.channelizer import GatewayReceiver, equally_spaced
 
-    count = integer("--channels", 1 if options.channels is None else options.channels, 1, 1 << 16)
-    spacing_hz = 200e3 if options.spacing_hz is None else positive("--spacing-hz", options.spacing_hz)
+    count = 1 if options.channels is None else options.channels
+    spacing_hz = 200e3 if options.spacing_hz is None else options.spacing_hz
     offset_hz = settings.pop("center_offset_hz")
-    centres = [offset_hz + (index - count // 2) * spacing_hz for index in range(count)]
+    centres = [offset_hz + hz for hz in equally_spaced(count, spacing_hz)]
     inside = [centre for centre in centres if abs(centre) <= settings["sample_rate_hz"] / 2]
     return GatewayReceiver(wanted, channels_hz=inside, **settings)
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,9 @@ from lora_phy.checks import integer
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.filter_bank import Plan, WideSpectra, channel_streams, moved_by_hz, plan_blocks
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
-from lora_phy.receiver.front_end import DC_BLOCK_CHIPS, Buffer, DcBlocker, drop_chips, lead_in_chips
+from lora_phy.receiver.front_end import Buffer, dc_blocker, drop_chips, lead_in_chips
 from lora_phy.receiver.preamble_detector import PreambleDetector
-from lora_phy.receiver.stream import PIECE, Receiver, as_stream, bounded, checked_params, positive
+from lora_phy.receiver.stream import Receiver, checked_params, dated, pieces, positive, require_instant
 from lora_phy.receiver.threads import Threads
 
 
@@ -134,10 +134,8 @@ class GatewayReceiver:
         rate = positive("sample_rate_hz", sample_rate_hz)
         centres = _centres(rate, num_channels, spacing_hz, channels_hz)
         decoding = Decoding(soft=bool(soft), num_trials=num_trials, detect_ldro=detect_ldro)
-        if start_time is not None and not isinstance(start_time, datetime):
-            raise TypeError(f"'start_time' must be a datetime (got {start_time!r})")
-        narrowest = min(item.bandwidth_hz for item in wanted)
-        self._dc = DcBlocker(math.ceil(DC_BLOCK_CHIPS * rate / narrowest)) if remove_dc else None
+        require_instant(start_time)
+        self._dc = dc_blocker(rate, [item.bandwidth_hz for item in wanted]) if remove_dc else None
         self._threads = Threads(threads)
         self._start_time, self._rate, self._ended = start_time, rate, False
         self._banks: list[_FilterBank | _OneByOne] = []
@@ -163,12 +161,8 @@ class GatewayReceiver:
         """
         if self._ended:
             raise RuntimeError("'push' after 'flush': the stream has ended, make a new GatewayReceiver for another one")
-        samples = as_stream(iq)
         found: list[ChannelFrame] = []
-        for start in range(0, len(samples), PIECE):
-            piece = bounded(samples[start : start + PIECE])
-            if self._dc is not None:
-                piece = self._dc.push(piece)
+        for piece in pieces(iq, self._dc):
             for bank in self._banks:
                 found += bank.push(piece, self._threads)
         return self._in_order(found)
@@ -192,20 +186,29 @@ class GatewayReceiver:
         return self._in_order(found)
 
     def _in_order(self, found: list[ChannelFrame]) -> list[ChannelFrame]:
-        if self._start_time is not None:
-            found = [replace(item, frame=_dated(item.frame, self._start_time, self._rate)) for item in found]
-        return sorted(found, key=_time_order)
+        told = [replace(item, frame=dated(item.frame, self._start_time, self._rate)) for item in found]
+        return sorted(told, key=_time_order)
 
 
 def _time_order(item: ChannelFrame) -> tuple[float, float]:
     return item.frame.start_sample + item.frame.sto_samples, item.channel_hz
 
 
+def equally_spaced(num_channels: int, spacing_hz: float) -> list[float]:
+    """Centres of so many channels at multiples of a spacing, the middle one (or the upper of two) at 0.
+
+    Examples
+    --------
+    >>> equally_spaced(4, 200e3)
+    [-400000.0, -200000.0, 0.0, 200000.0]
+    """
+    count, spacing = integer("num_channels", num_channels, 1, 1 << 16), positive("spacing_hz", spacing_hz)
+    return [(index - count // 2) * spacing for index in range(count)]
+
+
 def _centres(rate: float, num_channels: int, spacing_hz: float, channels_hz: Sequence[float] | None) -> list[float]:
     if channels_hz is None:
-        count = integer("num_channels", num_channels, 1, 1 << 16)
-        equally = [(index - count // 2) * positive("spacing_hz", spacing_hz) for index in range(count)]
-        return [centre for centre in equally if abs(centre) <= rate / 2 * (1 + 1e-9)]
+        return [hz for hz in equally_spaced(num_channels, spacing_hz) if abs(hz) <= rate / 2 * (1 + 1e-9)]
     for centre in channels_hz:
         if not (math.isfinite(centre) and abs(centre) <= rate / 2):
             raise ValueError(f"'channels_hz' must lie within half the sample rate, {rate / 2:.10g} Hz (got {centre!r})")
@@ -214,9 +217,10 @@ def _centres(rate: float, num_channels: int, spacing_hz: float, channels_hz: Seq
 
 @dataclass
 class _Channel:
-    """One channel's stream, as a `FrontEnd`, and the detectors on it."""
+    """One channel's stream, as a `FrontEnd`, and the detectors on it; the stream lies `moved_hz` beside its centre."""
 
     samples_per_chip: float
+    moved_hz: float
     rate: int = 2
     chips: Buffer = field(default_factory=lambda: Buffer(0, np.empty(0, np.complex64)))
     fine: Buffer = field(default_factory=lambda: Buffer(0, np.empty(0, np.complex64)))
@@ -236,7 +240,7 @@ class _Channel:
         self.fine.append(fine)
         frames = [frame for detector in self.detectors for frame in detector.advance(final=final)]
         self.drop(min(detector.oldest_needed() for detector in self.detectors))
-        return frames
+        return [replace(frame, cfo_hz=frame.cfo_hz + self.moved_hz) for frame in frames]
 
 
 class _FilterBank:
@@ -248,7 +252,7 @@ class _FilterBank:
         self._plan, self._centres, self._inverted = plan, centres, inverted
         self._blocks = WideSpectra(plan)
         self._count = 0
-        self._channels = [_Channel(plan.length / plan.chips) for _ in centres]
+        self._channels = [_Channel(plan.length / plan.chips, moved_by_hz(centre, plan)) for centre in centres]
         # the longest history first: a shorter one then finds its zeros there
         largest_first = sorted(items, key=lambda item: -item.sf)
         for channel in self._channels:
@@ -263,7 +267,8 @@ class _FilterBank:
         """What is left: the stream has ended."""
         found = self._advance(self._blocks.finish(), threads)
         nothing = np.empty(0, np.complex64)
-        return found + self._found(threads.map(lambda channel: channel.advance(nothing, nothing, True), self._channels))
+        left = threads.map(lambda channel: channel.advance(nothing, nothing, True), self._channels)
+        return found + _by_channel(self._centres, left)
 
     def _advance(self, blocks: Iterator[tuple[int, npt.NDArray[np.complex64]]], threads: Threads) -> list[ChannelFrame]:
         found: list[ChannelFrame] = []
@@ -278,15 +283,8 @@ class _FilterBank:
                 count = min(len(chips), math.ceil(self._count / channel.samples_per_chip) - channel.chips.end)
                 return channel.advance(chips[:count], fine[: 2 * count], False)
 
-            found += self._found(threads.map(work, range(len(self._channels))))
+            found += _by_channel(self._centres, threads.map(work, range(len(self._channels))))
         return found
-
-    def _found(self, frames_of: list[list[RxFrame]]) -> list[ChannelFrame]:
-        return [
-            ChannelFrame(channel_hz=centre, frame=replace(frame, cfo_hz=frame.cfo_hz + moved_by_hz(centre, self._plan)))
-            for centre, frames in zip(self._centres, frames_of, strict=True)
-            for frame in frames
-        ]
 
 
 class _OneByOne:
@@ -304,20 +302,17 @@ class _OneByOne:
 
     def push(self, samples: IQ, threads: Threads) -> list[ChannelFrame]:
         """Take the next samples; return the frames that have become certain."""
-        return self._found(threads.map(lambda receiver: receiver.push(samples), self._receivers))
+        return _by_channel(self._centres, threads.map(lambda receiver: receiver.push(samples), self._receivers))
 
     def finish(self, threads: Threads) -> list[ChannelFrame]:
         """What is left: the stream has ended."""
-        return self._found(threads.map(Receiver.flush, self._receivers))
-
-    def _found(self, frames_of: list[list[RxFrame]]) -> list[ChannelFrame]:
-        return [
-            ChannelFrame(channel_hz=centre, frame=frame)
-            for centre, frames in zip(self._centres, frames_of, strict=True)
-            for frame in frames
-        ]
+        return _by_channel(self._centres, threads.map(Receiver.flush, self._receivers))
 
 
-def _dated(frame: RxFrame, start_time: datetime, rate: float) -> RxFrame:
-    elapsed = timedelta(seconds=(frame.start_sample + frame.sto_samples) / rate)
-    return replace(frame, time=start_time + elapsed)
+def _by_channel(centres: Sequence[float], frames_of: Sequence[list[RxFrame]]) -> list[ChannelFrame]:
+    """Frames of each channel, with its centre."""
+    return [
+        ChannelFrame(channel_hz=centre, frame=frame)
+        for centre, frames in zip(centres, frames_of, strict=True)
+        for frame in frames
+    ]

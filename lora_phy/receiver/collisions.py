@@ -31,7 +31,7 @@ from lora_phy.receiver.co_sf_interference import resolve
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
 from lora_phy.receiver.front_end import without_constant
 from lora_phy.receiver.ghosts import Ghosts
-from lora_phy.receiver.hidden_frames import Recording, cancel, is_of, without_others
+from lora_phy.receiver.hidden_frames import CHIP_SAMPLES, Recording, cancel, is_of, samples_a_chip, without_others
 from lora_phy.receiver.stream import Receiver, checked_params, checked_stream, receive
 from lora_phy.resampling import change_rate
 
@@ -40,8 +40,6 @@ Method = Literal["plain", "sic", "segments"]
 MAX_ROUNDS = 32
 RESIDUE_DB = 10.0
 """What is left of a real frame lies 12 to 25 dB below it; damaged frames this far below one are taken for that."""
-CHIP_SAMPLES = 2
-"""Samples a chip at which frames are cancelled, at most."""
 
 
 def receive_collided(
@@ -114,7 +112,7 @@ def receive_collided(
     if center_offset_hz:
         samples = samples * phasor(-center_offset_hz / rate_hz, len(samples))
     if rate_hz != params.sample_rate_hz or params.oversampling > CHIP_SAMPLES:
-        work = replace(params, oversampling=min(CHIP_SAMPLES, max(1, int(rate_hz / params.bandwidth_hz * (1 + 1e-9)))))
+        work = replace(params, oversampling=samples_a_chip(params, rate_hz))
         samples = change_rate(samples, rate_hz, work.sample_rate_hz)
     frames = _cancel(samples, work, method)
     scale = rate_hz / work.sample_rate_hz

@@ -167,7 +167,8 @@ def _end(frame: RxFrame, rate_hz: float) -> float:
 # --- subtraction
 
 
-def _samples_a_chip(params: LoRaParams, rate_hz: float) -> int:
+def samples_a_chip(params: LoRaParams, rate_hz: float) -> int:
+    """Whole samples a chip at which a frame of a stream is fitted: two, or one where the stream has less."""
     return min(CHIP_SAMPLES, max(1, int(rate_hz / params.bandwidth_hz * (1 + 1e-9))))
 
 
@@ -178,13 +179,13 @@ def _channel(left: Recording, params: LoRaParams, low: int, high: int) -> IQ:
         part = part * phasor(-left.center_offset_hz / left.rate_hz, len(part))
     if params.inverted_iq:
         part = part.conj()
-    return change_rate(part, left.rate_hz, _samples_a_chip(params, left.rate_hz) * params.bandwidth_hz)
+    return change_rate(part, left.rate_hz, samples_a_chip(params, left.rate_hz) * params.bandwidth_hz)
 
 
 def _fitted(left: Recording, frame: RxFrame) -> Subtracted:
     """A frame's wave as it fits the stream."""
     rate, sign = left.rate_hz, -1.0 if frame.params.inverted_iq else 1.0
-    params = replace(frame.params, oversampling=_samples_a_chip(frame.params, rate), inverted_iq=False)
+    params = replace(frame.params, oversampling=samples_a_chip(frame.params, rate), inverted_iq=False)
     ratio = rate / params.sample_rate_hz
     margin = (MAX_MISPLACED + 2) * _symbol(params, rate)
     low = max(math.floor(_start(frame) - margin), 0)
@@ -219,7 +220,7 @@ def _fitted(left: Recording, frame: RxFrame) -> Subtracted:
 
 def _take_out(left: Recording, item: Subtracted) -> None:
     """Subtract a frame from `left`, its gain fitted to what is there."""
-    ratio = left.rate_hz / (_samples_a_chip(item.frame.params, left.rate_hz) * item.frame.params.bandwidth_hz)
+    ratio = left.rate_hz / (samples_a_chip(item.frame.params, left.rate_hz) * item.frame.params.bandwidth_hz)
     places = (np.arange(len(item.template)) + (item.first - item.low)) / ratio - item.replica.first
     gain = gains_at(places, _channel(left, item.frame.params, item.low, item.high), item.replica)
     item.part = item.template * (gain.conj() if item.frame.params.inverted_iq else gain)

@@ -11,7 +11,7 @@ Memory is bounded by the longest frame (255 bytes at the highest coding rate) pl
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,7 +23,7 @@ from lora_phy.arrays import IQ
 from lora_phy.modem import _interpolation_kernels as _kernels
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.frame_reception import Decoding, RxFrame
-from lora_phy.receiver.front_end import LARGEST_RATE_RATIO, ResamplingFrontEnd, dc_blocker, without_constant
+from lora_phy.receiver.front_end import LARGEST_RATE_RATIO, DcBlocker, ResamplingFrontEnd, dc_blocker, without_constant
 from lora_phy.receiver.ghosts import Ghosts
 from lora_phy.receiver.hidden_frames import Recording, is_strong, with_hidden_frames
 from lora_phy.receiver.preamble_detector import PreambleDetector
@@ -117,7 +117,7 @@ def receive(
     wanted = checked_params(params)
     if not cancel or len(wanted) < 2 or not any(is_strong(frame) for frame in frames):
         return frames
-    rate = wanted[0].sample_rate_hz if sample_rate_hz is None else float(sample_rate_hz)
+    rate = receiver._rate
     samples = checked_stream(iq)
     if remove_dc:
         samples = without_constant(samples, rate, [item.bandwidth_hz for item in wanted])
@@ -190,8 +190,7 @@ class Receiver:
             if key not in front_ends:
                 front_ends[key] = ResamplingFrontEnd(rate, item.bandwidth_hz, float(center_offset_hz), item.inverted_iq)
             self._detectors.append(PreambleDetector(item, front_ends[key], decoding))
-        if start_time is not None and not isinstance(start_time, datetime):
-            raise TypeError(f"'start_time' must be a datetime (got {start_time!r})")
+        require_instant(start_time)
         self._dc = dc_blocker(rate, [item.bandwidth_hz for item in wanted]) if remove_dc else None
         self._start_time, self._rate, self._in_order = start_time, rate, bool(in_order)
         self._threads = Threads(threads)
@@ -219,13 +218,8 @@ class Receiver:
         """
         if self._ended:
             raise RuntimeError("'push' after 'flush': the stream has ended, make a new Receiver for another one")
-        samples = as_stream(iq)
-        # long input is worked through in pieces: the pieces do not show in the result, they bound the memory
         frames: list[RxFrame] = []
-        for start in range(0, len(samples), PIECE):
-            piece = bounded(samples[start : start + PIECE])
-            if self._dc is not None:
-                piece = self._dc.push(piece)
+        for piece in pieces(iq, self._dc):
             self._threads.map(partial(_push, piece), self._front_ends)
             frames += self._collect(final=False)
         return frames
@@ -290,11 +284,26 @@ def checked_params(params: LoRaParams | Sequence[LoRaParams]) -> list[LoRaParams
 
 def checked_stream(iq: npt.ArrayLike) -> IQ:
     """A stream as complex64, what is no number set to zero; the error that names it where it is no complex vector."""
-    return bounded(as_stream(iq))
+    return _bounded(_as_stream(iq))
 
 
-def as_stream(iq: npt.ArrayLike) -> IQ:
-    """A stream as complex64; the error that names it where it is no complex vector."""
+def pieces(iq: npt.ArrayLike, blocker: DcBlocker | None) -> Iterator[IQ]:
+    """A chunk of a stream as `checked_stream`, without its constant, in pieces: they do not show in what a receiver
+    makes of them, they bound its memory.
+    """
+    samples = _as_stream(iq)
+    for start in range(0, len(samples), PIECE):
+        piece = _bounded(samples[start : start + PIECE])
+        yield piece if blocker is None else blocker.push(piece)
+
+
+def require_instant(start_time: object) -> None:
+    """Refuse what is neither an instant nor None."""
+    if start_time is not None and not isinstance(start_time, datetime):
+        raise TypeError(f"'start_time' must be a datetime (got {start_time!r})")
+
+
+def _as_stream(iq: npt.ArrayLike) -> IQ:
     samples = np.asarray(iq)
     if not np.issubdtype(samples.dtype, np.complexfloating):
         raise TypeError(f"'iq' must be complex64 or complex128 (got dtype {samples.dtype})")
@@ -304,8 +313,7 @@ def as_stream(iq: npt.ArrayLike) -> IQ:
         return np.ascontiguousarray(samples, dtype=np.complex64)
 
 
-def bounded(samples: IQ) -> IQ:
-    """Samples with what is no number set to zero, and the rest within 1e12."""
+def _bounded(samples: IQ) -> IQ:
     parts = samples.view(np.float32)
     limit = np.float32(LARGEST_SAMPLE)
     if not _kernels.all_within(parts, limit):
