@@ -12,9 +12,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm_bridge.report import Point, Study, load_study
-from llm_bridge.report.language import condition_name, corpus_name
-from llm_bridge.scoring.intervals import Interval
+from publish import rows_of
+
+from llm_bridge.report import Point, load_study
+from llm_bridge.report.language import condition_name, corpus_name, format_difference, format_interval, format_number
 from llm_bridge.scoring.metrics import compare_cells, score_cell
 from llm_bridge.scoring.rules import is_rule
 
@@ -28,28 +29,19 @@ def main(folders: Sequence[Path]) -> None:
     head = ["corpus, task, link", "best rule", *names, *(f"{name} − {names[0]}" for name in names[1:])]
     print(f"| {' | '.join(head)} |")
     print("|---" * len(head) + "|")
-    known = [{_key(p): (p, _rows(study, p)) for p in study.points if not is_rule(p.method)} for study in studies]
+    known = [{_key(p): (p, rows_of(study, p)) for p in study.points if not is_rule(p.method)} for study in studies]
     for key, (point, first) in known[0].items():
         rows = [first, *(some[key][1] for some in known[1:])]
         scores = [score_cell(own) for own in rows]
-        values = [f"{x['f1']:.2f} [{x['f1_low']:.2f}, {x['f1_high']:.2f}]" for x in scores]
-        changes = [_interval(compare_cells(own, first)) for own in rows[1:]]
+        values = [format_interval(x["f1"], x["f1_low"], x["f1_high"]) for x in scores]
+        changes = [format_difference(compare_cells(own, first)) for own in rows[1:]]
         where = "no link" if point.clean else f"SF{point.sf}, {condition_name(point)}"
         title = f"{corpus_name(point.corpus)}, *{point.task}*, {where}"
-        print(f"| {title} | {point.baseline:.2f} | {' | '.join([*values, *changes])} |")
+        print(f"| {title} | {format_number(point.baseline)} | {' | '.join([*values, *changes])} |")
 
 
 def _key(point: Point) -> Key:
     return point.corpus, point.task, point.corrupted_split, point.sf or 0
-
-
-def _rows(study: Study, point: Point) -> list[dict[str, object]]:
-    own = [row for cell in study.cells if cell.name in point.runs for row in cell.items if row["task"] == point.task]
-    return [dict(row) for row in own]
-
-
-def _interval(found: Interval) -> str:
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]".replace("-", "−")
 
 
 if __name__ == "__main__":

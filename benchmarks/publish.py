@@ -86,7 +86,7 @@ def merged(runs: Sequence[Path]) -> tuple[Study, dict[str, Any], dict[str, Any]]
     cells, recipes, origins = dict[str, Any](), [], []
     for run in runs:
         # by this version's keys: one that came later has its default in a folder from before
-        recipes.append(json.loads(json.dumps(stored_recipe(recipe_of(read_json(run / "recipe.json"))))))
+        recipes.append(stored_recipe(recipe_of(read_json(run / "recipe.json"))))
         found = load_study(run).cells
         cells |= {cell.name: cell for cell in found}
         published = run / "provenance.json"

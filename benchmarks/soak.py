@@ -13,7 +13,6 @@ What cannot be tried on a machine is a row that says so.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import platform
@@ -27,6 +26,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from llm_bridge.files import file_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "explanation" / "reliability.md"
@@ -119,8 +120,7 @@ def download() -> Job:
 
     def files(folder: Path, said: str) -> str:
         found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
-        hashes = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
-        return json.dumps(hashes)
+        return json.dumps({str(path.relative_to(folder)): file_digest(path) for path in found})
 
     return Job("models fetch", fetch, files)
 
@@ -202,13 +202,11 @@ class Soak:
                 process = subprocess.Popen(
                     command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
                 )
-                wait_s = self.random.uniform(0.05, 1.0) * self.seconds[job.name]
-                if child:  # from the moment at which there are workers
-                    while process.poll() is None and not _children(process.pid):
-                        time.sleep(0.05)
-                    wait_s = self.random.uniform(0.0, 0.5) * self.seconds[job.name]
+                while child and process.poll() is None and not _children(process.pid):
+                    time.sleep(0.05)  # there are no workers yet
                 try:
-                    process.wait(wait_s)
+                    earliest, latest = (0.0, 0.5) if child else (0.05, 1.0)
+                    process.wait(self.random.uniform(earliest, latest) * self.seconds[job.name])
                 except subprocess.TimeoutExpired:
                     victims = _children(process.pid) if child else []
                     if victims:

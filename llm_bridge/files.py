@@ -88,7 +88,8 @@ def read_json(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         value = json.loads(text)
-        if "\\ud" in text.lower():  # a lone surrogate has no UTF-8 form: nothing that holds one can be written again
+        # a lone surrogate has no UTF-8 form: nothing that holds one can be written again
+        if "\\ud" in text or "\\uD" in text:
             canonical_json(value).encode()
         return value
     except (ValueError, RecursionError) as error:

@@ -23,6 +23,7 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -41,13 +42,12 @@ class _Facts:
     test_module: bool = False
 
 
+@cache
 def _facts() -> dict[str, _Facts]:
     """Facts of each program, by its name."""
     text = resources.files("llm_bridge.corpora").joinpath("quixbugs_facts.toml").read_text(encoding="utf-8")
     return {name: _Facts(**{**row, "skip": tuple(row.get("skip", ()))}) for name, row in tomllib.loads(text).items()}
 
-
-_FACTS = _facts()
 
 _EXPECTED = (
     "expected the root of a QuixBugs clone (with python_programs/, correct_python_programs/, json_testcases/ and "
@@ -82,8 +82,8 @@ def load(path: str | Path) -> list[ProgramPair]:
     else:
         raise ValueError(f"no corpus at {path}: {_EXPECTED}, found nothing there")
     names = {record.name for record in records}
-    if names != set(_FACTS) or len(records) != len(names):
-        missing, unknown = sorted(set(_FACTS) - names), sorted(names - set(_FACTS))
+    if names != set(_facts()) or len(records) != len(names):
+        missing, unknown = sorted(set(_facts()) - names), sorted(names - set(_facts()))
         raise ValueError(
             f"{path} is not QuixBugs: {_EXPECTED} with its 40 programs, found {len(records)} programs"
             f"{_listed(', missing', missing)}{_listed(', unknown', unknown)}"
@@ -100,7 +100,7 @@ def is_quixbugs(path: str | Path) -> bool:
         line = file.readline(1_000_000)
     try:
         row = json.loads(line)
-        return row["name"] in _FACTS and "test_module" in row and "compare" in row
+        return row["name"] in _facts() and "test_module" in row and "compare" in row
     except (ValueError, TypeError, KeyError, RecursionError):
         return False
 
@@ -131,7 +131,7 @@ def _pair(record: _Record, path: Path) -> ProgramPair:
         tests=record.tests,
         corpus=CORPUS,
         group=record.name,
-        defect_class=_FACTS[record.name].defect_class,
+        defect_class=_facts()[record.name].defect_class,
     )
 
 
@@ -141,16 +141,16 @@ def _clone_records(root: Path) -> list[_Record]:
     if lacking:
         raise ValueError(f"{root} is not QuixBugs: {_EXPECTED}, found no {' and no '.join(lacking)}")
     lacking = sorted(
-        str(file.relative_to(root)) for name in _FACTS for file in _clone_files(root, name) if not file.is_file()
+        str(file.relative_to(root)) for name in _facts() for file in _clone_files(root, name) if not file.is_file()
     )
     if lacking:
         raise ValueError(f"{root} is not QuixBugs: {_EXPECTED} with its 40 programs{_listed(', missing', lacking)}")
-    return [_clone_record(root, name) for name in _FACTS]
+    return [_clone_record(root, name) for name in _facts()]
 
 
 def _clone_files(root: Path, name: str) -> tuple[Path, Path, Path]:
     """The buggy file, the correct file, and the file with the cases of one program."""
-    if _FACTS[name].test_module:
+    if _facts()[name].test_module:
         tests = root / "python_testcases" / f"test_{name}.py"
     else:
         tests = root / "json_testcases" / f"{name}.json"
@@ -160,7 +160,7 @@ def _clone_files(root: Path, name: str) -> tuple[Path, Path, Path]:
 def _clone_record(root: Path, name: str) -> _Record:
     buggy_file, correct_file, tests_file = _clone_files(root, name)
     buggy, correct, tests = _read(buggy_file), _read(correct_file), _read(tests_file)
-    if _FACTS[name].test_module:
+    if _facts()[name].test_module:
         module = _SWITCH.sub(rf"from {name} import \g<imported>", tests)
         suite = TestSuite(test_module=module, helpers=_clone_helpers(root, module))
     else:
@@ -247,7 +247,7 @@ def _jsonl_helpers(node: Path, module: str) -> dict[str, str]:
 
 
 def _suite(name: str, cases: object) -> TestSuite:
-    facts = _FACTS[name]
+    facts = _facts()[name]
     return TestSuite(cases=_cases(cases), compare=facts.compare, skip=facts.skip)
 
 

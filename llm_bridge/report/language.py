@@ -584,12 +584,13 @@ def limits(study: Study) -> list[str]:
     weak = (p for p in points if p.clean and not is_control(p) and verdict(p).key in ("at", "below"))
     unskilled = ", ".join(sorted({f"{p.task} ({method_name(p.method)})" for p in weak}))
     linked, trained = any(p.sf for p in points), any(p.train_seeds for p in points)
+    cut = _truncated_words(study)
     said = {
         f"The numbers are those of {' and '.join(models)}. They are not numbers of Llama 3 8B, and need not carry over "
         "to it.": not any(_is_llama_3_8b(name) for name in models),
         toy: any(name.startswith("toy") for name in models),
         **{_power_words(points, n): True for n in sorted({point.num_programs for point in points})},
-        _truncated_words(study): bool(_truncated_words(study)),
+        cut: bool(cut),
         "One training seed: how much another seed would change a fine-tuned model is not known from here.": trained
         and max(len(point.train_seeds) for point in points) <= 1,
         "One channel seed: every curve is one draw of the noise; intervals cover programs, not channel draws.": linked
@@ -639,10 +640,10 @@ def _power_words(points: Iterable[Point], n: int) -> str:
 def _truncated_words(study: Study) -> str:
     """Decisions on texts that a model was shown in part; empty where there are none."""
     rows = [row for cell in study.cells for row in cell.rows if row.get("truncated")]
-    cut, all_of_them = (sum(int(row[name]) for row in rows) for name in ("truncated", "n"))
-    methods = ", ".join(sorted({method_name(str(row["method"])) for row in rows}))
     if not rows:
         return ""
+    cut, all_of_them = (sum(int(row[name]) for row in rows) for name in ("truncated", "n"))
+    methods = ", ".join(sorted({method_name(str(row["method"])) for row in rows}))
     return (
         f"{cut} of {all_of_them} decisions ({methods}) were made on a text that is longer than the model's limit of "
         "tokens ('training.max_tokens'): a bug behind it was not shown, and counts as missed."

@@ -45,7 +45,7 @@ from llm_bridge.study.cache import waiting_lock
 from llm_bridge.study.cells import Cell, cell_config, cell_name, context_kind, expand, tasks_of
 from llm_bridge.study.model_runs import DivergedError, ModelRun, model_run_for
 from llm_bridge.study.parallel import ONE_JOB, open_executor, run_jobs
-from llm_bridge.study.preflight import check_contexts, context_counts, prepare_model
+from llm_bridge.study.preflight import check_contexts, prepare_model
 from llm_bridge.study.provenance import model_hashes, provenance
 from llm_bridge.study.recipe import Recipe, RecipeError, as_plain
 from llm_bridge.study.recipe_files import recipe_of
@@ -343,7 +343,7 @@ def write_cell(
         **provenance(),
         "corpora": study.corpus_hashes,
         "model": study.model,
-        **({} if study.recipe.score.context == "none" else {"contexts": context_counts(study)}),
+        **({} if study.recipe.score.context == "none" else {"contexts": study.context_counts}),
         "learner": model_run.record,
         "seeds": {"train": cell.train_seed, "channel": cell.link.channel_seed if cell.link else None},
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_bridge.annotations import Progress
-from llm_bridge.corpora.contexts import context_of, holds_fix, shown_cases
+from llm_bridge.corpora.contexts import context_of, holds_fix
 from llm_bridge.corpora.own_corpus import CorpusError
 from llm_bridge.corpora.programs import ProgramPair
 from llm_bridge.scoring.rules import RULE_TASKS, is_rule
@@ -43,7 +43,7 @@ def check_isolation(recipe: Recipe) -> None:
     IsolationError
         It says why each level of isolation is not to be had.
     """
-    if "repair" in (*recipe.score.tasks, *recipe.score.trained_tasks):
+    if "repair" in recipe.score.all_tasks:
         from llm_bridge.scoring.sandbox import require_isolation
 
         require_isolation()
@@ -64,7 +64,7 @@ def check_test_suites(recipe: Recipe, corpora: Mapping[str, Sequence[ProgramPair
     CorpusError
         It names the first such program, and counts the others.
     """
-    if "repair" in (*recipe.score.tasks, *recipe.score.trained_tasks):
+    if "repair" in recipe.score.all_tasks:
         from llm_bridge.scoring.sandbox import suite_problems
 
         problems = [f"{name}: {problem}" for name, pairs in corpora.items() for problem in suite_problems(pairs)]
@@ -143,7 +143,7 @@ def check_tasks(recipe: Recipe) -> None:
 
     methods = [base_method(method) for method in recipe.training.methods if not is_rule(method)]
     learnt = [_settings(recipe, method)["training"]["objectives"] for method in methods if method not in UNTRAINED]
-    tasks = (*recipe.score.tasks, *recipe.score.trained_tasks)
+    tasks = recipe.score.all_tasks
     try:
         config = config_of(recipe.model.name)
     except (ModelError, ModelDownloadError):
@@ -209,19 +209,6 @@ def _settings(recipe: Recipe, method: str) -> dict[str, dict[str, Any]]:
     return run_settings(recipe, method, recipe.training.seeds[0])
 
 
-def context_counts(study: Workspace) -> dict[str, dict[str, int]]:
-    """Number of programs of each corpus, of those of which a docstring is known, and of those of which cases are."""
-    tests = study.recipe.score.context == "specification+tests"
-    return {
-        name: {
-            "programs": len(pairs),
-            "specification": sum(bool(pair.docstring.strip()) for pair in pairs),
-            "tests": sum(bool(shown_cases(pair)) for pair in pairs) if tests else 0,
-        }
-        for name, pairs in _corpora(study).items()
-    }
-
-
 def check_contexts(study: Workspace) -> None:
     """Say how many programs have a context, and refuse one that does not fit before its whole text.
 
@@ -233,11 +220,11 @@ def check_contexts(study: Workspace) -> None:
     kind = study.recipe.score.context
     if kind == "none" or all(map(is_rule, study.recipe.training.methods)):
         return
-    for name, counts in context_counts(study).items():
+    for name, counts in study.context_counts.items():
         of, known = counts["programs"], f"a specification of {counts['specification']}"
         tests = f", tests of {counts['tests']}" if kind == "specification+tests" else ""
         study.console.print(f"known at the receiver of {of} {name}: {known}{tests}", markup=False, highlight=False)
-    for name, pairs in _corpora(study).items():
+    for name, pairs in study.read_corpora.items():
         telling = [pair.name for pair in pairs if holds_fix(pair, kind)]
         if telling:
             text = f"warning: of {len(telling)} {name} the context holds the line that the fix puts in, as {telling[0]}"
@@ -246,18 +233,15 @@ def check_contexts(study: Workspace) -> None:
 
 
 def _require_fit(study: Workspace, kind: str) -> None:
-    from llm_bridge.training.architecture import is_encoder, num_positions
     from llm_bridge.training.estimate import config_of
-    from llm_bridge.training.examples import RAW, chat_frame, class_frame, encode_text
-    from llm_bridge.training.models import load_tokenizer
-    from llm_bridge.training.settings import MAX_TOKENS
+    from llm_bridge.training.examples import encode_text
+    from llm_bridge.training.models import frame_of, load_tokenizer, token_limit
 
     model = study.recipe.model
     config, tokenizer = config_of(model.name), load_tokenizer(model.name)
-    wanted = study.recipe.training.max_tokens or MAX_TOKENS
-    most = min(wanted, num_positions(config) or wanted)
-    frame = class_frame(tokenizer) if is_encoder(config) else chat_frame(tokenizer) if model.chat_template else RAW
-    for name, pairs in _corpora(study).items():
+    most = token_limit(config, study.recipe.training.max_tokens)
+    frame = frame_of(config, tokenizer, chat_template=model.chat_template)
+    for name, pairs in study.read_corpora.items():
         for pair in pairs:
             context = context_of(pair, kind)
             for text in (pair.buggy, pair.correct) if context else ():
@@ -267,15 +251,3 @@ def _require_fit(study: Workspace, kind: str) -> None:
                         f"'score.context' = {kind!r}: {pair.name} of {name} with its context must have at most {most} "
                         f"tokens, 'training.max_tokens' or the model's positions (got {len(read.input_ids)})"
                     )
-
-
-def _corpora(study: Workspace) -> dict[str, list[ProgramPair]]:
-    """Corpora that a model of the study reads, by name."""
-    trains = any(method not in UNTRAINED for method in study.recipe.training.methods)
-    scored = (*study.recipe.score.tasks, *study.recipe.score.trained_tasks)
-    read = {**study.test}
-    if trains:
-        read["mutants-train"] = study.train
-    if "detect" in scored:
-        read["mutants-validation"] = study.validation
-    return read

@@ -404,6 +404,11 @@ class ScoreConfig:
     repair_candidates: Annotated[Int, Within(1, 1000)] = 1
     """Number of candidates of *repair* for each text."""
 
+    @property
+    def all_tasks(self) -> tuple[str, ...]:
+        """Tasks that are scored in any cell."""
+        return (*self.tasks, *self.trained_tasks)
+
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class Recipe:

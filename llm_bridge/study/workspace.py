@@ -15,7 +15,7 @@ from llm_bridge.corpora import contexts, own_corpus
 from llm_bridge.corpora.programs import ProgramPair, corpus_hash
 from llm_bridge.files import canonical_json, digest
 from llm_bridge.study.cache import Cache
-from llm_bridge.study.cells import IN_CONTEXT
+from llm_bridge.study.cells import IN_CONTEXT, UNTRAINED
 from llm_bridge.study.provenance import model_sha256
 from llm_bridge.study.recipe import RENAMED, CorpusConfig, Recipe, RecipeError, as_plain
 from llm_bridge.study.recipe_files import recipe_of
@@ -57,6 +57,30 @@ class Workspace:
     def corpora(self) -> dict[str, list[ProgramPair]]:
         """Every corpus in use, by name."""
         return {**self.test, "mutants-train": self.train, "mutants-validation": self.validation}
+
+    @property
+    def read_corpora(self) -> dict[str, list[ProgramPair]]:
+        """Corpora that a model of the study reads, by name."""
+        trains = any(method not in UNTRAINED for method in self.recipe.training.methods)
+        read = {**self.test}
+        if trains:
+            read["mutants-train"] = self.train
+        if "detect" in self.recipe.score.all_tasks:
+            read["mutants-validation"] = self.validation
+        return read
+
+    @cached_property
+    def context_counts(self) -> dict[str, dict[str, int]]:
+        """Programs of each corpus that is read, those of which a docstring is known, and those of which cases are."""
+        tests = self.recipe.score.context == "specification+tests"
+        return {
+            name: {
+                "programs": len(pairs),
+                "specification": sum(bool(pair.docstring.strip()) for pair in pairs),
+                "tests": sum(bool(contexts.shown_cases(pair)) for pair in pairs) if tests else 0,
+            }
+            for name, pairs in self.read_corpora.items()
+        }
 
     @property
     def model_sha256(self) -> str | None:

@@ -48,7 +48,7 @@ from llm_bridge.training.toy import byte_tokenizer, toy_model
 
 if TYPE_CHECKING:
     import torch
-    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from llm_bridge.training.verdict_head import VerdictHead
 
@@ -87,10 +87,8 @@ class LoadedModel:
     """Trained reader of the verdicts; without one they are read from the output head."""
 
     def limit(self, max_tokens: int | None = None) -> int:
-        """Longest text in tokens: `max_tokens`, or the default, and never more than the model's positions."""
-        positions = num_positions(self.base.config)
-        wanted = MAX_TOKENS if max_tokens is None else max_tokens
-        return wanted if positions is None else min(wanted, positions)
+        """`token_limit` of this model."""
+        return token_limit(self.base.config, max_tokens)
 
     @property
     def compute(self) -> str:
@@ -188,10 +186,24 @@ def load_model(
     fingerprint["compute"] = arithmetic
     if not Path(name).expanduser().exists() and (revision := split_revision(name)[1]):
         fingerprint["revision"] = revision
-    frame = chat_frame(tokenizer) if chat_template else class_frame(tokenizer) if is_encoder(model.config) else RAW
+    frame = frame_of(model.config, tokenizer, chat_template=chat_template)
     if chat_template:
         fingerprint["prompt"] = "{text}".join(str(tokenizer.decode(list(ids))) for ids in (frame.before, frame.after))
     return LoadedModel(model=model, tokenizer=tokenizer, fingerprint=fingerprint, frame=frame)
+
+
+def token_limit(config: PreTrainedConfig, max_tokens: int | None = None) -> int:
+    """Longest text in tokens: `max_tokens`, or the default, and never more than the model's positions."""
+    positions = num_positions(config)
+    wanted = MAX_TOKENS if max_tokens is None else max_tokens
+    return wanted if positions is None else min(wanted, positions)
+
+
+def frame_of(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, *, chat_template: bool) -> Frame:
+    """Tokens that stand around every text: of the chat template where asked, of a class for an encoder, else none."""
+    if chat_template:
+        return chat_frame(tokenizer)
+    return class_frame(tokenizer) if is_encoder(config) else RAW
 
 
 def load_tokenizer(name_or_path: str | os.PathLike[str]) -> PreTrainedTokenizerBase:
