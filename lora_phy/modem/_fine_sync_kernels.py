@@ -174,8 +174,9 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
 
     Returns drift, the carrier's rate, upward and downward tone (columns of the zoom), matched energies of upchirps,
     sync chirps and downchirps, the weakest of the last four, the energy of upchirps in the downchirps' place, signal
-    and noise power a sample, the noise power that upchirps differ by, and energies as received, whatever else their
-    windows hold: the mean of the upchirps, the weaker sync chirp and the mean of the downchirps.
+    and noise power a sample, the noise power that upchirps differ by, energies as received, whatever else their windows
+    hold: the mean of the upchirps, the weaker sync chirp and the mean of the downchirps; and what sync chirps and
+    downchirps differ from the upchirps by: squared differences of amplitudes.
     """
     num_bins = rows.shape[1]
     num_before = num_up + 2
@@ -208,12 +209,13 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
         signal += min(peaks[i], most)
     signal = signal / len(rows) / (num_bins * num_bins) - noise / num_bins
     going_on = upchirps_instead(rows, num_before, chirp, zoom_re, zoom_im, result, carrier, unit, scale)
-    upward = word = downward = 0.0
+    upward = word = downward = unevenness = 0.0
     weakest = at_peak[num_up]
     for i in range(len(rows)):
         if i < num_up:
             upward += at_peak[i]
             continue
+        unevenness += (math.sqrt(at_peak[i]) - math.sqrt(upward / num_up)) ** 2
         weakest = min(weakest, at_peak[i])
         if i < num_before:
             word += at_peak[i]
@@ -221,7 +223,7 @@ def fit_preamble(rows, spectra, scale, num_up, first, second, chirp, zoom_re, zo
             downward += at_peak[i]
     return (
         result[0], carrier, result[1], result[2], upward, word, downward, weakest, going_on, signal, noise,
-        repetition_noise(rows, num_up), loud_up, loud_word, loud_down,
+        repetition_noise(rows, num_up), loud_up, loud_word, loud_down, unevenness,
     )  # fmt: skip
 
 

@@ -73,6 +73,8 @@ class Sync:
         Energy of two further upchirps in the place of the downchirps.
     as_received
         Energy of an upchirp, the weaker sync chirp and a downchirp, on one scale: not by what else its window holds.
+    unevenness
+        What sync chirps and downchirps differ from the upchirps by, in energy: squared differences of amplitudes.
     signal_power, noise_power
         Per sample, the noise's within the bandwidth; `noise_power` counts all that lies in other bins, leakage too.
     snr_db
@@ -93,6 +95,7 @@ class Sync:
     weakest: float = 0.0
     going_on: float = 0.0
     as_received: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    unevenness: float = 0.0
     signal_power: float = 0.0
     noise_power: float = 0.0
     snr_db: float = 0.0

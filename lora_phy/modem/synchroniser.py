@@ -11,7 +11,7 @@ from lora_phy.modem.candidates import joint_candidates
 from lora_phy.modem.fine_sync import fine_sync
 from lora_phy.modem.interpolation import extract, fold
 from lora_phy.modem.preamble import MAX_SUMMED, Candidate, best_nearby, detection_threshold, reference_chirp
-from lora_phy.modem.sync import Sync, inside_bonus, is_balanced, is_frame, least_energy
+from lora_phy.modem.sync import Sync, inside_bonus, is_balanced, is_convincing, is_frame, least_energy
 from lora_phy.params import LoRaParams
 
 CONTINUATION = 6
@@ -65,7 +65,11 @@ def _best_frame(samples: IQ, coarse: list[Sync], params: LoRaParams, rate: int) 
 
 
 def _score(sync: Sync, params: LoRaParams) -> float:
-    return sync.energy + inside_bonus(sync, params)
+    """Energy, less what parts of unequal strength speak against it: the sum is then what a likelihood makes of the
+    amplitudes. A start one symbol early counts an upchirp for a weak sync chirp and has all but one downchirp; where
+    any word is accepted nothing else speaks against it.
+    """
+    return sync.energy - sync.unevenness + inside_bonus(sync, params)
 
 
 def _neighbours(sync: Sync, params: LoRaParams) -> list[Sync]:
@@ -76,6 +80,16 @@ def _neighbours(sync: Sync, params: LoRaParams) -> list[Sync]:
         cfo = (sync.cfo_bins + num_bins) % num_bins - num_bins / 2
         moved.append(replace(sync, start=sync.start + step * num_bins, cfo_bins=cfo))
     return moved
+
+
+def a_symbol_later(samples: IQ, sync: Sync, params: LoRaParams, *, rate: int = 1) -> Sync | None:
+    """The frame that begins one symbol later, where an accepted word's first chirp is an upchirp and what follows it is
+    weak: the word may be the last upchirp and the first half of the true one.
+    """
+    if params.sync_word is not None or sync.sync_symbols[0] != 0 or is_convincing(sync):
+        return None
+    later = fine_sync(samples, replace(sync, start=sync.start + params.num_bins), params, rate=rate)
+    return later if is_frame(later, params) else None
 
 
 def continues(

@@ -28,6 +28,8 @@ class Pending:
         The peak, and the chip up to which the stream must be known.
     sync, synchronised
         What was found behind it, and whether that was tried.
+    moved
+        Whether the start one symbol later has been asked for.
     admitted
         Whether it is followed, whatever the others cost.
     resumed, spent
@@ -38,6 +40,7 @@ class Pending:
     needed: int
     sync: Sync | None = None
     synchronised: bool = False
+    moved: bool = False
     admitted: bool = False
     resumed: bool = False
     spent: int = 0

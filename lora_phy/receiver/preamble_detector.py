@@ -24,7 +24,7 @@ from lora_phy.modem.preamble import (
 from lora_phy.modem.preamble_start import LOOK_BACK, upchirps_behind
 from lora_phy.modem.sync import is_convincing, is_far_below
 from lora_phy.modem.sync_words import word_of_chirps
-from lora_phy.modem.synchroniser import are_whole_chirps, continues, goes_on, lasts, synchronise
+from lora_phy.modem.synchroniser import a_symbol_later, are_whole_chirps, continues, goes_on, lasts, synchronise
 from lora_phy.params import LoRaParams
 from lora_phy.receiver.detected_frames import RUN_ANCHOR, DetectedFrame, Pending, Run
 from lora_phy.receiver.effort import Effort
@@ -194,6 +194,11 @@ class PreambleDetector:
             self.effort.refund(item.spent)
         else:
             self.effort.spend(outcome.work)
+            moved = None if item.moved else a_symbol_later(fine, item.sync, params, rate=front.rate)
+            item.moved = True
+            if moved is not None:
+                item.sync = moved
+                return self._resolve(item, final)
         # where much speaks against a frame only its CRC makes it one: upchirps in another frame's payload, a preamble
         # that is not followed as it promises, chirps too weak or not whole
         if not outcome.decoded.crc_ok and (

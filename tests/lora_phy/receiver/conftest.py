@@ -26,17 +26,26 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def hear(rng: np.random.Generator) -> Callable[..., Heard]:
-    """One frame after `lead` samples, with the channel's settings by name."""
+    """One frame after `lead` samples, with the channel's settings by name; the symbols `weakened` are 4 dB weaker."""
 
     def one(
-        params: LoRaParams, *, payload: bytes | None = None, lead: int | None = None, tail: int = 16, **channel: Any
+        params: LoRaParams,
+        *,
+        payload: bytes | None = None,
+        lead: int | None = None,
+        tail: int = 16,
+        weakened: tuple[int, ...] = (),
+        **channel: Any,
     ) -> Heard:
         size = params.samples_per_symbol
         payload = rng.integers(0, 256, 16, dtype=np.uint8).tobytes() if payload is None else payload
         lead = 5 * size + int(rng.integers(0, 2 * size)) if lead is None else lead
         turn = np.complex64(np.exp(2j * np.pi * rng.random()))
         silence = np.zeros(lead, np.complex64), np.zeros(tail * size, np.complex64)
-        stream = np.concatenate([silence[0], transmit(payload, params) * turn, silence[1]])
+        sent = transmit(payload, params) * turn
+        for symbol in weakened:
+            sent[symbol * size : (symbol + 1) * size] *= np.float32(10 ** (-4 / 20))
+        stream = np.concatenate([silence[0], sent, silence[1]])
         settings = ChannelParams(**channel)
         start = lead / (1 + 1e-6 * settings.sfo_ppm) + settings.sto_samples
         return Heard(apply_channel(stream, settings, params, rng=rng), payload, start)

@@ -64,6 +64,25 @@ def test_any_sync_word_is_read_and_only_the_own_network_is_received(hear, sync_w
     assert receive(heard.iq, replace(params, sync_word=sync_word ^ 0x22)) == []
 
 
+@pytest.mark.parametrize("sync_word", [None, 0x12])
+@pytest.mark.parametrize("sf, length", [(7, 12), (8, 16), (10, 16)])
+def test_a_weak_sync_chirp_and_downchirp_do_not_move_the_start(hear, sf, length, sync_word) -> None:
+    """A symbol early an upchirp stands for the weak sync chirp and one downchirp is missing: more energy, where any
+    word is accepted. Noise makes chirps as weak once in some thousand frames.
+
+    Of 12 frames, 3 are lost with probability 2e-4 if each is with 1 %; a choice by energy alone loses more than half.
+    """
+    params = LoRaParams(sf=sf, cr=4, preamble_len=length)
+    weakened = (length + 1, length + 3)  # the second of each
+    right = 0
+    for seed in range(12):
+        heard = hear(params, snr_db=-4.0 - 2.65 * (sf - 7), cfo_hz=700.0 * seed, sto_samples=0.2, weakened=weakened)
+        found = receive(heard.iq, LoRaParams(sf=sf, sync_word=sync_word))
+        read = [(frame.payload, frame.preamble_len, frame.sync_word) for frame in found if frame.crc_ok]
+        right += read == [(heard.payload, length, 0x12)]
+    assert right >= 10
+
+
 @pytest.mark.parametrize("length", [6, 7, 10, 40, 200])
 def test_preambles_of_any_length_from_six(hear, length) -> None:
     heard = hear(replace(PARAMS, preamble_len=length), snr_db=-6.0, cfo_hz=-2000.0, sto_samples=0.4)
