@@ -124,8 +124,11 @@ def params_from(options: argparse.Namespace) -> LoRaParams:
     return all_params_from(options)[0]
 
 
-def all_params_from(options: argparse.Namespace) -> list[LoRaParams]:
-    """Every set of parameters that the options name: each preset, or each spreading factor at each bandwidth."""
+def all_params_from(options: argparse.Namespace, base: LoRaParams | None = None) -> list[LoRaParams]:
+    """Every set of parameters that the options name: each preset, or each spreading factor at each bandwidth.
+
+    Without a preset, what no option names is that of `base`; unless given, SF7 and the library's defaults.
+    """
     from dataclasses import replace
 
     from lora_phy.checks import finite, integer
@@ -137,7 +140,7 @@ def all_params_from(options: argparse.Namespace) -> list[LoRaParams]:
     bandwidths = [finite("--bandwidth-hz", item, low=1.0) for item in bandwidths]
     if options.implicit_len is not None:
         integer("--implicit-len", options.implicit_len, 0, MAX_PAYLOAD_LEN)
-    bases = [preset(name) for name in names] or [LoRaParams(sf=7)]
+    bases = [preset(name) for name in names] or [LoRaParams(sf=7) if base is None else base]
     changes: dict[str, Any] = {
         "cr": options.cr,
         "preamble_len": options.preamble_len,
@@ -152,10 +155,10 @@ def all_params_from(options: argparse.Namespace) -> list[LoRaParams]:
     if options.sync_word is not None:
         changes["sync_word"] = _sync_word(options.sync_word)
     found: list[LoRaParams] = []
-    for base in bases:
-        for bandwidth in bandwidths or [base.bandwidth_hz]:
-            for sf in sfs or [base.sf]:
-                item = replace(base, sf=sf, bandwidth_hz=bandwidth, **changes)
+    for start in bases:
+        for bandwidth in bandwidths or [start.bandwidth_hz]:
+            for sf in sfs or [start.sf]:
+                item = replace(start, sf=sf, bandwidth_hz=bandwidth, **changes)
                 if item not in found:
                     found.append(item)
     return found

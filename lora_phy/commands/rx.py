@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     from lora_phy.receiver.frame_reception import RxFrame
 
     with ExitStack() as opened:
-        pcap = _open_pcap(options.pcap, opened)  # before the work, so that it is not in vain
+        pcap = _open_pcap(options.pcap, options.file, opened)  # before the work, so that it is not in vain
         stream, wanted, settings = open_input(options)
         rate, offset = settings["sample_rate_hz"], settings["center_offset_hz"]
         settings |= {"soft": not options.hard, "num_trials": options.num_trials}
@@ -182,11 +182,7 @@ def open_input(options: argparse.Namespace) -> tuple[RecordingStream, list[LoRaP
     start_time = None if options.start_time is None else _instant(options.start_time)
     stream = open_recording(options.file, sample_format=options.format)
     named = options.preset or options.sf
-    wanted = asked if named or stream.params is None else [stream.params]
-    if named is None and stream.params is not None and options.sync_word is not None:
-        from dataclasses import replace
-
-        wanted = [replace(stream.params, sync_word=asked[0].sync_word)]
+    wanted = asked if named or stream.params is None else all_params_from(options, stream.params)
     rate = stream.sample_rate_hz if options.sample_rate_hz is None else options.sample_rate_hz
     if stream.sample_rate_hz not in (None, rate):
         warnings.warn(f"{stream.name} states {stream.sample_rate_hz:g} Hz, taken for {rate:g} Hz", stacklevel=2)
@@ -260,12 +256,21 @@ def _gateway(wanted: list[LoRaParams], settings: dict[str, Any], options: argpar
     return GatewayReceiver(wanted, channels_hz=inside, **settings)
 
 
-def _open_pcap(name: str | None, opened: ExitStack) -> BinaryIO | None:
+def _open_pcap(name: str | None, recording: str, opened: ExitStack) -> BinaryIO | None:
+    """The file that frames are written to, begun; never one that the recording lies in."""
     if name is None:
         return None
     from lora_phy.recordings.loratap import write_pcap_header
+    from lora_phy.recordings.sigmf import sigmf_paths
 
-    handle = opened.enter_context(Path(name).open("wb"))
-    write_pcap_header(handle)
-    handle.flush()
+    path = Path(name)
+    read = [Path(recording), *sigmf_paths(recording, must_exist=False)] if Path(recording).name else []
+    if path.exists() and any(item.exists() and path.samefile(item) for item in read):
+        raise ValueError(f"'--pcap' must name another file than the recording, which it would overwrite (got {name!r})")
+    try:
+        handle = opened.enter_context(path.open("wb"))
+        write_pcap_header(handle)
+        handle.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from error
     return handle

@@ -4,7 +4,8 @@
 
 RSSI stands in the field in dBm; a recording knows no dBm, so it holds dB over full scale: 0 dBFS reads 0 dBm. Below
 0 dB SNR the field counts quarters and ends at -75.5 dBm: what lies above it reads "not available".
-Bandwidths that are no multiple of 125 kHz read 0. A frame of a recording without a date is dated from 1970 on.
+Bandwidths that are no multiple of 125 kHz read 0. A frame of a recording without a date is dated from 1970 on; dates
+that the file format has no room for, before 1970 and after 2106, read as the first or last instant that it has.
 
 Source: https://github.com/eriknl/LoRaTap and its version 1, https://github.com/alpov/LoRaTap; the pcap file format,
 draft-ietf-opsawg-pcap.
@@ -20,6 +21,7 @@ from lora_phy.receiver.frame_reception import RxFrame
 LINK_TYPE = 270
 _LENGTH = 35
 _RSSI_OF_0, _NOT_AVAILABLE = 139, 255
+_LAST_MICROSECOND = (1 << 32) * 1_000_000 - 1
 _INVERTED, _IMPLICIT, _CRC_OK, _CRC_BAD, _NO_CRC = 0x02, 0x04, 0x08, 0x10, 0x20
 
 
@@ -39,8 +41,8 @@ def write_pcap_frame(handle: BinaryIO, frame: RxFrame, *, frequency_hz: float = 
         Seconds from the recording's beginning, which stand for the time where the frame carries none.
     """
     packet = loratap(frame, frequency_hz=frequency_hz)
-    seconds = max(elapsed_s if frame.time is None else frame.time.timestamp(), 0.0)
-    microseconds = round(seconds * 1e6)
+    seconds = elapsed_s if frame.time is None else frame.time.timestamp()
+    microseconds = max(0, min(round(seconds * 1e6), _LAST_MICROSECOND))
     handle.write(struct.pack("<IIII", *divmod(microseconds, 1_000_000), len(packet), len(packet)) + packet)
     handle.flush()
 

@@ -277,3 +277,44 @@ def test_help_is_quick_and_complete() -> None:
     assert float(seconds) < 0.3 and numpy == "False"
     for name in ("tx", "rx", "airtime", "budget", "waterfall", "warmup"):
         assert re.search(rf"^    {name}\b", done.stdout, re.M)
+
+
+def test_a_pcap_does_not_overwrite_the_recording(tmp_path, capsys) -> None:
+    meta = write_sigmf(tmp_path / "x", air(b"kept"), PARAMS)
+    data = meta.with_suffix(".sigmf-data")
+    before = meta.read_bytes(), data.read_bytes()
+    for recording in (meta, data, tmp_path / "x"):
+        for target in (meta, data):
+            assert main(["rx", str(recording), "--pcap", str(target)]) == 2
+            assert "'--pcap' must name another file than the recording" in capsys.readouterr().err
+    assert (meta.read_bytes(), data.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds", "microseconds"),
+    # 32 bits of seconds since 1970, as the format's draft has them
+    [("9999-12-31T23:59:59Z", 2**32 - 1, 999_999), ("0001-01-01T00:00:00Z", 0, 0), ("2026-01-31T12:00:00.5Z", None, 0)],
+)
+def test_a_pcap_holds_dates_that_it_has_no_room_for(tmp_path, time, seconds, microseconds) -> None:
+    write_raw(tmp_path / "x.cf32", air(b"old", gap=64))
+    pcap = tmp_path / "x.pcap"
+    assert main(["rx", str(tmp_path / "x.cf32"), "--sync", "any", "--start-time", time, "--pcap", str(pcap)]) == 0
+    told = struct.unpack_from("<II", pcap.read_bytes(), 24)
+    if seconds is None:
+        assert told[0] == int(datetime.fromisoformat(time).timestamp())
+    else:
+        assert told == (seconds, microseconds)
+
+
+def test_options_change_what_the_metadata_says(tmp_path, capsys) -> None:
+    """SigMF names the radio's parameters; each option that is given takes the place of one of them."""
+    sent = replace(PARAMS, sf=8, inverted_iq=True, explicit_header=False, payload_len=5, bandwidth_hz=250e3)
+    told = replace(sent, inverted_iq=False, explicit_header=True, payload_len=None, bandwidth_hz=125e3, sync_word=0x12)
+    meta = str(write_sigmf(tmp_path / "x", air(b"other", params=sent), told, sample_rate_hz=250e3))
+    assert main(["rx", meta]) == 1
+    options = ["--inverted-iq", "--implicit-len", "5", "--bandwidth-hz", "250e3", "--sync", "0x34"]
+    assert main(["rx", meta, *options]) == 0
+    assert "SF8/250  ok" in capsys.readouterr().out
+    for left_out in (["--inverted-iq"], options[1:3], options[3:5], options[5:]):
+        few = [item for item in options if item not in left_out]
+        assert main(["rx", meta, *few, "--json"]) == 1 or b"other".hex() not in capsys.readouterr().out
