@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def warm_up(sf: int) -> None:
-    """Use once what is compiled: modem, receiver at one and more samples a chip, simulation of frames and symbols."""
+    """Use once what is compiled: modem, receivers of one channel, of several and of collisions, simulation."""
     import numpy as np
 
     from lora_phy.frames.transceiver import transmit
@@ -45,6 +45,8 @@ def warm_up(sf: int) -> None:
     from lora_phy.monte_carlo.engines import symbol_errors
     from lora_phy.monte_carlo.points import LinkPoint
     from lora_phy.params import LoRaParams
+    from lora_phy.receiver.channelizer import receive_channels
+    from lora_phy.receiver.collisions import receive_collided
     from lora_phy.receiver.stream import receive
 
     params = LoRaParams(sf=sf)
@@ -56,6 +58,10 @@ def warm_up(sf: int) -> None:
         silence = np.zeros(4 * params.num_bins * oversampling, np.complex64)
         iq = np.concatenate([silence, frame, silence])
         receive(iq, params, sample_rate_hz=rate * params.bandwidth_hz, center_offset_hz=0.0 if rate < 2.5 else 1e3)
+    receive_collided(iq, params, sample_rate_hz=2 * params.bandwidth_hz)
+    receive_channels(iq, params, sample_rate_hz=2 * params.bandwidth_hz, num_channels=1)
+    iq[-8 * params.samples_per_symbol :] = 0  # a frame that is read a second time
+    receive(iq, params, sample_rate_hz=2 * params.bandwidth_hz)
     for sync, decoding in (("perfect", "soft"), ("perfect", "hard"), ("receiver", "soft")):
         point = LinkPoint(params, 0.0, 8, sync=sync, decoding=decoding)  # type: ignore[arg-type]
         collect([point], max_frames=8, seed=0)

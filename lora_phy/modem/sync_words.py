@@ -68,7 +68,8 @@ def _alternatives(sf: int, word: int | None) -> SyncTable:
     if word is None:
         return np.tile(chirps_of_bytes(sf), (2, 1))
     table = chirps_of_word(word, sf)
-    return table[:, :1] if np.all(table[:, 0] == table[:, 1]) else table
+    # contiguous like the other tables: kernels are compiled for a memory layout
+    return np.ascontiguousarray(table[:, :1]) if np.all(table[:, 0] == table[:, 1]) else table
 
 
 def _nibbles(chirp: int, sf: int) -> list[int]:

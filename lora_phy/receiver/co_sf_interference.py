@@ -284,7 +284,8 @@ def _header(scores: FloatArray, params: LoRaParams) -> tuple[Header | None, list
 
 def _likelihoods(scores: FloatArray, sf: int, reduced_rate: bool) -> npt.NDArray[np.float32]:
     legal = scores[:, symbol_of_label(sf, reduced_rate)]
-    return np.asarray(np.exp(legal - legal.max(axis=1, keepdims=True)), dtype=np.float32)
+    # in rows, as from other receivers: kernels are compiled for a memory layout
+    return np.asarray(np.exp(legal - legal.max(axis=1, keepdims=True)), dtype=np.float32, order="C")
 
 
 def symbol_scores(
