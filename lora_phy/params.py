@@ -13,6 +13,7 @@ from typing import Literal
 
 from lora_phy.checks import boolean, integer, number
 
+MAX_OVERSAMPLING = 1024
 MAX_PAYLOAD_LEN = 255
 LDRO_SYMBOL_DURATION_S = 16e-3
 """Low-data-rate optimisation is mandated above this symbol duration (SX1276 data sheet, section 4.1.1.6)."""
@@ -28,7 +29,7 @@ _BOUNDS = {
     "sf": (5, 12),
     "cr": (1, 4),
     "preamble_len": (1, 65535),
-    "oversampling": (1, 1024),
+    "oversampling": (1, MAX_OVERSAMPLING),
     "sync_word": (0, 255),
     "payload_len": (0, MAX_PAYLOAD_LEN),
 }

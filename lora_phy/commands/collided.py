@@ -37,9 +37,10 @@ def add(commands: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print every frame, in time order."""
+    """Print every frame, in time order; where there is none, say what to look at."""
     import numpy as np
 
+    from lora_phy.commands.diagnosis import FirstSecond, diagnose
     from lora_phy.receiver.collisions import receive_collided
 
     stream, wanted, settings = open_input(options)
@@ -59,4 +60,10 @@ def run(options: argparse.Namespace) -> int:
             frame = replace(frame, time=start_time + timedelta(seconds=elapsed_s))
         print(json.dumps(frame_as_dict(frame)) if options.json else line_of(frame, elapsed_s), flush=True)
     print(f"{len(frames)} frame{'s' * (len(frames) != 1)} in {len(iq) / rate_hz:.3f} s", file=sys.stderr)
+    if not frames:
+        first_second = FirstSecond(rate_hz)
+        first_second.add(iq)
+        given = stream.sample_rate_hz is not None or options.sample_rate_hz is not None
+        offset = settings["center_offset_hz"]
+        print(diagnose(stream, wanted, first_second, len(iq), offset, rate_given=given), file=sys.stderr)
     return 0 if frames else 1

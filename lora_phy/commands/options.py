@@ -56,6 +56,7 @@ _ASKED_BY = {
     "sample_format": "--format",
     "payload_lens": "payload_len",
     "num_channels": "--channels",
+    "payload_len": "--implicit-len",
 }
 """Parameters of the library that a command asks for under another name."""
 
@@ -64,7 +65,8 @@ def names_of_options(command: argparse.ArgumentParser) -> dict[str, str]:
     """A command's option for each parameter of the library that it sets."""
     known = {action.dest: action.option_strings[0] for action in command._actions if action.option_strings}
     there = {*known.values(), *(action.dest for action in command._actions)}
-    return {**{name: option for name, option in _ASKED_BY.items() if option in there}, **known}
+    own = {action.dest for action in command._actions if not action.option_strings}
+    return {**{name: option for name, option in _ASKED_BY.items() if option in there and name not in own}, **known}
 
 
 def in_options(message: str, names: Mapping[str, str]) -> str:

@@ -253,6 +253,11 @@ def _gateway(wanted: list[LoRaParams], settings: dict[str, Any], options: argpar
     offset_hz = settings.pop("center_offset_hz")
     centres = [offset_hz + hz for hz in equally_spaced(count, spacing_hz)]
     inside = [centre for centre in centres if abs(centre) <= settings["sample_rate_hz"] / 2]
+    if not inside:
+        raise ValueError(
+            f"'--center-offset-hz' must leave a channel in the stream, within half its sample rate,"
+            f" {settings['sample_rate_hz'] / 2:.10g} Hz (got {offset_hz!r})"
+        )
     return GatewayReceiver(wanted, channels_hz=inside, **settings)
 
 
@@ -268,9 +273,8 @@ def _open_pcap(name: str | None, recording: str, opened: ExitStack) -> BinaryIO 
     if path.exists() and any(item.exists() and path.samefile(item) for item in read):
         raise ValueError(f"'--pcap' must name another file than the recording, which it would overwrite (got {name!r})")
     try:
-        handle = opened.enter_context(path.open("wb"))
+        handle = opened.enter_context(path.open("wb", buffering=0))
         write_pcap_header(handle)
-        handle.flush()
     except OSError as error:
         raise OSError(error.errno, error.strerror, name) from error
     return handle

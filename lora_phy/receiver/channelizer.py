@@ -209,6 +209,8 @@ def equally_spaced(num_channels: int, spacing_hz: float) -> list[float]:
 def _centres(rate: float, num_channels: int, spacing_hz: float, channels_hz: Sequence[float] | None) -> list[float]:
     if channels_hz is None:
         return [hz for hz in equally_spaced(num_channels, spacing_hz) if abs(hz) <= rate / 2 * (1 + 1e-9)]
+    if len(channels_hz) == 0:
+        raise ValueError("'channels_hz' must hold at least one channel (got none)")
     for centre in channels_hz:
         if not (math.isfinite(centre) and abs(centre) <= rate / 2):
             raise ValueError(f"'channels_hz' must lie within half the sample rate, {rate / 2:.10g} Hz (got {centre!r})")

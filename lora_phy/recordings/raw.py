@@ -117,7 +117,10 @@ def format_of(path: str | Path, sample_format: str | None) -> SampleFormat:
     name = (sample_format or Path(path).suffix.lstrip(".")).lower()
     name = _OTHER_NAMES.get(name, name)
     if name not in get_args(SampleFormat):
-        raise ValueError(f"'sample_format' must be one of {', '.join(get_args(SampleFormat))} (got {name!r})")
+        known = ", ".join(get_args(SampleFormat))
+        if sample_format is None:
+            raise ValueError(f"'sample_format' must be given, one of {known}: {Path(path).name!r} does not end in one")
+        raise ValueError(f"'sample_format' must be one of {known} (got {name!r})")
     return name  # type: ignore[return-value]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lora_phy.params import LoRaParams
+from lora_phy.params import MAX_OVERSAMPLING, LoRaParams
 from lora_phy.recordings.raw import SampleFormat, write_raw
 
 SIGMF_VERSION = "1.2.5"
@@ -57,9 +57,8 @@ def read_metadata(path: str | Path) -> Metadata:
         header = meta["global"]
         datatype, rate = header["core:datatype"], float(header["core:sample_rate"])
         captures = meta.get("captures") or [{}]
-        first = captures[0]
-        capture = {**header, **first}
         _require_plain(header, captures)
+        capture = {**header, **captures[0]}
         skipped = _require_own_samples(header, captures, data_path)
     except KeyError as error:
         raise ValueError(f"{meta_path.name} is no SigMF metadata: {error.args[0]!r} is missing") from error
@@ -73,12 +72,12 @@ def read_metadata(path: str | Path) -> Metadata:
     if not (math.isfinite(rate) and rate > 0):
         raise ValueError(f"'core:sample_rate' must be positive and finite (got {rate!r})")
     frequency = _told(meta_path, _number, capture, "core:frequency")
-    carrier = _told(meta_path, _number, capture, "lora:frequency")
+    offset = _told(meta_path, _offset, capture, "lora:frequency", frequency, rate)
     return Metadata(
         sample_format=_SIGMF_TYPES[datatype],
         sample_rate_hz=rate,
         frequency_hz=frequency,
-        center_offset_hz=carrier - frequency if carrier is not None and frequency is not None else 0.0,
+        center_offset_hz=offset or 0.0,
         params=_told(meta_path, _params, capture, "lora:sf", rate),
         start_time=_told(meta_path, _instant, capture, "core:datetime", skipped / rate),
     )
@@ -165,6 +164,8 @@ def sigmf_paths(path: str | Path, *, must_exist: bool = True) -> tuple[Path, Pat
 
 def _require_plain(header: dict[str, Any], captures: list[dict[str, Any]]) -> None:
     """Refuse by name what would change the meaning of the bytes and is not read here."""
+    if not isinstance(captures, list):
+        raise ValueError(f"'captures' must be a list (got {type(captures).__name__})")
     channels = header.get("core:num_channels", 1)
     if channels != 1 or isinstance(channels, bool):
         raise ValueError(f"'core:num_channels' must be 1 (got {channels!r})")
@@ -177,8 +178,6 @@ def _require_plain(header: dict[str, Any], captures: list[dict[str, Any]]) -> No
     for extension in header.get("core:extensions", ()):
         if extension["name"] != "lora" and extension.get("optional") is not True:
             raise ValueError(f"'core:extensions' requires {extension['name']!r}, which is not known here")
-    if not isinstance(captures, list):
-        raise ValueError(f"'captures' must be a list (got {type(captures).__name__})")
     for number, capture in enumerate(captures[1:], 1):
         for key in sorted({*captures[0], *capture}):
             same = capture.get(key, captures[0].get(key)) == captures[0].get(key)
@@ -226,9 +225,23 @@ def _number(capture: dict[str, Any], key: str) -> float:
     return value
 
 
+def _offset(capture: dict[str, Any], key: str, frequency: float | None, rate: float) -> float | None:
+    """Frequency of the channel against the recording's centre."""
+    carrier = _number(capture, key)
+    if frequency is None:
+        return None
+    if abs(carrier - frequency) > rate / 2:
+        raise ValueError(f"{carrier:.10g} Hz is outside the recording, {rate:.10g} Hz around {frequency:.10g} Hz")
+    return carrier - frequency
+
+
 def _integer(value: Any) -> int:
     """A whole number, also as a string: "7", "0x12"."""
-    return int(value, 0) if isinstance(value, str) else int(value)
+    if isinstance(value, str):
+        return int(value, 0)
+    if isinstance(value, bool) or int(value) != value:
+        raise ValueError(f"must be a whole number (got {value!r})")
+    return int(value)
 
 
 def _truth(value: Any) -> bool:
@@ -249,15 +262,20 @@ def _instant(capture: dict[str, Any], key: str, elapsed_s: float) -> datetime:
     return found - timedelta(seconds=elapsed_s)
 
 
-def _params(capture: dict[str, Any], key: str, rate: float) -> LoRaParams:
+def _params(capture: dict[str, Any], _: str, rate: float) -> LoRaParams:
     def value(name: str, read: Any, otherwise: Any) -> Any:
         given = capture.get(f"lora:{name}")
-        return otherwise if given in (None, "", "None", "null") else read(given)
+        if given in (None, "", "None", "null"):
+            return otherwise
+        try:
+            return read(given)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise ValueError(f"'lora:{name}': {error}") from error
 
     bandwidth = value("bw", float, 125e3)
     ratio = rate / bandwidth if bandwidth else 0.0
     return LoRaParams(
-        sf=_integer(capture[key]),
+        sf=value("sf", _integer, None),
         bandwidth_hz=bandwidth,
         cr=value("cr", _integer, 1),
         explicit_header=not value("implicit", _truth, False),
@@ -267,5 +285,5 @@ def _params(capture: dict[str, Any], key: str, rate: float) -> LoRaParams:
         inverted_iq=value("inverted_iq", _truth, False),
         ldro=value("ldro", _truth, None),
         payload_len=value("payload_len", _integer, None),
-        oversampling=int(ratio) if ratio == int(ratio) >= 1 else 1,
+        oversampling=int(ratio) if 1 <= ratio <= MAX_OVERSAMPLING and ratio == int(ratio) else 1,
     )

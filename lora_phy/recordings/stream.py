@@ -230,4 +230,4 @@ def _is_pipe(path: Path) -> bool:
 def _has_metadata(path: Path) -> bool:
     named = path.suffix in (".sigmf-meta", ".sigmf-data", ".sigmf")
     # a file that is there is read itself, even where a SigMF recording of the same stem lies beside it
-    return named or (not path.is_file() and path.with_suffix(".sigmf-meta").exists())
+    return named or (bool(path.name) and not path.is_file() and path.with_suffix(".sigmf-meta").exists())

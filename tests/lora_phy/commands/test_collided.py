@@ -46,5 +46,7 @@ def test_an_instant_a_method_and_nothing_found(tmp_path, capsys):
     assert first.startswith("2026-01-31T12:00:00.004+00:00") and "the loud one" in first
     assert "the soft one" in second
     assert main(["collided", path, "--sf", "9", "--bandwidth-hz", "62.5e3"]) == 1
+    told = capsys.readouterr().err
+    assert "looked at 20000 samples of cf32 at 250000 Hz" in told and "--sf any" in told
     assert main(["collided", str(tmp_path / "none.cf32")]) == 2
     assert "none.cf32" in capsys.readouterr().err

@@ -101,6 +101,7 @@ def test_channels_of_a_gateway_are_told_with_each_frame(tmp_path, capsys) -> Non
     assert [json.loads(line)["channel_hz"] for line in capsys.readouterr().out.splitlines()] == [-200e3, 0.0]
     for bad, words in (
         (["--channels", "0"], "'--channels' must be"),
+        (["--channels", "3", "--center-offset-hz", "900e3"], "'--center-offset-hz' must leave a channel in the stream"),
         (["--spacing-hz", "-5"], "'--spacing-hz' must be"),
         (["--cancel"], "'--cancel' must not be given with"),
     ):
@@ -236,11 +237,18 @@ def test_the_rssi_of_loratap(power_dbfs, snr_db, rssi) -> None:
 
 def test_what_cannot_be_is_said_before_the_work(tmp_path, capsys) -> None:
     write_raw(tmp_path / "x.cf32", air(b"fine"))
+    (tmp_path / "x.dat").touch()
+    write_sigmf(tmp_path / "implicit", air(b"fine"), replace(PARAMS, explicit_header=False))
     for arguments, words in (
         ([str(tmp_path / "x.cf32"), "--pcap", str(tmp_path / "none" / "x.pcap")], "none"),
         ([str(tmp_path / "none.cf32")], "none.cf32"),
         ([str(tmp_path / "x.cf32"), "--sync-word", "often"], "'--sync-word' must be a byte"),
         ([str(tmp_path / "x.cf32"), "--start-time", "now"], "now"),
+        ([str(tmp_path / "x.dat")], "'--format' must be given, one of cf32"),
+        ([str(tmp_path / "implicit.sigmf-meta")], "'--implicit-len' must be given"),
+        ([str(tmp_path)], "directory"),
+        ([""], "directory"),
+        ([str(tmp_path / "x.cf32"), "--pcap", "/dev/full"], "'/dev/full'"),
         ([str(tmp_path / "x.cf32"), "--sf", "13"], "'--sf' must be in"),
         ([str(tmp_path / "x.cf32"), "--start-time", "noon"], "'--start-time' must be an instant such as 2026-01-31T"),
     ):

@@ -13,9 +13,10 @@ from lora_phy import LoRaParams, receive, receive_channels, receive_collided, tr
 from lora_phy.commands.warmup import warm_up
 
 def compiled():
-    modules = [item for name, item in sys.modules.items() if name.startswith(("lora_phy.modem", "lora_phy.coding", "lora_phy.receiver"))]
-    kernels = {kernel for item in modules for kernel in vars(item).values() if hasattr(kernel, "nopython_signatures")}
-    return {(kernel.py_func.__qualname__, str(signature)) for kernel in kernels for signature in kernel.nopython_signatures}
+    parts = ("lora_phy.modem", "lora_phy.coding", "lora_phy.receiver")
+    modules = [module for name, module in sys.modules.items() if name.startswith(parts)]
+    kernels = {item for module in modules for item in vars(module).values() if hasattr(item, "nopython_signatures")}
+    return {(item.py_func.__qualname__, str(signature)) for item in kernels for signature in item.nopython_signatures}
 
 warm_up(7)
 before = compiled()

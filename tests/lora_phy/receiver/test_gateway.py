@@ -168,6 +168,7 @@ def test_bad_settings_are_named() -> None:
     for settings, words in (
         ({"channels_hz": [900e3]}, "'channels_hz' must lie within half the sample rate"),
         ({"channels_hz": [float("nan")]}, "'channels_hz'"),
+        ({"channels_hz": []}, "'channels_hz' must hold at least one channel"),
         ({"num_channels": 0}, "'num_channels' must be"),
         ({"spacing_hz": -1.0}, "'spacing_hz' must be positive"),
         ({"threads": 0}, "'threads' must be"),

@@ -138,6 +138,16 @@ def test_metadata_that_lies_is_named_or_passed_over(tmp_path, iq) -> None:
     ):  # fmt: skip
         with pytest.warns(UserWarning, match=r"x\.sigmf-meta: passed over"):
             assert len(read_recording(sigmf(tmp_path, iq, capture)).iq) == len(iq)
+    for capture, words in (
+        ({"lora:sf": 9.7}, "'lora:sf': must be a whole number .got 9.7."),
+        ({"lora:sf": 7, "lora:implicit": "maybe"}, "'lora:implicit': must be true or false .got 'maybe'."),
+        ({"lora:sf": 7, "lora:sync_word": [3, 4]}, "'lora:sync_word': "),
+        ({"core:frequency": 868e6, "lora:frequency": 869e6}, "869000000 Hz is outside the recording, 250000 Hz around"),
+    ):
+        with pytest.warns(UserWarning, match=words):
+            assert read_recording(sigmf(tmp_path, iq, capture)).center_offset_hz == 0.0
+    with pytest.warns(UserWarning, match="if kHz were meant: 125000"):
+        assert read_recording(sigmf(tmp_path, iq, {"lora:sf": 7, "lora:bw": 125})).params.bandwidth_hz == 125
     (tmp_path / "x.sigmf-meta").write_text('["no object"]')
     with pytest.raises(ValueError, match="no SigMF"):
         read_recording(tmp_path / "x.sigmf-meta")
@@ -169,7 +179,7 @@ def test_metadata_that_lies_is_named_or_passed_over(tmp_path, iq) -> None:
             "'core:frequency' of number 1",
         ),
         ({}, [{"lora:sf": 7}, {"lora:sf": 8}], "'lora:sf' of number 1"),
-        ({}, {"core:frequency": 1e6}, "no SigMF metadata"),
+        ({}, {"core:frequency": 1e6}, "'captures' must be a list .got dict."),
         ({}, [7], "no SigMF metadata"),
         ({}, [{"core:sample_start": float("inf")}], "no SigMF metadata"),
         ({"core:sample_rate": float("inf")}, [{}], "'core:sample_rate' must be positive and finite"),
@@ -207,7 +217,7 @@ def test_a_recording_that_is_not_there_or_says_nothing(tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
         read_recording(tmp_path / "none.wav")
     (tmp_path / "x.dat").write_bytes(bytes(80))
-    with pytest.raises(ValueError, match="'sample_format' must be one of"):
+    with pytest.raises(ValueError, match=r"'sample_format' must be given, one of .*: 'x.dat' does not end in one"):
         read_recording(tmp_path / "x.dat", sample_rate_hz=1e6)
     with pytest.raises(ValueError, match="'sample_rate_hz' must be given"):
         read_recording(tmp_path / "x.dat", sample_format="cs8")
