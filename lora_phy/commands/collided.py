@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
-from datetime import timedelta
 
 from lora_phy.commands.options import Subparsers, add_command
 from lora_phy.commands.rx import add_input, frame_as_dict, line_of, open_input
@@ -42,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
     from lora_phy.commands.diagnosis import FirstSecond, diagnose
     from lora_phy.receiver.collisions import receive_collided
+    from lora_phy.receiver.stream import dated
 
     stream, wanted, settings = open_input(options)
     chunks = list(stream.chunks)
@@ -56,8 +55,7 @@ def run(options: argparse.Namespace) -> int:
     )
     for frame in frames:
         elapsed_s = (frame.start_sample + frame.sto_samples) / rate_hz
-        if start_time is not None:
-            frame = replace(frame, time=start_time + timedelta(seconds=elapsed_s))
+        frame = dated(frame, start_time, rate_hz)
         print(json.dumps(frame_as_dict(frame)) if options.json else line_of(frame, elapsed_s), flush=True)
     print(f"{len(frames)} frame{'s' * (len(frames) != 1)} in {len(iq) / rate_hz:.3f} s", file=sys.stderr)
     if not frames:

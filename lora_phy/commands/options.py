@@ -181,6 +181,10 @@ def _sync_word(text: str) -> int | None:
     if text.lower() == "any":
         return None
     try:
-        return int(text, 0)
+        word = int(text, 0)
     except ValueError:
         raise ValueError(f"'--sync-word' must be a byte such as 0x34, or 'any' (got {text!r})") from None
+    if word <= 0xFFFF and word & 0x0F0F == 0x0404:  # 0xY4Z4
+        byte = word >> 8 & 0xF0 | word >> 4 & 0x0F
+        raise ValueError(f"'--sync-word' must be a byte: the SX126x's {word:#06x} is 0x{byte:02x}")
+    return word

@@ -35,7 +35,7 @@ def add(commands: Subparsers) -> None:
     budget.add_argument("--path-loss-db", type=float, required=True, help="from antenna to antenna")
     budget.add_argument("--tx-power-dbm", type=float, default=14.0, help="conducted power of the transmitter")
     budget.add_argument("--noise-figure-db", type=float, default=6.0, help="of the receiver")
-    budget.add_argument("--region", help="whose rules hold; the preset's region, or EU868, unless given")
+    budget.add_argument("--region", type=_region, help="whose rules hold; the preset's region, or EU868, unless given")
     budget.add_argument("--json", action="store_true", help="an object, for other programs")
 
     plan = commands.add_parser(
@@ -52,7 +52,11 @@ def add(commands: Subparsers) -> None:
         "--preset", nargs="+", default=[], metavar="NAME", help="such as eu868-dr5; the region's uplinks unless given"
     )
     plan.add_argument(
-        "--region", nargs="+", default=[], help="whose rules hold; the preset's region, or EU868, unless given"
+        "--region",
+        type=_region,
+        nargs="+",
+        default=[],
+        help="whose rules hold; the preset's region, or EU868, unless given",
     )
     plan.add_argument(
         "--path-loss",
@@ -125,6 +129,13 @@ def run_budget(options: argparse.Namespace) -> int:
     )
     print(json.dumps(asdict(budget)) if options.json else format_budget(budget))
     return 0
+
+
+def _region(text: str) -> str:
+    """The region of that name in capitals or not; unknown ones as they are, for the error that lists the known."""
+    from lora_phy.studies.budget import REGIONS
+
+    return next((name for name in REGIONS if name.lower() == text.lower()), text)
 
 
 def run_plan(options: argparse.Namespace) -> int:

@@ -257,10 +257,13 @@ class Receiver:
 
 
 def dated(frame: RxFrame, start_time: datetime | None, rate_hz: float) -> RxFrame:
-    """The frame with the instant of its first sample, where that of the stream is known."""
+    """The frame with the instant of its first sample, where that of the stream is known and the calendar has it."""
     if start_time is None:
         return frame
-    return replace(frame, time=start_time + timedelta(seconds=(frame.start_sample + frame.sto_samples) / rate_hz))
+    try:
+        return replace(frame, time=start_time + timedelta(seconds=(frame.start_sample + frame.sto_samples) / rate_hz))
+    except OverflowError:  # behind the year 9999: a recorder's nonsense, the frame is good all the same
+        return frame
 
 
 def _push(samples: IQ, front: ResamplingFrontEnd) -> None:

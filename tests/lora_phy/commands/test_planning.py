@@ -72,6 +72,13 @@ def test_a_distance_gives_the_margin_and_the_rates_that_reach_it(capsys) -> None
     assert "1 km (200 bytes, EU868, hata-suburban): no allowed preset reaches it" in capsys.readouterr().out
 
 
+def test_regions_are_known_in_small_letters_too(capsys) -> None:
+    rows, _ = rows_of("20", "--preset", "sf9", "--region", "us915", "eu868-G2", capsys=capsys)
+    assert [row["region"] for row in rows] == ["US915", "EU868-g2"]
+    assert main(["budget", "20", "--path-loss-db", "120", "--region", "au915"]) == 0
+    assert "AU915" in capsys.readouterr().out
+
+
 def test_rows_are_every_preset_payload_region_and_path_loss(capsys) -> None:
     rows, _ = rows_of(
         "10", "50", "--preset", "sf9", "sf10", "--region", "EU868", "US915", "--path-loss", *list(PATH_LOSSES)[:3],
@@ -148,6 +155,10 @@ def test_a_budget_as_json(capsys) -> None:
         (["budget", "16", "--path-loss-db", "9", "--noise-figure-db", "-1"], "'--noise-figure-db' must be finite"),
         (["airtime", "256"], "'payload_len' must be in [0, 255] (got 256)"),
         (["airtime", "16", "--implicit-len", "256"], "'--implicit-len' must be in [0, 255] (got 256)"),
+        # what the SX126x's driver writes for private and public networks (Semtech's LoRaMac-node, sx126x.h)
+        (["airtime", "16", "--sync-word", "0x1424"], "'--sync-word' must be a byte: the SX126x's 0x1424 is 0x12"),
+        (["airtime", "16", "--sync-word", "0x3444"], "'--sync-word' must be a byte: the SX126x's 0x3444 is 0x34"),
+        (["airtime", "16", "--sync-word", "0x134"], "'--sync-word' must be in [0, 255] (got 308)"),
         (["airtime", "16", "--sf", "13"], "'--sf' must be in [5, 12] (got 13)"),
         (["airtime", "16", "--preamble-len", "0"], "'--preamble-len' must be in [1, 65535] (got 0)"),
         (["airtime", "16", "--bandwidth-hz", "1e-9"], "'--bandwidth-hz' must be finite and in [1, inf] (got 1e-09)"),
