@@ -67,23 +67,24 @@ def joint_search(  # type: ignore[no-untyped-def]
     low,
     high,
     inside,
+    num_sum,
     score,
     which,
     where,
 ):
     """For every two chips (cell) of hypothetical downchirp starts: the largest summed energy, its tone and quarter
-    chip.
+    chip; from the energy is taken what the two downchirps differ from the mean of the `num_sum` upchirps by.
 
     up, down: half-bin energies of windows first_up …, first_down …, `hop` samples apart; ups[t, i]: summed energy of
     the upchirps that end with window i for tone t, at least `weakest` wanted; level[i]: what they count, the same for
     all starts nearby, so that the grid's loss, which differs from window to window, does not decide; upchirps in the
-    place of the downchirps count against a start; tones: half bins
-    of the upchirps seen from sample `tone_at`; starts are samples low … high - 1, in quarters; sync: half-bin shifts
-    allowed, ``(2, n)``; inside: bonus for |cfo| <= N/4.
+    place of the downchirps count against a start; tones: half bins of the upchirps seen from sample `tone_at`; starts
+    are samples low … high - 1, in quarters; sync: half-bin shifts allowed, ``(2, n)``; inside: bonus for |cfo| <= N/4.
     """
     width = up.shape[1]
     num_bins = width // 2
     per_symbol = num_bins // hop
+    pair = np.empty(score.size, np.float32)
     for cell in range(score.size):
         score[cell] = 0.0
     half = hop // 2
@@ -118,11 +119,25 @@ def joint_search(  # type: ignore[no-untyped-def]
                 for quarter in range(4):
                     at = (cfo - 2 * (window * hop - start) + quarter) & (width - 1)
                     column = at // 2 + num_bins * (at & 1)
-                    total = energy + first[column] + second[column]
+                    downs = first[column] + second[column]
+                    total = energy + downs
                     if total > score[cell]:
                         score[cell] = total
+                        pair[cell] = downs
                         which[cell] = t
                         where[cell] = 4 * start + quarter
+    for cell in range(score.size):
+        if score[cell] > 0.0:
+            row = min(max((where[cell] // 4 + half) // hop - first_up - 3 * per_symbol, 0), level.size - 1)
+            score[cell] = max(score[cell] - unequal(pair[cell], level[row] / num_sum), 1e-6)
+
+
+@numba.njit(**INLINE)
+def unequal(pair, single):  # type: ignore[no-untyped-def]
+    """What two symbols of energy `pair` together differ by from two of energy `single`: squared differences of
+    amplitudes.
+    """
+    return 2.0 * (math.sqrt(0.5 * pair) - math.sqrt(single)) ** 2
 
 
 @numba.njit(**INLINE)
@@ -160,14 +175,29 @@ def best_hypotheses(score, which, where, tones, tone_at, level, first_up, hop, n
 
 @numba.njit(**JIT)
 def grid_search(  # type: ignore[no-untyped-def]
-    up, down, ups, level, weakest, first_up, first_down, hop, tones, tone_at, sync, low, high, inside, most
+    up,
+    down,
+    ups,
+    level,
+    weakest,
+    first_up,
+    first_down,
+    hop,
+    tones,
+    tone_at,
+    sync,
+    low,
+    high,
+    inside,
+    num_sum,
+    most,
 ):
     """The `most` (and two) hypotheses of `joint_search`: their starts, carrier offsets and summed upchirp energies."""
     cells = (high - low + 1) // 2
     score, which, where = np.empty(cells, np.float32), np.empty(cells, np.int64), np.empty(cells, np.int64)
     joint_search(
         up, down, ups, level, weakest, first_up, first_down, hop, tones, tone_at, sync, low, high, inside,
-        score, which, where,
+        num_sum, score, which, where,
     )  # fmt: skip
     start, cfo, energy = np.empty(most + 2, np.float64), np.empty(most + 2, np.float64), np.empty(most + 2, np.float32)
     count = best_hypotheses(
@@ -178,21 +208,22 @@ def grid_search(  # type: ignore[no-untyped-def]
 
 @numba.njit(**JIT)
 def judge_hypotheses(  # type: ignore[no-untyped-def]
-    samples, start, cfo, ups, chirp, zoom_re, zoom_im, sync, inside, kept, least, num_up, steps
+    samples, start, cfo, ups, chirp, zoom_re, zoom_im, sync, inside, num_sum, kept, least, num_up, steps
 ):
     """The best `kept` by upchirps, sync word and downchirps in their own windows, each moved to the best of the tones
     `steps` away, upward and downward ones apart; none where none of them has `least` in sync word and downchirps.
 
-    Rows: start, carrier offset, energy of upchirps and sync word, energy of the downchirps.
+    Rows: start, carrier offset, energy of upchirps and sync word, energy of the downchirps, what word and downchirps
+    differ from the upchirps by.
     """
     energy = np.empty((start.size, 5, steps.size), np.float32)
-    order, out = np.empty(kept, np.int64), np.empty((kept, 4), np.float64)
+    order, out = np.empty(kept, np.int64), np.empty((kept, 5), np.float64)
     windows = 0
     # twice: all by their last symbols, the best by `num_up` upchirps too
     for turn in range(2):
         hypothesis_energies(samples, start, cfo, chirp, zoom_re, zoom_im, sync, windows, energy)
         if turn == 0:
-            if rank_hypotheses(energy, ups, cfo, chirp.size, inside, order) < least:
+            if rank_hypotheses(energy, ups, num_sum, cfo, chirp.size, inside, order) < least:
                 return out[:0]
             all_starts, all_offsets, windows = start, cfo, num_up
             start, cfo = np.empty(kept, np.float64), np.empty(kept, np.float64)
@@ -206,17 +237,23 @@ def judge_hypotheses(  # type: ignore[no-untyped-def]
         out[k, 1] = cfo[k] + 0.5 * (steps[down_at] + steps[at])
         out[k, 2] = energy[k, 0, at]
         out[k, 3] = energy[k, 2, down_at]
+        word = energy[k, 1, at]
+        single = (energy[k, 0, at] - word) / num_up
+        out[k, 4] = unequal(word, single) + unequal(out[k, 3], single)
     return out
 
 
 @numba.njit(**INLINE)
-def rank_hypotheses(energy, ups, cfo, num_bins, inside, order):  # type: ignore[no-untyped-def]
-    """Order hypotheses by upchirps, best sync word and downchirps, bonus included; return the best of the latter."""
+def rank_hypotheses(energy, ups, num_sum, cfo, num_bins, inside, order):  # type: ignore[no-untyped-def]
+    """Order hypotheses by upchirps, best sync word and downchirps, bonus included, less what the latter differ by from
+    the upchirps; return the best of the latter.
+    """
     score = np.empty(ups.size, np.float32)
     largest = np.float32(0.0)
     for k in range(ups.size):
-        rest = energy[k, 1, index_of_largest(energy[k, 1])] + energy[k, 2, index_of_largest(energy[k, 2])]
-        largest = max(largest, rest)
+        word, down = energy[k, 1, index_of_largest(energy[k, 1])], energy[k, 2, index_of_largest(energy[k, 2])]
+        largest = max(largest, word + down)
+        rest = word + down - unequal(word, ups[k] / num_sum) - unequal(down, ups[k] / num_sum)
         score[k] = ups[k] + rest + (inside if abs(cfo[k]) <= 0.25 * num_bins + 2 else 0.0)
     for place in range(order.size):
         best = 0
@@ -224,7 +261,7 @@ def rank_hypotheses(energy, ups, cfo, num_bins, inside, order):  # type: ignore[
             if score[k] > score[best]:
                 best = k
         order[place] = best
-        score[best] = -1.0
+        score[best] = -np.inf
     return largest
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from lora_phy.arrays import IQ
 from lora_phy.modem import _search_kernels as _kernels
 from lora_phy.modem.preamble import HOPS_PER_SYMBOL, Candidate, Energies, reference_chirp, window_energies, zoom_table
-from lora_phy.modem.sync import INSIDE_BONUS, NUM_UPCHIRPS, Sync, inside_bonus
+from lora_phy.modem.sync import INSIDE_BONUS, NUM_UPCHIRPS, Sync, score
 from lora_phy.modem.sync_words import chirps_of_bytes, sync_alternatives
 from lora_phy.params import LoRaParams
 
@@ -24,6 +24,8 @@ LEAST_EVIDENCE = 60.0
 under a stronger signal."""
 STANDS_OUT = 4.0
 """Energy by which a chirp that is no byte's must outdo those that are, to be among the hypotheses for an open word."""
+WEAKEST = 0.6
+"""Energy of upchirps at which a start is looked at, in units of the largest nearby."""
 QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 _STEPS = np.array(QUARTER_STEPS)
 
@@ -48,7 +50,7 @@ def joint_candidates(
     # only starts after enough upchirps: they bound the windows that need to be looked at for downchirps
     level = np.empty(len(up_windows), dtype=np.float32)
     largest, row_low, row_high = _kernels.upchirp_sums(
-        up, tones, shifts, peak.num_summed, HOPS_PER_SYMBOL, np.float32(0.6), sums, level
+        up, tones, shifts, peak.num_summed, HOPS_PER_SYMBOL, np.float32(WEAKEST), sums, level
     )
     low = max((row_low + first_up + 3 * HOPS_PER_SYMBOL) * hop - hop // 2, nominal - behind * num_bins)
     high = min((row_high + first_up + 3 * HOPS_PER_SYMBOL) * hop + hop // 2, nominal + ahead * num_bins)
@@ -64,25 +66,28 @@ def joint_candidates(
         seen = _chirps_seen(up[windows], peak.half_bin + shifts[windows], params.sf)
         alphabet = np.tile(np.union1d(alphabet[0], seen), (2, 1))
     start, cfo, ups = _kernels.grid_search(
-        up, down, sums, level, np.float32(0.6 * largest), first_up, first_down, hop, tones, peak.start,
-        2 * alphabet, low, high, np.float32(INSIDE_BONUS), NUM_GRID_HYPOTHESES,
+        up, down, sums, level, np.float32(WEAKEST * largest), first_up, first_down, hop, tones, peak.start,
+        2 * alphabet, low, high, np.float32(INSIDE_BONUS), peak.num_summed, NUM_GRID_HYPOTHESES,
     )  # fmt: skip
     if len(start) == 0:
         return []
     chirp, zoom = reference_chirp(params.sf), zoom_table(params.sf, QUARTER_STEPS)
     found = _kernels.judge_hypotheses(
-        samples, start, cfo, ups, chirp, *zoom, alphabet, np.float32(INSIDE_BONUS), min(NUM_REFINED, len(start)),
+        samples, start, cfo, ups, chirp, *zoom, alphabet, np.float32(INSIDE_BONUS), peak.num_summed,
+        min(NUM_REFINED, len(start)),
         min(0.35 * 4 / peak.num_summed * largest, LEAST_EVIDENCE), min(NUM_UPCHIRPS, params.preamble_len), _STEPS,
     )  # fmt: skip
     if len(found) == 0:
         return []
-    refined = [Sync(start=s, cfo_bins=c, up_energy=u, down_energy=d) for s, c, u, d in found.tolist()]
-    refined.sort(key=lambda item: -(item.energy + inside_bonus(item, params)))
-    others = [item for item in refined[1:] if abs(item.start - refined[0].start) > 1.5]
-    close = [
-        item for item in others if item.energy > refined[0].energy - max(CLOSE_CALL, CLOSE_SHARE * refined[0].energy)
+    refined = [
+        Sync(start=row[0], cfo_bins=row[1], up_energy=row[2], down_energy=row[3], unevenness=row[4])
+        for row in found.tolist()
     ]
-    return refined[:1] + close[:1]
+    refined.sort(key=lambda item: -score(item, params))
+    best = refined[0]
+    least = score(best, params) - max(CLOSE_CALL, CLOSE_SHARE * best.energy)
+    close = [item for item in refined[1:] if abs(item.start - best.start) > 1.5 and score(item, params) > least]
+    return [best, *close[:1]]
 
 
 def _chirps_seen(energies: Energies, zero: npt.NDArray[np.int64], sf: int) -> npt.NDArray[np.int64]:

@@ -166,6 +166,14 @@ def is_balanced(sync: Sync) -> bool:
     return sync.weakest >= BALANCE * sync.up_energy / sync.num_up
 
 
+def score(sync: Sync, params: LoRaParams) -> float:
+    """Energy, less what parts of unequal strength speak against it: the sum is then what a likelihood makes of the
+    amplitudes. A start one symbol early counts an upchirp for a weak sync chirp and has all but one downchirp; where
+    any word is accepted nothing else speaks against it.
+    """
+    return sync.energy - sync.unevenness + inside_bonus(sync, params)
+
+
 def inside_bonus(sync: Sync, params: LoRaParams) -> float:
     """Bonus of a hypothesis that lies where carrier offsets usually do."""
     return INSIDE_BONUS if abs(sync.cfo_bins) <= params.num_bins / 4 + 2 else 0.0

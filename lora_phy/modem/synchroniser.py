@@ -11,7 +11,7 @@ from lora_phy.modem.candidates import joint_candidates
 from lora_phy.modem.fine_sync import fine_sync
 from lora_phy.modem.interpolation import extract, fold
 from lora_phy.modem.preamble import MAX_SUMMED, Candidate, best_nearby, detection_threshold, reference_chirp
-from lora_phy.modem.sync import Sync, inside_bonus, is_balanced, is_convincing, is_frame, least_energy
+from lora_phy.modem.sync import Sync, inside_bonus, is_balanced, is_convincing, is_frame, least_energy, score
 from lora_phy.params import LoRaParams
 
 CONTINUATION = 6
@@ -46,13 +46,13 @@ def synchronise(samples: IQ, peak: Candidate, params: LoRaParams, *, fine: IQ | 
     if fine is not None and not (best is not None and is_balanced(best) and inside_bonus(best, params)):
         folded = [item for item in _folded_candidates(fine, peak, params) if not _listed(item, coarse)]
         found = [sync for sync in (best, _best_frame(stream, folded, params, rate)) if sync is not None]
-        best = max(found, key=lambda sync: _score(sync, params), default=None)
+        best = max(found, key=lambda sync: score(sync, params), default=None)
     for _ in range(MOST_STEPS):
         if best is None or is_balanced(best):
             break
         # the grid ends within a symbol of the truth, or its noise hid the truth behind the alias of half a symbol
         near = _best_frame(stream, _neighbours(best, params), params, rate)
-        if near is None or _score(near, params) <= _score(best, params):
+        if near is None or score(near, params) <= score(best, params):
             break
         best = near
     return best
@@ -61,15 +61,7 @@ def synchronise(samples: IQ, peak: Candidate, params: LoRaParams, *, fine: IQ | 
 def _best_frame(samples: IQ, coarse: list[Sync], params: LoRaParams, rate: int) -> Sync | None:
     found = [fine_sync(samples, item, params, rate=rate) for item in coarse]
     frames = [sync for sync in found if is_frame(sync, params)]
-    return max(frames, key=lambda sync: _score(sync, params), default=None)
-
-
-def _score(sync: Sync, params: LoRaParams) -> float:
-    """Energy, less what parts of unequal strength speak against it: the sum is then what a likelihood makes of the
-    amplitudes. A start one symbol early counts an upchirp for a weak sync chirp and has all but one downchirp; where
-    any word is accepted nothing else speaks against it.
-    """
-    return sync.energy - sync.unevenness + inside_bonus(sync, params)
+    return max(frames, key=lambda sync: score(sync, params), default=None)
 
 
 def _neighbours(sync: Sync, params: LoRaParams) -> list[Sync]:

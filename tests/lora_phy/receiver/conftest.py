@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def hear(rng: np.random.Generator) -> Callable[..., Heard]:
-    """One frame after `lead` samples, with the channel's settings by name; the symbols `weakened` are 4 dB weaker."""
+    """One frame after `lead` samples, with the channel's settings by name, and dB by which symbols are `weakened`."""
 
     def one(
         params: LoRaParams,
@@ -34,7 +35,7 @@ def hear(rng: np.random.Generator) -> Callable[..., Heard]:
         payload: bytes | None = None,
         lead: int | None = None,
         tail: int = 16,
-        weakened: tuple[int, ...] = (),
+        weakened: Mapping[int, float] = MappingProxyType({}),
         **channel: Any,
     ) -> Heard:
         size = params.samples_per_symbol
@@ -43,8 +44,8 @@ def hear(rng: np.random.Generator) -> Callable[..., Heard]:
         turn = np.complex64(np.exp(2j * np.pi * rng.random()))
         silence = np.zeros(lead, np.complex64), np.zeros(tail * size, np.complex64)
         sent = transmit(payload, params) * turn
-        for symbol in weakened:
-            sent[symbol * size : (symbol + 1) * size] *= np.float32(10 ** (-4 / 20))
+        for symbol, weaker_db in weakened.items():
+            sent[symbol * size : (symbol + 1) * size] *= np.float32(10 ** (-weaker_db / 20))
         stream = np.concatenate([silence[0], sent, silence[1]])
         settings = ChannelParams(**channel)
         start = lead / (1 + 1e-6 * settings.sfo_ppm) + settings.sto_samples

@@ -130,7 +130,8 @@ def test_sums_of_upchirps_follow_their_tone(rng) -> None:
 
 
 def test_joint_search_scores_every_start(rng) -> None:
-    """Each cell of two chips against a search over all its starts, tones and quarters."""
+    """Each cell of two chips against a search over all its starts, tones and quarters, less what the downchirps' mean
+    amplitude differs by from that of the three upchirps."""
     hop, rows = 16, 60
     up = rng.exponential(size=(rows, 2 * N)).astype(np.float32)
     down = rng.exponential(size=(rows, 2 * N)).astype(np.float32)
@@ -154,6 +155,7 @@ def test_joint_search_scores_every_start(rng) -> None:
         low,
         high,
         np.float32(bonus),
+        3,
         score,
         which,
         where,
@@ -164,7 +166,7 @@ def test_joint_search_scores_every_start(rng) -> None:
         return float(table[row, half_bin // 2 + N * (half_bin % 2)])
 
     for cell in range(20):
-        best = (0.0, 0, 0)
+        best, uneven = (0.0, 0, 0), 0.0
         for start in (low + 2 * cell, low + 2 * cell + 1):
             row = (start + hop // 2) // hop
             late = row * hop - start
@@ -179,8 +181,10 @@ def test_joint_search_scores_every_start(rng) -> None:
                 inside = abs((cfo + N) % (2 * N) - N) * 2 <= N + 8
                 for quarter in range(4):
                     downs = sum(energy(down, row + 4 * i, cfo - 2 * late + quarter) for i in range(2))
-                    best = max(best, (total + inside * bonus + downs, t, 4 * start + quarter))
-        assert np.isclose(score[cell], best[0], rtol=1e-5)
+                    if total + inside * bonus + downs > best[0]:
+                        best = (total + inside * bonus + downs, t, 4 * start + quarter)
+                        uneven = 2 * (np.sqrt(downs / 2) - np.sqrt(level[row - 12] / 3)) ** 2
+        assert np.isclose(score[cell], max(best[0] - uneven, min(best[0], 1e-6)), rtol=1e-4)
         assert best[0] == 0 or (which[cell], where[cell]) == best[1:]
 
     start, cfo, chosen = np.empty(7), np.empty(7), np.empty(7, np.float32)
@@ -192,9 +196,11 @@ def test_joint_search_scores_every_start(rng) -> None:
     assert np.allclose(cfo[:5], (offset + N / 2) % N - N / 2)
     precise = rng.exponential(size=(7, 5, 5)).astype(np.float32)
     ranked = np.empty(3, np.int64)
-    largest = _search_kernels.rank_hypotheses(precise, chosen, cfo, N, np.float32(bonus), ranked)
-    rest = precise[:, 1].max(axis=1) + precise[:, 2].max(axis=1)
-    total = chosen + rest + bonus * (np.abs(cfo) <= N / 4 + 2)
+    largest = _search_kernels.rank_hypotheses(precise, chosen, 3, cfo, N, np.float32(bonus), ranked)
+    pairs = precise[:, 1:3].max(axis=2)
+    rest = pairs.sum(axis=1)
+    uneven = 2 * ((np.sqrt(pairs / 2) - np.sqrt(chosen / 3)[:, np.newaxis]) ** 2).sum(axis=1)
+    total = chosen + rest - uneven + bonus * (np.abs(cfo) <= N / 4 + 2)
     assert np.isclose(largest, rest.max()) and np.array_equal(ranked, np.argsort(-total)[:3])
 
 
@@ -335,7 +341,7 @@ def test_grid_search_and_judgement_are_their_parts(rng) -> None:
     up, down = (rng.exponential(size=(rows, 2 * N)).astype(np.float32) for _ in range(2))
     ups, level = rng.exponential(size=(2, rows)).astype(np.float32), rng.exponential(size=rows).astype(np.float32)
     tones, sync, samples = np.array([9, 10]), np.array([[8, 24], [16, 40]]), complex_noise(rng, 1200)
-    scene = (up, down, ups, level, np.float32(0.2), 0, 0, hop, tones, 300, 2 * sync, 400, 440, np.float32(3.0))
+    scene = (up, down, ups, level, np.float32(0.2), 0, 0, hop, tones, 300, 2 * sync, 400, 440, np.float32(3.0), 3)
     score, which, where = np.empty(20, np.float32), np.empty(20, np.int64), np.empty(20, np.int64)
     _search_kernels.joint_search(*scene, score, which, where)
     start, cfo, energy = np.empty(most + 2), np.empty(most + 2), np.empty(most + 2, np.float32)
@@ -348,15 +354,18 @@ def test_grid_search_and_judgement_are_their_parts(rng) -> None:
     parts = np.empty((most + 2, 5, 3), np.float32)
     _search_kernels.hypothesis_energies(samples, start, cfo, CHIRP, *zoom, sync, 0, parts)
     order = np.empty(3, np.int64)
-    rest = _search_kernels.rank_hypotheses(parts, energy, cfo, N, np.float32(3.0), order)
+    rest = _search_kernels.rank_hypotheses(parts, energy, 3, cfo, N, np.float32(3.0), order)
     start, cfo, parts = start[order], cfo[order], np.empty((3, 5, 3), np.float32)
     _search_kernels.hypothesis_energies(samples, start, cfo, CHIRP, *zoom, sync, 4, parts)
-    judge = (samples, *found, CHIRP, *zoom, sync, np.float32(3.0), 3)
+    judge = (samples, *found, CHIRP, *zoom, sync, np.float32(3.0), 3, 3)
     refined = _search_kernels.judge_hypotheses(*judge, 0.99 * rest, 4, np.array(steps))
     assert len(_search_kernels.judge_hypotheses(*judge, 1.01 * rest, 4, np.array(steps))) == 0
     upward = parts[:, 0] + parts[:, 1]
     up_step, down_step = np.array(steps)[upward.argmax(1)], np.array(steps)[parts[:, 2].argmax(1)]
-    expected = [start + (down_step - up_step) / 2, cfo + (down_step + up_step) / 2, upward.max(1), parts[:, 2].max(1)]
+    word, downs = parts[range(3), 1, upward.argmax(1)], parts[:, 2].max(1)
+    single = np.sqrt((upward.max(1) - word) / 4)
+    uneven = 2 * (np.sqrt(word / 2) - single) ** 2 + 2 * (np.sqrt(downs / 2) - single) ** 2
+    expected = [start + (down_step - up_step) / 2, cfo + (down_step + up_step) / 2, upward.max(1), downs, uneven]
     assert np.allclose(refined, np.transpose(expected))
 
 
