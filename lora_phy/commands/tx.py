@@ -52,11 +52,17 @@ def run(options: argparse.Namespace) -> int:
         snr_db=np.inf if options.snr_db is None else options.snr_db, cfo_hz=options.cfo_hz, sfo_ppm=options.sfo_ppm
     )
     iq = apply_channel(iq, channel, params, rng=np.random.default_rng(seed))
+    scaled = ""
     if path.suffix.startswith(".sigmf"):
         path = write_sigmf(path, iq, params)
     else:
+        peak = float(np.abs(iq.view(np.float32)).max())
+        if path.suffix.lower() != ".cf32" and peak > 1.001:  # integers clip at 1
+            iq = iq / np.float32(peak)
+            scaled = f", scaled by {-20 * np.log10(peak):.1f} dB to fit"
         write_raw(path, iq)
-    print(f"{path}: {len(iq)} samples at {params.sample_rate_hz:g} Hz, {airtime_s(len(payload), params) * 1e3:g} ms")
+    duration_ms = airtime_s(len(payload), params) * 1e3
+    print(f"{path}: {len(iq)} samples at {params.sample_rate_hz:g} Hz, {duration_ms:g} ms{scaled}")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from scipy.stats import binomtest
 
@@ -212,3 +213,19 @@ def test_a_bad_argument_is_refused_before_the_work(arguments, message, capsys) -
 def test_tx_refuses_what_it_cannot_write(arguments, message, capsys) -> None:
     assert main(["tx", "hi", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("suffix", "dtype", "offset"), [("cs16", "<i2", 0), ("cs8", "i1", 0), ("cu8", "u1", 127.5)])
+def test_noise_above_full_scale_is_scaled_and_not_clipped(suffix, dtype, offset, tmp_path, capsys) -> None:
+    """Integers are the floating-point file times one factor, to a step (half of one, but for +1 in a signed type)."""
+    for name in ("cf32", suffix):
+        assert main(["tx", "hi", "-o", str(tmp_path / f"x.{name}"), "--snr-db", "-15"]) == 0
+    floats = np.fromfile(tmp_path / "x.cf32", "<f4").astype(float)
+    integers = np.fromfile(tmp_path / f"x.{suffix}", dtype) - offset
+    factor = np.iinfo(dtype).max - offset if offset else -float(np.iinfo(dtype).min)
+    expected = floats / np.abs(floats).max() * factor
+    assert np.abs(integers - expected).max() <= 1 and np.abs(floats).max() > 10
+    said = capsys.readouterr().out.splitlines()
+    assert "scaled" not in said[0] and f"scaled by {-20 * np.log10(np.abs(floats).max()):.1f} dB to fit" in said[1]
+    assert main(["tx", "hi", "-o", str(tmp_path / f"x.{suffix}")]) == 0  # without noise a frame fits
+    assert "scaled" not in capsys.readouterr().out
