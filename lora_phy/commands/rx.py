@@ -258,6 +258,9 @@ def _gateway(wanted: list[LoRaParams], settings: dict[str, Any], options: argpar
             f"'--center-offset-hz' must leave a channel in the stream, within half its sample rate,"
             f" {settings['sample_rate_hz'] / 2:.10g} Hz (got {offset_hz!r})"
         )
+    if len(inside) < count:
+        told = f"{count - len(inside)} of {count} channels lie outside the recording and are left out"
+        warnings.warn(told, UserWarning, stacklevel=2)
     return GatewayReceiver(wanted, channels_hz=inside, **settings)
 
 

@@ -99,6 +99,9 @@ def test_channels_of_a_gateway_are_told_with_each_frame(tmp_path, capsys) -> Non
     # the same two channels, counted from another centre: a grid of 100 kHz around -100 kHz
     assert main([*command, "--center-offset-hz", "-100e3", "--spacing-hz", "100e3", "--json"]) == 0
     assert [json.loads(line)["channel_hz"] for line in capsys.readouterr().out.splitlines()] == [-200e3, 0.0]
+    # 1 MS/s reaches from -500 to 500 kHz: of -800, -600 … 600 kHz five lie within
+    assert main([*command[:-1], "8"]) == 0
+    assert "warning: 3 of 8 channels lie outside the recording" in capsys.readouterr().err
     for bad, words in (
         (["--channels", "0"], "'--channels' must be"),
         (["--channels", "3", "--center-offset-hz", "900e3"], "'--center-offset-hz' must leave a channel in the stream"),
