@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -213,7 +214,16 @@ def lead_in_chips(front: FrontEnd, num_chips: int) -> None:
             if buffer.base > -num_chips * rate:
                 # zeros that nobody touches cost nothing, room behind them neither: copying them for growth would
                 buffer.base = -num_chips * rate
-                buffer.array, buffer.size = np.zeros(2 * num_chips * rate, np.complex64), num_chips * rate
+                buffer.array, buffer.size = untouched_zeros(2 * num_chips * rate), num_chips * rate
+
+
+def untouched_zeros(size: int) -> IQ:
+    """A vector of zeros that takes no memory before it is written to, and then page by page.
+
+    A gateway has tens of megabytes of them for each channel. `numpy.zeros` may find room in memory that was used
+    before, all of which it then clears, or asks for pages of 2 MiB, each cleared for one sample that is written.
+    """
+    return np.frombuffer(mmap.mmap(-1, max(size, 1) * np.dtype(np.complex64).itemsize), np.complex64)
 
 
 def drop_chips(front: FrontEnd, before_chip: int) -> None:
