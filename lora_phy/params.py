@@ -1,7 +1,7 @@
 """`LoRaParams`: waveform and framing of one LoRa link.
 
 Two links with equal parameters interoperate. The object is frozen and validated once; everything that follows from
-its fields is a property, so that no other module derives it again.
+its fields is a property, so that no other module derives it again, and kept: a receiver asks dozens of times a frame.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from lora_phy.checks import boolean, integer, number
@@ -125,12 +126,12 @@ class LoRaParams:
         if self.waveform not in ("chip", "textbook"):
             raise ValueError(f"'waveform' must be 'chip' or 'textbook' (got {self.waveform!r})")
 
-    @property
+    @cached_property
     def num_bins(self) -> int:
         """Number of symbol values and of chips in a symbol, 2**sf."""
         return 1 << self.sf
 
-    @property
+    @cached_property
     def samples_per_symbol(self) -> int:
         """Samples in a symbol, 2**sf * oversampling."""
         return self.num_bins * self.oversampling
@@ -140,7 +141,7 @@ class LoRaParams:
         """Samples per second, bandwidth_hz * oversampling."""
         return self.bandwidth_hz * self.oversampling
 
-    @property
+    @cached_property
     def symbol_duration_s(self) -> float:
         """Seconds in a symbol, 2**sf / bandwidth_hz."""
         return self.num_bins / self.bandwidth_hz
@@ -150,22 +151,22 @@ class LoRaParams:
         """4 / (4 + cr)."""
         return 4 / (4 + self.cr)
 
-    @property
+    @cached_property
     def reduced_rate(self) -> bool:
         """Whether payload symbols carry sf - 2 bits: `ldro`, or the 16 ms rule where it is None."""
         return self.symbol_duration_s > LDRO_SYMBOL_DURATION_S if self.ldro is None else self.ldro
 
-    @property
+    @cached_property
     def header_reduced_rate(self) -> bool:
         """Whether the first block carries sf - 2 bits per symbol: always, but for SF5 and SF6 of the sx126x."""
         return self.sf >= 7 or self.variant == "sx127x"
 
-    @property
+    @cached_property
     def bits_per_symbol(self) -> int:
         """Bits in a payload symbol after the first block, sf or sf - 2."""
         return self.sf - 2 * self.reduced_rate
 
-    @property
+    @cached_property
     def extra_upchirps(self) -> int:
         """Upchirps of value 0 between the start-of-frame delimiter and the data: 2 for SF5 and SF6 of the sx126x."""
         return 2 if self.sf <= 6 and self.variant == "sx126x" else 0
@@ -185,7 +186,7 @@ class LoRaParams:
         first, second = (nibble - 16 * (nibble >= 8) for nibble in divmod(self.sync_word, 16))
         return 8 * first % self.num_bins, 8 * second % self.num_bins
 
-    @property
+    @cached_property
     def early_chips(self) -> int:
         """Chips by which data symbols begin before the preamble's grid: 1 in the waveform of a chip, else 0."""
         return 1 if self.waveform == "chip" else 0
