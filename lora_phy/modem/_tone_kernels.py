@@ -41,9 +41,11 @@ def tone_rotor(tone, re, im):  # type: ignore[no-untyped-def]
     num_bins = re.size
     re[0], im[0] = 1.0, 0.0
     size = 1
+    angle = 2 * math.pi * tone / num_bins
+    turn_re, turn_im = math.cos(angle), -math.sin(angle)
     while size < num_bins:
-        angle = 2 * math.pi * tone * size / num_bins
-        c, s = np.float32(math.cos(angle)), np.float32(-math.sin(angle))
+        c, s = np.float32(turn_re), np.float32(turn_im)
+        turn_re, turn_im = turn_re * turn_re - turn_im * turn_im, 2 * turn_re * turn_im
         a, b, x, y = re[:size], im[:size], re[size : 2 * size], im[size : 2 * size]
         for n in range(size):
             x[n] = a[n] * c - b[n] * s

@@ -27,7 +27,7 @@ STANDS_OUT = 4.0
 WEAKEST = 0.6
 """Energy of upchirps at which a start is looked at, in units of the largest nearby."""
 QUARTER_STEPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
-_STEPS = np.array(QUARTER_STEPS)
+_STEPS, _TONES = np.array(QUARTER_STEPS), np.array(TONE_STEPS)
 
 
 def joint_candidates(
@@ -42,13 +42,14 @@ def joint_candidates(
     hop = num_bins // HOPS_PER_SYMBOL
     nominal = peak.start + 3 * num_bins
     first_up = (nominal - behind * num_bins) // hop - (3 + peak.num_summed) * HOPS_PER_SYMBOL
-    up_windows = np.arange(first_up, (nominal + ahead * num_bins) // hop + HOPS_PER_SYMBOL, dtype=np.int64)
-    up = window_energies(samples, up_windows * hop, params.sf)
-    tones = peak.half_bin + np.array(TONE_STEPS)
-    sums = np.empty((len(tones), len(up_windows)), dtype=np.float32)
-    shifts = 2 * (up_windows * hop - peak.start)
+    last_up = (nominal + ahead * num_bins) // hop + HOPS_PER_SYMBOL
+    places = np.arange(first_up * hop, last_up * hop, hop, dtype=np.int64)
+    up = window_energies(samples, places, params.sf)
+    tones = peak.half_bin + _TONES
+    sums = np.empty((len(tones), len(places)), dtype=np.float32)
+    shifts = 2 * (places - peak.start)
     # only starts after enough upchirps: they bound the windows that need to be looked at for downchirps
-    level = np.empty(len(up_windows), dtype=np.float32)
+    level = np.empty(len(places), dtype=np.float32)
     largest, row_low, row_high = _kernels.upchirp_sums(
         up, tones, shifts, peak.num_summed, HOPS_PER_SYMBOL, np.float32(WEAKEST), sums, level
     )
@@ -57,8 +58,9 @@ def joint_candidates(
     if largest <= 0 or high <= low:
         return []
     first_down = low // hop - 1
-    down_windows = np.arange(first_down, high // hop + HOPS_PER_SYMBOL + 3, dtype=np.int64)
-    down = window_energies(samples, down_windows * hop, params.sf, down=True)
+    last_down = high // hop + HOPS_PER_SYMBOL + 3
+    places = np.arange(first_down * hop, last_down * hop, hop, dtype=np.int64)
+    down = window_energies(samples, places, params.sf, down=True)
     # where the word is open, what its windows may hold: the chirps of bytes, and others that stand out
     alphabet = sync_alternatives(params)
     if params.sync_word is None:

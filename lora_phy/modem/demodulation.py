@@ -159,11 +159,11 @@ def correlate(rows: npt.NDArray[np.complex64], params: LoRaParams) -> npt.NDArra
         if params.inverted_iq:  # the conjugate frame: its tones run backwards
             np.conjugate(dechirped, out=dechirped)
         return np.asarray(scipy.fft.fft(dechirped, axis=-1, overwrite_x=True))
-    scale = np.float32(1 / params.samples_per_symbol)
     source = np.conjugate(rows) if params.inverted_iq else rows
-    spectrum = scipy.fft.fft(source, axis=-1) * (_conjugate_spectrum(params.sf, params.oversampling) * scale)
+    spectrum = scipy.fft.fft(source, axis=-1) * _conjugate_spectrum(params.sf, params.oversampling)
     folded = spectrum.reshape(len(rows), params.oversampling, params.num_bins).sum(axis=1)
-    return np.asarray(scipy.fft.fft(folded * scale, axis=-1, overwrite_x=True))
+    folded *= np.float32(1 / params.samples_per_symbol)
+    return np.asarray(scipy.fft.fft(folded, axis=-1, overwrite_x=True))
 
 
 def bit_metrics(bins: npt.NDArray[np.float32], params: LoRaParams, *, snr_db: float | None = None) -> BitMetrics:
@@ -209,7 +209,7 @@ def scaled_downchirp(params: LoRaParams) -> IQ:
 
 @cache
 def _conjugate_spectrum(sf: int, oversampling: int) -> npt.NDArray[np.complex64]:
-    """Conjugate spectrum of the upchirp, double precision inside."""
+    """Conjugate spectrum of the upchirp over its number of samples, double precision inside."""
     chirp = upchirp(LoRaParams(sf=sf, oversampling=oversampling)).astype(np.complex128)
     spectrum: npt.NDArray[np.complex64] = np.conjugate(scipy.fft.fft(chirp)).astype(np.complex64)
-    return spectrum
+    return np.asarray(spectrum * np.float32(1 / len(chirp)))

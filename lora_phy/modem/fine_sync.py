@@ -7,14 +7,14 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from lora_phy.arrays import IQ, FloatArray
 from lora_phy.modem import _fine_sync_kernels as _kernels
 from lora_phy.modem.interpolation import extract
-from lora_phy.modem.preamble import reference_chirp, zoom_table
+from lora_phy.modem.preamble import Energies, reference_chirp, zoom_table
 from lora_phy.modem.sync import NUM_UPCHIRPS, Sync
 from lora_phy.modem.sync_words import chirps_of_bytes, sync_alternatives
+from lora_phy.modem.transforms import transformed
 from lora_phy.params import LoRaParams
 
 CLOCK_SIGMA_PPM = 12.0
@@ -46,15 +46,15 @@ def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -
     )
     rows = stretch.reshape(num_before + 2, num_bins)
     scale = np.empty(len(rows), dtype=np.float32)
-    _kernels.dechirp_preamble(rows, num_before, reference_chirp(sf), scale)
-    spectra = scipy.fft.fft(rows, axis=-1)
+    chirp, zoom, drifts = _tables(sf)
+    _kernels.dechirp_preamble(rows, num_before, chirp, scale)
+    spectra = transformed(rows.copy())
     symbols, own_network = decide_sync(spectra[num_up:num_before], scale[num_up:num_before], params)
     up_centre, down_centre = -0.5 * (num_before + 1), 0.5
     for _ in range(2):
         # symbol i, counted from the first downchirp, begins i * drift chips before its place
         fit = _kernels.fit_preamble(
-            rows, spectra, scale, num_up, *symbols, reference_chirp(sf), *zoom_table(sf, _zoom_tones()),
-            _drift_grid(sf), CLOCK_SIGMA_PPM * 1e-6 * num_bins, _ZOOM_STEP,
+            rows, spectra, scale, num_up, *symbols, chirp, *zoom, drifts, CLOCK_SIGMA_PPM * 1e-6 * num_bins, _ZOOM_STEP,
         )  # fmt: skip
         drift, carrier, up_column, down_column, up_energy, sync_energy, down_energy, weakest, going_on = fit[:9]
         if carrier == 0.0 and abs(drift * (up_centre + 1.0)) < MISREAD_BINS:
@@ -62,9 +62,7 @@ def fine_sync(samples: IQ, coarse: Sync, params: LoRaParams, *, rate: int = 1) -
         # a carrier that moves, or a clock, has moved the sync chirps' tones, which may have been misread
         tones = up_column * _ZOOM_STEP - _ZOOM_RANGE + (np.array([-2.0, -1.0]) - up_centre) * (drift + carrier)
         turned = rows[num_up:num_before] * np.exp(-2j * np.pi / num_bins * np.outer(tones, np.arange(num_bins)))
-        again, own_network = decide_sync(
-            scipy.fft.fft(turned.astype(np.complex64), axis=-1), scale[num_up:num_before], params
-        )
+        again, own_network = decide_sync(transformed(turned.astype(np.complex64)), scale[num_up:num_before], params)
         if again == symbols:
             break
         symbols = again
@@ -120,11 +118,12 @@ def decide_sync(
 
 
 @cache
-def _zoom_tones() -> tuple[float, ...]:
-    return tuple(np.arange(-_ZOOM_RANGE, _ZOOM_RANGE + _ZOOM_STEP / 2, _ZOOM_STEP).tolist())
+def _tables(sf: int) -> tuple[IQ, tuple[Energies, Energies], FloatArray]:
+    """The reference chirp, the rotors of the zoom's tones, and the drifts."""
+    tones = np.arange(-_ZOOM_RANGE, _ZOOM_RANGE + _ZOOM_STEP / 2, _ZOOM_STEP)
+    return reference_chirp(sf), zoom_table(sf, tuple(tones.tolist())), _drift_grid(sf)
 
 
-@cache
 def _drift_grid(sf: int) -> FloatArray:
     """Drifts worth telling apart over a preamble: a quarter bin over its length, within `MAX_CLOCK_PPM`."""
     largest = MAX_CLOCK_PPM * 1e-6 * (1 << sf)

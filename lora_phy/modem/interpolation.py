@@ -12,12 +12,14 @@ What leaks is the sinc's tail beyond the guard, sin^2(pi f) 2 / (pi^2 width) of 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import scipy.fft
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _interpolation_kernels as _kernels
+from lora_phy.modem.transforms import transformed, transformed_back
 
 GUARD = 128
 """Samples on either side of a stretch interpolated by its spectrum."""
@@ -33,19 +35,24 @@ def extract(samples: IQ, start: float, num: int, cycles: float, *, guard: int = 
     """
     whole = int(np.floor(start + 0.5))
     fraction = start - whole
-    length = scipy.fft.next_fast_len(num + 2 * guard)
+    length = _fast_length(num + 2 * guard)
     lead = (length - num) // 2
     stretch = np.empty(rate * length, dtype=np.complex64)
     _kernels.mix(samples, rate * (whole - lead), -cycles / rate, cycles * lead, stretch)
     if rate == 1 and abs(fraction) < 1e-9:
         return stretch[lead : lead + num].copy()
-    spectrum = scipy.fft.fft(stretch, overwrite_x=True)
+    spectrum = transformed(stretch)
     if rate > 1:
         low = length // 2
         spectrum = np.concatenate([spectrum[: length - low], spectrum[-low:]]) * np.float32(1 / rate)
     _kernels.delay_ramp(spectrum, fraction)
-    delayed: IQ = np.asarray(scipy.fft.ifft(spectrum, overwrite_x=True), dtype=np.complex64)
+    delayed: IQ = transformed_back(spectrum)
     return delayed[lead : lead + num]
+
+
+@cache
+def _fast_length(least: int) -> int:
+    return int(scipy.fft.next_fast_len(least))
 
 
 def delayed(samples: IQ, start: float, num: int, cycles: float) -> IQ:

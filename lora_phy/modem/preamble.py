@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 import scipy.special
 
 from lora_phy.arrays import IQ
 from lora_phy.modem import _detection_kernels as _kernels
 from lora_phy.modem.chirps import downchirp, upchirp
+from lora_phy.modem.transforms import transformed
 from lora_phy.params import LoRaParams
 
 HOPS_PER_SYMBOL = 4
@@ -97,14 +97,18 @@ def window_energies(
     reference = reference_chirp(sf, down=down)
     if out is None:
         out = np.empty((len(starts), 2 * num_bins), np.float32)
-    together = min(max(1, _SAMPLES_TOGETHER // num_bins), len(starts))
-    spectra = _work_space((together, num_bins), np.complex64)
-    energy = np.empty(together, dtype=np.float32)
-    for first in range(0, len(starts), together):
+    count = len(starts)
+    together = min(max(1, _SAMPLES_TOGETHER // num_bins), count)
+    rows, energy = _work_space((together, num_bins), np.complex64), np.empty(together, dtype=np.float32)
+    if together == count:  # as those of one preamble are: each slice less counts
+        _kernels.dechirp_windows(samples, starts, reference, rows, energy)
+        _kernels.half_bin_energies(transformed(rows), energy, out)
+        return out
+    for first in range(0, count, together):
         part = slice(first, first + together)
-        rows = spectra[: len(starts[part])]
+        rows = rows[: len(starts[part])]
         _kernels.dechirp_windows(samples, starts[part], reference, rows, energy)
-        _kernels.half_bin_energies(scipy.fft.fft(rows, axis=-1, overwrite_x=True), energy, out[part])
+        _kernels.half_bin_energies(transformed(rows), energy, out[part])
     return out
 
 

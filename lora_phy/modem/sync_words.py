@@ -10,7 +10,7 @@ two peaks are signed.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from lora_phy.params import LoRaParams
 SyncTable = npt.NDArray[np.int64]
 
 
+@lru_cache(1024)
 def word_of_chirps(chirps: tuple[int, int], sf: int, *, own: int | None = None) -> int | None:
     """The byte that two sync chirps stand for, in either form; None where they are no byte's.
 
