@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -195,16 +196,16 @@ def num_payload_symbols(payload_len: int, params: LoRaParams, *, cr: int | None 
 def frame_blocks(num_symbols: int, params: LoRaParams, *, cr: int | None = None) -> list[Block]:
     """The interleaver blocks that fit wholly into `num_symbols` data symbols."""
     cr = params.cr if cr is None else cr
-    first = Block(
-        start=0,
-        cr=FIRST_BLOCK_CR,
-        reduced_rate=params.header_reduced_rate,
-        num_codewords=params.sf - 2 * params.header_reduced_rate,
-    )
-    blocks = [first] if num_symbols >= FIRST_BLOCK_LEN else []
+    blocks = [first_block(params.sf, params.header_reduced_rate)] if num_symbols >= FIRST_BLOCK_LEN else []
     for start in range(FIRST_BLOCK_LEN, num_symbols - (4 + cr) + 1, 4 + cr):
         blocks.append(Block(start=start, cr=cr, reduced_rate=params.reduced_rate, num_codewords=params.bits_per_symbol))
     return blocks
+
+
+@cache
+def first_block(sf: int, reduced_rate: bool) -> Block:
+    """A frame's first block, which holds the header."""
+    return Block(start=0, cr=FIRST_BLOCK_CR, reduced_rate=reduced_rate, num_codewords=sf - 2 * reduced_rate)
 
 
 def checked_payload(payload: bytes, params: LoRaParams) -> bytes:

@@ -22,7 +22,7 @@ def payload_crc(payload: bytes) -> int:
     """
     remainder = 0
     for byte in payload:
-        remainder = ((remainder & 0xFF) << 8 | byte) ^ _TABLE[remainder >> 8]
+        remainder = ((remainder & 0xFF) << 8 | byte) ^ REMAINDERS[remainder >> 8]
     return remainder
 
 
@@ -35,4 +35,5 @@ def _shifted(byte: int) -> int:
     return remainder
 
 
-_TABLE = tuple(_shifted(byte) for byte in range(256))
+REMAINDERS = tuple(_shifted(byte) for byte in range(256))
+"""What a byte that is shifted out leaves behind."""

@@ -108,7 +108,7 @@ def hard_table(cr: int) -> Bytes:
     return hamming_decode(np.arange(1 << (4 + cr), dtype=np.uint8), cr)
 
 
-CRC_REMAINDERS = np.array(crc_rules._TABLE, dtype=np.uint32)
+CRC_REMAINDERS = np.array(crc_rules.REMAINDERS, dtype=np.uint32)
 
 
 def _nibbles(point: LinkPoint, payloads: Bytes) -> tuple[Bytes, int]:

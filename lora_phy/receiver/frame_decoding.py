@@ -10,17 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import scipy.special
 
-from lora_phy.arrays import Bins
+from lora_phy.arrays import Bins, Symbols
 from lora_phy.coding.chain import (
     FIRST_BLOCK_LEN,
     Decoded,
     FrameStatus,
     decode_symbols,
+    first_block,
     frame_blocks,
     num_payload_symbols,
     read_header,
 )
-from lora_phy.coding.decisions import decide_symbols
+from lora_phy.coding.decisions import LEGAL_STEP, decide_symbols
 from lora_phy.coding.gray import symbol_of_label, symbols_to_labels
 from lora_phy.coding.hamming import codebook
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
@@ -58,13 +59,15 @@ def read_head(
     nothing = np.empty((0, 16), dtype=np.float32)
     if len(bins) < header_symbols(params):
         return None, nothing
-    implied = Header(payload_len=params.payload_len or 0, cr=params.cr, crc=params.crc)
+    implied = None
+    if not params.explicit_header:
+        implied = Header(payload_len=params.payload_len or 0, cr=params.cr, crc=params.crc)
     if not soft:
-        return read_header(decide_symbols(bins, params), params) if params.explicit_header else implied, nothing
-    block = frame_blocks(FIRST_BLOCK_LEN, params)[0]
+        return implied or read_header(decide_symbols(bins, params), params), nothing
+    block = first_block(params.sf, params.header_reduced_rate)
     likelihoods = _likelihoods(bins, scale, block.reduced_rate, params.sf)
     metrics = decode_block(likelihoods, block)
-    if not params.explicit_header:
+    if implied is not None:
         return implied, metrics
     decision = search_header(metrics[:NUM_HEADER_NIBBLES], crc_expected=params.crc)
     unchecked = params.crc and not decision.header.crc
@@ -194,6 +197,14 @@ def is_payload_evident(bins: Bins, header: Header, signal_power: float, params: 
     strength = float((bins[FIRST_BLOCK_LEN:].max(axis=1) ** 2).mean()) if len(bins) > FIRST_BLOCK_LEN else 0.0
     full = wrong == 0 and strength >= FULL_STRENGTH * signal_power
     return by_chance <= MAX_BY_CHANCE or full or (header.payload_len == 0 and len(bins) >= FIRST_BLOCK_LEN)
+
+
+def hard_symbols(bins: Bins, params: LoRaParams) -> Symbols:
+    """`decide_symbols` of a frame's float32 bins ``(num_symbols, 2**sf)``."""
+    out = np.empty(len(bins), dtype=np.int32)
+    first_stride = LEGAL_STEP if params.header_reduced_rate else 1
+    _kernels.strongest_bins(bins, FIRST_BLOCK_LEN, first_stride, LEGAL_STEP if params.reduced_rate else 1, out)
+    return out
 
 
 def rate_evidence(bins: Bins, scale: float, sf: int) -> float:
