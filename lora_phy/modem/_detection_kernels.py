@@ -14,6 +14,11 @@ import numpy as np
 from lora_phy.kernels.lanes import LANES, get_lane, load, maximum, splat, store
 from lora_phy.modem._tone_kernels import INLINE, JIT, index_of_largest, log_bessel, tone_energy, tone_rotor
 
+UPCHIRPS_TOGETHER = 16
+SHORTEST_PREAMBLE, TOO_SHORT, OTHER_LENGTH = 6, 20.0, 9.0
+"""Upchirps that a receiver accepts at the least, unless the stream begins inside; nats against fewer, and against
+another number than the expected one."""
+
 
 @numba.njit(**JIT)
 def dechirp_windows(samples, starts, chirp, out, energy):  # type: ignore[no-untyped-def]
@@ -150,13 +155,18 @@ def first_maxima(peak, where, radius, low, high, out):  # type: ignore[no-untype
     return count
 
 
-@numba.njit(**INLINE)
+@numba.njit(**JIT)
 def _turned_window(samples, first, chirp, rotor_re, rotor_im, wr, wi):  # type: ignore[no-untyped-def]
     """wr + j wi = samples[first : + N] * chirp * rotor, zero outside the array; returns sum |samples|^2."""
     power = np.float32(0.0)
-    for n in range(chirp.size):
-        m = first + n
-        y = samples[m] if 0 <= m < samples.size else np.complex64(0.0)
+    low = min(max(-first, 0), chirp.size)
+    high = max(min(samples.size - first, chirp.size), low)
+    for n in range(low):
+        wr[n] = wi[n] = 0.0
+    for n in range(high, chirp.size):
+        wr[n] = wi[n] = 0.0
+    for n in range(low, high):  # without a question in the loop it runs in SIMD lanes
+        y = samples[first + n]
         power += y.real * y.real + y.imag * y.imag
         w = y * chirp[n]
         wr[n] = w.real * rotor_re[n] - w.imag * rotor_im[n]
@@ -165,6 +175,48 @@ def _turned_window(samples, first, chirp, rotor_re, rotor_im, wr, wi):  # type: 
 
 
 @numba.njit(**JIT)
+def first_upchirp(samples, place, step, cfo, es, chirp, zoom_re, zoom_im, offsets, expected, most):  # type: ignore[no-untyped-def]
+    """Start of the first of at most `most` upchirps in a row that end at `place`, by likelihood.
+
+    `expected` of them have the larger prior; none where that is -1. See `upchirps_back` for the rest.
+    """
+    score, starts = np.empty(most + 1, np.float64), np.empty(most + 1, np.float64)
+    all_evidence, all_places = np.empty(UPCHIRPS_TOGETHER, np.float64), np.empty(UPCHIRPS_TOGETHER, np.float64)
+    score[0], starts[0] = 0.0, place
+    known = best = 0
+    while known < most and best >= known - 4:
+        count = min(UPCHIRPS_TOGETHER, most - known)
+        evidence, places = all_evidence[:count], all_places[:count]
+        # the sync's own estimate holds near it, further back the tone that the batch shows
+        free = known > 0 or expected < 0
+        earlier = upchirps_back(
+            samples, place, step, cfo, es, chirp, zoom_re, zoom_im, offsets, free, evidence, places
+        )  # fmt: skip
+        total = 0.0
+        for i in range(count):
+            total += evidence[i]
+            score[known + 1 + i], starts[known + 1 + i] = score[known] + total, places[i]
+        largest = 0.0
+        for i in range(known + count + 1):
+            weighed = score[i]
+            if expected >= 0:
+                if i != expected:
+                    weighed -= OTHER_LENGTH
+                if i < SHORTEST_PREAMBLE:
+                    weighed -= TOO_SHORT
+            if i == 0 or weighed > largest:
+                largest, best = weighed, i
+        place = places[count - 1]
+        if free and best >= known + count - 4:
+            place -= earlier
+            for i in range(known + 1, known + count + 1):
+                starts[i] -= earlier
+            step += 0.5 * earlier / count
+        known += count
+    return starts[best]
+
+
+@numba.njit(**INLINE)
 def upchirps_back(  # type: ignore[no-untyped-def]
     samples, place, step, cfo, es, chirp, zoom_re, zoom_im, offsets, free, evidence, places
 ):

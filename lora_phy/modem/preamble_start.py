@@ -13,6 +13,7 @@ from lora_phy.params import LoRaParams
 LOOK_BACK = 256
 EXTENT_OFFSETS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 """Bins around the expected tone, by which the clock is followed along a long preamble."""
+_OFFSETS = np.array(EXTENT_OFFSETS)
 
 
 def preamble_start(
@@ -34,32 +35,10 @@ def preamble_start(
     place = sync.start - 2 * step
     most = min(params.preamble_len + LOOK_BACK, max(int((place + num_bins / 2 - begin) // num_bins), 0))
     es = max(sync.up_energy / sync.num_up - 1.0, 1.0)
-    score, starts = np.zeros(1), np.array([place])
-    best = 0
-    while len(score) - 1 < most and best >= len(score) - 1 - 4:
-        known = len(score) - 1
-        reach = min(most, known + 16)
-        # the sync's own estimate holds near it, further back the tone that the batch shows
-        free = known > 0 or expected is None
-        evidence, places = np.empty(reach - known), np.empty(reach - known)
-        earlier = _kernels.upchirps_back(
-            samples, place, step, sync.cfo_bins, es, reference_chirp(sf), *zoom_table(sf, EXTENT_OFFSETS),
-            np.array(EXTENT_OFFSETS), free, evidence, places,
-        )  # fmt: skip
-        score = np.append(score, score[-1] + np.cumsum(evidence))
-        starts = np.append(starts, places)
-        weighed = score
-        if expected is not None:
-            weighed = score - 9.0
-            weighed[min(expected, len(score)) : expected + 1] += 9.0
-            weighed[:6] -= 20.0  # shorter than any receiver accepts, unless the stream begins inside
-        best = int(np.argmax(weighed))
-        place = float(places[-1])
-        if best >= len(score) - 1 - 4 and free:
-            place -= earlier
-            starts[known + 1 :] -= earlier
-            step += 0.5 * earlier / len(places)
-    return float(starts[best])
+    return _kernels.first_upchirp(  # type: ignore[no-any-return]
+        samples, place, step, sync.cfo_bins, es, reference_chirp(sf), *zoom_table(sf, EXTENT_OFFSETS), _OFFSETS,
+        -1 if expected is None else expected, most,
+    )  # fmt: skip
 
 
 def upchirps_behind(samples: IQ, peak: Candidate, params: LoRaParams, *, begin: int = 0) -> float:

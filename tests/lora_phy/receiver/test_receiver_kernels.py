@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from lora_phy import LoRaParams, modulate
+from lora_phy import LoRaParams, decide_symbols, modulate
 from lora_phy.modem import (
     _detection_kernels,
     _fine_sync_kernels,
@@ -20,6 +20,7 @@ from lora_phy.modem.chirps import downchirp
 from lora_phy.modem.interpolation import delayed, extract
 from lora_phy.modem.preamble import zoom_table
 from lora_phy.receiver import _tracking_kernels
+from lora_phy.receiver.frame_decoding import hard_symbols
 from lora_phy.resampling import fractional_delay
 
 SF, N = 6, 64
@@ -304,6 +305,12 @@ def test_symbols_are_read_with_their_lead(rng) -> None:
         assert np.allclose(lead, ordered[:, -1] - ordered[:, -2], atol=1e-5)
 
 
+@pytest.mark.parametrize("params", [LoRaParams(sf=6), LoRaParams(sf=6, variant="sx127x", ldro=True), LoRaParams(sf=8)])
+def test_hard_decisions_of_the_receiver_are_those_of_the_coding(params, rng) -> None:
+    bins = rng.integers(0, 9, (20, params.num_bins)).astype(np.float32)  # many are equal: the first counts
+    assert np.array_equal(hard_symbols(bins, params), decide_symbols(bins, params))
+
+
 @pytest.mark.parametrize("early", [-0.15, 0.0, 0.2])
 @pytest.mark.parametrize("offset", [-0.2, 0.0, 0.1])
 def test_errors_of_chirps_that_are_early_and_on_another_carrier(early, offset) -> None:
@@ -390,6 +397,23 @@ def test_upchirps_are_followed_back(rng) -> None:
     assert at in (2, 3, 4) and abs(moved - offsets[at]) <= 0.25
     argument = 2 * np.sqrt(20.0 * r[:, at])
     assert np.allclose(evidence, np.log(scipy.special.i0e(argument)) + argument - 20.0, atol=6e-3)
+
+
+@pytest.mark.parametrize("expected", [-1, 3, 12])
+def test_the_first_upchirp_is_the_likeliest(expected, rng) -> None:
+    samples = 0.1 * complex_noise(rng, 40 * N)
+    samples[10 * N : 20 * N] += np.tile(np.conjugate(CHIRP), 10)
+    zoom, offsets = zoom_table(SF, (-0.5, 0.0, 0.5)), np.array([-0.5, 0.0, 0.5])
+    place, step = 20.0 * N, float(N)
+    evidence, places = np.empty(14), np.empty(14)
+    arguments = (samples, place, step, 0.0, 20.0, CHIRP, *zoom, offsets)
+    moved = _detection_kernels.upchirps_back(*arguments, expected < 0, evidence, places)
+    weights = np.concatenate([[0.0], np.cumsum(evidence)])
+    if expected >= 0:
+        weights -= np.where(np.arange(15) == expected, 0.0, 9.0) + np.where(np.arange(15) < 6, 20.0, 0.0)
+    best = int(weights.argmax())
+    start = place - best * N - (moved if expected < 0 and best >= 10 else 0.0)
+    assert best == 10 and np.isclose(_detection_kernels.first_upchirp(*arguments, expected, 14), start)
 
 
 def test_rotor_and_bessel_function() -> None:
