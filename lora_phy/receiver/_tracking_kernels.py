@@ -7,12 +7,26 @@ import math
 import numba
 import numpy as np
 
+from lora_phy.coding.chain import FIRST_BLOCK_LEN
 from lora_phy.modem._interpolation_kernels import interpolate, mix
 from lora_phy.modem._payload_kernels import read_and_track
-from lora_phy.modem._tone_kernels import JIT, tone_rotor
+from lora_phy.modem._tone_kernels import INLINE, JIT, tone_rotor
 
 DONE, SHORTER, AGAIN = 0, 1, 2
 """What `track_stretch` says of a stretch: read, to be read in halves, to be read elsewhere."""
+MAX_STRETCH_DRIFT = 0.2
+"""Chips the timing may move within a stretch."""
+MAX_STRETCH_OFFSET = 0.4
+"""Bins the carrier may move within a stretch of more than four symbols."""
+LITTLE = 0.05
+"""Bins from the middle of a stretch to its ends that a moving carrier may have moved."""
+REREAD = 0.25
+"""Chips and bins by which a stretch must turn out to lie elsewhere to be read again."""
+MOST_READINGS = 4
+SHORTEST_STRETCH = 4
+"""Symbols, at the least, of a stretch that is halved because its errors scatter."""
+SURPRISE_MARGIN = 6.0
+"""Nats by which a surprise must make a stretch likelier to be believed."""
 
 
 @numba.njit(**JIT)
@@ -114,22 +128,100 @@ def update(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**JIT)
-def read_stretch(  # type: ignore[no-untyped-def]
-    samples, origin, cfo, rate, half_width, little, chirp, state, covariance, fresh, mean, spread, read_at, rotor,
-    parts, stretch, rows, dechirped,
+def next_stretch(  # type: ignore[no-untyped-def]
+    samples, z, task, progress, stretch, rows, dechirped, chirp, scaled, strides, scratch, small, magnitude, best,
+    matched, state, covariance,
 ):  # fmt: skip
-    """Read the chirps of a stretch where the state says that they are, without their carrier, and dechirp them.
+    """Decide the symbols of the stretch that was read last, then read the next one, or the same one again in halves or
+    where it turns out to lie; returns how many rows of `dechirped` are to be transformed, 0 at the end.
+
+    Parameters
+    ----------
+    z
+        The rows' matched-filter output; none: nothing was read yet, or (`blind`) the next stretch is to be read.
+    task
+        What is to be done, in the order of the first lines below.
+    progress
+        Where this payload is: symbols done, rows and attempts of the present stretch, whether it is read where the
+        state says (else at `read_at`); first sample, cycles a sample and bins a row that were removed from it; phase of
+        the carrier that was removed at the stretch before, and that one's first sample.
+    stretch, rows, dechirped, strides, scratch, small
+        Work space: ``(most samples + 2 half_width)`` complex64; a row for each symbol, twice; an integer each; three
+        float32 each, and two rows of them; ``(11, 4, 4)``, of which nine are work space, the next is what a surprise
+        adds to the covariance, and the last one's first row what each symbol adds to its diagonal.
+    magnitude, best, matched
+        Filled, all symbols of the payload one after the other.
+    state, covariance
+        At the beginning of the stretch.
+    """
+    origin, cfo, first, rate = task[0], task[1], int(task[2]), int(task[3])
+    half_width, early, header_stride, stride = int(task[4]), int(task[5]), int(task[6]), int(task[7])
+    lead_needed, variance, most_drift, blind, longest = task[8], task[9], task[10], task[11] > 0.0, int(task[12])
+    done, num, attempt = int(progress[0]), int(progress[1]), int(progress[2])
+    count, most, length = magnitude.shape[0], rows.shape[0], rows.shape[1]
+    mean, read_at, spread, wander = small[8, 0], small[8, 1], small[7], small[10, 0]
+    if z.shape[0] > 0:
+        for i in range(num):
+            strides[i] = header_stride if first + done + i < FIRST_BLOCK_LEN else stride
+        phase = progress[7] + progress[5] * (progress[4] - progress[8])
+        phase -= int(phase)
+        verdict = track_stretch(
+            z, rows[:num], chirp, rate, early, strides[:num], lead_needed, variance, progress[6], phase, blind,
+            attempt == MOST_READINGS - 1, most_drift, wander, small[9], mean, spread, read_at, scratch[:most],
+            scratch[most : 3 * most].reshape(most, 2), small, magnitude[done : done + num], best[done : done + num],
+            matched[done : done + num], state, covariance,
+        )  # fmt: skip
+        progress[3] = 1.0 if verdict == SHORTER else 0.0
+        attempt += 1
+        if verdict == SHORTER:
+            num //= 2
+        if verdict == DONE:
+            done += num
+            num = 0
+            progress[7], progress[8] = phase, progress[4]
+            if blind:
+                progress[0], progress[1] = done, 0
+                return 0
+    if num == 0:
+        if done == count:
+            return 0
+        num = min(most, count - done)
+        if abs(state[1]) * num > MAX_STRETCH_DRIFT:
+            num = max(1, int(MAX_STRETCH_DRIFT / abs(state[1])))
+        if num > SHORTEST_STRETCH and abs(state[3]) * num > MAX_STRETCH_OFFSET:
+            num = max(SHORTEST_STRETCH, int(MAX_STRETCH_OFFSET / abs(state[3])))
+        num = min(num, longest)
+        attempt = 0
+        progress[3] = 1.0
+    half = 0.5 * (num - 1)
+    moved(state, covariance, half, mean, spread)
+    if progress[3] > 0.0:
+        for i in range(4):
+            read_at[i] = mean[i]
+    at = origin + (first + done) * (length // rate)
+    rotor = scratch[3 * most : 3 * most + 2 * length].reshape(2, length)
+    whole, cycles, slope = read_stretch(
+        samples, at, cfo, rate, half_width, scaled, read_at, rotor, stretch, rows[:num], dechirped[:num]
+    )
+    progress[0], progress[1], progress[2] = done, num, attempt
+    progress[4], progress[5], progress[6] = whole, cycles, slope
+    return num
+
+
+@numba.njit(**INLINE)
+def read_stretch(  # type: ignore[no-untyped-def]
+    samples, origin, cfo, rate, half_width, chirp, read_at, rotor, stretch, rows, dechirped
+):
+    """Read the chirps of a stretch at a state, without their carrier, and dechirp them.
 
     Parameters
     ----------
     origin, cfo
         Chip at which a chirp of no earliness begins, and carrier offset in bins.
-    state, covariance
-        At the stretch's beginning; `mean` and `spread` are filled with those at its middle.
-    fresh
-        Read at the middle's state, and note it in `read_at`; else at `read_at`.
-    rotor, parts, stretch
-        Work space: ``(2, chirp)`` float32; ``(rows + 2 half_width)`` complex64 as pairs and as numbers, one memory.
+    read_at
+        The state at the stretch's middle.
+    rotor, stretch
+        Work space: ``(2, chirp)`` float32; ``(rows + 2 half_width)`` complex64.
 
     Returns
     -------
@@ -137,19 +229,15 @@ def read_stretch(  # type: ignore[no-untyped-def]
     """
     count, length = rows.shape
     half = 0.5 * (count - 1)
-    moved(state, covariance, half, mean, spread)
-    if fresh:
-        for i in range(4):
-            read_at[i] = mean[i]
     start = rate * (origin - read_at[0])
     cycles = (cfo + read_at[2]) / length
     whole, lead = math.floor(start), half_width - 1
     num = count * length
-    here, pairs = stretch[: num + 2 * half_width], parts[: 2 * (num + 2 * half_width)]
+    here = stretch[: num + 2 * half_width]
     mix(samples, whole - lead, -cycles, cycles * lead, here)
     flat = rows.reshape(num)
-    interpolate(pairs, start - whole, half_width, flat.view(np.float32))
-    slope = read_at[3] if abs(read_at[3]) * half > little else 0.0
+    interpolate(here.view(np.float32), start - whole, half_width, flat.view(np.float32))
+    slope = read_at[3] if abs(read_at[3]) * half > LITTLE else 0.0
     if slope != 0.0:
         re, im = rotor[0], rotor[1]
         for i in range(count):
@@ -163,11 +251,10 @@ def read_stretch(  # type: ignore[no-untyped-def]
     return whole, cycles, slope
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def track_stretch(  # type: ignore[no-untyped-def]
-    z, rows, chirp, rate, early, strides, lead_needed, variance, slope, turns, blind, last_try, shortest, reread,
-    most_drift, wander, surprise, margin, mean, spread, read_at, lead, error, work, magnitude, best, matched, state,
-    covariance,
+    z, rows, chirp, rate, early, strides, lead_needed, variance, slope, turns, blind, last_try, most_drift, wander,
+    surprise, mean, spread, read_at, lead, error, work, magnitude, best, matched, state, covariance,
 ):  # fmt: skip
     """Decide a stretch's symbols, and take what they say about timing and carrier into account.
 
@@ -181,11 +268,9 @@ def track_stretch(  # type: ignore[no-untyped-def]
         The symbols' errors say nothing.
     last_try
         The stretch is read, wherever it turns out to lie.
-    shortest, reread
-        Symbols that a stretch of scattered errors is not made shorter than; chips and bins by which one may turn out to
-        lie elsewhere.
     mean, spread, read_at
-        As of `read_stretch`; `read_at` is moved where the stretch is to be read elsewhere.
+        The state at the stretch's middle and its covariance, and where the stretch was read, which is moved where it is
+        to be read elsewhere.
     lead, error, work
         Work space: ``(rows)`` and ``(rows, 2)`` float32, ``(7, 4, 4)``.
     state, covariance
@@ -208,12 +293,12 @@ def track_stretch(  # type: ignore[no-untyped-def]
             push[i] = 0.0
             for k in range(4):
                 information[i, k] = 0.0
-    update(mean, spread, read_at, slope, surprise, margin, information, push, work, after, new_covariance)
+    update(mean, spread, read_at, slope, surprise, SURPRISE_MARGIN, information, push, work, after, new_covariance)
     if not last_try:
-        if scattered and count >= 2 * shortest:  # symbols decided one beside the truth look like this
+        if scattered and count >= 2 * SHORTEST_STRETCH:  # symbols decided one beside the truth look like this
             return SHORTER
-        moved_on = abs(after[0] - read_at[0]) >= reread or abs(after[2] - read_at[2]) >= reread
-        if moved_on or abs(after[3] - slope) * half >= reread:
+        moved_on = abs(after[0] - read_at[0]) >= REREAD or abs(after[2] - read_at[2]) >= REREAD
+        if moved_on or abs(after[3] - slope) * half >= REREAD:
             for i in range(4):
                 read_at[i] = after[i]
             return AGAIN

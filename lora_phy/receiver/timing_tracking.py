@@ -14,25 +14,21 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-import scipy.fft
 
 from lora_phy.arrays import IQ, Bins, FloatArray
-from lora_phy.coding.chain import FIRST_BLOCK_LEN
 from lora_phy.modem import _payload_kernels as _kernels
 from lora_phy.modem.chirps import downchirp, symbol_phases
 from lora_phy.modem.demodulation import correlate, scaled_downchirp
 from lora_phy.modem.fine_sync import CLOCK_SIGMA_PPM, MAX_CLOCK_PPM
 from lora_phy.modem.interpolation import HALF_WIDTH
 from lora_phy.modem.sync import Sync
+from lora_phy.modem.transforms import transformed
 from lora_phy.params import LoRaParams
 from lora_phy.receiver import _tracking_kernels as _tracking
+from lora_phy.receiver._tracking_kernels import SHORTEST_STRETCH
 
 SAMPLES_PER_STRETCH = 4096
 """Samples interpolated together, at one per chip."""
-MAX_STRETCH_DRIFT = 0.2
-"""Chips the timing may move within a stretch."""
-MAX_STRETCH_OFFSET = 0.4
-"""Bins the carrier may move within a stretch of more than four symbols."""
 USUAL_RATE, USUAL_RATE_HZ_PER_S, MOVING_RATE = 1.5e-3, 30.0, 0.02
 """Standard deviation of the carrier's rate in the payload, bins a symbol: where the preamble shows none (or what this
 many Hz/s make of it, where that is more), and where it shows one."""
@@ -48,14 +44,6 @@ _AGILE_WANDER = np.array([1e-5, 1e-9, 1e-4, 4e-3**2])
 _SURPRISE = np.diag([0.01, 0.0, 0.04, 0.02**2]) + 0.06 * np.outer([1.0, 0.0, -1.0, 0.0], [1.0, 0.0, -1.0, 0.0])
 """Variance before a stretch that the usual one cannot explain: the carrier has begun to move, or a transmitter turns
 the phase at the fold, as much as an early chirp on another carrier does."""
-SURPRISE_MARGIN = 6.0
-LITTLE = 0.05
-"""Bins from the middle of a stretch to its ends that a moving carrier may have moved."""
-REREAD = 0.25
-"""Chips and bins by which a stretch must turn out to lie elsewhere to be read again."""
-MOST_READINGS = 4
-SHORTEST_STRETCH = 4
-"""Symbols, at the least, of a stretch that is halved because its errors scatter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,16 +89,14 @@ def initial_timing(sync: Sync, params: LoRaParams, *, look: Look = "usual") -> T
         carrier = max(USUAL_RATE, USUAL_RATE_HZ_PER_S * params.symbol_duration_s**2)
         rate = drift * carrier**2 / (carrier**2 + clock**2)
         drift -= rate
-    seen = _preamble_covariance(sync.num_up, round(4 * math.log2(es)), clock, carrier)
-    state, covariance = np.empty(4), np.empty((4, 4))
-    _tracking.moved(np.array([0.0, drift, 0.0, rate]), seen, elapsed, state, covariance)
-    return Timing(state=state, covariance=covariance)
+    covariance = _first_covariance(sync.num_up, round(4 * math.log2(es)), clock, carrier, elapsed)
+    return Timing(state=np.array((elapsed * drift, drift, elapsed * rate, rate)), covariance=covariance)
 
 
 @cache
-def _preamble_covariance(num_up: int, quarter_octaves: int, clock: float, carrier: float) -> FloatArray:
-    """Covariance of the state at the first downchirp: upchirps show offset plus earliness, downchirps offset minus it;
-    `clock` and `carrier` are the standard deviations of drift and rate before that.
+def _first_covariance(num_up: int, quarter_octaves: int, clock: float, carrier: float, elapsed: float) -> FloatArray:
+    """Covariance of the state `elapsed` symbols behind the first downchirp: upchirps show offset plus earliness,
+    downchirps offset minus it; `clock` and `carrier` are the standard deviations of drift and rate before that.
     """
     variance = 0.25 / 2 ** (quarter_octaves / 4) + 0.002
     information = np.diag([0.0, clock**-2, 0.0, carrier**-2])
@@ -118,7 +104,10 @@ def _preamble_covariance(num_up: int, quarter_octaves: int, clock: float, carrie
         sign = 1.0 if i < 0 else -1.0
         seen = np.array([sign, sign * (i + 0.5), 1.0, i + 0.5])
         information += np.outer(seen, seen) / variance
-    return np.asarray(np.linalg.inv(information) + np.diag([1e-4, 0.0, 1e-4, 0.0]))
+    seen_covariance = np.linalg.inv(information) + np.diag([1e-4, 0.0, 1e-4, 0.0])
+    covariance = np.empty((4, 4))
+    _tracking.moved(np.zeros(4), seen_covariance, elapsed, np.empty(4), covariance)
+    return covariance
 
 
 def payload_bins(
@@ -139,55 +128,40 @@ def payload_bins(
     where the waveform of `params` puts them.
     """
     num_bins, lead_chips = params.num_bins, params.early_chips
-    modem = _modem_params(params.sf, rate)
-    origin = sync.start + (2.25 + params.extra_upchirps) * num_bins - lead_chips
     es = max(num_bins * sync.signal_power / sync.noise_power, 1.0)
-    lead_needed = 0.5 * math.sqrt(sync.noise_power / num_bins)
     bins = np.empty((count, num_bins), dtype=np.float32)
-    most_drift = MAX_CLOCK_PPM * 1e-6 * num_bins
     best, matched = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.complex64)
-    strides = np.full(count, 4 if params.reduced_rate else 1)
-    strides[: max(FIRST_BLOCK_LEN - first, 0)] = 4 if params.header_reduced_rate else 1
-    variance = 0.25 / es + 0.002
-    wander = _AGILE_WANDER if look == "agile" else _WANDER
-    most = max(1, SAMPLES_PER_STRETCH // num_bins)
-    work = _work(most, num_bins, rate)
+    work = _work(params.sf, rate)
+    origin = sync.start + (2.25 + params.extra_upchirps) * num_bins - lead_chips
+    fold = look == "fold"
+    task = np.array((
+        origin, sync.cfo_bins, first, rate, HALF_WIDTH, lead_chips,
+        4 if params.header_reduced_rate else 1, 4 if params.reduced_rate else 1,
+        0.5 * math.sqrt(sync.noise_power / num_bins), 0.25 / es + 0.002, MAX_CLOCK_PPM * 1e-6 * num_bins, fold,
+        SHORTEST_STRETCH if look == "agile" else count,
+    ))  # fmt: skip
     state, covariance = timing.state.copy(), timing.covariance.copy()
-    done, turns, last = 0, 0.0, origin * rate
-    while done < count:
-        num = min(most, count - done)
-        if abs(state[1]) * num > MAX_STRETCH_DRIFT:
-            num = max(1, int(MAX_STRETCH_DRIFT / abs(state[1])))
-        if num > SHORTEST_STRETCH and abs(state[3]) * num > MAX_STRETCH_OFFSET:
-            num = max(SHORTEST_STRETCH, int(MAX_STRETCH_OFFSET / abs(state[3])))
-        if look == "agile":
-            num = min(num, SHORTEST_STRETCH)
-        verdict = _tracking.SHORTER
-        for attempt in range(MOST_READINGS):
-            part, rows = slice(done, done + num), work.rows[:num]
-            here, cycles, slope = _tracking.read_stretch(
-                samples, origin + (first + done) * num_bins, sync.cfo_bins, rate, HALF_WIDTH, LITTLE,
-                scaled_downchirp(modem), state, covariance, verdict == _tracking.SHORTER, work.mean, work.spread,
-                work.read_at, work.rotor, work.parts, work.stretch, rows, work.dechirped[:num],
-            )  # fmt: skip
-            z = scipy.fft.fft(work.dechirped[:num], axis=-1, overwrite_x=True) if rate == 1 else correlate(rows, modem)
-            # phase 0 of the carrier that was removed is at the first whole sample
-            phase = math.fmod(turns + cycles * (here - last), 1.0)
-            verdict = _tracking.track_stretch(
-                z, rows, downchirp(modem), rate, lead_chips, strides[part], lead_needed, variance, slope, phase,
-                look == "fold", attempt == MOST_READINGS - 1, SHORTEST_STRETCH, REREAD, most_drift, wander, _SURPRISE,
-                SURPRISE_MARGIN, work.mean, work.spread, work.read_at, work.lead, work.error, work.small, bins[part],
-                best[part], matched[part], state, covariance,
-            )  # fmt: skip
-            if verdict == _tracking.DONE:
-                break
-            if verdict == _tracking.SHORTER:
-                num //= 2
-        if look == "fold":
-            _kernels.add_across_folds(rows, downchirp(modem), rate, lead_chips, FOLD_BINS, bins[part])
-        turns, last = phase, here
-        done += num
-    if first or look == "fold":  # the first symbols tell the waveform
+    progress = np.zeros(9)
+    progress[8] = origin * rate
+    arguments = (
+        task, progress, work.stretch, work.rows, work.dechirped, work.chirp, work.scaled, work.strides, work.scratch,
+        work.small, bins, best, matched, state, covariance,
+    )  # fmt: skip
+    work.small[10, 0] = _AGILE_WANDER if look == "agile" else _WANDER
+    num = _tracking.next_stretch(samples, _NOTHING, *arguments)
+    done = 0
+    while num:
+        if rate == 1:
+            z = transformed(work.dechirped[:num])
+        else:
+            z = correlate(work.rows[:num], work.modem)
+        read, num = num, _tracking.next_stretch(samples, z, *arguments)
+        if fold:
+            part = bins[done : done + read]
+            _kernels.add_across_folds(work.rows[:read], work.chirp, rate, lead_chips, FOLD_BINS, part)
+            done += read
+            num = _tracking.next_stretch(samples, _NOTHING, *arguments)
+    if first or fold:  # the first symbols tell the waveform
         return bins, Timing(state=state, covariance=covariance)
     # chirps follow one another without a jump of phase: read one chip late, as the textbook's, a chip's chirp of symbol
     # s is turned by s / N (and a constant); read one chip early, as a chip's, the textbook's is turned by -s / N
@@ -198,31 +172,28 @@ def payload_bins(
 
 
 _LOCAL = threading.local()
+_NOTHING = np.empty((0, 0), np.complex64)
 
 
-def _work(count: int, num_bins: int, rate: int) -> _Work:
+def _work(sf: int, rate: int) -> _Work:
     """This thread's work space: the next frame of the same kind finds it as it was left."""
-    found: _Work | None = getattr(_LOCAL, "work", None)
-    if found is None or found.dechirped.shape != (count, num_bins * rate):
-        found = _LOCAL.work = _Work(count, num_bins, rate)
-    return found
+    known: dict[tuple[int, int], _Work] = _LOCAL.__dict__.setdefault("work", {})
+    if (sf, rate) not in known:
+        known[sf, rate] = _Work(sf, rate)
+    return known[sf, rate]
 
 
 class _Work:
-    """Work space for stretches of at most `count` symbols."""
+    """Work space for stretches of symbols of a spreading factor, at so many samples a chip."""
 
-    def __init__(self, count: int, num_bins: int, rate: int) -> None:
-        length = num_bins * rate
-        self.parts = np.empty(2 * (count * length + 2 * HALF_WIDTH), np.float32)
-        self.stretch = self.parts.view(np.complex64)
+    def __init__(self, sf: int, rate: int) -> None:
+        self.modem = LoRaParams(sf=sf, oversampling=rate)
+        self.chirp, self.scaled = downchirp(self.modem), scaled_downchirp(self.modem)
+        count, length = max(1, SAMPLES_PER_STRETCH >> sf), rate << sf
+        self.stretch = np.empty(count * length + 2 * HALF_WIDTH, np.complex64)
         self.rows = np.empty((count, length), np.complex64)
         self.dechirped = np.empty((count, length), np.complex64)
-        self.rotor = np.empty((2, length), np.float32)
-        self.lead, self.error = np.empty(count, np.float32), np.empty((count, 2), np.float32)
-        self.small = np.empty((8, 4, 4))
-        self.spread, (self.mean, self.read_at) = self.small[7], np.empty((2, 4))
-
-
-@cache
-def _modem_params(sf: int, rate: int) -> LoRaParams:
-    return LoRaParams(sf=sf, oversampling=rate)
+        self.strides = np.empty(count, np.int64)
+        self.scratch = np.empty(3 * count + 2 * length, np.float32)
+        self.small = np.empty((11, 4, 4))
+        self.small[9] = _SURPRISE
