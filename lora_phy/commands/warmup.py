@@ -59,7 +59,7 @@ def warm_up(sf: int) -> None:
         iq = np.concatenate([silence, frame, silence])
         receive(iq, params, sample_rate_hz=rate * params.bandwidth_hz, center_offset_hz=0.0 if rate < 2.5 else 1e3)
     receive_collided(iq, params, sample_rate_hz=2 * params.bandwidth_hz)
-    receive_channels(iq, params, sample_rate_hz=2 * params.bandwidth_hz, num_channels=1)
+    receive_channels(iq, params, sample_rate_hz=8 * params.bandwidth_hz)
     iq[-8 * params.samples_per_symbol :] = 0  # a frame that is read a second time
     receive(iq, params, sample_rate_hz=2 * params.bandwidth_hz)
     for sync, decoding in (("perfect", "soft"), ("perfect", "hard"), ("receiver", "soft")):

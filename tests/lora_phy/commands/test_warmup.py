@@ -27,7 +27,7 @@ for params in (told, replace(told, sync_word=None), replace(told, sf=7, sync_wor
     receive(iq, params)
     receive(iq, [params, replace(params, sf=8)], cancel=True)
     receive_collided(iq, params)
-    receive_channels(iq, params, sample_rate_hz=rate, num_channels=1)
+    receive_channels(iq, params, sample_rate_hz=8 * rate)
 old = replace(told, sf=6, variant="sx127x")
 receive(np.concatenate([transmit(b"hello", old), np.zeros(4096, np.complex64)]), replace(old, variant="sx126x"))
 late = compiled() - before
