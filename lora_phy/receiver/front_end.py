@@ -217,13 +217,19 @@ def lead_in_chips(front: FrontEnd, num_chips: int) -> None:
                 buffer.array, buffer.size = untouched_zeros(2 * num_chips * rate), num_chips * rate
 
 
+LARGE_VECTOR = 1 << 19
+"""Samples from which on a vector's memory is had page by page: 4 MiB."""
+
+
 def untouched_zeros(size: int) -> IQ:
-    """A vector of zeros that takes no memory before it is written to, and then page by page.
+    """A vector of zeros that, if it is large, takes no memory before it is written to, and then page by page.
 
     A gateway has tens of megabytes of them for each channel. `numpy.zeros` may find room in memory that was used
     before, all of which it then clears, or asks for pages of 2 MiB, each cleared for one sample that is written.
     """
-    return np.frombuffer(mmap.mmap(-1, max(size, 1) * np.dtype(np.complex64).itemsize), np.complex64)
+    if size < LARGE_VECTOR:
+        return np.zeros(size, np.complex64)
+    return np.frombuffer(mmap.mmap(-1, size * np.dtype(np.complex64).itemsize), np.complex64)
 
 
 def drop_chips(front: FrontEnd, before_chip: int) -> None:
