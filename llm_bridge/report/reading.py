@@ -270,9 +270,7 @@ def _cell_files(folder: Path) -> CellFiles:
     if "method" not in config or "corpus" not in config:
         raise StoreError(f"{folder / CONFIG_FILE} must name the cell's 'method' and 'corpus'; {DELETE}")
     for file, row in ((CONFIG_FILE, config), *((RESULT_FILE, row) for row in rows)):
-        for name in ("task", *CELL_COLUMNS):
-            if isinstance(row.get(name), list | dict):
-                raise StoreError(f"{folder / file}: {name!r} must be one value (got {row[name]!r}); {DELETE}")
+        _check_columns(folder / file, row)
     provenance = folder / PROVENANCE_FILE
     return CellFiles(
         name=folder.name,
@@ -431,6 +429,19 @@ def _check_result(path: Path, row: Row) -> None:
         wrong = value is not None and (not isinstance(value, int | float) or not 0 <= value <= 1)
         if wrong and value == value:  # NaN: no score, as None
             raise StoreError(f"{path}: {name!r} must lie between 0 and 1 (got {value!r}); {DELETE}")
+
+
+def _check_columns(path: Path, row: Row) -> None:
+    """Refuse what is no text or no number in the columns that name a cell: points are grouped and sorted by them."""
+    for name in ("task", *CELL_COLUMNS):
+        value = row.get(name)
+        if value is None:
+            continue
+        if name == "task" or name in TEXT_COLUMNS:
+            if not isinstance(value, str):
+                raise StoreError(f"{path}: {name!r} must be a text (got {value!r}); {DELETE}")
+        elif isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+            raise StoreError(f"{path}: {name!r} must be a number (got {value!r}); {DELETE}")
 
 
 def _must_fit(directory: Path, name: str, items: Sequence[ItemRow], rows: Sequence[Row]) -> None:

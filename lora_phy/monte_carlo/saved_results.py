@@ -116,6 +116,8 @@ def _counts(
 
 def _point(told: Any) -> LinkPoint:
     """The point that `LinkPoint.as_dict` told; ValueError where it cannot be told back."""
+    if not isinstance(told, dict):
+        raise ValueError(f"a point must be a JSON object (got {type(told).__name__})")
     point = LinkPoint(**{name: _value(value) for name, value in told.items()})
     if point.as_dict() != told:
         raise ValueError("the point is not told in full")

@@ -104,6 +104,27 @@ def test_an_item_out_of_type_or_range_is_named_with_its_line(tmp_path, field, va
     assert "items.jsonl, line 3: " in str(caught.value) and said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("snr_db", "-10", "'snr_db' must be a number (got '-10')"),
+        ("sf", True, "'sf' must be a number (got True)"),
+        ("frame_loss", {"": {}}, "'frame_loss' must be a number (got {'': {}})"),
+        ("policy", 0.5, "'policy' must be a text (got 0.5)"),
+        ("task", 1, "'task' must be a text (got 1)"),
+    ],
+)
+def test_a_column_that_names_a_cell_has_its_type(tmp_path, field, value, said):
+    """Points are sorted by these: a text among numbers ended the report in a TypeError."""
+    directory = make_study(tmp_path, methods=("zero-shot",), **FEW)
+    folder = next(path.parent for path in sorted(directory.glob("*/result.json")))
+    rows = read_json(folder / "result.json")["rows"]
+    finalise(folder, {"rows": [rows[0] | {field: value}, *rows[1:]]})
+    with pytest.raises(StoreError) as caught:
+        load_study(directory).points  # noqa: B018
+    assert f"result.json: {said}" in str(caught.value)
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_a_table_that_a_spreadsheet_saved_is_read_alike(tmp_path, delimiter):
     """Byte order mark, other separators, decimal commas, TRUE, whole numbers with a fraction."""

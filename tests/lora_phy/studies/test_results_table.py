@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -21,6 +22,7 @@ from lora_phy import (
 )
 from lora_phy.channel import Interferer, PhaseNoise, Transmitter
 from lora_phy.monte_carlo.counts import binomial_interval
+from lora_phy.monte_carlo.results_file import _signed
 from lora_phy.studies.tables import from_csv, per_table, save, to_csv
 
 POINTS = [
@@ -114,3 +116,17 @@ def test_what_a_file_cannot_tell_is_left_out_and_counted(tmp_path):
         assert load_results(file) == done
     with pytest.raises(FileNotFoundError):
         load_results(tmp_path / "none.jsonl")
+
+
+def test_a_record_whose_point_is_no_object_is_left_out(tmp_path):
+    file = tmp_path / "per.jsonl"
+    collect(POINTS[:1], max_frames=200, seed=1, engine="bins", save_to=file)
+    headers = [line for line in file.read_bytes().splitlines() if b'"point"' in line]
+    assert headers
+    damaged = [json.loads(line) for line in headers]
+    for record in damaged:
+        record["point"] = "SF7"
+        record.pop("check", None)
+    file.write_bytes(b"".join(_signed(json.dumps(record).encode()) for record in damaged))
+    with pytest.warns(UserWarning, match="1 points"):
+        assert load_results(file) == []
