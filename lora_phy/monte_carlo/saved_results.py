@@ -81,7 +81,7 @@ def load_results(path: str | os.PathLike[str]) -> list[LinkResult]:
             point = _point(header["point"])
             engine, seed, version = str(header["engine"]), int(header["seed"]), str(header["version"])
             size = int(header["block_frames"])
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except (ArithmeticError, KeyError, TypeError, ValueError, RecursionError):
             foreign += 1
             continue
         counts, failed = _counts(records.blocks.get(identity, {}), size, engine == "importance")

@@ -118,14 +118,16 @@ def test_what_a_file_cannot_tell_is_left_out_and_counted(tmp_path):
         load_results(tmp_path / "none.jsonl")
 
 
-def test_a_record_whose_point_is_no_object_is_left_out(tmp_path):
+@pytest.mark.parametrize(
+    ("field", "value"), [("point", "SF7"), ("block_frames", float("-inf")), ("seed", float("inf"))]
+)
+def test_a_signed_record_that_makes_no_sense_is_left_out(tmp_path, field, value):
     file = tmp_path / "per.jsonl"
     collect(POINTS[:1], max_frames=200, seed=1, engine="bins", save_to=file)
-    headers = [line for line in file.read_bytes().splitlines() if b'"point"' in line]
-    assert headers
-    damaged = [json.loads(line) for line in headers]
+    damaged = [json.loads(line) for line in file.read_bytes().splitlines() if b'"point"' in line]
+    assert damaged
     for record in damaged:
-        record["point"] = "SF7"
+        record[field] = value
         record.pop("check", None)
     file.write_bytes(b"".join(_signed(json.dumps(record).encode()) for record in damaged))
     with pytest.warns(UserWarning, match="1 points"):
