@@ -437,7 +437,7 @@ def _check_columns(path: Path, row: Row) -> None:
         value = row.get(name)
         if value is None:
             continue
-        if name == "task" or name in TEXT_COLUMNS:
+        if name in TEXT_COLUMNS:
             if not isinstance(value, str):
                 raise StoreError(f"{path}: {name!r} must be a text (got {value!r}); {DELETE}")
         elif isinstance(value, bool) or not isinstance(value, int | float) or value != value:

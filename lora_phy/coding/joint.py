@@ -25,12 +25,11 @@ import numpy.typing as npt
 
 from lora_phy.arrays import Nibbles
 from lora_phy.coding.chain import NUM_CRC_NIBBLES, Block, nibbles_to_bytes
-from lora_phy.coding.crc import REMAINDERS, payload_crc
+from lora_phy.coding.crc import payload_crc
 from lora_phy.coding.hamming import codebook
 from lora_phy.coding.header import Header, header_checks
-from lora_phy.coding.whitening import whiten, whitening_sequence
+from lora_phy.coding.whitening import whiten
 from lora_phy.kernels.cache import CAN_KEEP
-from lora_phy.params import MAX_PAYLOAD_LEN
 
 _JIT: dict[str, Any] = {"cache": CAN_KEEP, "nogil": True, "no_cfunc_wrapper": True}
 
@@ -47,7 +46,6 @@ LONG_INTERLEAVING_PENALTY = math.log(1000.0)
 
 Metrics = npt.NDArray[np.float32]
 _NONE_KNOWN = np.empty(0, np.int64)
-_WHITENING, _REMAINDERS = whitening_sequence(MAX_PAYLOAD_LEN), np.array(REMAINDERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,21 +117,22 @@ def payload_from_metrics(
     With a CRC that fails, up to `num_trials` likeliest replacements of the least certain nibbles are tried in order.
     """
     num_nibbles = 2 * payload_len + NUM_CRC_NIBBLES * crc
-    data = np.empty(payload_len, dtype=np.uint8)
-    right = _read_bytes(metrics, _WHITENING, _REMAINDERS, data)
-    payload = data.tobytes()
-    if right or not crc or num_trials <= 0 or len(metrics) < num_nibbles:
-        return payload, right if crc else None
-    nibbles = metrics[:num_nibbles].argmax(axis=1).astype(np.uint8)
+    nibbles = np.zeros(num_nibbles, dtype=np.uint8)
+    nibbles[: len(metrics)] = metrics[:num_nibbles].argmax(axis=1)
+    payload, crc_ok = _unpack(nibbles, payload_len, crc)
+    if crc_ok is not False or num_trials <= 0 or len(metrics) < num_nibbles:
+        return payload, crc_ok
     for trial in _trials(metrics[:num_nibbles], nibbles, num_trials):
-        candidate, right = _unpack(trial, payload_len)
+        candidate, right = _unpack(trial, payload_len, crc)
         if right:
             return candidate, True
     return payload, False
 
 
-def _unpack(nibbles: Nibbles, payload_len: int) -> tuple[bytes, bool]:
+def _unpack(nibbles: Nibbles, payload_len: int, crc: bool) -> tuple[bytes, bool | None]:
     payload = whiten(nibbles_to_bytes(nibbles[: 2 * payload_len])).tobytes()
+    if not crc:
+        return payload, None
     low, high = nibbles_to_bytes(nibbles[2 * payload_len :]).tolist()
     return payload, payload_crc(payload) == high << 8 | low
 
@@ -213,26 +212,6 @@ def _best_header(  # type: ignore[no-untyped-def]
         if scores[i] > scores[best] - 40.0:
             total += math.exp(scores[i] - scores[best])
     return best, 1.0 / total, upper[checks[best] >> 4]
-
-
-@numba.njit(**_JIT)
-def _read_bytes(metrics, whitening, remainders, payload):  # type: ignore[no-untyped-def]
-    """Fill `payload` from the likeliest nibbles, zeros where they end; whether the four behind them are its CRC."""
-    sent = remainder = 0
-    for k in range(2 * payload.size + 4):
-        nibble = 0
-        if k < metrics.shape[0]:
-            for value in range(1, 16):
-                if metrics[k, value] > metrics[k, nibble]:
-                    nibble = value
-        if k >= 2 * payload.size:
-            sent |= nibble << 4 * (k - 2 * payload.size)
-        elif k % 2 == 0:
-            payload[k // 2] = nibble
-        else:
-            payload[k // 2] = (payload[k // 2] | nibble << 4) ^ whitening[k // 2]
-            remainder = ((remainder & 0xFF) << 8 | payload[k // 2]) ^ remainders[remainder >> 8]
-    return sent == remainder
 
 
 @numba.njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, **_JIT)

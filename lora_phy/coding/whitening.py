@@ -34,8 +34,7 @@ def whiten(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     >>> whiten(whiten(np.array([1, 2, 3], dtype=np.uint8)))
     array([1, 2, 3], dtype=uint8)
     """
-    length = data.shape[-1]
-    return data ^ (_SEQUENCE[:length] if length <= len(_SEQUENCE) else whitening_sequence(length))
+    return data ^ whitening_sequence(data.shape[-1])
 
 
 def _generate() -> npt.NDArray[np.uint8]:

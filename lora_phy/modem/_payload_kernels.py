@@ -38,21 +38,6 @@ def read_symbols(z, strides, early, magnitude, best, lead):  # type: ignore[no-u
 
 
 @numba.njit(**JIT)
-def strongest_bins(magnitude, first_rows, first_stride, stride, out):  # type: ignore[no-untyped-def]
-    """The first of each row's strongest legal bins: of all where the stride is 1, of 1, 5, 9 … where it is 4.
-
-    `first_stride` is that of the first so many rows.
-    """
-    for i in range(magnitude.shape[0]):
-        step = first_stride if i < first_rows else stride
-        at = step // 4
-        for k in range(at, magnitude.shape[1], step):
-            if magnitude[i, k] > magnitude[i, at]:
-                at = k
-        out[i] = at
-
-
-@numba.njit(**JIT)
 def tracking_errors(rows, chirp, symbols, rate, out, matched):  # type: ignore[no-untyped-def]
     """How far each chirp of known symbol is off, by one Newton step on |sum_n y[n] conj(x_s[n])|^2.
 

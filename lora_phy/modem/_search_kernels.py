@@ -128,8 +128,15 @@ def joint_search(  # type: ignore[no-untyped-def]
                         where[cell] = 4 * start + quarter
     for cell in range(score.size):
         if score[cell] > 0.0:
-            row = min(max((where[cell] // 4 + half) // hop - first_up - 3 * per_symbol, 0), level.size - 1)
-            score[cell] = max(score[cell] - unequal(pair[cell], level[row] / num_sum), 1e-6)
+            single = level_before(where[cell] // 4, level, first_up, hop, num_bins) / num_sum
+            score[cell] = max(score[cell] - unequal(pair[cell], single), 1e-6)
+
+
+@numba.njit(**INLINE)
+def level_before(start, level, first_up, hop, num_bins):  # type: ignore[no-untyped-def]
+    """What the upchirps before downchirps that begin at the whole sample `start` count."""
+    row = (start + hop // 2) // hop - first_up - 3 * (num_bins // hop)
+    return level[min(max(row, 0), level.size - 1)]
 
 
 @numba.njit(**INLINE)
@@ -166,32 +173,16 @@ def best_hypotheses(score, which, where, tones, tone_at, level, first_up, hop, n
         if k >= count:
             begin += (k - count - 0.5) * num_bins
         offset = 0.5 * tones[which[cell]] + begin - tone_at
-        row = (math.floor(begin) + hop // 2) // hop - first_up - 3 * (num_bins // hop)
         start[k] = begin
         cfo[k] = (offset + 0.5 * num_bins) % num_bins - 0.5 * num_bins
-        ups[k] = level[min(max(row, 0), level.size - 1)]
+        ups[k] = level_before(math.floor(begin), level, first_up, hop, num_bins)
     return count + 2
 
 
 @numba.njit(**JIT)
 def grid_search(  # type: ignore[no-untyped-def]
-    up,
-    down,
-    ups,
-    level,
-    weakest,
-    first_up,
-    first_down,
-    hop,
-    tones,
-    tone_at,
-    sync,
-    low,
-    high,
-    inside,
-    num_sum,
-    most,
-):
+    up, down, ups, level, weakest, first_up, first_down, hop, tones, tone_at, sync, low, high, inside, num_sum, most,
+):  # fmt: skip
     """The `most` (and two) hypotheses of `joint_search`: their starts, carrier offsets and summed upchirp energies."""
     cells = (high - low + 1) // 2
     score, which, where = np.empty(cells, np.float32), np.empty(cells, np.int64), np.empty(cells, np.int64)

@@ -100,10 +100,6 @@ def window_energies(
     count = len(starts)
     together = min(max(1, _SAMPLES_TOGETHER // num_bins), count)
     rows, energy = _work_space((together, num_bins), np.complex64), np.empty(together, dtype=np.float32)
-    if together == count:  # as those of one preamble are: each slice less counts
-        _kernels.dechirp_windows(samples, starts, reference, rows, energy)
-        _kernels.half_bin_energies(transformed(rows), energy, out)
-        return out
     for first in range(0, count, together):
         part = slice(first, first + together)
         rows = rows[: len(starts[part])]

@@ -60,6 +60,9 @@ class DetectedFrame:
 
     def explains(self, candidate: Candidate, num_bins: int) -> bool:
         """Whether the candidate's tone is that of the frame's own symbols, in three or more of its windows."""
+        span = candidate.num_summed * num_bins
+        if not self.certain or candidate.start < self.data or candidate.start - span > self.end:
+            return False
         return bool(
             _payload_kernels.symbols_in_windows(
                 self.symbols, self.data, self.cfo_bins, self.drift, num_bins,

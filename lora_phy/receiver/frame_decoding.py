@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.special
 
-from lora_phy.arrays import Bins, Symbols
+from lora_phy.arrays import Bins
 from lora_phy.coding.chain import (
     FIRST_BLOCK_LEN,
     Decoded,
@@ -21,7 +21,7 @@ from lora_phy.coding.chain import (
     num_payload_symbols,
     read_header,
 )
-from lora_phy.coding.decisions import LEGAL_STEP, decide_symbols
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.gray import symbol_of_label, symbols_to_labels
 from lora_phy.coding.hamming import codebook
 from lora_phy.coding.header import NUM_HEADER_NIBBLES, Header
@@ -197,14 +197,6 @@ def is_payload_evident(bins: Bins, header: Header, signal_power: float, params: 
     strength = float((bins[FIRST_BLOCK_LEN:].max(axis=1) ** 2).mean()) if len(bins) > FIRST_BLOCK_LEN else 0.0
     full = wrong == 0 and strength >= FULL_STRENGTH * signal_power
     return by_chance <= MAX_BY_CHANCE or full or (header.payload_len == 0 and len(bins) >= FIRST_BLOCK_LEN)
-
-
-def hard_symbols(bins: Bins, params: LoRaParams) -> Symbols:
-    """`decide_symbols` of a frame's float32 bins ``(num_symbols, 2**sf)``."""
-    out = np.empty(len(bins), dtype=np.int32)
-    first_stride = LEGAL_STEP if params.header_reduced_rate else 1
-    _kernels.strongest_bins(bins, FIRST_BLOCK_LEN, first_stride, LEGAL_STEP if params.reduced_rate else 1, out)
-    return out
 
 
 def rate_evidence(bins: Bins, scale: float, sf: int) -> float:

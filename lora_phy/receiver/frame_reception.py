@@ -14,6 +14,7 @@ import numpy as np
 from lora_phy.arrays import IQ, Bins, Symbols
 from lora_phy.checks import integer
 from lora_phy.coding.chain import FIRST_BLOCK_LEN, Decoded, FrameStatus
+from lora_phy.coding.decisions import decide_symbols
 from lora_phy.coding.header import Header
 from lora_phy.modem.interpolation import GUARD, extract
 from lora_phy.modem.preamble_start import preamble_start
@@ -23,7 +24,6 @@ from lora_phy.receiver.frame_decoding import (
     by_likelihood,
     decode_frame,
     frame_symbols,
-    hard_symbols,
     header_symbols,
     is_payload_evident,
     plausible_rates,
@@ -214,7 +214,7 @@ def receive_frame(
         end=origin + reading.total * (num_bins - sync.drift),
         sfo_ppm=timing.drift / num_bins * 1e6,
         rate=timing.offset / max(reading.num_read + 2.25 + params.extra_upchirps, 1.0),
-        symbols=hard_symbols(reading.bins, found),
+        symbols=decide_symbols(reading.bins, found),
         params=found,
         work=work,
     )

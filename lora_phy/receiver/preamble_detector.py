@@ -153,7 +153,7 @@ class PreambleDetector:
             if self._known(item.candidate):
                 return None  # not noted as resolved: each would hide the next, and end the search along a long preamble
             self.resolved = [*self.resolved[-7:], item.candidate]
-            if self._is_explained(item.candidate):
+            if any(old.explains(item.candidate, params.num_bins) for old in self.found):
                 return None
             later = (other.candidate for other in self.pending[1:])
             if not item.admitted and not self.effort.admits(item.candidate, later):
@@ -225,14 +225,6 @@ class PreambleDetector:
             )
         )
         return self._frame(origin, outcome)
-
-    def _is_explained(self, candidate: Candidate) -> bool:
-        """Whether a peak's tone is that of the symbols of a frame that was read."""
-        end, begin = candidate.start, candidate.start - candidate.num_summed * self.params.num_bins
-        for old in self.found:  # few reach the peak
-            if old.certain and old.data <= end and begin <= old.end and old.explains(candidate, self.params.num_bins):
-                return True
-        return False
 
     def _resume(self, candidate: Candidate, spent: int) -> None:
         """Queue the continuation of a long preamble, behind the candidate that is being resolved."""

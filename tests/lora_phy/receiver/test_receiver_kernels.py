@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from lora_phy import LoRaParams, decide_symbols, modulate
+from lora_phy import LoRaParams, modulate
 from lora_phy.modem import (
     _detection_kernels,
     _fine_sync_kernels,
@@ -20,7 +20,6 @@ from lora_phy.modem.chirps import downchirp
 from lora_phy.modem.interpolation import delayed, extract
 from lora_phy.modem.preamble import zoom_table
 from lora_phy.receiver import _tracking_kernels
-from lora_phy.receiver.frame_decoding import hard_symbols
 from lora_phy.resampling import fractional_delay
 
 SF, N = 6, 64
@@ -303,12 +302,6 @@ def test_symbols_are_read_with_their_lead(rng) -> None:
         assert np.allclose(magnitude, np.abs(z), rtol=1e-5)
         assert np.array_equal(best, first + stride * legal.argmax(axis=1))
         assert np.allclose(lead, ordered[:, -1] - ordered[:, -2], atol=1e-5)
-
-
-@pytest.mark.parametrize("params", [LoRaParams(sf=6), LoRaParams(sf=6, variant="sx127x", ldro=True), LoRaParams(sf=8)])
-def test_hard_decisions_of_the_receiver_are_those_of_the_coding(params, rng) -> None:
-    bins = rng.integers(0, 9, (20, params.num_bins)).astype(np.float32)  # many are equal: the first counts
-    assert np.array_equal(hard_symbols(bins, params), decide_symbols(bins, params))
 
 
 @pytest.mark.parametrize("early", [-0.15, 0.0, 0.2])
