@@ -84,7 +84,7 @@ def _readers(folder: Path) -> list[Reader]:
         return {**weights, "step": run.step, "losses": run.losses}
 
     def factors(path: Path) -> Any:
-        a, b = read_factors(path)
+        a, b, _ = read_factors(path)
         return {f"{which}{layer}": x.tolist() for which, some in (("a", a), ("b", b)) for layer, x in some.items()}
 
     def trained(path: Path) -> Any:

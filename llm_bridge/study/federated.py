@@ -18,11 +18,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llm_bridge.annotations import Row
 from llm_bridge.files import StoreError, digest, storage_error, write_atomically, write_json
@@ -55,8 +55,16 @@ WORDS = {
     "cosine": "refined by cosine (LoRA-FAIR)",
 }
 RESULTS_FILE, TABLE_FILE = "federated.json", "federated.md"
-Factors = tuple[Mapping[str, Any], Mapping[str, Any]]
-"""A and B of every adapted layer, tensors by the layer's name."""
+KINDS = "ABH"
+"""First letters of the names of `Factors` in a file."""
+
+
+class Factors(NamedTuple):
+    """What sites and server exchange: A and B of every adapted layer by its name, and the trained head's tensors."""
+
+    a: Mapping[str, Any]
+    b: Mapping[str, Any]
+    head: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +210,8 @@ class Server:
 
             factors, distance = model.make()
             self.write(factors)
+            trained = model.name != "untrained"
+            judge = self.loaded if trained else replace(self.loaded, head=None)  # at zero it has no opinion
             received = {name: perfect_arrival(items_of(pairs)) for name, pairs in study.test.items()}
             held_out = perfect_arrival(items_of(study.validation))
             kind, read = study.recipe.score.context, [x for some in received.values() for x in some]
@@ -209,9 +219,8 @@ class Server:
             texts = texts_needed(("detect",), read, study.validation, pairs=every, context=kind)
             with study.phase(f"seed {self.seed}, {label}: score {len(set(texts))} texts") as advance:
                 scores = score_texts(
-                    self.loaded, texts, max_tokens=study.recipe.training.max_tokens, progress=advance
+                    judge, texts, max_tokens=study.recipe.training.max_tokens, progress=advance
                 )  # fmt: skip
-            trained = model.name != "untrained"
             by = "verdict" if trained else "nll"
             groups = by_context(held_out, study.validation, scores, kind)
             found = [row for some, known in groups for row in localise(some, study.validation, known, by=by)]
@@ -222,7 +231,15 @@ class Server:
                 cell = Cell(corpus=corpus, method=method, train_seed=self.seed, corrupted_split="none")
                 tasks = study.recipe.score.tasks
                 by_task = cell_rows(
-                    model.key, cell, tasks, pairs, received[corpus], scores, study.validation, context=kind
+                    model.key,
+                    cell,
+                    tasks,
+                    pairs,
+                    received[corpus],
+                    scores,
+                    study.validation,
+                    context=kind,
+                    has_head=judge.head is not None,
                 )
                 rows += [row for task in tasks for row in by_task[task]]
             return rows
@@ -287,7 +304,8 @@ class Server:
         for number, steps in enumerate(self.steps(count)):
             start = self.after(number, count, how)
             merged = self.merged(factors, start, steps, number, how, f"{WORDS[how]}, round {number + 1} of {count}")
-            factors, distance = (merged.a, merged.b), sum(merged.distance.values()) / len(merged.distance)
+            factors = Factors(merged.a, merged.b, merged.head)
+            distance = sum(merged.distance.values()) / len(merged.distance)
         return factors, distance
 
     def merged(self, factors: Factors, start: str, steps: int, number: int, how: str, label: str) -> Merged:
@@ -296,10 +314,10 @@ class Server:
 
         adapters = []
         for site in self.sites:
-            a, b = factors
+            own = factors
             if site.examples:
-                a, b = self.train(f"{label}, {site.name}", lambda: factors, start, site.examples, steps, number)
-            adapters.append(SiteAdapter(name=site.name, weight=len(site.examples), a=a, b=b))
+                own = self.train(f"{label}, {site.name}", lambda: factors, start, site.examples, steps, number)
+            adapters.append(SiteAdapter(name=site.name, weight=len(site.examples), a=own.a, b=own.b, head=own.head))
         return merge(adapters, how=how, penalty=self.penalty)
 
     def train(
@@ -347,9 +365,10 @@ class Server:
 
     @cached_property
     def initial(self) -> Factors:
-        """Factors that every site's first round starts from: B = 0, so that they change nothing."""
-        a, b = factors_of(self.loaded)
-        return {layer: value.clone() for layer, value in a.items()}, {layer: 0 * value for layer, value in b.items()}
+        """What every site's first round starts from: B = 0, so that the adapters change nothing, and a head at zero."""
+        own = factors_of(self.loaded)
+        zero = [{name: 0 * value for name, value in some.items()} for some in (own.b, own.head)]
+        return Factors(own.a, *zero)
 
     @cached_property
     def teacher(self) -> Teacher | None:
@@ -367,20 +386,19 @@ class Server:
     def write(self, factors: Factors) -> None:
         """Put factors into the model."""
         for own, others in zip(_parameters(self.loaded), factors, strict=True):
-            for layer, parameter in own.items():
-                parameter.data.copy_(others[layer])
+            for name, parameter in own.items():
+                parameter.data.copy_(others[name])
 
 
 # --- adapters' factors and their files
 
 
 def factors_of(loaded: LoadedModel) -> Factors:
-    """Copies of A and B of every adapted layer, by the layer's name."""
-    a, b = _parameters(loaded)
-    return (
-        {layer: parameter.detach().cpu().clone() for layer, parameter in a.items()},
-        {layer: parameter.detach().cpu().clone() for layer, parameter in b.items()},
-    )
+    """Copies of A and B of every adapted layer by the layer's name, and of the trained head."""
+    copies = [
+        {name: parameter.detach().cpu().clone() for name, parameter in some.items()} for some in _parameters(loaded)
+    ]
+    return Factors(*copies)
 
 
 def write_factors(path: Path, factors: Factors) -> None:
@@ -388,7 +406,7 @@ def write_factors(path: Path, factors: Factors) -> None:
     from safetensors.torch import save_file
 
     tensors = {
-        f"{which}.{layer}": value for which, some in zip("AB", factors, strict=True) for layer, value in some.items()
+        f"{which}.{name}": value for which, some in zip(KINDS, factors, strict=True) for name, value in some.items()
     }
     draft = path.with_name(f".{path.name}.tmp")
     try:
@@ -411,11 +429,11 @@ def read_factors(path: Path) -> Factors:
             written = (file.metadata() or {}).get("sha256")
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise StoreError(f"{path} cannot be read ({error}): delete it and run again") from error
-    a, b = ({name[2:]: value for name, value in tensors.items() if name.startswith(f"{which}.")} for which in "AB")
-    whole = a and a.keys() == b.keys() and len(tensors) == 2 * len(a)
+    found = Factors(*({name[2:]: x for name, x in tensors.items() if name.startswith(f"{kind}.")} for kind in KINDS))
+    whole = found.a and found.a.keys() == found.b.keys() and len(tensors) == sum(map(len, found))
     if not whole or written != _sha256(tensors):
         raise StoreError(f"{path} holds no adapter: delete it and run again")
-    return a, b
+    return found
 
 
 def _sha256(tensors: Mapping[str, Any]) -> str:
@@ -425,14 +443,14 @@ def _sha256(tensors: Mapping[str, Any]) -> str:
     return found.hexdigest()
 
 
-def _parameters(loaded: LoadedModel) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parameters(loaded: LoadedModel) -> Factors:
     a: dict[str, Any] = {}
     b: dict[str, Any] = {}
     for name, parameter in loaded.model.named_parameters():
         for which, found in ((".lora_A.", a), (".lora_B.", b)):
             if which in name:
                 found[name.partition(which)[0]] = parameter
-    return a, b
+    return Factors(a, b, {} if loaded.head is None else dict(loaded.head.named_parameters()))
 
 
 # --- results

@@ -9,7 +9,8 @@ With site k's adapter B_k A_k, weight p_k (the p add up to 1), Ā = Σ p_k A_k a
         ΔB = argmax cos(ΔW, (B̄ + ΔB) Ā) − λ ‖ΔB‖²,  by gradient ascent                          "cosine"
 
 The published method maximises a similarity (cosine) with the penalty; the squared distance has the closed form. Ā and
-B̄ + ΔB are also what every site's next round starts from. ΔW is never formed: it is as large as the layer.
+B̄ + ΔB are also what every site's next round starts from. ΔW is never formed: it is as large as the layer. A trained
+head, where the model has one, is no product: it is averaged.
 
 LoRA-FAIR: Bian et al., arXiv 2411.14961v3, equations 7 to 9. Average of the factors: FedIT, Zhang et al., arXiv
 2305.05644.
@@ -18,7 +19,7 @@ LoRA-FAIR: Bian et al., arXiv 2411.14961v3, equations 7 to 9. Average of the fac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -40,12 +41,15 @@ class SiteAdapter:
         weight 0 and changes nothing.
     a, b
         Factors by the name of the adapted layer, A ``(rank, inputs)`` and B ``(outputs, rank)``.
+    head
+        Tensors of the trained head by their name; none where the model has no head.
     """
 
     name: str
     weight: float
     a: Mapping[str, torch.Tensor]
     b: Mapping[str, torch.Tensor]
+    head: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +64,15 @@ class Merged:
         Distance by layer, ‖ΔW − B A‖ / ‖ΔW‖ of the merged adapter; 0 where ΔW is 0.
     left_out
         Names of the sites of weight 0.
+    head
+        Average of the sites' heads.
     """
 
     a: Mapping[str, torch.Tensor]
     b: Mapping[str, torch.Tensor]
     distance: Mapping[str, float]
     left_out: tuple[str, ...]
+    head: Mapping[str, torch.Tensor]
 
 
 def merge(sites: Sequence[SiteAdapter], *, how: str = "least-squares", penalty: float = 0.01) -> Merged:
@@ -107,8 +114,8 @@ def merge(sites: Sequence[SiteAdapter], *, how: str = "least-squares", penalty: 
             for share, site in zip(shares, sites, strict=True)
             if share > 0
         ]
-        mean_a: torch.Tensor = sum((share * right for share, _, right in factors[1:]), factors[0][0] * factors[0][2])
-        mean_b: torch.Tensor = sum((share * left for share, left, _ in factors[1:]), factors[0][0] * factors[0][1])
+        mean_a = _mean([(share, right) for share, _, right in factors])
+        mean_b = _mean([(share, left) for share, left, _ in factors])
         if how == "least-squares":
             mean_b = mean_b + _least_squares(factors, mean_a, mean_b, penalty)
         elif how == "cosine":
@@ -116,7 +123,12 @@ def merge(sites: Sequence[SiteAdapter], *, how: str = "least-squares", penalty: 
         kind = sites[0].a[layer].dtype
         a[layer], b[layer] = mean_a.to(kind), mean_b.to(kind)
         distance[layer] = _distance(factors, mean_a, mean_b)
-    return Merged(a=a, b=b, distance=distance, left_out=tuple(site.name for site in sites if site.weight == 0))
+    head = {
+        name: _mean([(share, site.head[name]) for share, site in zip(shares, sites, strict=True)])
+        for name in sites[0].head
+    }
+    left_out = tuple(site.name for site in sites if site.weight == 0)
+    return Merged(a=a, b=b, distance=distance, left_out=left_out, head=head)
 
 
 Factors = list[tuple[float, torch.Tensor, torch.Tensor]]
@@ -133,12 +145,20 @@ def _check(sites: Sequence[SiteAdapter]) -> None:
     for site in sites:
         if set(site.a) != set(first.a) or set(site.b) != set(first.a):
             raise ValueError(f"site {site.name!r} adapts other layers than site {first.name!r}")
+        if {k: v.shape for k, v in site.head.items()} != {k: v.shape for k, v in first.head.items()}:
+            raise ValueError(f"site {site.name!r} has another head than site {first.name!r}")
         for layer, right in site.a.items():
             if right.shape != first.a[layer].shape or site.b[layer].shape != first.b[layer].shape:
                 raise ValueError(
                     f"layer {layer!r}: adapters must have one rank (site {first.name!r} has {first.a[layer].shape[0]},"
                     f" site {site.name!r} has {right.shape[0]})"
                 )
+
+
+def _mean(parts: Sequence[tuple[float, torch.Tensor]]) -> torch.Tensor:
+    """Weighted mean in double precision, as the first tensor's type."""
+    total = torch.stack([share * value.double() for share, value in parts if share > 0]).sum(dim=0)
+    return total.to(parts[0][1].dtype)
 
 
 def _times(factors: Factors, right: torch.Tensor) -> torch.Tensor:

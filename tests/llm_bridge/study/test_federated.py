@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SMALL = [
     "model.name=toy", "model.compute=float32", "corpus.test=minibugs", "corpus.limit=3", "corpus.train_pairs=4",
     "corpus.validation_pairs=2", "corpus.train_max_chars=160", "radio.fading=none", "radio.sf=[7, 9]",
     "training.methods=lora", "training.learning_rate={lora=5e-3}", "training.steps=3", "training.batch_programs=2",
-    "score.bootstrap=100",
+    "score.bootstrap=100", "score.tasks=['localise', 'paired', 'detect']",
 ]  # fmt: skip
 torch.set_num_threads(1)  # small tensors, and other processes beside this one
 ONE_HEARS = "radio.snr_db=-14.0"  # SF7 loses every frame, SF9 next to none (thresholds near -7.5 and -12.5 dB)
@@ -35,7 +36,11 @@ SOME_LOST = "radio.snr_db=-10.0"  # SF7 loses some
 
 
 def recipe(*changes: str) -> Recipe:
-    return load_recipe("federated", [*SMALL, *changes])
+    """The published recipe, small; without its head unless a change asks for one."""
+    whole = load_recipe("federated", [*SMALL, "training.read_layer=1", *changes])
+    if any(change.startswith("training.read_layer=") for change in changes):
+        return whole
+    return replace(whole, training=replace(whole.training, read_layer=None))
 
 
 def run(folder: Path, *changes: str, rounds: tuple[int, ...] = (1, 2)) -> tuple[dict[str, Any], str]:
@@ -111,9 +116,10 @@ def server(folder: Path, *changes: str) -> federated.Server:
     return federated.Server(study, federated._receive(study, 0), 0, 0.01)
 
 
-def test_one_round_averages_what_each_site_alone_would_have_learnt(tmp_path: Path) -> None:
-    """Against adapters trained one by one on fresh models, and averaged by numpy with the texts' counts as weights."""
-    own = server(tmp_path, SOME_LOST)
+@pytest.mark.parametrize("head", [False, True])
+def test_one_round_averages_what_each_site_alone_would_have_learnt(head: bool, tmp_path: Path) -> None:
+    """Against adapters and heads trained one by one on fresh models, averaged by numpy with the texts' counts."""
+    own = server(tmp_path, SOME_LOST, *(["training.read_layer=1", "score.tasks=localise"] if head else []))
     counts = [len(site.examples) for site in own.sites]
     assert 0 < counts[0] < counts[1] == 8
     factors, _ = own.rounds(1, "average")
@@ -121,19 +127,31 @@ def test_one_round_averages_what_each_site_alone_would_have_learnt(tmp_path: Pat
     for site, count in zip(own.sites, counts, strict=True):
         loaded = attach(load_model("toy"), "lora", AdapterSettings(**own.settings["adapter"]))
         finetune(loaded, site.examples, TrainSettings(**own.settings["training"]))
-        for name, parameter in loaded.model.named_parameters():
-            if "lora_" in name:
-                part = parameter.detach().numpy() * (count / sum(counts))
-                wanted[name] = wanted.get(name, 0) + part
+        trained = [(name, value) for name, value in loaded.model.named_parameters() if "lora_" in name]
+        trained += [] if loaded.head is None else list(loaded.head.named_parameters())
+        for name, parameter in trained:
+            part = parameter.detach().numpy() * (count / sum(counts))
+            wanted[name] = wanted.get(name, 0) + part
     found = {
         f"{layer}.lora_{which}.default.weight": value.numpy()
-        for which, some in zip("AB", factors, strict=True)
+        for which, some in zip("AB", factors[:2], strict=True)
         for layer, value in some.items()
-    }
-    assert found.keys() == wanted.keys() and len(wanted) == 2 * 7 * 2
+    } | {name: value.numpy() for name, value in factors.head.items()}
+    assert found.keys() == wanted.keys()
+    # seven matrices in each of two blocks; a head behind the first block leaves the second as it is
+    assert len(wanted) == (2 * 7 + 2 if head else 2 * 7 * 2)
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, atol=1e-6)
-        assert np.abs(value).max() > 0
+        assert np.abs(value).max() > 0 or name == "bias"  # one bias for all lines of a text moves no choice among them
+
+
+def test_the_untrained_model_is_scored_without_the_head(tmp_path: Path) -> None:
+    """A head at zero says the same of every line; the untrained model is judged by its likelihoods, head or not."""
+    head = ["training.read_layer=1", "score.tasks=localise", "training.steps=1"]
+    with_head, _ = run(tmp_path / "head", ONE_HEARS, *head, rounds=(1,))
+    without, _ = run(tmp_path / "none", ONE_HEARS, *head[1:], rounds=(1,))
+    assert scores(with_head, "untrained") == scores(without, "untrained")
+    assert scores(with_head, "untrained")[0]["delivered"]
 
 
 def test_the_second_round_starts_from_the_servers_adapter(tmp_path: Path) -> None:
@@ -151,7 +169,7 @@ def test_the_second_round_starts_from_the_servers_adapter(tmp_path: Path) -> Non
     assert len(seen) == 4  # the first round is not trained again
     for layer, value in first.a.items():
         assert (seen[0][1][layer] == 0).all() and (seen[0][0][layer] == seen[1][0][layer]).all()
-        for a, b in seen[2:]:
+        for a, b, _ in seen[2:]:
             assert (a[layer] == value).all() and (b[layer] == first.b[layer]).all()
 
 
