@@ -1,9 +1,9 @@
 """A study's folder, made small enough for a repository: tables, every decision, provenance; no text of any program.
 
-python benchmarks/publish.py RUN [RUN ...] docs/results/NAME [--report]
+python benchmarks/publish.py RUN [RUN ...] docs/results/NAME [--report] [--cells-of docs/results/OTHER]
 
-Several runs of one recipe (other seeds or methods each, a published folder among them) become one study.
-
+Several runs of one recipe (other seeds, methods or links each, a published folder among them) become one study. With
+`--cells-of`, cells that their recipe names and no run holds come from another study of the same models and texts.
 
 results.csv        as in a run: a row for each cell and task
 summary.json       a row for each link, method, corpus and task, pooled over seeds; intervals over programs
@@ -25,15 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from llm_bridge.files import read_json
-from llm_bridge.link import FIELDS
+from llm_bridge.link import FIELDS, link_columns
 from llm_bridge.report import Point, Study, load_study
 from llm_bridge.report.page import render_page
 from llm_bridge.report.results import results_csv
 from llm_bridge.scoring.metrics import measures
+from llm_bridge.study.cells import expand
 from llm_bridge.study.experiment import stored_recipe
 from llm_bridge.study.recipe_files import recipe_of
 
-SEVERAL_RUNS = {"training": ("methods", "seeds"), "radio": ("channel_seeds",)}
+SEVERAL_RUNS = {"training": ("methods", "seeds"), "radio": ("channel_seeds", "sf", "policy", "corrupted_split")}
 """Lists of a recipe in which the runs of one study may differ."""
 ALREADY_THERE = ("coverage", "intact")
 LOCAL_PATH = re.compile(r'"(?:/(?:home|root|tmp|work|Users|var|mnt)/[^"]*)"')
@@ -97,6 +98,8 @@ def merged(runs: Sequence[Path]) -> tuple[Study, dict[str, Any], dict[str, Any]]
         for section, names in SEVERAL_RUNS.items():
             for name in names:
                 recipe[section][name] += [x for x in other[section][name] if x not in recipe[section][name]]
+                if all(isinstance(value, int) for value in recipe[section][name]):
+                    recipe[section][name].sort()
                 other[section][name] = recipe[section][name]
         differ = [key for key in recipe if recipe[key] != other.get(key) and key not in ("name", "description")]
         if differ:
@@ -107,9 +110,42 @@ def merged(runs: Sequence[Path]) -> tuple[Study, dict[str, Any], dict[str, Any]]
     return Study(directory=runs[0], cells=[cells[name] for name in sorted(cells)]), recipe, shared
 
 
-def publish(runs: Sequence[Path], target: Path, *, report: bool) -> None:
+def borrowed(folder: Path, recipe: dict[str, Any], cells: Sequence[Any]) -> list[Any]:
+    """Cells of another study that a recipe names and that are not among `cells`.
+
+    Raises
+    ------
+    SystemExit
+        The two recipes differ in the model, the texts, the training or the scores.
+    """
+    other = stored_recipe(recipe_of(read_json(folder / "recipe.json")))
+    free = {"training": ("methods", "seeds", "learning_rate")}
+    for section in ("model", "corpus", "training", "score"):
+        own, found = (
+            {k: v for k, v in one[section].items() if k not in free.get(section, ())} for one in (recipe, other)
+        )
+        differ = sorted(key for key in own.keys() | found.keys() if own.get(key) != found.get(key))
+        rates, others = (one["training"].get("learning_rate") or {} for one in (recipe, other))
+        differ += [f"learning_rate.{key}" for key in rates if section == "training" and rates[key] != others.get(key)]
+        if differ:
+            sys.exit(f"{folder} was made by a recipe that differs in {section}: {', '.join(differ)}")
+    wanted = {_place(vars(cell), link_columns(cell.link)) for cell in expand(recipe_of(recipe))}
+    wanted -= {_place(cell.config, cell.config) for cell in cells}
+    return [cell for cell in load_study(folder).cells if _place(cell.config, cell.config) in wanted]
+
+
+def _place(cell: Any, link: Any) -> tuple[object, ...]:
+    """What tells a cell from the others of its study."""
+    own = tuple(cell[name] for name in ("corpus", "method", "train_seed", "corrupted_split"))
+    return (*own, *(link.get(name) for name in FIELDS))
+
+
+def publish(runs: Sequence[Path], target: Path, *, report: bool, cells_of: Path | None = None) -> None:
     """Write the files, or none of them where one would hold a path of this machine."""
     study, recipe, shared = merged(runs)
+    if cells_of is not None:
+        every = [*study.cells, *borrowed(cells_of, recipe, study.cells)]
+        study = Study(directory=study.directory, cells=sorted(every, key=lambda cell: cell.name))
     texts = {
         "results.csv": results_csv(study.cells),
         "recipe.json": _json(recipe),
@@ -141,5 +177,6 @@ if __name__ == "__main__":
     parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs of one recipe")
     parser.add_argument("target", type=Path, help="folder in the repository")
     parser.add_argument("--report", action="store_true", help="the report page too")
+    parser.add_argument("--cells-of", type=Path, help="another study, for cells that the recipe names and no run holds")
     arguments = parser.parse_args()
-    publish(arguments.runs, arguments.target, report=arguments.report)
+    publish(arguments.runs, arguments.target, report=arguments.report, cells_of=arguments.cells_of)

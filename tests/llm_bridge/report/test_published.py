@@ -114,3 +114,31 @@ def test_runs_joined_one_after_the_other_are_the_study_that_they_are_at_once(tmp
     assert {(row["method"], row["train_seeds"]) for row in rows} == {("qlora", 2), ("full", 2)}
     for name in ("summary.json", "results.csv", "recipe.json", "items.jsonl.gz"):
         assert (tmp_path / "joined" / name).read_bytes() == (tmp_path / "at once" / name).read_bytes(), name
+
+
+def test_cells_that_no_run_holds_come_from_a_study_of_the_same_models(tmp_path):
+    """Without its cells of clean training texts at SF7 a published study is made whole again from the primary one."""
+    whole, part = RESULTS / "training_received", tmp_path / "part"
+    part.mkdir()
+    for name in ("recipe.json", "provenance.json"):
+        shutil.copy(whole / name, part)
+    gone = {"sf": "7", "corrupted_split": "eval"}
+    lines = lines_of(whole / "results.csv")
+    kept = [line for line in lines if any(line[name] != value for name, value in gone.items())]
+    assert len(lines) - len(kept) == 4
+    with (part / "results.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(lines[0]))
+        table.writeheader()
+        table.writerows(kept)
+    with gzip.open(whole / "items.jsonl.gz", "rt") as file, gzip.open(part / "items.jsonl.gz", "wt") as target:
+        target.writelines(x for x in file if not ('"sf":7' in x and '"corrupted_split":"eval"' in x))
+    publish = [sys.executable, str(RESULTS.parents[1] / "benchmarks/publish.py"), "part", "joined", "--cells-of"]
+    subprocess.run([*publish, RESULTS / "frozen_mutants"], check=True, cwd=tmp_path, capture_output=True)
+
+    def by_point(path):
+        rows = json.loads((path / "summary.json").read_text())
+        return {(row["method"], row.get("sf"), row["corrupted_split"]): row for row in rows}
+
+    assert by_point(tmp_path / "joined") == by_point(whole)
+    refused = subprocess.run([*publish, RESULTS / "detect"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 1 and "detect was made by a recipe that differs in corpus: " in refused.stderr
