@@ -66,6 +66,8 @@ SKILL_SHARE = 1 / 3
 """A registered margin over the skill at stake: clean F1 minus the best rule's, on validation mutants (`margins_of`)."""
 ALPHA = 0.05
 REGISTERED = {"policy": "drop", "cr": 1, "source_coding": "utf8"}
+REGISTERED_POLICIES = ("drop", "deliver")
+"""Policies of the primary contrasts in studies whose recipe registers a margin; those before had "drop" alone."""
 REGISTERED_ON_AXIS: dict[str | None, dict[str, str | float]] = {
     "fixed_snr": {"fading": "rayleigh", "snr_db": -10.0},
     "equal_energy": {"fading": "rayleigh", "quantity": "ebn0_db", "level": 10.0},
@@ -210,7 +212,8 @@ def primary_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> li
         both = shared_points(first, second)
         if both and first.clean is not None and second.clean is not None:
             groups = [(first.clean, a, second.clean, b) for a, b in both]
-            contrast = _contrast(study, groups, registered=_is_registered(both[0][0]))
+            policies = REGISTERED_POLICIES if first.first.task in study.margins else (REGISTERED["policy"],)
+            contrast = _contrast(study, groups, registered=any(_is_registered(both[0][0], name) for name in policies))
             found += [contrast] if contrast else []
     return _corrected(found, lambda c: (c.first.corpus, c.first.axis))
 
@@ -397,9 +400,9 @@ def _has(curve: Curve, wanted: Mapping[str, object]) -> bool:
     return all(getattr(curve.link, name) == value for name, value in wanted.items())
 
 
-def _is_registered(p: Point) -> bool:
-    """Whether a point lies in the setting that was written down."""
-    wanted = {**REGISTERED, **REGISTERED_ON_AXIS.get(p.axis, {})}
+def _is_registered(p: Point, policy: object = REGISTERED["policy"]) -> bool:
+    """Whether a point lies in the setting that was written down, for one policy."""
+    wanted = {**REGISTERED, "policy": policy, **REGISTERED_ON_AXIS.get(p.axis, {})}
     known = p.axis in REGISTERED_ON_AXIS and p.corrupted_split == "eval"
     return known and all(getattr(p.link, name) == value for name, value in wanted.items())
 

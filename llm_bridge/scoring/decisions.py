@@ -84,5 +84,13 @@ def header_lines(text: str) -> set[int]:
 def _damage(arrivals: Sequence[ReceivedItem]) -> Row:
     names = ("bytes_sent", "byte_errors", "fragments_sent", "fragments_lost", "airtime_s")
     counts = {name: sum(getattr(arrival.damage, name) for arrival in arrivals) for name in names}
-    # bytes of the text in erasures: `byte_errors` counts only what arrived wrong
-    return counts | {"bytes_lost": sum(end - start for arrival in arrivals for start, end in arrival.erasures)}
+    return counts | {"bytes_lost": sum(map(_bytes_lost, arrivals))}
+
+
+def _bytes_lost(arrival: ReceivedItem) -> int:
+    """Bytes that did not arrive, in the unit of `bytes_sent`: those of the source-coded text.
+
+    Erasures are spans of the text; of token ids the same share is lost. `byte_errors` counts what arrived wrong.
+    """
+    lost, whole = sum(end - start for start, end in arrival.erasures), len(arrival.item.text.encode())
+    return round(lost * arrival.damage.bytes_sent / whole) if whole else 0

@@ -214,9 +214,11 @@ class Server:
             judge = self.loaded if trained else replace(self.loaded, head=None)  # at zero it has no opinion
             received = {name: perfect_arrival(items_of(pairs)) for name, pairs in study.test.items()}
             held_out = perfect_arrival(items_of(study.validation))
-            kind, read = study.recipe.score.context, [x for some in received.values() for x in some]
-            every = [pair for pairs in study.test.values() for pair in pairs]
-            texts = texts_needed(("detect",), read, study.validation, pairs=every, context=kind)
+            kind, tasks = study.recipe.score.context, study.recipe.score.tasks
+            read = [arrival for some in received.values() for arrival in some]
+            every = [*(pair for pairs in study.test.values() for pair in pairs), *study.validation]
+            texts = texts_needed(tasks, read, study.validation, pairs=every, context=kind)
+            texts += texts_needed(("localise",), held_out, study.validation, pairs=every, context=kind)
             with study.phase(f"seed {self.seed}, {label}: score {len(set(texts))} texts") as advance:
                 scores = score_texts(
                     judge, texts, max_tokens=study.recipe.training.max_tokens, progress=advance
@@ -229,7 +231,6 @@ class Server:
             for corpus, pairs in study.test.items():
                 method = self.study.recipe.training.methods[0] if trained else "zero-shot"
                 cell = Cell(corpus=corpus, method=method, train_seed=self.seed, corrupted_split="none")
-                tasks = study.recipe.score.tasks
                 by_task = cell_rows(
                     model.key,
                     cell,

@@ -146,6 +146,20 @@ def test_margins_are_a_third_of_the_skill_on_validation_mutants_and_read_from_th
     }
 
 
+def test_delivered_damage_is_primary_too_where_a_margin_is_registered(tmp_path):
+    """The hypotheses of the study of the frozen mutants name both policies; those of the study before name "drop"."""
+    make_study(tmp_path, methods=("qlora", "full"), spreading_factors=(7,), axes=("fixed_snr",), policy="deliver")
+    assert {c.first.task: c.registered for c in primary_contrasts(load_study(tmp_path))} == {
+        "localise": False,
+        "paired": False,
+    }
+    (tmp_path / "recipe.json").write_text('{"score": {"margin": {"localise": 0.07}}}')
+    assert {c.first.task: c.registered for c in primary_contrasts(load_study(tmp_path))} == {
+        "localise": True,
+        "paired": False,
+    }
+
+
 def test_a_direction_is_claimed_by_the_corrected_p_value_alone(study):
     contrast = dataclasses.replace(primary_contrasts(study)[0], p_holm=0.2)
     apart = dataclasses.replace(contrast.difference, value=-0.2, low=-0.3, high=-0.01)

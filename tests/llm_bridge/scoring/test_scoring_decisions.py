@@ -11,7 +11,7 @@ import pytest
 
 from llm_bridge.corpora import minibugs
 from llm_bridge.corpora.programs import ProgramPair, TestSuite, line_spans
-from llm_bridge.scoring.decisions import readable_lines
+from llm_bridge.scoring.decisions import item_row, readable_lines
 from llm_bridge.scoring.detect import bug_score, detect, fit_threshold
 from llm_bridge.scoring.likelihood import TextScores
 from llm_bridge.scoring.localise import line_probabilities, localise, rank_lines
@@ -408,3 +408,14 @@ def test_the_brier_score_of_a_trained_model_is_among_its_measures() -> None:
     assert "brier" not in measures(
         localise([arrive("buggy")], [pair()], {BUGGY: scores()}, by="nll"), num_resamples=100
     )
+
+
+@pytest.mark.parametrize(("bytes_sent", "lost"), [(32, 8), (12, 3), (0, 0)])
+def test_lost_bytes_are_counted_in_bytes_as_sent(bytes_sent: int, lost: int) -> None:
+    """A quarter of a text of 32 bytes is lost: 8 bytes of UTF-8, or 3 of the 12 bytes that carried its token ids."""
+    assert len(BUGGY.encode()) == 37
+    sent = Item(corpus="toy", program="f", version="buggy", text=BUGGY[:32])
+    arrival = replace(
+        arrive("buggy"), item=sent, erasures=((4, 12),), damage=replace(DAMAGE, bytes_sent=bytes_sent), intact=False
+    )
+    assert item_row(arrival, pair(), "localise")["bytes_lost"] == lost
