@@ -28,6 +28,7 @@ from llm_bridge.files import read_json
 from llm_bridge.link import FIELDS, link_columns
 from llm_bridge.report import Point, Study, load_study
 from llm_bridge.report.page import render_page
+from llm_bridge.report.reading import learner_name
 from llm_bridge.report.results import results_csv
 from llm_bridge.scoring.metrics import measures
 from llm_bridge.study.cells import expand
@@ -63,10 +64,7 @@ def learner_records(study: Study) -> dict[str, Any]:
     """Fingerprint and training of each model, by method and seed."""
     records = {}
     for cell in study.cells:
-        seed = cell.config.get("train_seed")
-        name = cell.config["method"] + ("" if seed is None else f" seed {seed}")
-        if cell.config["corrupted_split"] in ("train", "both"):
-            name += f", trained over SF{cell.config['sf']} (channel seed {cell.config['channel_seed']})"
+        name = learner_name(cell.config)
         learner = cell.provenance.get("learner") or {}
         if learner and name not in records:
             training = {k: v for k, v in (learner.get("training") or {}).items() if k != "validation"}

@@ -145,8 +145,7 @@ def published_cells(directory: Path) -> list[CellFiles]:
         if named:
             _must_fit(directory, name, found, rows)
         settings = {column: rows[0][column] for column in CELL_COLUMNS}
-        method, seed = settings["method"], settings["train_seed"]
-        learner = learners.get(method if seed is None else f"{method} seed {seed}")
+        learner = learners.get(learner_name(settings))
         cells.append(
             CellFiles(
                 name=name,
@@ -159,6 +158,22 @@ def published_cells(directory: Path) -> list[CellFiles]:
         )
         at += len(found)
     return cells
+
+
+def learner_name(config: Mapping[str, Any]) -> str:
+    """Name of a cell's model among the learners of a published study, by the columns of a cell.
+
+    Examples
+    --------
+    >>> learner_name({"method": "qlora", "train_seed": 3, "corrupted_split": "both", "sf": 9, "channel_seed": 6})
+    'qlora seed 3, trained over SF9 (channel seed 6)'
+    """
+    seed = config.get("train_seed")
+    name = str(config["method"]) + ("" if seed is None else f" seed {seed}")
+    if config["corrupted_split"] in ("train", "both"):
+        policy = "" if config.get("policy") in (None, "drop") else f", {config['policy']}"
+        name += f", trained over SF{config['sf']} (channel seed {config['channel_seed']}{policy})"
+    return name
 
 
 def read_table(path: Path) -> list[Row]:

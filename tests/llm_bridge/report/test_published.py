@@ -140,5 +140,7 @@ def test_cells_that_no_run_holds_come_from_a_study_of_the_same_models(tmp_path):
         return {(row["method"], row.get("sf"), row["corrupted_split"]): row for row in rows}
 
     assert by_point(tmp_path / "joined") == by_point(whole)
+    learners = [json.loads((path / "provenance.json").read_text())["learners"] for path in (tmp_path / "joined", whole)]
+    assert learners[0] == learners[1] and any("trained over SF12" in name for name in learners[1])
     refused = subprocess.run([*publish, RESULTS / "detect"], cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode == 1 and "detect was made by a recipe that differs in corpus: " in refused.stderr
