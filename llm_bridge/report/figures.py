@@ -189,7 +189,7 @@ def loss_over_steps(losses: Mapping[str, npt.NDArray[np.float64]], styles: Style
             mean = np.convolve(values, np.ones(width) / width, mode="valid")
             steps = np.arange(len(mean)) + width
             axes.plot(steps, mean, color=style.colour, ls=style.dash, lw=1.6, label=method_name(method))
-        _finish(axes, "optimiser step", "training loss / nats", columns=3)
+        _finish(axes, "optimiser step", "training loss / nats", columns=3, shares=False)
 
     ends = ((method_name(m), v[:LOSS_WINDOW].mean(), v[-LOSS_WINDOW:].mean()) for m, v in losses.items())
     spoken = "; ".join(f"{name}: {format_number(first)} to {format_number(last)}" for name, first, last in ends)
@@ -351,10 +351,13 @@ def _label_links(axes: Axes, points: Sequence[Point]) -> None:
         axes.text(x, 1.035, text, ha="center", va="bottom", fontsize=7.5, color=MUTED)
 
 
-def _finish(axes: Axes, x_label: str, y_label: str, *, columns: int = 4, above_axes: bool = False) -> None:
-    """Range, labels, legend over the axes; `above_axes` leaves room for labels along the upper edge."""
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_yticks(np.linspace(0, 1, 6))
+def _finish(
+    axes: Axes, x_label: str, y_label: str, *, columns: int = 4, above_axes: bool = False, shares: bool = True
+) -> None:
+    """Range (0 to 1 for `shares`), labels, legend over the axes; `above_axes` leaves room on the upper edge."""
+    if shares:
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label, labelpad=1.5)
     names = axes.get_legend_handles_labels()[1]

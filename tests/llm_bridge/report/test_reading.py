@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -268,3 +269,11 @@ def test_what_is_escaped_is_written_by_the_template(tmp_path):
     write_report(directory)
     page = read_page(directory)
     assert "<script>alert" not in page and "<img" not in page and "&lt;script&gt;alert(1)" in page
+
+
+def test_losses_above_one_lie_in_the_picture():
+    """F1 and shares end at 1, losses do not: the axis holds the values that are drawn."""
+    losses = {"qlora": np.linspace(3000.0, 1000.0, 50)}
+    svg = figures.loss_over_steps(losses, figures.method_styles(["qlora"]))
+    ticks = [float(text) for text in re.findall(r">\s*(\d+(?:\.\d+)?)\s*</text>", svg)]
+    assert max(ticks) >= 2500 and sum(1000 <= tick <= 3000 for tick in ticks) >= 3
