@@ -549,7 +549,8 @@ def _result(
 def _interval(row: Mapping[str, Any] | None) -> str:
     if row is None or row["f1"] is None:
         return ""
-    return f"{row['f1']:.2f} [{row['f1_low']:.2f}, {row['f1_high']:.2f}]".replace("-", "−")
+    value, low, high = (f"{row[name]:z.2f}" for name in ("f1", "f1_low", "f1_high"))  # z: no zero is negative
+    return f"{value} [{low}, {high}]".replace("-", "−")
 
 
 # --- what is asked for, and what arrives
