@@ -60,7 +60,7 @@ KINDS = "ABH"
 
 
 class Factors(NamedTuple):
-    """What sites and server exchange: A and B of every adapted layer by its name, and the trained head's tensors."""
+    """Exchange of sites and server: A and B of every adapted layer by its name, and the trained head's tensors."""
 
     a: Mapping[str, Any]
     b: Mapping[str, Any]
@@ -211,7 +211,7 @@ class Server:
             factors, distance = model.make()
             self.write(factors)
             trained = model.name != "untrained"
-            judge = self.loaded if trained else replace(self.loaded, head=None)  # at zero it has no opinion
+            scored = self.loaded if trained else replace(self.loaded, head=None)  # at zero it has no opinion
             received = {name: perfect_arrival(items_of(pairs)) for name, pairs in study.test.items()}
             held_out = perfect_arrival(items_of(study.validation))
             kind, tasks = study.recipe.score.context, study.recipe.score.tasks
@@ -221,7 +221,7 @@ class Server:
             texts += texts_needed(("localise",), held_out, study.validation, pairs=every, context=kind)
             with study.phase(f"seed {self.seed}, {label}: score {len(set(texts))} texts") as advance:
                 scores = score_texts(
-                    judge, texts, max_tokens=study.recipe.training.max_tokens, progress=advance
+                    scored, texts, max_tokens=study.recipe.training.max_tokens, progress=advance
                 )  # fmt: skip
             by = "verdict" if trained else "nll"
             groups = by_context(held_out, study.validation, scores, kind)
@@ -240,7 +240,7 @@ class Server:
                     scores,
                     study.validation,
                     context=kind,
-                    has_head=judge.head is not None,
+                    has_head=scored.head is not None,
                 )
                 rows += [row for task in tasks for row in by_task[task]]
             return rows
@@ -366,7 +366,7 @@ class Server:
 
     @cached_property
     def initial(self) -> Factors:
-        """What every site's first round starts from: B = 0, so that the adapters change nothing, and a head at zero."""
+        """Start of every site's first round: B = 0, so that the adapters change nothing, and a head at zero."""
         own = factors_of(self.loaded)
         zero = [{name: 0 * value for name, value in some.items()} for some in (own.b, own.head)]
         return Factors(own.a, *zero)

@@ -139,15 +139,17 @@ def test_a_teacher_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize("method", ["full", "lora", "qlora"])
 def test_training_stays_nearer_to_the_teacher(method: str) -> None:
+    """The rate falls to 0 at the end: at a constant one, where the last steps stop depends on the processor's rounding."""
     teacher = predict(toy(), TEXTS)
     apart = {}
     for weight in (0.0, 30.0):
         loaded = toy(method)
-        settings = replace(SETTINGS, steps=40, learning_rate=1e-2, objectives={"localise": 1.0, "distil": weight})
+        objectives = {"localise": 1.0, "distil": weight}
+        settings = replace(SETTINGS, steps=120, learning_rate=1e-2, schedule="cosine", objectives=objectives)
         record = finetune(loaded, examples(), settings, teacher=teacher)
         assert record.status == "finished" and record.losses[-1] < record.losses[0]
         apart[weight] = divergence(teacher, predict(loaded, TEXTS))
-    assert apart[30.0] < 0.5 * apart[0.0]
+    assert apart[30.0] < 0.2 * apart[0.0]
 
 
 def test_a_quantised_base_is_pulled_back_to_the_unquantised_one() -> None:
