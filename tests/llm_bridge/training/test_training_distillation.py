@@ -139,7 +139,7 @@ def test_a_teacher_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize("method", ["full", "lora", "qlora"])
 def test_training_stays_nearer_to_the_teacher(method: str) -> None:
-    """The rate falls to 0 at the end: at a constant one, where the last steps stop depends on the processor's rounding."""
+    """The rate falls to 0 at the end: at a constant one, the processor's rounding decides where the last steps stop."""
     teacher = predict(toy(), TEXTS)
     apart = {}
     for weight in (0.0, 30.0):
