@@ -20,7 +20,7 @@ import gzip
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from llm_bridge.files import read_json
 from llm_bridge.link import FIELDS, link_columns
 from llm_bridge.report import Point, Study, load_study
 from llm_bridge.report.page import render_page
-from llm_bridge.report.reading import learner_name
+from llm_bridge.report.reading import CELL_COLUMNS, learner_name
 from llm_bridge.report.results import results_csv
 from llm_bridge.scoring.metrics import measures
 from llm_bridge.study.cells import expand
@@ -117,25 +117,24 @@ def borrowed(folder: Path, recipe: dict[str, Any], cells: Sequence[Any]) -> list
         The two recipes differ in the model, the texts, the training or the scores.
     """
     other = stored_recipe(recipe_of(read_json(folder / "recipe.json")))
-    free = {"training": ("methods", "seeds", "learning_rate")}
+    rates = recipe["training"].get("learning_rate") or {}  # of the methods that are asked for
     for section in ("model", "corpus", "training", "score"):
         own, found = (
-            {k: v for k, v in one[section].items() if k not in free.get(section, ())} for one in (recipe, other)
+            {k: v for k, v in one[section].items() if k not in ("methods", "seeds")} for one in (recipe, other)
         )
+        if found.get("learning_rate"):
+            found["learning_rate"] = {k: v for k, v in found["learning_rate"].items() if k in rates}
         differ = sorted(key for key in own.keys() | found.keys() if own.get(key) != found.get(key))
-        rates, others = (one["training"].get("learning_rate") or {} for one in (recipe, other))
-        differ += [f"learning_rate.{key}" for key in rates if section == "training" and rates[key] != others.get(key)]
         if differ:
             sys.exit(f"{folder} was made by a recipe that differs in {section}: {', '.join(differ)}")
-    wanted = {_place(vars(cell), link_columns(cell.link)) for cell in expand(recipe_of(recipe))}
-    wanted -= {_place(cell.config, cell.config) for cell in cells}
-    return [cell for cell in load_study(folder).cells if _place(cell.config, cell.config) in wanted]
+    wanted = {_place({**vars(cell), **link_columns(cell.link)}) for cell in expand(recipe_of(recipe))}
+    wanted -= {_place(cell.config) for cell in cells}
+    return [cell for cell in load_study(folder).cells if _place(cell.config) in wanted]
 
 
-def _place(cell: Any, link: Any) -> tuple[object, ...]:
-    """What tells a cell from the others of its study."""
-    own = tuple(cell[name] for name in ("corpus", "method", "train_seed", "corrupted_split"))
-    return (*own, *(link.get(name) for name in FIELDS))
+def _place(cell: Mapping[str, Any]) -> tuple[object, ...]:
+    """Columns that tell a cell from the others of its study; all of a study have one context."""
+    return tuple(cell.get(name) for name in CELL_COLUMNS if name != "context")
 
 
 def publish(runs: Sequence[Path], target: Path, *, report: bool, cells_of: Path | None = None) -> None:

@@ -67,7 +67,7 @@ SKILL_SHARE = 1 / 3
 ALPHA = 0.05
 REGISTERED = {"policy": "drop", "cr": 1, "source_coding": "utf8"}
 REGISTERED_POLICIES = ("drop", "deliver")
-"""Policies of the primary contrasts in studies whose recipe registers a margin; those before had "drop" alone."""
+"""Policies of the texture contrasts, and of primary ones where the recipe registers a margin; else "drop" alone."""
 REGISTERED_ON_AXIS: dict[str | None, dict[str, str | float]] = {
     "fixed_snr": {"fading": "rayleigh", "snr_db": -10.0},
     "equal_energy": {"fading": "rayleigh", "quantity": "ebn0_db", "level": 10.0},
@@ -76,7 +76,6 @@ REGISTERED_ON_AXIS: dict[str | None, dict[str, str | float]] = {
 }
 """Axes with a primary contrast, and its setting."""
 TEXTURE_AXIS = "equal_loss"
-TEXTURE_POLICIES = ("drop", "deliver")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +211,8 @@ def primary_contrasts(study: Study, *, methods: tuple[str, str] = METHODS) -> li
         both = shared_points(first, second)
         if both and first.clean is not None and second.clean is not None:
             groups = [(first.clean, a, second.clean, b) for a, b in both]
-            policies = REGISTERED_POLICIES if first.first.task in study.margins else (REGISTERED["policy"],)
-            contrast = _contrast(study, groups, registered=any(_is_registered(both[0][0], name) for name in policies))
+            policies = REGISTERED_POLICIES if first.first.task in study.margins else ("drop",)
+            contrast = _contrast(study, groups, registered=_is_registered(both[0][0], policies))
             found += [contrast] if contrast else []
     return _corrected(found, lambda c: (c.first.corpus, c.first.axis))
 
@@ -230,7 +229,7 @@ def texture_contrasts(study: Study) -> list[Contrast]:
     ends: dict[tuple[object, ...], list[tuple[Point, ...]]] = {}
     for curve in sorted(study.curves, key=_registered_first):
         p = curve.first
-        wanted = {**REGISTERED, "policy": p.policy if p.policy in TEXTURE_POLICIES else "drop", "axis": TEXTURE_AXIS}
+        wanted = {**REGISTERED, "policy": p.policy if p.policy in REGISTERED_POLICIES else "drop", "axis": TEXTURE_AXIS}
         if p.task in TESTED_TASKS and p.method in METHODS and p.corrupted_split == "eval" and _has(curve, wanted):
             if len(curve.points) > 1 and not is_control(p):
                 ends.setdefault((p.corpus, p.task, p.condition), []).append((curve.points[-1], curve.points[0]))
@@ -400,10 +399,10 @@ def _has(curve: Curve, wanted: Mapping[str, object]) -> bool:
     return all(getattr(curve.link, name) == value for name, value in wanted.items())
 
 
-def _is_registered(p: Point, policy: object = REGISTERED["policy"]) -> bool:
-    """Whether a point lies in the setting that was written down, for one policy."""
-    wanted = {**REGISTERED, "policy": policy, **REGISTERED_ON_AXIS.get(p.axis, {})}
-    known = p.axis in REGISTERED_ON_AXIS and p.corrupted_split == "eval"
+def _is_registered(p: Point, policies: Sequence[str] = ("drop",)) -> bool:
+    """Whether a point lies in the setting that was written down."""
+    wanted = {**REGISTERED, "policy": p.policy, **REGISTERED_ON_AXIS.get(p.axis, {})}
+    known = p.axis in REGISTERED_ON_AXIS and p.corrupted_split == "eval" and p.policy in policies
     return known and all(getattr(p.link, name) == value for name, value in wanted.items())
 
 

@@ -92,5 +92,5 @@ def _bytes_lost(arrival: ReceivedItem) -> int:
 
     Erasures are spans of the text; of token ids the same share is lost. `byte_errors` counts what arrived wrong.
     """
-    lost, whole = sum(end - start for start, end in arrival.erasures), len(arrival.item.text.encode())
-    return round(lost * arrival.damage.bytes_sent / whole) if whole else 0
+    whole = len(arrival.item.text.encode())
+    return round(arrival.bytes_missing * arrival.damage.bytes_sent / whole) if whole else 0

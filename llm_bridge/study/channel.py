@@ -94,7 +94,7 @@ def channel_row(link: Link, received: Sequence[ReceivedItem], duty_cycle: float)
     """Row of one link and one corpus: counts, the two rates made of them, and the time on air."""
     counts = delivery_row(received)
     sent = sum(len(arrival.item.text.encode()) for arrival in received)
-    lost = sum(_bytes_lost(arrival) for arrival in received)
+    lost = sum(arrival.bytes_missing for arrival in received)
     return {
         **link.columns(),
         **counts,
@@ -115,13 +115,6 @@ def channel_job(recipe: str, directory: str, model: dict[str, str], corpus: str,
 
 
 # --- helpers
-
-
-def _bytes_lost(arrival: ReceivedItem) -> int:
-    """Bytes of a text that did not arrive at all."""
-    if not arrival.delivered:
-        return len(arrival.item.text.encode())
-    return sum(end - start for start, end in arrival.erasures)
 
 
 def _rows_path(study: Workspace, corpus: str, links: Sequence[Link]) -> Path:

@@ -318,7 +318,7 @@ class Server:
             own = factors
             if site.examples:
                 own = self.train(f"{label}, {site.name}", lambda: factors, start, site.examples, steps, number)
-            adapters.append(SiteAdapter(name=site.name, weight=len(site.examples), a=own.a, b=own.b, head=own.head))
+            adapters.append(SiteAdapter(name=site.name, weight=len(site.examples), **own._asdict()))
         return merge(adapters, how=how, penalty=self.penalty)
 
     def train(

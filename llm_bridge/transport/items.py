@@ -85,6 +85,11 @@ class ReceivedItem:
     damage: Damage
     kept_fragments: tuple[bool, ...] = ()
 
+    @property
+    def bytes_missing(self) -> int:
+        """Bytes of the text's UTF-8 form in erasures: all of them where nothing arrived."""
+        return sum(end - start for start, end in self.erasures)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairFates:
