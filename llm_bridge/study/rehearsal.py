@@ -111,6 +111,8 @@ def rehearse_recipe(
     shape = _shape(config_of(name))
     console.print(f"Dress rehearsal of {name}. {ABOUT}", soft_wrap=True, highlight=False)
     records: list[dict[str, Any]] = []
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="rehearsal-") as place:
         weights = Path(place) / "model"
         weights.mkdir()
@@ -275,7 +277,10 @@ def _rehearse(job: RehearsalJob, rows: Sequence[Example], record: dict[str, Any]
             finetune(loaded, rows, settings, progress=interrupt, **options)
         note()
         with watch.phase("resume: the second step"):
-            base = _untrained(loaded, base) or load(row.storage)
+            untrained = _untrained(loaded, base)
+            del loaded, base  # trained weights go before others of their size are loaded
+            gc.collect()
+            base = untrained or load(row.storage)
             loaded = prepared(base)
             outcome = finetune(loaded, rows, settings, **options)
         record |= {"resumed_at": outcome.resumed_at, "steps": outcome.steps, "training_status": outcome.status}

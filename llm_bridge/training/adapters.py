@@ -237,7 +237,10 @@ def load_trained(base: LoadedModel, folder: Path) -> LoadedModel:
     if method_named(record["method"]).trained == "everything":
         with quiet():
             model = auto_class(base.base.config).from_pretrained(
-                folder, dtype=base.model.dtype, device_map={"": str(base.device)}
+                folder,
+                dtype=base.model.dtype,
+                device_map={"": str(base.device)},
+                attn_implementation=base.base.config._attn_implementation,  # another kernel would round otherwise
             )
     elif method_named(record["method"]).trained == "adapters":
         with quiet():

@@ -165,6 +165,15 @@ def test_a_rehearsal_goes_from_random_files_to_the_same_scores(tmp_path: Path) -
     assert len(kept) == 1 and kept[0]["provenance"]["versions"]["torch"] and kept[0]["shape"]["vocab_size"] == 1000
 
 
+def test_a_rehearsal_of_full_fine_tuning_reads_the_whole_model_back_with_the_same_scores(tmp_path: Path) -> None:
+    """To the last bit, on a CPU too, where models are loaded with another attention than the library's default."""
+    shape, place = shape_folder(tmp_path / "shape"), tmp_path / "not" / "there"
+    recipe = load_recipe("toy", [f"model.name={shape}", *CHANGES[1:], "training.methods=['full']"])
+    (record,) = rehearse_recipe(recipe, console=Console(quiet=True), folder=place, max_disk=1e9)
+    assert record["status"] == "finished" and record["same_scores"]
+    assert record["num_trainable"] == record["num_parameters"] and place.is_dir()
+
+
 def test_what_does_not_fit_is_a_result_and_is_not_begun(tmp_path: Path) -> None:
     shape = shape_folder(tmp_path / "shape")
     model = tmp_path / "model"

@@ -326,6 +326,35 @@ def test_a_full_disk_while_saving_keeps_the_old_checkpoint(tmp_path: Path, monke
     assert finetune(toy("lora"), examples(), SETTINGS, checkpoint_dir=tmp_path).resumed_at == 2
 
 
+def test_a_checkpoint_is_written_from_the_weights_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No copy, and no gradients beside it: for full fine-tuning each would be a quarter of all the memory planned."""
+    loaded, seen, real = toy("full"), [], torch.save
+
+    def look(state: dict[str, dict[str, torch.Tensor]], path: Path) -> None:
+        own = dict(loaded.model.named_parameters())
+        seen.append({name: value.data_ptr() == own[name].data_ptr() for name, value in state["weights"].items()})
+        assert all(parameter.grad is None for parameter in own.values())
+        real(state, path)
+
+    monkeypatch.setattr(torch, "save", look)
+    finetune(loaded, examples(), SETTINGS, checkpoint_dir=tmp_path)
+    assert len(seen) == 3 and all(len(own) > 10 and all(own.values()) for own in seen)
+
+
+def test_of_a_larger_storage_only_the_weights_are_written(tmp_path: Path) -> None:
+    loaded = toy("full")
+    finetune(loaded, examples(), SETTINGS, checkpoint_dir=tmp_path / "own")
+    shared = toy("full")
+    for parameter in shared.model.parameters():
+        wide = torch.zeros(8 * parameter.numel())
+        wide[: parameter.numel()] = parameter.data.flatten()
+        parameter.data = wide[: parameter.numel()].view_as(parameter)
+    finetune(shared, examples(), SETTINGS, checkpoint_dir=tmp_path / "shared")
+    sizes = [(tmp_path / name / CHECKPOINT_FILE).stat().st_size for name in ("own", "shared")]
+    assert abs(sizes[1] - sizes[0]) < 0.01 * sizes[0]
+    assert same(weights(loaded), weights(shared))
+
+
 # ------------------------------------------------------------------------------------------------------ what goes wrong
 
 
