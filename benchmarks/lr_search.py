@@ -1,157 +1,163 @@
-"""Learning rate of each method on the clean link, with equal trials: the values of `methods.METHODS`.
+"""Learning rate of each method of a recipe, on the clean link, with equal trials and a bracket.
 
-    OMP_NUM_THREADS=1 python benchmarks/lr_search.py --compute bfloat16 --out docs/results/lr_search.json
+    OMP_NUM_THREADS=1 python benchmarks/lr_search.py fixed_snr --out docs/results/lr_search.json
 
-Each trial trains the default model on the same clean mutants (train split, default objectives) and is judged on the
-same programs of mutants-validation by the loss it was trained with; Top-1 of the buggy ones stands beside it, and for
-reference that of the untrained model by summed likelihood and by chance. One seed: the search says which rate to take,
-not how good the method is. Trials that are in the output file already are not run again. `peak_rss_gb` is the process'
-highest so far: of a method that follows a larger one it says nothing.
+Each trial trains the recipe's model with the recipe's settings and first training seed, but for the rate, on its clean
+training texts, and is judged on its validation mutants by the loss it was trained with; F1 of *localise* there stands
+beside it. No test corpus is read, and nothing crosses a link.
+
+Three rates a method come first, a factor of three apart and the recipe's in the middle. Where the best of a method is
+the smallest or the largest tried, the next lies beyond it; otherwise between the best and its better neighbour. Every
+method gets as many trials as every other, until all are bracketed or `--trials` are done. Trials that are in the output
+file already are not run again. One seed: the search says which rate to take, not how good a method is.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import os
-import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_bridge.corpora import mutants
-from llm_bridge.corpora.programs import ProgramPair, corpus_hash
-from llm_bridge.training.methods import METHODS
+from llm_bridge.files import read_json, write_json
 
-GRID = {
-    "lora": (1e-3, 2.5e-3, 6e-3),
-    "qlora": (1e-3, 2.5e-3, 6e-3),
-    "full": (2.5e-5, 6e-5, 1.5e-4),
-}
-ORDER = (1, 2, 0)  # the middle first: a search that is cut short has seen the likelier values
+if TYPE_CHECKING:
+    from llm_bridge.study.workspace import Workspace
+
+FACTOR = 3.0
 
 
 def main() -> None:
+    from rich.console import Console
+
+    from llm_bridge.corpora.programs import corpus_hash
+    from llm_bridge.study.model_runs import run_settings
+    from llm_bridge.study.provenance import provenance
+    from llm_bridge.study.recipe_files import load_recipe
+    from llm_bridge.study.workspace import open_workspace
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help="a TOML file, or the name of a published recipe")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a value")
+    parser.add_argument("--methods", nargs="+", default=["lora", "qlora", "full"], help="methods of the recipe")
+    parser.add_argument("--trials", type=int, default=5, help="most trials of a method, at least 3")
     parser.add_argument("--out", type=Path, default=Path("docs/results/lr_search.json"))
-    parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--methods", nargs="+", default=list(GRID))
-    parser.add_argument("--compute", default=None, help="float32, bfloat16 or auto: see llm_bridge.training.precision")
-    parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--batch-programs", type=int, default=12)
-    parser.add_argument("--train-pairs", type=int, default=160)
-    parser.add_argument("--validation-pairs", type=int, default=40)
-    parser.add_argument("--max-chars", type=int, default=180, help="longest program, to bound the time")
-    parser.add_argument("--schedule", default="cosine")
-    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    train = _short(mutants.load("train"), options.max_chars, options.train_pairs)
-    validation = _short(mutants.load("validation"), options.max_chars, options.validation_pairs)
-    setting = {key: value for key, value in vars(options).items() if key not in ("out", "methods")}
-    setting |= {"train_hash": corpus_hash(train), "validation_hash": corpus_hash(validation)}
-    known = json.loads(options.out.read_text()) if options.out.exists() else {}
-    if known and known["setting"] != setting:
+    recipe = load_recipe(options.recipe, options.set)
+    study = open_workspace(recipe, options.out.parent, Console(stderr=True))
+    setting: dict[str, Any] = {
+        "recipe": recipe.name, "set": sorted(options.set), "model": recipe.model.name, "seed": recipe.training.seeds[0],
+        "train_hash": corpus_hash(study.train), "train_pairs": len(study.train),
+        "validation_hash": corpus_hash(study.validation), "validation_pairs": len(study.validation),
+    }  # fmt: skip
+    found = read_json(options.out) if options.out.exists() else {"setting": setting, "trials": []}
+    if found["setting"] != setting:
         raise SystemExit(f"{options.out} holds trials of another setting or corpus; name another file with --out")
-    result: dict[str, Any] = known or {"setting": setting, "trials": []}
-    result["python"] = platform.python_version()
-    result["chance_top1"] = float(np.mean([len(p.gold_lines) / len(p.buggy.splitlines()) for p in validation]))
-    result.setdefault("baseline", {})
-    for storage in sorted({METHODS[method].storage for method in options.methods}):
-        if storage not in result["baseline"]:
-            result["baseline"][storage] = untrained(storage, validation, options)
-    for rank in ORDER:
-        for method in options.methods:
-            rate = GRID[method][rank]
-            if any(trial["method"] == method and trial["learning_rate"] == rate for trial in result["trials"]):
-                continue
-            trial = run_trial(method, rate, train, validation, options)
-            result["trials"].append(trial)
-            result["best"] = {
-                name: min(rows, key=lambda row: row["validation_loss"])["learning_rate"]
-                for name in GRID
-                if (rows := [row for row in result["trials"] if row["method"] == name])
-            }
-            _write(options.out, result)
-            print(json.dumps(trial), flush=True)
+    found["provenance"] = provenance()
+    first = {
+        method: float(run_settings(recipe, method, setting["seed"])["training"]["learning_rate"])
+        for method in options.methods
+    }
+    while wanted := next_trials(found["trials"], first, most=options.trials):
+        for method, rate in wanted:
+            trial = run_trial(study, method, rate)
+            found["trials"].append(trial)
+            found["methods"] = summary(found["trials"])
+            write_json(options.out, found)
+            study.console.print(trial)
 
 
-def run_trial(
-    method: str,
-    rate: float,
-    train: Sequence[ProgramPair],
-    validation: Sequence[ProgramPair],
-    options: argparse.Namespace,
-) -> dict[str, Any]:
+def next_trials(
+    trials: Sequence[Mapping[str, Any]], first: Mapping[str, float], *, most: int
+) -> list[tuple[str, float]]:
+    """One further trial for each method that has the fewest; none where all are bracketed, or have `most`."""
+    losses: dict[str, dict[float, float]] = {method: {} for method in first}
+    for trial in trials:
+        if trial["method"] in losses:
+            losses[trial["method"]][trial["learning_rate"]] = loss_of(trial)
+    fewest = min(len(tried) for tried in losses.values())
+    uneven = any(len(tried) > fewest for tried in losses.values())
+    if fewest >= most or (fewest >= 3 and not uneven and all(map(bracketed, losses.values()))):
+        return []
+    return [(method, next_rate(tried, first[method])) for method, tried in losses.items() if len(tried) == fewest]
+
+
+def next_rate(tried: Mapping[float, float], first: float) -> float:
+    """The rate to try next: the first three, then beyond the best where it is an edge, else beside it."""
+    for rate in (first, first * FACTOR, first / FACTOR):
+        if not any(math.isclose(rate, known) for known in tried):
+            return rate
+    rates = sorted(tried)
+    place = rates.index(min(tried, key=lambda rate: tried[rate]))
+    if place == 0:
+        return rates[0] / FACTOR
+    if place == len(rates) - 1:
+        return rates[-1] * FACTOR
+    neighbour = min(rates[place - 1], rates[place + 1], key=lambda rate: tried[rate])
+    return math.sqrt(rates[place] * neighbour)
+
+
+def bracketed(tried: Mapping[float, float]) -> bool:
+    """Whether the rate of the smallest loss lies between two others that were tried."""
+    return min(tried) < min(tried, key=lambda rate: tried[rate]) < max(tried)
+
+
+def loss_of(trial: Mapping[str, Any]) -> float:
+    """The validation loss; infinite where training diverged before it was taken."""
+    return math.inf if trial["validation_loss"] is None else float(trial["validation_loss"])
+
+
+def summary(trials: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Best rate of each method, its number of trials, and whether the best is bracketed."""
+    rows = {}
+    for method in dict.fromkeys(trial["method"] for trial in trials):
+        tried = {trial["learning_rate"]: loss_of(trial) for trial in trials if trial["method"] == method}
+        best = min(tried, key=lambda rate: tried[rate])
+        rows[method] = {"best": best, "trials": len(tried), "bracketed": bracketed(tried)}
+    return rows
+
+
+def run_trial(study: Workspace, method: str, rate: float) -> dict[str, Any]:
     """Train once, and judge on the validation programs."""
     from llm_bridge.scoring.likelihood import score_texts
+    from llm_bridge.scoring.localise import rank_lines
+    from llm_bridge.study.model_runs import base_model, run_settings
     from llm_bridge.training.adapters import attach
     from llm_bridge.training.examples import clean_examples
     from llm_bridge.training.finetune import TrainSettings, finetune
-    from llm_bridge.training.methods import AdapterSettings
-    from llm_bridge.training.models import load_model
+    from llm_bridge.training.methods import AdapterSettings, method_named
 
-    base = load_model(options.model, storage=METHODS[method].storage, compute=options.compute)
-    loaded = attach(base, method, AdapterSettings(seed=options.seed))
-    settings = TrainSettings(
-        learning_rate=rate,
-        steps=options.steps,
-        batch_programs=options.batch_programs,
-        schedule=options.schedule,
-        eval_every=options.steps,
-        seed=options.seed,
+    recipe = study.recipe
+    settings = run_settings(recipe, method, recipe.training.seeds[0])
+    train = clean_examples(study.train)
+    loaded = attach(
+        base_model(recipe, method_named(method).storage),
+        method,
+        AdapterSettings(**settings["adapter"]),
+        texts=[example.text for example in train],
     )
+    training = {**settings["training"], "learning_rate": rate, "eval_every": recipe.training.steps}
     started = time.process_time()
-    record = finetune(loaded, clean_examples(train), settings, validation=clean_examples(validation))
-    scores = score_texts(loaded, [text for pair in validation for text in (pair.buggy, pair.correct)])
-    found = [scores[pair.buggy].mean_nll > scores[pair.correct].mean_nll for pair in validation]
+    record = finetune(loaded, train, TrainSettings(**training), validation=clean_examples(study.validation))
+    scores = score_texts(loaded, [pair.buggy for pair in study.validation], max_tokens=recipe.training.max_tokens)
+    hits = [rank_lines(p.buggy, scores[p.buggy], by="verdict")[0] + 1 in p.gold_lines for p in study.validation]
     return {
         "method": method,
         "learning_rate": rate,
         "status": record.status,
-        "validation_loss": record.validation[-1][1] if record.validation else float("inf"),
-        "top1_by_verdict": top1(validation, scores, by="verdict"),
-        "paired_by_mean_nll": float(np.mean(found)),
-        "n": len(validation),
+        "validation_loss": record.validation[-1][1] if record.validation else None,
+        "top1": float(np.mean(hits)),
         "train_loss_last_10": float(np.mean(record.losses[-10:])),
         "cpu_s": round(time.process_time() - started, 1),
-        "cpu_s_per_step": round(record.cpu_s / max(1, record.steps), 2),
-        "wall_s_per_step": round(record.wall_s / max(1, record.steps), 2),
-        "tokens_per_step": round(record.tokens / max(1, record.steps), 1),
-        "peak_rss_gb": round(record.peak_rss_bytes / 1e9, 2),
+        "tokens": record.tokens,
         "threads": int(os.environ.get("OMP_NUM_THREADS", "0")),
     }
-
-
-def untrained(storage: str, validation: Sequence[ProgramPair], options: argparse.Namespace) -> dict[str, Any]:
-    """The base without training: Top-1 by summed likelihood, and what it is."""
-    from llm_bridge.scoring.likelihood import score_texts
-    from llm_bridge.training.models import load_model
-
-    base = load_model(options.model, storage=storage, compute=options.compute)
-    scores = score_texts(base, [pair.buggy for pair in validation])
-    return {"top1_by_nll": top1(validation, scores, by="nll"), "fingerprint": base.fingerprint}
-
-
-def top1(pairs: Sequence[ProgramPair], scores: Any, *, by: str) -> float:
-    """Share of buggy programs whose most suspicious line is a gold line."""
-    from llm_bridge.scoring.localise import rank_lines
-
-    return float(np.mean([rank_lines(p.buggy, scores[p.buggy], by=by)[0] + 1 in p.gold_lines for p in pairs]))
-
-
-def _short(pairs: Sequence[ProgramPair], max_chars: int, count: int) -> list[ProgramPair]:
-    return [pair for pair in pairs if max(len(pair.buggy), len(pair.correct)) <= max_chars][:count]
-
-
-def _write(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":
