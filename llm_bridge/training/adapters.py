@@ -117,6 +117,7 @@ def _choose_layers(
         exclude_first=settings.exclude_first,
         target_modules=settings.target_modules,
         seed=settings.seed,
+        blocks=blocks,
         progress=progress,
     )
     return _checked_layers(choice.layers, blocks), choice.provenance()

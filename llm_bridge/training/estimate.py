@@ -288,7 +288,9 @@ def _trained(
         return 0, 4
     if kind == "everything":
         return total, width
-    blocks = len(linear)
+    blocks = adapter.read_layer or len(linear)
+    if bad := sorted({layer for layer in adapter.layers or () if layer >= blocks}):
+        raise ModelError(f"'layers' must lie in 0...{blocks - 1} (got {bad})")
     if strategy in (None, "all"):
         count = blocks if adapter.layers is None else len(adapter.layers)
     elif strategy == "manual":

@@ -88,6 +88,7 @@ def select_layers(
     exclude_first: bool | str = "auto",
     target_modules: Sequence[str] = LLAMA_LINEARS,
     seed: int = 0,
+    blocks: int | None = None,
     progress: Progress | None = None,
 ) -> LayerChoice:
     """Choose blocks.
@@ -117,13 +118,18 @@ def select_layers(
         texts end in the same token), for then CKA with it means nothing.
     target_modules
         On which adapters "fisher" looks, where the base is stored in 4 bits and has no gradients of its own.
+    blocks
+        Number of first blocks to choose among (those in front of a head that reads there); the default is all.
 
     Raises
     ------
     ValueError
         An unknown option, too few texts, or a choice that comes out empty.
     """
-    blocks = num_blocks(loaded)
+    every = num_blocks(loaded)
+    blocks = every if blocks is None else blocks
+    if not 1 <= blocks <= every:
+        raise ValueError(f"'blocks' must lie in 1...{every}, the model's blocks (got {blocks})")
     if strategy not in STRATEGIES:
         raise ValueError(f"'strategy' must be one of {', '.join(STRATEGIES)} (got {strategy!r})")
     if strategy == "manual":
@@ -143,10 +149,10 @@ def select_layers(
         raise ValueError(f"strategy {strategy!r} needs at least {needed} distinct texts (got {len(used)})")
     if strategy == "fisher":
         scores, sizes = fisher_scores(loaded, used, target_modules=target_modules, progress=progress)
-        return _best(strategy, scores, count, (), len(used), per_parameter=scores / sizes)
+        return _best(strategy, scores[:blocks], count, (), len(used), per_parameter=(scores / sizes)[:blocks])
     if exclude_first not in (True, False, "auto"):
         raise ValueError(f"'exclude_first' must be True, False or 'auto' (got {exclude_first!r})")
-    states = block_states(loaded, used, position=position, progress=progress)
+    states = block_states(loaded, used, position=position, progress=progress)[: blocks + 1]
     constant = float(states[0].var(axis=0).sum()) <= CONSTANT * float((states[0] ** 2).sum(axis=1).mean())
     excluded = (0,) if exclude_first is True or (exclude_first == "auto" and constant) else ()
     scores = np.array([1 - cka(a, b, estimator=estimator, kernel=kernel) for a, b in pairwise(states)])

@@ -56,6 +56,15 @@ def test_the_8b_plans_are_what_is_known_of_them() -> None:
     assert 7e9 < dict(small.parts)["weights"] < 8e9 and sum(size for _, size in small.parts) < 12e9
 
 
+@pytest.mark.parametrize(("read_layer", "bad", "most"), [(None, 30, 29), (20, 20, 19)])
+def test_layers_that_the_model_or_its_head_does_not_have_are_named_before_any_work(
+    read_layer: int | None, bad: int, most: int
+) -> None:
+    adapter = AdapterSettings(layers=(3, bad), read_layer=read_layer)
+    with pytest.raises(ModelError, match=rf"'layers' must lie in 0\.\.\.{most} \(got \[{bad}\]\)"):
+        estimate_memory("smollm2-135m-instruct", "lora", adapter=adapter, device="cpu")
+
+
 def test_the_toys_plan_counts_what_the_toy_has() -> None:
     for method in ("lora", "full"):
         plan = estimate_memory("toy", method, device="cpu")

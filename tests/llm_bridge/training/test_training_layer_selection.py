@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from training_texts import examples, toy
 
+from llm_bridge.training.adapters import attach
+from llm_bridge.training.estimate import estimate_memory
 from llm_bridge.training.layer_selection import block_states, cka, fisher_scores, select_layers
+from llm_bridge.training.methods import AdapterSettings
+from llm_bridge.training.models import load_model
+from llm_bridge.training.random_model import write_random_model
 
 TEXTS = [row.text for row in examples(8)]
 
@@ -169,6 +176,41 @@ def test_bottom_and_last_of_many_blocks() -> None:
     from llm_bridge.training.layer_selection import _by_index
 
     assert _by_index("bottom_and_last", 32, 16, 0) == (*range(15), 31)
+
+
+@pytest.fixture(scope="module")
+def six_blocks(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a random model of six blocks."""
+    shape = {
+        "model_type": "llama", "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 6,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 512,
+        "architectures": ["LlamaForCausalLM"],
+    }  # fmt: skip
+    folder = tmp_path_factory.mktemp("six")
+    (folder / "shape").mkdir()
+    (folder / "model").mkdir()
+    (folder / "shape" / "config.json").write_text(json.dumps(shape))
+    write_random_model(str(folder / "shape"), folder / "model")
+    return str(folder / "model")
+
+
+@pytest.mark.parametrize("storage", ["full", "nf4"])
+@pytest.mark.parametrize("strategy", ["cka", "fisher", "random"])
+def test_behind_a_head_in_the_middle_no_block_is_chosen(storage: str, strategy: str, six_blocks: str) -> None:
+    """Half of the four blocks that the head reads, not of the model's six; and the best by the same scores."""
+    base = load_model(six_blocks, storage=storage)
+    every = select_layers(strategy, base, TEXTS, num_layers=4)
+    method = f"{'qlora' if storage == 'nf4' else 'lora'}-{strategy}"
+    loaded = attach(base, method, AdapterSettings(read_layer=4), texts=TEXTS)
+    layers = loaded.fingerprint["layers"]
+    assert len(layers) == 2 and set(layers) <= {0, 1, 2, 3}
+    planned = estimate_memory(six_blocks, method, adapter=AdapterSettings(read_layer=4), device="cpu").num_trainable
+    of_head = sum(parameter.numel() for parameter in loaded.head.parameters())
+    assert loaded.fingerprint["num_trainable"] - of_head == planned == 2 * 8 * (4 * 2 * 32 + 3 * (32 + 64))
+    if strategy == "random":
+        assert layers == sorted(np.random.default_rng(0).choice(4, size=2, replace=False).tolist())
+    else:
+        assert layers == sorted([block for block in every.order if block < 4][:2])
 
 
 def test_random_depends_on_the_seed_alone() -> None:
