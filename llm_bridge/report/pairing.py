@@ -36,9 +36,10 @@ class Paired:
     clusters
         Cluster of each program (P,).
     tables
-        A table (P, K + 2) for each place in the groups: the K counts of F1, right answers, and items.
+        A table (G, P, K + 2) for each place in the G groups: the K counts of F1, right answers, and items. F1 is the
+        mean over groups. Where a training seed lacks a group G is 1, and counts are summed over the groups there are.
     by_seed
-        The same for each training seed (T, P, K + 2); none where the points share fewer than two.
+        The same for each training seed (T, G, P, K + 2); none where the points share fewer than two.
     """
 
     task: str
@@ -51,16 +52,29 @@ class Paired:
 
         Over programs, and over programs and training seeds where there are several.
         """
-        over_programs = compare_tables(self.task, *(sum_by(self.clusters, table[:, :-2]) for table in self.tables))
+        by_cluster = [
+            np.stack([sum_by(self.clusters, table[:, :-2]) for table in tables], axis=1) for tables in self.tables
+        ]
+        over_programs = compare_tables(self.task, *by_cluster)
         if not self.by_seed:
             return over_programs
-        parts = [cluster_seed_values(self.task, self.clusters, table[..., :-2]) for table in self.by_seed]
+        parts = [
+            np.mean(
+                [
+                    cluster_seed_values(self.task, self.clusters, tables[:, group, :, :-2])
+                    for group in range(tables.shape[1])
+                ],
+                axis=0,
+            )
+            for tables in self.by_seed
+        ]
         losses = [first - second for first, second in zip(parts[::2], parts[1::2], strict=True)]
         return beside_seeds(over_programs, losses[0] if len(losses) == 1 else losses[0] - losses[1])
 
     def solved(self) -> list[FloatArray]:
         """Share of each program's items, over runs, that are right, for each table (P,)."""
-        return [table[:, -2] / table[:, -1] for table in self.tables]
+        totals = [table.sum(axis=0) for table in self.tables]
+        return [total[:, -2] / total[:, -1] for total in totals]
 
 
 def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False) -> Paired | None:
@@ -69,18 +83,19 @@ def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False
     Parameters
     ----------
     groups
-        Each group is one condition (a spreading factor, say) under all that is compared. A run that goes with several
-        of the others is repeated for each, so that sums of items are sums over pairs.
+        Each group is one condition (a spreading factor, say) under all that is compared, and F1 is the mean over them.
+        A run that goes with several of the others is repeated for each, so that sums of items are sums over pairs.
     by_program
         Resample programs, by the names that they have in every corpus, where a corpus is compared with another one.
     """
-    totals: dict[int | None, list[Any]] = {}
+    totals: dict[int | None, list[list[Any]]] = {}
     names: npt.NDArray[np.str_] | None = None
     clusters: npt.NDArray[np.str_] | None = None
-    for group in groups:
+    for number, group in enumerate(groups):
         tallies = [point.tally for point in group]
         for runs in matched_runs(group):
-            own = totals.setdefault(next((t for t, _ in runs if t is not None), None), [0.0] * len(group))
+            seed = next((t for t, _ in runs if t is not None), None)
+            own = totals.setdefault(seed, [[None] * len(groups) for _ in group])
             for place, (tally, run) in enumerate(zip(tallies, runs, strict=True)):
                 programs = np.char.replace(tally.programs, "-renamed", "") if by_program else tally.programs
                 order = np.argsort(programs) if by_program else slice(None)
@@ -91,10 +106,15 @@ def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False
                 present = counts[:, -1] > 0
                 if not np.array_equal(programs[order][present], names):
                     return None
-                own[place] = own[place] + counts[present]
+                before = own[place][number]
+                own[place][number] = counts[present] if before is None else before + counts[present]
     if clusters is None or not len(clusters):
         return None
-    by_seed = [np.stack(tables) for tables in zip(*totals.values(), strict=True)]
+    whole = all(table is not None for places in totals.values() for tables in places for table in tables)
+    by_seed = [
+        np.stack([np.stack(tables) if whole else sum(t for t in tables if t is not None)[None] for tables in seeds])
+        for seeds in zip(*totals.values(), strict=True)
+    ]
     several = len(totals) > 1 and None not in totals
     return Paired(
         task=groups[0][0].task,
@@ -120,7 +140,8 @@ def program_differences(paired: Paired) -> FloatArray:
     num_programs = len(own)
     scale = 1.0
     if paired.task == "localise":  # F1 = 2 hits / (programs + gold lines)
-        gold = paired.tables[0][:, 2] / paired.tables[0][:, -1]
+        counts = paired.tables[0].sum(axis=0)
+        gold = counts[:, 2] / counts[:, -1]
         scale = 2 * num_programs / (num_programs + round(float(gold.sum())))
     clusters: dict[str, float] = {}  # in the order of their first program
     for name, value in zip(paired.clusters.tolist(), own.tolist(), strict=True):

@@ -311,20 +311,27 @@ def compare_cells(
 
 
 def compare_tables(task: str, *tables: FloatArray, num_resamples: int = NUM_RESAMPLES) -> Interval:
-    """Interval of F1 of the first minus the second, from `f1_counts` summed by cluster, each (C, K).
+    """Interval of F1 of the first minus the second, from `f1_counts` summed by cluster, each (C, K) or (C, G, K).
 
-    Four tables, clean and link of two methods: of ``[F1(clean a) - F1(link a)] - [F1(clean b) - F1(link b)]``, which
-    method the link costs more. Row c of every table belongs to the same cluster.
+    Of G groups (links, say) F1 is the mean. Four tables, clean and link of two methods: of
+    ``[F1(clean a) - F1(link a)] - [F1(clean b) - F1(link b)]``, which method the link costs more. Row c of every table
+    belongs to the same cluster.
     """
-    statistic, _ = F1_OF[task]
+    width = tables[0].shape[-1]
+    flat = [table.reshape(len(table), -1) for table in tables]
+    span = flat[0].shape[1]
+
+    def statistic(sums: FloatArray) -> FloatArray:
+        groups = sums.reshape(*sums.shape[:-1], -1, width)
+        return np.asarray(F1_OF[task][0](groups).mean(axis=-1))
+
     if len(tables) == 2:
-        return paired_difference(*tables, statistic, num_resamples=num_resamples)
-    width = tables[0].shape[1]
+        return paired_difference(flat[0], flat[1], statistic, num_resamples=num_resamples)
 
     def loss(sums: FloatArray) -> FloatArray:
-        return statistic(sums[..., :width]) - statistic(sums[..., width:])
+        return statistic(sums[..., :span]) - statistic(sums[..., span:])
 
-    a, b = np.concatenate(tables[:2], axis=1), np.concatenate(tables[2:], axis=1)
+    a, b = np.concatenate(flat[:2], axis=1), np.concatenate(flat[2:], axis=1)
     return paired_difference(a, b, loss, num_resamples=num_resamples)
 
 

@@ -17,7 +17,7 @@ from llm_bridge.report import load_study, planning, write_report
 from llm_bridge.report.controls import controls, intact_only, parser_gate, reception
 from llm_bridge.report.curves import headline_curves, is_control, split_rows, verdict
 from llm_bridge.report.language import control_note, method_name, primary_sentence, training_sentence
-from llm_bridge.report.pairing import pair_points, program_differences
+from llm_bridge.report.pairing import compare_points, pair_points, program_differences
 from llm_bridge.report.reading import CellFiles, item_frame
 from llm_bridge.report.results import make_curves, pool
 from llm_bridge.report.tests import (
@@ -89,6 +89,32 @@ def test_programs_own_differences_average_to_the_contrast(study, task):
     found = paired.difference()
     assert dataclasses.replace(found, over_seeds=None, p_over_seeds=None) == from_rows
     assert np.mean(found.over_seeds) == pytest.approx(found.value) and 0 < found.p_over_seeds <= 1
+
+
+@pytest.fixture(scope="module")
+def detecting(tmp_path_factory):
+    directory = make_study(
+        tmp_path_factory.mktemp("detecting"), methods=("qlora", "full"), axes=("fixed_snr",),
+        **SMALL | {"tasks": ("localise", "paired", "detect")}, **SEEDS,
+    )  # fmt: skip
+    return load_study(directory)
+
+
+@pytest.mark.parametrize("task", ["localise", "paired", "detect"])
+def test_d_over_several_links_is_the_mean_of_their_ds(detecting, task):
+    """Of *detect* too, whose F1 over the pooled items of all links is another number than the mean of the links' F1."""
+    study, groups = detecting, []
+    for sf in (7, 9, 12):
+        link = {"task": task, "axis": "fixed_snr", "sf": sf, "snr_db": -10.0, "policy": "drop"}
+        clean = {"task": task, "corrupted_split": "none", "corpus": "minibugs"}
+        groups.append(tuple(point(study, method=m, **where) for m in ("qlora", "full") for where in (clean, link)))
+    found = pair_points(groups).difference()
+    losses = [(clean_a.f1 - a.f1) - (clean_b.f1 - b.f1) for clean_a, a, clean_b, b in groups]
+    assert found.value == pytest.approx(np.mean(losses), abs=1e-12)
+    assert found.low <= found.value <= found.high
+    assert np.mean(found.over_seeds) == pytest.approx(found.value)
+    alone = compare_points([group[1] for group in groups], [group[3] for group in groups])
+    assert alone.value == pytest.approx(np.mean([a.f1 - b.f1 for _, a, _, b in groups]), abs=1e-12)
 
 
 def test_primary_contrasts_are_those_that_were_registered(study):
