@@ -60,17 +60,21 @@ class SplitRow:
         return next(p for split, p in self.points.items() if split != "none")
 
 
-def training_losses(study: Study) -> dict[str, npt.NDArray[np.float64]]:
-    """Training loss of each method at each step ``(steps,)``, mean over the models that finished."""
-    runs: dict[str, dict[str, list[float]]] = {}
+def training_losses(study: Study) -> dict[tuple[str, bool], npt.NDArray[np.float64]]:
+    """Training loss at each step ``(steps,)``, mean over the models that finished of a method and of a kind of text.
+
+    The kind is whether training texts crossed the link.
+    """
+    runs: dict[tuple[str, bool], dict[str, list[float]]] = {}
     for cell in study.cells:
         training = (cell.provenance.get("learner") or {}).get("training") or {}
         if training.get("losses") and training.get("status") == "finished":
-            runs.setdefault(str(cell.config["method"]), {})[str(training.get("run_hash"))] = training["losses"]
+            learner = str(cell.config["method"]), cell.config.get("corrupted_split") in ("train", "both")
+            runs.setdefault(learner, {})[str(training.get("run_hash"))] = training["losses"]
     found = {}
-    for method in sorted(runs, key=lambda name: (rank(METHOD_ORDER, name), name)):
-        longest = max(map(len, runs[method].values()))
-        found[method] = np.mean([losses for losses in runs[method].values() if len(losses) == longest], axis=0)
+    for learner in sorted(runs, key=lambda row: (rank(METHOD_ORDER, row[0]), *row)):
+        longest = max(map(len, runs[learner].values()))
+        found[learner] = np.mean([losses for losses in runs[learner].values() if len(losses) == longest], axis=0)
     return found
 
 

@@ -179,19 +179,21 @@ def f1_against_snr(lines: Mapping[int, Sequence[Point]]) -> str:
     return _svg(draw, title=f"F1 of {first.task} against SNR", description=description)
 
 
-def loss_over_steps(losses: Mapping[str, npt.NDArray[np.float64]], styles: Styles) -> str:
-    """Training loss of each method over optimiser steps, running means."""
+def loss_over_steps(losses: Mapping[tuple[str, bool], npt.NDArray[np.float64]], styles: Styles) -> str:
+    """Training loss over optimiser steps, running means; dotted where training texts crossed the link."""
+    names = {learner: method_name(learner[0]) + (", received texts" if learner[1] else "") for learner in losses}
 
     def draw(axes: Axes) -> None:
-        for method, values in losses.items():
-            style = styles[method]
+        for learner, values in losses.items():
+            style = styles[learner[0]]
             width = min(LOSS_WINDOW, len(values))
             mean = np.convolve(values, np.ones(width) / width, mode="valid")
             steps = np.arange(len(mean)) + width
-            axes.plot(steps, mean, color=style.colour, ls=style.dash, lw=1.6, label=method_name(method))
+            dash = ":" if learner[1] else style.dash
+            axes.plot(steps, mean, color=style.colour, ls=dash, lw=1.6, label=names[learner])
         _finish(axes, "optimiser step", "training loss / nats", columns=3, shares=False)
 
-    ends = ((method_name(m), v[:LOSS_WINDOW].mean(), v[-LOSS_WINDOW:].mean()) for m, v in losses.items())
+    ends = ((names[learner], v[:LOSS_WINDOW].mean(), v[-LOSS_WINDOW:].mean()) for learner, v in losses.items())
     spoken = "; ".join(f"{name}: {format_number(first)} to {format_number(last)}" for name, first, last in ends)
     return _svg(draw, title="Training loss over steps", description=spoken)
 

@@ -328,7 +328,7 @@ def test_parts(
 
 
 def learning_parts(study: Study) -> Iterator[Part]:
-    """Training loss over steps, a line for each method."""
+    """Training loss over steps, a line for each method, and another where training texts crossed the link."""
     losses = curves.training_losses(study)
     if losses:
         yield Part(
@@ -337,7 +337,7 @@ def learning_parts(study: Study) -> Iterator[Part]:
             figures=[
                 Part(
                     title="Training loss over steps",
-                    where="Clean or received texts, as the methods of this study learn from",
+                    where="Clean training texts, or received ones where it is said",
                     svg=figures.loss_over_steps(losses, figures.method_styles(curves.methods_of(study))),
                 )
             ],

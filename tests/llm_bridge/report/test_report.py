@@ -481,6 +481,25 @@ def test_templates_are_declared_as_package_data():
     )
 
 
+def test_models_that_learnt_from_received_texts_have_a_loss_curve_of_their_own(tmp_path):
+    make_study(tmp_path)
+    for folder in [path for path in tmp_path.iterdir() if (path / "provenance.json").exists()]:
+        config = read_json(folder / "config.json")
+        if config["method"] == "qlora":
+            received = config["corrupted_split"] == "eval"
+            write_json(folder / "config.json", {**config, "corrupted_split": "both" if received else "none"})
+            training = {"status": "finished", "run_hash": str(received), "losses": [2.0, 1.5 if received else 1.0]}
+            write_json(folder / "provenance.json", {"learner": {"training": training}})
+            finalise(folder, {"rows": read_json(folder / "result.json")["rows"]})
+    found = training_losses(load_study(tmp_path))
+    assert {learner: losses.tolist() for learner, losses in found.items()} == {
+        ("qlora", False): [2.0, 1.0], ("qlora", True): [2.0, 1.5],
+    }  # fmt: skip
+    write_report(tmp_path)
+    page = read_page(tmp_path)
+    assert "QLoRA: 1.50 to 1.50; QLoRA, received texts: 1.75 to 1.75" in page
+
+
 def test_training_losses_are_drawn_as_the_mean_over_seeds(tmp_path):
     make_study(tmp_path)
     for folder in [path for path in tmp_path.iterdir() if (path / "provenance.json").exists()]:
@@ -492,7 +511,7 @@ def test_training_losses_are_drawn_as_the_mean_over_seeds(tmp_path):
     study = load_study(tmp_path)
     seeds = {cell.config["train_seed"] for cell in study.cells if cell.config["method"] == "qlora"}
     found = training_losses(study)
-    assert list(found) == ["qlora"]
-    assert found["qlora"].tolist() == [2.0 + np.mean(list(seeds)), 1.0 + np.mean(list(seeds))]
+    assert list(found) == [("qlora", False)]
+    assert found["qlora", False].tolist() == [2.0 + np.mean(list(seeds)), 1.0 + np.mean(list(seeds))]
     write_report(tmp_path)
     assert "Training loss over steps" in read_page(tmp_path)
