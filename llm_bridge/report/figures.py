@@ -180,7 +180,7 @@ def f1_against_snr(lines: Mapping[int, Sequence[Point]]) -> str:
 
 
 def loss_over_steps(losses: Mapping[tuple[str, bool], npt.NDArray[np.float64]], styles: Styles) -> str:
-    """Training loss over optimiser steps, running means; dotted where training texts crossed the link."""
+    """Training loss over optimiser steps, running means; with markers where training texts crossed the link."""
     names = {learner: method_name(learner[0]) + (", received texts" if learner[1] else "") for learner in losses}
 
     def draw(axes: Axes) -> None:
@@ -189,8 +189,9 @@ def loss_over_steps(losses: Mapping[tuple[str, bool], npt.NDArray[np.float64]], 
             width = min(LOSS_WINDOW, len(values))
             mean = np.convolve(values, np.ones(width) / width, mode="valid")
             steps = np.arange(len(mean)) + width
-            dash = ":" if learner[1] else style.dash
-            axes.plot(steps, mean, color=style.colour, ls=dash, lw=1.6, label=names[learner])
+            (line,) = axes.plot(steps, mean, color=style.colour, ls=style.dash, lw=1.6, label=names[learner])
+            if learner[1]:
+                line.set(marker=style.marker, markersize=5.5, markevery=max(1, len(mean) // 8))
         _finish(axes, "optimiser step", "training loss / nats", columns=3, shares=False)
 
     ends = ((names[learner], v[:LOSS_WINDOW].mean(), v[-LOSS_WINDOW:].mean()) for learner, v in losses.items())
