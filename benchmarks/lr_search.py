@@ -1,10 +1,11 @@
 """Learning rate of each method of a recipe, on the clean link, with equal trials and a bracket.
 
-    OMP_NUM_THREADS=1 python benchmarks/lr_search.py fixed_snr --out docs/results/lr_search.json
+    OMP_NUM_THREADS=1 python benchmarks/lr_search.py fixed_snr --out lr_search.json
 
 Each trial trains the recipe's model with the recipe's settings and first training seed, but for the rate, on its clean
-training texts, and is judged on its validation mutants by the loss it was trained with; F1 of *localise* there stands
-beside it. No test corpus is read, and nothing crosses a link.
+training texts, and is judged on its validation mutants by the loss it was trained with; the share of them whose most
+suspicious line is the wrong one (`top1`) stands beside it. Nothing is judged on a test corpus, and nothing crosses a
+link.
 
 Three rates a method come first, a factor of three apart and the recipe's in the middle. Where the best of a method is
 the smallest or the largest tried, the next lies beyond it; otherwise between the best and its better neighbour. Every
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_bridge.files import read_json, write_json
+from llm_bridge.files import digest, read_json, write_json
 
 if TYPE_CHECKING:
     from llm_bridge.study.workspace import Workspace
@@ -38,6 +39,7 @@ def main() -> None:
     from llm_bridge.corpora.programs import corpus_hash
     from llm_bridge.study.model_runs import run_settings
     from llm_bridge.study.provenance import provenance
+    from llm_bridge.study.recipe import as_plain
     from llm_bridge.study.recipe_files import load_recipe
     from llm_bridge.study.workspace import open_workspace
 
@@ -46,13 +48,16 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a value")
     parser.add_argument("--methods", nargs="+", default=["lora", "qlora", "full"], help="methods of the recipe")
     parser.add_argument("--trials", type=int, default=5, help="most trials of a method, at least 3")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/lr_search.json"))
+    parser.add_argument("--out", type=Path, default=Path("lr_search.json"))
     options = parser.parse_args()
 
-    recipe = load_recipe(options.recipe, options.set)
+    recipe = load_recipe(options.recipe, [*options.set, "corpus.test=['mutants']"])  # not read, and always there
     study = open_workspace(recipe, options.out.parent, Console(stderr=True))
+    if not study.validation:
+        raise SystemExit("'corpus.validation_pairs' must be at least 1: trials are judged on them (got 0)")
     setting: dict[str, Any] = {
-        "recipe": recipe.name, "set": sorted(options.set), "model": recipe.model.name, "seed": recipe.training.seeds[0],
+        "recipe": recipe.name, "recipe_sha256": digest(as_plain(recipe), length=64), "set": sorted(options.set),
+        "model": recipe.model.name, "seed": recipe.training.seeds[0],
         "train_hash": corpus_hash(study.train), "train_pairs": len(study.train),
         "validation_hash": corpus_hash(study.validation), "validation_pairs": len(study.validation),
     }  # fmt: skip
@@ -104,13 +109,18 @@ def next_rate(tried: Mapping[float, float], first: float) -> float:
 
 
 def bracketed(tried: Mapping[float, float]) -> bool:
-    """Whether the rate of the smallest loss lies between two others that were tried."""
-    return min(tried) < min(tried, key=lambda rate: tried[rate]) < max(tried)
+    """Whether the smallest loss is a number, and lies between two rates with larger ones."""
+    rates = sorted(tried)
+    place = rates.index(min(rates, key=lambda rate: tried[rate]))
+    if not math.isfinite(tried[rates[place]]) or not 0 < place < len(rates) - 1:
+        return False
+    return tried[rates[place - 1]] > tried[rates[place]] < tried[rates[place + 1]]
 
 
 def loss_of(trial: Mapping[str, Any]) -> float:
-    """The validation loss; infinite where training diverged before it was taken."""
-    return math.inf if trial["validation_loss"] is None else float(trial["validation_loss"])
+    """The validation loss; infinite where training diverged, or the loss is no number."""
+    loss = trial["validation_loss"]
+    return float(loss) if loss is not None and math.isfinite(loss) else math.inf
 
 
 def summary(trials: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -119,32 +129,40 @@ def summary(trials: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     for method in dict.fromkeys(trial["method"] for trial in trials):
         tried = {trial["learning_rate"]: loss_of(trial) for trial in trials if trial["method"] == method}
         best = min(tried, key=lambda rate: tried[rate])
-        rows[method] = {"best": best, "trials": len(tried), "bracketed": bracketed(tried)}
+        known = math.isfinite(tried[best])
+        rows[method] = {"best": best if known else None, "trials": len(tried), "bracketed": bracketed(tried)}
     return rows
 
 
 def run_trial(study: Workspace, method: str, rate: float) -> dict[str, Any]:
-    """Train once, and judge on the validation programs."""
+    """Train once, and judge on the validation programs; *distil* asks the unquantised model, as a study does."""
     from llm_bridge.scoring.likelihood import score_texts
     from llm_bridge.scoring.localise import rank_lines
     from llm_bridge.study.model_runs import base_model, run_settings
     from llm_bridge.training.adapters import attach
+    from llm_bridge.training.distillation import predict
     from llm_bridge.training.examples import clean_examples
     from llm_bridge.training.finetune import TrainSettings, finetune
     from llm_bridge.training.methods import AdapterSettings, method_named
 
     recipe = study.recipe
     settings = run_settings(recipe, method, recipe.training.seeds[0])
-    train = clean_examples(study.train)
+    train, held_out = clean_examples(study.train), clean_examples(study.validation)
+    training = TrainSettings(**{**settings["training"], "learning_rate": rate, "eval_every": recipe.training.steps})
+    teacher = None
+    if training.objectives.get("distil"):
+        base = base_model(recipe, "full")
+        readings = [row.reading for row in (*train, *held_out)]
+        teacher = predict(base, readings, max_tokens=base.limit(training.max_tokens))
+        del base
     loaded = attach(
         base_model(recipe, method_named(method).storage),
         method,
         AdapterSettings(**settings["adapter"]),
         texts=[example.text for example in train],
     )
-    training = {**settings["training"], "learning_rate": rate, "eval_every": recipe.training.steps}
     started = time.process_time()
-    record = finetune(loaded, train, TrainSettings(**training), validation=clean_examples(study.validation))
+    record = finetune(loaded, train, training, validation=held_out, teacher=teacher)
     scores = score_texts(loaded, [pair.buggy for pair in study.validation], max_tokens=recipe.training.max_tokens)
     hits = [rank_lines(p.buggy, scores[p.buggy], by="verdict")[0] + 1 in p.gold_lines for p in study.validation]
     return {

@@ -37,7 +37,7 @@ class Paired:
         Cluster of each program (P,).
     tables
         A table (G, P, K + 2) for each place in the G groups: the K counts of F1, right answers, and items. F1 is the
-        mean over groups. Where a training seed lacks a group G is 1, and counts are summed over the groups there are.
+        mean over groups. Where some training seeds alone lack a group G is 1, and counts are summed over the groups.
     by_seed
         The same for each training seed (T, G, P, K + 2); none where the points share fewer than two.
     """
@@ -72,9 +72,8 @@ class Paired:
         return beside_seeds(over_programs, losses[0] if len(losses) == 1 else losses[0] - losses[1])
 
     def solved(self) -> list[FloatArray]:
-        """Share of each program's items, over runs, that are right, for each table (P,)."""
-        totals = [table.sum(axis=0) for table in self.tables]
-        return [total[:, -2] / total[:, -1] for total in totals]
+        """Share of each program's items, over runs, that are right, mean over groups, for each table (P,)."""
+        return [np.asarray((table[..., -2] / table[..., -1]).mean(axis=0)) for table in self.tables]
 
 
 def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False) -> Paired | None:
@@ -83,7 +82,8 @@ def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False
     Parameters
     ----------
     groups
-        Each group is one condition (a spreading factor, say) under all that is compared, and F1 is the mean over them.
+        Each group is one condition (a spreading factor, say) under all that is compared, and F1 is the mean over those
+        in which runs are shared; over their items together where only some training seeds share runs in all of them.
         A run that goes with several of the others is repeated for each, so that sums of items are sums over pairs.
     by_program
         Resample programs, by the names that they have in every corpus, where a corpus is compared with another one.
@@ -110,11 +110,12 @@ def pair_points(groups: Sequence[tuple[Point, ...]], *, by_program: bool = False
                 own[place][number] = counts[present] if before is None else before + counts[present]
     if clusters is None or not len(clusters):
         return None
-    whole = all(table is not None for places in totals.values() for tables in places for table in tables)
-    by_seed = [
-        np.stack([np.stack(tables) if whole else sum(t for t in tables if t is not None)[None] for tables in seeds])
-        for seeds in zip(*totals.values(), strict=True)
-    ]
+    held = [[table is not None for table in places[0]] for places in totals.values()]
+    whole = all(one == held[0] for one in held)  # a group that no seed has is left out
+    by_seed = []
+    for seeds in zip(*totals.values(), strict=True):
+        found = [np.stack([table for table in tables if table is not None]) for tables in seeds]
+        by_seed.append(np.stack([tables if whole else tables.sum(axis=0, keepdims=True) for tables in found]))
     several = len(totals) > 1 and None not in totals
     return Paired(
         task=groups[0][0].task,
@@ -140,8 +141,7 @@ def program_differences(paired: Paired) -> FloatArray:
     num_programs = len(own)
     scale = 1.0
     if paired.task == "localise":  # F1 = 2 hits / (programs + gold lines)
-        counts = paired.tables[0].sum(axis=0)
-        gold = counts[:, 2] / counts[:, -1]
+        gold = (paired.tables[0][..., 2] / paired.tables[0][..., -1]).mean(axis=0)
         scale = 2 * num_programs / (num_programs + round(float(gold.sum())))
     clusters: dict[str, float] = {}  # in the order of their first program
     for name, value in zip(paired.clusters.tolist(), own.tolist(), strict=True):

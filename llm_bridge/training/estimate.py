@@ -288,15 +288,19 @@ def _trained(
         return 0, 4
     if kind == "everything":
         return total, width
-    blocks = adapter.read_layer or len(linear)
-    if bad := sorted({layer for layer in adapter.layers or () if layer >= blocks}):
-        raise ModelError(f"'layers' must lie in 0...{blocks - 1} (got {bad})")
-    if strategy in (None, "all"):
-        count = blocks if adapter.layers is None else len(adapter.layers)
-    elif strategy == "manual":
-        count = len(adapter.layers or ())
+    if not 1 <= (blocks := adapter.read_layer or len(linear)) <= len(linear):
+        raise ModelError(f"'read_layer' must lie in 1...{len(linear)}, the model's blocks (got {blocks})")
+    if strategy in (None, "manual"):
+        layers = range(blocks) if adapter.layers is None and strategy is None else adapter.layers or ()
+        if bad := sorted({layer for layer in layers if layer >= blocks}):
+            raise ModelError(f"'layers' must lie in 0...{blocks - 1} (got {bad})")
+        count = len(layers)
+    elif strategy == "all":
+        count = blocks
     else:
         count = adapter.num_layers or int(adapter.ratio * blocks)
+        if not 1 <= count <= blocks:
+            raise ModelError(f"the number of layers must lie in 1...{blocks} (got {count}, from ratio {adapter.ratio})")
     one = sum(out + wide for path, (out, wide) in linear[0].items() if named_by(path, adapter.target_modules))
     return adapter.rank * one * count, 4
 

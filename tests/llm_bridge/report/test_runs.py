@@ -120,6 +120,19 @@ def test_runs_weigh_alike_where_one_training_seed_has_more_channels():
     assert paired.difference().value == pytest.approx(-2 / 3)
 
 
+def test_a_link_with_fewer_runs_weighs_as_much_as_the_others():
+    """A study half done: two channels at one link, one at the next, none in common at a third."""
+    never = point([(0, 0), (0, 1)], right=lambda program, run: False)
+    groups = [
+        (point([(0, 0), (0, 1)], right=lambda program, run: run[1] == 0), never),  # 0.5 of the runs
+        (point([(0, 0)]), never),
+        (point([(0, 0)]), point([(0, 5)])),
+    ]
+    paired = pair_points(groups)
+    assert paired.difference().value == pytest.approx(0.75)
+    assert program_differences(paired) == pytest.approx([0.75, 0.75])
+
+
 def test_seeds_in_words():
     five_by_two = [(t, 2 * t + k) for t in range(5) for k in (0, 1)]
     assert format_runs(five_by_two) == "five training seeds, two channel seeds for each, ten in all"

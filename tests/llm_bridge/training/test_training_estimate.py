@@ -65,6 +65,21 @@ def test_layers_that_the_model_or_its_head_does_not_have_are_named_before_any_wo
         estimate_memory("smollm2-135m-instruct", "lora", adapter=adapter, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("lora", {"read_layer": 99}, r"'read_layer' must lie in 1\.\.\.30, the model's blocks \(got 99\)"),
+        ("lora-cka", {"read_layer": 1}, r"number of layers must lie in 1\.\.\.1 \(got 0, from ratio 0\.5\)"),
+        ("lora-random", {"read_layer": 20, "num_layers": 25}, r"number of layers must lie in 1\.\.\.20 \(got 25"),
+    ],
+)
+def test_a_choice_of_layers_that_cannot_be_is_named_before_any_work(
+    method: str, settings: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        estimate_memory("smollm2-135m-instruct", method, adapter=AdapterSettings(**settings), device="cpu")
+
+
 def test_the_toys_plan_counts_what_the_toy_has() -> None:
     for method in ("lora", "full"):
         plan = estimate_memory("toy", method, device="cpu")

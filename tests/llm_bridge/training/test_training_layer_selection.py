@@ -9,6 +9,7 @@ import pytest
 import torch
 from training_texts import examples, toy
 
+from llm_bridge.training import layer_selection
 from llm_bridge.training.adapters import attach
 from llm_bridge.training.estimate import estimate_memory
 from llm_bridge.training.layer_selection import block_states, cka, fisher_scores, select_layers
@@ -211,6 +212,19 @@ def test_behind_a_head_in_the_middle_no_block_is_chosen(storage: str, strategy: 
         assert layers == sorted(np.random.default_rng(0).choice(4, size=2, replace=False).tolist())
     else:
         assert layers == sorted([block for block in every.order if block < 4][:2])
+
+
+@pytest.mark.parametrize("strategy", ["cka", "fisher"])
+def test_blocks_behind_the_head_are_not_chosen_though_their_scores_are_the_largest(
+    strategy: str, six_blocks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = iter(np.linspace(0.9, 0.4, 6))  # each block changes its input more than the one before
+    monkeypatch.setattr(layer_selection, "cka", lambda a, b, **_: float(next(alike)))
+    monkeypatch.setattr(layer_selection, "fisher_scores", lambda *_, **__: (np.arange(1.0, 7.0), np.ones(6)))
+    base = load_model(six_blocks)
+    assert select_layers(strategy, base, TEXTS, blocks=4).layers == (2, 3)
+    with pytest.raises(ValueError, match=r"'blocks' must lie in 1\.\.\.6.*got 7"):
+        select_layers(strategy, base, TEXTS, blocks=7)
 
 
 def test_random_depends_on_the_seed_alone() -> None:
