@@ -86,9 +86,16 @@ def f1_against_sf(panel: Sequence[Curve], styles: Styles) -> str:
     where = {sf: float(position) for position, sf in enumerate(spreading_factors)}
     clean_x = len(where) + 0.2
     with_clean = any(curve.clean is not None and curve.clean.f1 is not None for curve in panel)
+    placed = [(where[point.sf or 0], point.baseline) for curve in panel for point in curve.points]
+    placed += [(clean_x, curve.clean.baseline) for curve in panel if with_clean and curve.clean is not None]
+    baselines = {
+        x: float(np.mean(known))
+        for x in dict(placed)
+        if (known := [b for at, b in placed if at == x and b is not None])
+    }
 
     def draw(axes: Axes) -> None:
-        _draw_baseline(axes, [point.baseline for curve in panel for point in curve.points])
+        _draw_baselines(axes, baselines)
         if with_clean:
             axes.axvspan(clean_x - 0.5, clean_x + 0.5, color=BAND, lw=0, zorder=0)
         for index, curve in enumerate(panel):
@@ -114,6 +121,10 @@ def f1_against_sf(panel: Sequence[Curve], styles: Styles) -> str:
         + ", ".join(f"SF{p.sf} {format_number(p.f1 or 0.0)}" for p in curve.points)
         for curve in panel
     )
+    levels = [(f"SF{sf}", baselines[x]) for sf, x in where.items() if x in baselines]
+    levels += [("clean", baselines[clean_x])] if clean_x in baselines else []
+    if levels:
+        spoken += "; baseline: " + ", ".join(f"{name} {format_number(level)}" for name, level in levels)
     return _svg(draw, title=f"F1 of {panel[0].first.task} against spreading factor", description=spoken)
 
 
@@ -339,6 +350,17 @@ def _draw_baseline(axes: Axes, values: Sequence[float | None]) -> None:
     if known:
         level = float(np.mean(known))
         axes.axhline(level, color=BASE, lw=1.6, ls=(0, (6, 3)), zorder=1, label=f"baseline {format_number(level)}")
+
+
+def _draw_baselines(axes: Axes, levels: Mapping[float, float]) -> None:
+    """The baseline at each place of the axis: rules read what arrives, so that each link has its own."""
+    if not levels:
+        return
+    low, high = format_number(min(levels.values())), format_number(max(levels.values()))
+    label = f"baseline {low}" if low == high else f"baseline {low} to {high}"
+    for x, level in levels.items():
+        axes.plot([x - 0.46, x + 0.46], [level, level], color=BASE, lw=1.6, zorder=1, label=label)
+        label = "_"  # one entry in the legend
 
 
 def _label_links(axes: Axes, points: Sequence[Point]) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llm_bridge.report.planning import Plan
 
 MINUS = "−"
+STRATEGY_NAMES = {"cka": "CKA", "fisher": "Fisher"}
 METHOD_NAMES = {
     "qlora": "QLoRA",
     "lora": "LoRA",
@@ -200,7 +201,9 @@ def method_name(method: str) -> str:
     if stem != plain:
         return f"{method_name(stem)}, shuffled labels" + (f" {at}{variant}" if at else "")
     head, _, strategy = plain.partition("-")
-    name = METHOD_NAMES.get(plain) or (f"{METHOD_NAMES[head]} ({strategy})" if head in METHOD_NAMES else plain)
+    name = METHOD_NAMES.get(plain) or (
+        f"{METHOD_NAMES[head]} ({STRATEGY_NAMES.get(strategy, strategy)})" if head in METHOD_NAMES else plain
+    )
     return f"{name} {at}{variant}" if at else name
 
 

@@ -32,7 +32,8 @@ from llm_bridge.report import (
     table_rows,
     write_report,
 )
-from llm_bridge.report.curves import headline_curves, training_losses, verdict
+from llm_bridge.report.curves import headline_curves, methods_of, panels, training_losses, verdict
+from llm_bridge.report.figures import f1_against_sf, method_styles
 from llm_bridge.report.language import limits, method_sentences, sf_sentence
 from llm_bridge.report.page import environment, mark_damage
 from llm_bridge.report.results import delivery
@@ -498,6 +499,19 @@ def test_models_that_learnt_from_received_texts_have_a_loss_curve_of_their_own(t
     write_report(tmp_path)
     page = read_page(tmp_path)
     assert "QLoRA: 1.50 to 1.50; QLoRA, received texts: 1.75 to 1.75" in page
+
+
+def test_the_baseline_is_drawn_link_by_link(tmp_path):
+    """Rules read what arrives, so that the best differs between links; one line for all would flatter clean texts."""
+    make_study(tmp_path, methods=("rules", "qlora", "full"))
+    study = load_study(tmp_path)
+    panel = next(p for p in panels(study) if p[0].first.task == "localise" and any(curve.clean for curve in p))
+    svg = f1_against_sf(panel, method_styles(methods_of(study)))
+    shown = dict(part.split(" ") for part in re.search(r"baseline: ([^<]*)", svg)[1].split(", "))
+    curve = next(curve for curve in panel if curve.clean)
+    expected = {f"SF{point.sf}": point.baseline for point in curve.points} | {"clean": curve.clean.baseline}
+    assert shown == {name: f"{level:.2f}" for name, level in expected.items()}
+    assert len(set(shown.values())) > 1
 
 
 def test_training_losses_are_drawn_as_the_mean_over_seeds(tmp_path):

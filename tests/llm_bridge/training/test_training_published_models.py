@@ -212,7 +212,7 @@ def test_a_report_shows_f1_of_half_the_layers_beside_all(tmp_path: Path) -> None
     trained = {"lora-cka": 2 * 2 * 8 * (32 + 32) + head, "lora": 4 * 2 * 8 * (32 + 32) + head}
     found = [json.loads(p.read_text())["learner"]["fingerprint"] for p in (tmp_path / "run").glob("*/provenance.json")]
     assert {row["method"]: row["num_trainable"] for row in found} == trained
-    assert f"LoRA {trained['lora']:,} in blocks 0, 1, 2, 3" in page and f"LoRA (cka) {trained['lora-cka']:,} in" in page
+    assert f"LoRA {trained['lora']:,} in blocks 0, 1, 2, 3" in page and f"LoRA (CKA) {trained['lora-cka']:,} in" in page
 
 
 @pytest.mark.parametrize(
