@@ -273,7 +273,7 @@ def test_what_is_escaped_is_written_by_the_template(tmp_path):
 
 def test_losses_above_one_lie_in_the_picture():
     """F1 and shares end at 1, losses do not: the axis holds the values that are drawn."""
-    losses = {"qlora": np.linspace(3000.0, 1000.0, 50)}
+    losses = {("qlora", False): np.linspace(3000.0, 1000.0, 50)}
     svg = figures.loss_over_steps(losses, figures.method_styles(["qlora"]))
     ticks = [float(text) for text in re.findall(r">\s*(\d+(?:\.\d+)?)\s*</text>", svg)]
     assert max(ticks) >= 2500 and sum(1000 <= tick <= 3000 for tick in ticks) >= 3
