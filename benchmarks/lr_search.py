@@ -82,10 +82,7 @@ def next_trials(
     trials: Sequence[Mapping[str, Any]], first: Mapping[str, float], *, most: int
 ) -> list[tuple[str, float]]:
     """One further trial for each method that has the fewest; none where all are bracketed, or have `most`."""
-    losses: dict[str, dict[float, float]] = {method: {} for method in first}
-    for trial in trials:
-        if trial["method"] in losses:
-            losses[trial["method"]][trial["learning_rate"]] = loss_of(trial)
+    losses = {method: losses_of(trials, method) for method in first}
     fewest = min(len(tried) for tried in losses.values())
     uneven = any(len(tried) > fewest for tried in losses.values())
     if fewest >= most or (fewest >= 3 and not uneven and all(map(bracketed, losses.values()))):
@@ -117,17 +114,17 @@ def bracketed(tried: Mapping[float, float]) -> bool:
     return tried[rates[place - 1]] > tried[rates[place]] < tried[rates[place + 1]]
 
 
-def loss_of(trial: Mapping[str, Any]) -> float:
-    """The validation loss; infinite where training diverged, or the loss is no number."""
-    loss = trial["validation_loss"]
-    return float(loss) if loss is not None and math.isfinite(loss) else math.inf
+def losses_of(trials: Sequence[Mapping[str, Any]], method: str) -> dict[float, float]:
+    """Validation loss of a method at each rate tried; infinite where training diverged, or the loss is no number."""
+    found = {trial["learning_rate"]: trial["validation_loss"] for trial in trials if trial["method"] == method}
+    return {rate: float(loss) if loss is not None and math.isfinite(loss) else math.inf for rate, loss in found.items()}
 
 
 def summary(trials: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Best rate of each method, its number of trials, and whether the best is bracketed."""
     rows = {}
     for method in dict.fromkeys(trial["method"] for trial in trials):
-        tried = {trial["learning_rate"]: loss_of(trial) for trial in trials if trial["method"] == method}
+        tried = losses_of(trials, method)
         best = min(tried, key=lambda rate: tried[rate])
         known = math.isfinite(tried[best])
         rows[method] = {"best": best if known else None, "trials": len(tried), "bracketed": bracketed(tried)}
